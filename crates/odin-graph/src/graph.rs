@@ -1,0 +1,271 @@
+use crate::infer::infer;
+use crate::op::Input;
+use crate::{Error, ErrorKind, Op, Shape, Tensor, Type};
+use std::fmt;
+
+/// A value of a graph: the output of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(u32);
+
+impl ValueId {
+    /// The position of the node that computes this value, in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn from_index(index: usize) -> Self {
+        Self(index as u32)
+    }
+}
+
+impl fmt::Display for ValueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+/// One computation: an operator, its operands, and the type of its output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// From which values, all computed by earlier nodes.
+    pub operands: Vec<ValueId>,
+    /// Element type and shape of the output.
+    pub ty: Type,
+    /// Where the node comes from, for messages: a layer of the model, as its file names it.
+    pub origin: String,
+}
+
+/// A value that a graph is asked for, under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: ValueId,
+}
+
+/// A computation in static single assignment form: nodes in an order in which each comes after
+/// its operands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    outputs: Vec<Output>,
+    origin: String,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names where the nodes added from now on come from, for messages.
+    pub fn at(&mut self, origin: impl Into<String>) -> &mut Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// Adds a node after all others.
+    ///
+    /// # Errors
+    /// When the operands do not fit the operator; the message names the origin, the operator
+    /// and the types of the operands.
+    pub fn add(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, Error> {
+        if let Some(unknown) = operands.iter().find(|v| v.index() >= self.nodes.len()) {
+            return Err(Error::new(
+                ErrorKind::InvalidGraph,
+                format!("{}: there is no value {unknown} yet", op.name()),
+            ));
+        }
+        let types: Vec<&Type> = operands.iter().map(|&v| self.ty(v)).collect();
+        let ty = infer(&op, &types)
+            .map_err(|reason| invalid_node(&self.origin, &op, &types, &reason))?;
+        let id = u32::try_from(self.nodes.len())
+            .map_err(|_| Error::new(ErrorKind::InvalidGraph, "the graph has too many nodes"))?;
+        self.nodes.push(Node {
+            op,
+            operands: operands.to_vec(),
+            ty,
+            origin: self.origin.clone(),
+        });
+        Ok(ValueId(id))
+    }
+
+    /// Adds an input.
+    ///
+    /// # Errors
+    /// When the graph has an input of this name already.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<ValueId, Error> {
+        if self.inputs().any(|(_, input)| input.name == name) {
+            return Err(Error::new(
+                ErrorKind::InvalidGraph,
+                format!("there are two inputs named {name:?}"),
+            ));
+        }
+        let name = name.to_string();
+        self.add(Op::Input(Input { name, ty }), &[])
+    }
+
+    /// Adds a constant.
+    ///
+    /// # Errors
+    /// When the graph is full.
+    pub fn constant(&mut self, tensor: Tensor) -> Result<ValueId, Error> {
+        self.add(Op::Constant(tensor), &[])
+    }
+
+    /// Asks for a value under a name.
+    pub fn output(&mut self, name: impl Into<String>, value: ValueId) {
+        let name = name.into();
+        self.outputs.push(Output { name, value });
+    }
+
+    /// Asks for nothing any more.
+    pub fn clear_outputs(&mut self) {
+        self.outputs.clear();
+    }
+
+    /// All nodes, each after its operands.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node that computes a value.
+    ///
+    /// # Panics
+    /// When the value belongs to another graph.
+    pub fn node(&self, value: ValueId) -> &Node {
+        &self.nodes[value.index()]
+    }
+
+    /// Element type and shape of a value.
+    pub fn ty(&self, value: ValueId) -> &Type {
+        &self.node(value).ty
+    }
+
+    /// The shape of a value.
+    pub fn shape(&self, value: ValueId) -> &Shape {
+        &self.ty(value).shape
+    }
+
+    /// The values asked for, in the order of asking.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The inputs, in the order of adding.
+    pub fn inputs(&self) -> impl Iterator<Item = (ValueId, &Input)> {
+        self.values().filter_map(|v| match &self.node(v).op {
+            Op::Input(input) => Some((v, input)),
+            _ => None,
+        })
+    }
+
+    /// All values, each after those it is computed from.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
+        (0..self.nodes.len()).map(ValueId::from_index)
+    }
+
+    /// The data of a constant.
+    pub fn constant_value(&self, value: ValueId) -> Option<&Tensor> {
+        match &self.node(value).op {
+            Op::Constant(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// How messages call the node of a value: its origin, operator and number.
+    pub fn describe(&self, value: ValueId) -> String {
+        let node = self.node(value);
+        match node.origin.as_str() {
+            "" => format!("{} ({value})", node.op.name()),
+            origin => format!("{origin}: {} ({value})", node.op.name()),
+        }
+    }
+
+    /// For each value, whether it is computed from `from`.
+    pub(crate) fn depends_on(&self, from: ValueId) -> Vec<bool> {
+        let mut depends = vec![false; self.nodes.len()];
+        depends[from.index()] = true;
+        for (i, node) in self.nodes.iter().enumerate() {
+            depends[i] |= node.operands.iter().any(|v| depends[v.index()]);
+        }
+        depends
+    }
+
+    /// For each value, whether one of `targets` is computed from it.
+    pub(crate) fn needed_for(&self, targets: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        for target in targets {
+            needed[target.index()] = true;
+        }
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if needed[i] {
+                for operand in &node.operands {
+                    needed[operand.index()] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    /// Computes `output` once more with `replacement` in place of `input`: adds a copy of every
+    /// node between the two and returns the copy of `output`.
+    ///
+    /// # Errors
+    /// When the replacement's type is not the input's.
+    pub fn replay(
+        &mut self,
+        output: ValueId,
+        input: ValueId,
+        replacement: ValueId,
+    ) -> Result<ValueId, Error> {
+        let needed = self.needed_for([output]);
+        let depends = self.depends_on(input);
+        let mut copy: Vec<ValueId> = self.values().collect();
+        copy[input.index()] = replacement;
+        for i in input.index() + 1..=output.index() {
+            if needed[i] && depends[i] {
+                let node = self.nodes[i].clone();
+                let operands: Vec<ValueId> =
+                    node.operands.iter().map(|v| copy[v.index()]).collect();
+                copy[i] = self.at(node.origin).add(node.op, &operands)?;
+            }
+        }
+        Ok(copy[output.index()])
+    }
+}
+
+pub(crate) fn invalid_node(origin: &str, op: &Op, operands: &[&Type], reason: &str) -> Error {
+    let types: Vec<String> = operands.iter().map(|ty| ty.to_string()).collect();
+    let place = match origin {
+        "" => op.name().to_string(),
+        origin => format!("{origin}: {}", op.name()),
+    };
+    Error::new(
+        ErrorKind::InvalidNode,
+        format!("{place} of ({}): {reason}", types.join(", ")),
+    )
+}
+
+impl fmt::Display for Graph {
+    /// One line per node, constants left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for value in self.values() {
+            let node = self.node(value);
+            let operands: Vec<String> = node.operands.iter().map(|v| v.to_string()).collect();
+            let name = node.op.name();
+            match &node.op {
+                Op::Constant(_) => continue,
+                Op::Input(input) => writeln!(f, "{value}: {} = Input {:?}", node.ty, input.name)?,
+                _ => writeln!(f, "{value}: {} = {name}({})", node.ty, operands.join(", "))?,
+            }
+        }
+        for output in &self.outputs {
+            writeln!(f, "output {:?} = {}", output.name, output.value)?;
+        }
+        Ok(())
+    }
+}

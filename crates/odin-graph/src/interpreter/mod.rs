@@ -1,0 +1,243 @@
+//! The reference interpreter: every operator in the plainest possible way, in f32 or f64.
+
+mod array;
+mod layout;
+mod window;
+
+pub use array::{Array, Real, Value};
+
+use crate::op::*;
+use crate::{Dim, Error, ErrorKind, Graph, Op};
+use array::Index;
+
+/// Runs a graph on a batch and returns its outputs in order. The number of images is read from
+/// the inputs.
+///
+/// # Errors
+/// When an input is missing, unknown, or of the wrong shape; the message names it.
+pub fn interpret<T: Real>(
+    graph: &Graph,
+    inputs: &[(&str, Array<T>)],
+) -> Result<Vec<Value<T>>, Error> {
+    let images = check_inputs(graph, inputs)?;
+    let needed = graph.needed_for(graph.outputs().iter().map(|o| o.value));
+    let mut values: Vec<Option<Value<T>>> = vec![None; graph.nodes().len()];
+    for value in graph.values().filter(|v| needed[v.index()]) {
+        let node = graph.node(value);
+        let operands: Vec<&Value<T>> = node
+            .operands
+            .iter()
+            .filter_map(|v| values[v.index()].as_ref())
+            .collect();
+        let shape = node.ty.shape.at(images);
+        values[value.index()] = Some(evaluate(&node.op, &operands, shape, inputs));
+    }
+    Ok(graph
+        .outputs()
+        .iter()
+        .filter_map(|o| values[o.value.index()].clone())
+        .collect())
+}
+
+/// Checks names and shapes, and returns the number of images.
+fn check_inputs<T: Real>(graph: &Graph, inputs: &[(&str, Array<T>)]) -> Result<usize, Error> {
+    let fail = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
+    if let Some((name, _)) = inputs
+        .iter()
+        .find(|(name, _)| graph.inputs().all(|(_, i)| i.name != *name))
+    {
+        return fail(format!("the graph has no input {name:?}"));
+    }
+    let mut images = None;
+    for (_, input) in graph.inputs() {
+        let Some((name, array)) = inputs.iter().find(|(name, _)| *name == input.name) else {
+            return fail(format!("the input {:?} is missing", input.name));
+        };
+        let dims = input.ty.shape.dims();
+        let batch = dims
+            .iter()
+            .zip(array.shape())
+            .find_map(|(dim, &extent)| match dim {
+                Dim::PerImage(k) => Some(extent / k),
+                Dim::Fixed(_) => None,
+            });
+        images = images.or(batch);
+        if input.ty.shape.at(images.unwrap_or(1)) != array.shape() {
+            let expected = &input.ty.shape;
+            return fail(format!(
+                "the input {name:?} must be {expected}, it is {:?}",
+                array.shape()
+            ));
+        }
+    }
+    Ok(images.unwrap_or(1))
+}
+
+fn evaluate<T: Real>(
+    op: &Op,
+    operands: &[&Value<T>],
+    shape: Vec<usize>,
+    inputs: &[(&str, Array<T>)],
+) -> Value<T> {
+    let x = |i: usize| operands[i].array();
+    let float = |data: Vec<T>, shape: Vec<usize>| Value::Float(Array::new(shape, data));
+    match op {
+        Op::Input(input) => {
+            let given = inputs.iter().find(|(name, _)| *name == input.name);
+            let data = given.map(|(_, array)| array.floats().to_vec());
+            float(data.unwrap_or_default(), shape)
+        }
+        Op::Constant(tensor) => float(tensor.data().iter().map(|&v| T::of(v)).collect(), shape),
+        Op::Conv(conv) => float(window::conv(conv, operands, &shape), shape),
+        Op::ConvTranspose(conv) => float(window::conv_transpose(conv, operands, &shape), shape),
+        Op::BatchNorm(norm) => float(batch_norm(norm, operands), shape),
+        Op::Relu => float(
+            x(0).floats()
+                .iter()
+                .map(|&v| {
+                    if v > T::zero() || v.is_nan() {
+                        v
+                    } else {
+                        T::zero()
+                    }
+                })
+                .collect(),
+            shape,
+        ),
+        Op::MaxPool(w) => float(window::max_pool(w, x(0), &shape), shape),
+        Op::MaxPoolGrad(w) => float(window::max_pool_grad(w, x(0), x(1)), shape),
+        Op::AvgPool(pool) => float(window::avg_pool(pool, x(0), &shape), shape),
+        Op::Binary(binary) => {
+            let f = |a: T, b: T| match binary {
+                Binary::Add => a + b,
+                Binary::Sub => a - b,
+                Binary::Mul => a * b,
+                Binary::Div => a / b,
+            };
+            let at = |i: usize| f(x(0).broadcast_at(&shape, i), x(1).broadcast_at(&shape, i));
+            float((0..count(&shape)).map(at).collect(), shape.clone())
+        }
+        Op::Compare(compare) => {
+            let f = |a: T, b: T| match compare {
+                Compare::Greater => a > b,
+                Compare::GreaterOrEqual => a >= b,
+            };
+            let at = |i: usize| f(x(0).broadcast_at(&shape, i), x(1).broadcast_at(&shape, i));
+            Value::Bool((0..count(&shape)).map(at).collect(), shape.clone())
+        }
+        Op::Where => {
+            let Value::Bool(mask, mask_shape) = operands[0] else {
+                return float(Vec::new(), shape);
+            };
+            let at = |i: usize| match mask[array::broadcast_offset(mask_shape, &shape, i)] {
+                true => x(1).broadcast_at(&shape, i),
+                false => x(2).broadcast_at(&shape, i),
+            };
+            float((0..count(&shape)).map(at).collect(), shape.clone())
+        }
+        Op::Concat(concat) => {
+            let parts: Vec<&Array<T>> = (0..operands.len()).map(x).collect();
+            float(layout::concat(concat.axis, &parts, &shape), shape)
+        }
+        Op::Slice(slice) => float(layout::slice(slice, x(0), &shape), shape),
+        Op::Pad(pad) => float(layout::pad(pad, x(0), &shape), shape),
+        Op::Reshape(_) => operands[0].reshaped(shape),
+        Op::Expand(_) => {
+            let at = |i: usize| x(0).broadcast_at(&shape, i);
+            float((0..count(&shape)).map(at).collect(), shape.clone())
+        }
+        Op::Transpose(perm) => float(layout::transpose(perm, x(0), &shape), shape),
+        Op::MatMul => float(layout::mat_mul(x(0), x(1), &shape), shape),
+        Op::Gemm(gemm) => float(layout::gemm(gemm, operands, &shape), shape),
+        Op::Reduce(r) => float(reduce(r, x(0), &shape), shape),
+        Op::Softmax(Axis(axis)) => float(softmax(x(0), *axis), shape),
+        Op::LogSoftmax(Axis(axis)) => float(log_softmax(x(0), *axis), shape),
+        Op::ArgMax(Axis(axis)) => {
+            let classes = rows(x(0), *axis).map(|row| array::first_max(&row) as i64);
+            Value::Int(classes.collect(), shape)
+        }
+        Op::OneHot(depth) => {
+            let Value::Int(indices, _) = operands[0] else {
+                return float(Vec::new(), shape);
+            };
+            let hot =
+                |i: i64| (0..*depth as i64).map(move |k| if k == i { T::one() } else { T::zero() });
+            float(indices.iter().flat_map(|&i| hot(i)).collect(), shape)
+        }
+    }
+}
+
+pub(crate) fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+fn batch_norm<T: Real>(norm: &BatchNorm, operands: &[&Value<T>]) -> Vec<T> {
+    let [x, scale, shift, mean, var] = [0, 1, 2, 3, 4].map(|i| operands[i].array());
+    let (channels, inner) = (x.shape()[1], count(&x.shape()[2..]));
+    let at = |(i, &v): (usize, &T)| {
+        let c = i / inner % channels;
+        let deviation = (var.floats()[c] + T::of(norm.epsilon)).sqrt();
+        (v - mean.floats()[c]) / deviation * scale.floats()[c] + shift.floats()[c]
+    };
+    x.floats().iter().enumerate().map(at).collect()
+}
+
+fn reduce<T: Real>(reduce: &Reduce, x: &Array<T>, shape: &[usize]) -> Vec<T> {
+    let start = match reduce.kind {
+        ReduceKind::Max => T::neg_infinity(),
+        ReduceKind::Sum | ReduceKind::Mean => T::zero(),
+    };
+    let mut result = vec![start; count(shape)];
+    let kept: Vec<usize> = (0..x.shape().len())
+        .filter(|a| !reduce.axes.contains(a))
+        .collect();
+    for (index, &v) in Index::over(x.shape()).zip(x.floats()) {
+        let offset = kept
+            .iter()
+            .fold(0, |o, &axis| o * x.shape()[axis] + index[axis]);
+        let r = &mut result[offset];
+        *r = match reduce.kind {
+            ReduceKind::Max => r.max(v),
+            ReduceKind::Sum | ReduceKind::Mean => *r + v,
+        };
+    }
+    if reduce.kind == ReduceKind::Mean {
+        let n = T::of((x.floats().len() / result.len().max(1)) as f32);
+        result.iter_mut().for_each(|r| *r = *r / n);
+    }
+    result
+}
+
+/// Offsets of the entries of each line along `axis`, in the row-major order of the other axes.
+fn lines<T: Real>(x: &Array<T>, axis: usize) -> impl Iterator<Item = Vec<usize>> + use<T> {
+    let (extent, inner) = (x.shape()[axis], count(&x.shape()[axis + 1..]));
+    let outer = count(&x.shape()[..axis]);
+    (0..outer * inner).map(move |line| {
+        let first = line / inner * extent * inner + line % inner;
+        (0..extent).map(|k| first + k * inner).collect()
+    })
+}
+
+fn rows<T: Real>(x: &Array<T>, axis: usize) -> impl Iterator<Item = Vec<T>> + use<'_, T> {
+    lines(x, axis).map(|line| line.into_iter().map(|i| x.floats()[i]).collect())
+}
+
+fn softmax<T: Real>(x: &Array<T>, axis: usize) -> Vec<T> {
+    log_softmax(x, axis).into_iter().map(|v| v.exp()).collect()
+}
+
+fn log_softmax<T: Real>(x: &Array<T>, axis: usize) -> Vec<T> {
+    let mut result = x.floats().to_vec();
+    for line in lines(x, axis) {
+        let max = line
+            .iter()
+            .fold(T::neg_infinity(), |m, &i| m.max(result[i]));
+        let sum = line
+            .iter()
+            .fold(T::zero(), |s, &i| s + (result[i] - max).exp());
+        for i in line {
+            result[i] = result[i] - max - sum.ln();
+        }
+    }
+    result
+}

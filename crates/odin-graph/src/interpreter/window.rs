@@ -1,0 +1,148 @@
+//! Operators that slide a window over the spatial axes.
+
+use super::array::{Array, Index, Real, Value, first_max, offset};
+use super::count;
+use crate::op::*;
+
+/// Where the entry `k` of a window at position `p` reads; `None` in the padding.
+fn source(w: &Window, p: &[usize], k: &[usize], spatial: &[usize]) -> Option<Vec<usize>> {
+    (0..w.axes())
+        .map(|axis| {
+            let padded = p[axis] * w.strides[axis] + k[axis] * w.dilations[axis];
+            padded
+                .checked_sub(w.pads_begin[axis])
+                .filter(|&i| i < spatial[axis])
+        })
+        .collect()
+}
+
+/// Calls `f(window position, window entry, input offset)`, offsets being within one channel, for
+/// every entry that does not lie in the padding.
+fn walk(
+    w: &Window,
+    positions: &[usize],
+    spatial: &[usize],
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    for (p, position) in Index::over(positions).enumerate() {
+        for (k, entry) in Index::over(&w.kernel).enumerate() {
+            if let Some(index) = source(w, &position, &entry, spatial) {
+                f(p, k, offset(&index, spatial));
+            }
+        }
+    }
+}
+
+/// The start value of a convolution: its bias, repeated, or zeros.
+fn bias_or_zero<T: Real>(bias: Option<&&Value<T>>, shape: &[usize]) -> Vec<T> {
+    let inner = count(&shape[2..]);
+    let at = |i: usize| bias.map_or(T::zero(), |b| b.floats()[i / inner % shape[1]]);
+    (0..count(shape)).map(at).collect()
+}
+
+/// Calls `f(x offset, w offset, y offset)` for every product in a convolution of `x` to `y`.
+fn products(
+    window: &Window,
+    groups: usize,
+    x: &[usize],
+    y: &[usize],
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    let (xs, ys, ks) = (count(&x[2..]), count(&y[2..]), count(&window.kernel));
+    let (c_per_group, m_per_group) = (x[1] / groups, y[1] / groups);
+    for n in 0..x[0] {
+        for m in 0..y[1] {
+            for c in 0..c_per_group {
+                let channel = m / m_per_group * c_per_group + c;
+                let (x0, w0, y0) = (
+                    (n * x[1] + channel) * xs,
+                    (m * c_per_group + c) * ks,
+                    (n * y[1] + m) * ys,
+                );
+                walk(window, &y[2..], &x[2..], |p, k, i| {
+                    f(x0 + i, w0 + k, y0 + p)
+                });
+            }
+        }
+    }
+}
+
+pub(super) fn conv<T: Real>(conv: &Conv, operands: &[&Value<T>], shape: &[usize]) -> Vec<T> {
+    let (x, w) = (operands[0].array(), operands[1].floats());
+    let mut y = bias_or_zero(operands.get(2), shape);
+    products(&conv.window, conv.groups, x.shape(), shape, |i, k, o| {
+        y[o] = y[o] + x.floats()[i] * w[k];
+    });
+    y
+}
+
+/// A convolution from the result to the operand, read backwards.
+pub(super) fn conv_transpose<T: Real>(
+    conv: &ConvTranspose,
+    operands: &[&Value<T>],
+    shape: &[usize],
+) -> Vec<T> {
+    let (x, w) = (operands[0].array(), operands[1].floats());
+    let mut y = bias_or_zero(operands.get(2), shape);
+    products(&conv.window, conv.groups, shape, x.shape(), |o, k, i| {
+        y[o] = y[o] + x.floats()[i] * w[k];
+    });
+    y
+}
+
+/// For each window position of each channel: its offset, and the offsets it reads.
+fn windows<'a, T: Real>(
+    w: &'a Window,
+    x: &'a Array<T>,
+    positions: &'a [usize],
+) -> impl Iterator<Item = Vec<usize>> + 'a {
+    let (spatial, inner) = (&x.shape()[2..], count(&x.shape()[2..]));
+    (0..x.shape()[0] * x.shape()[1]).flat_map(move |channel| {
+        let mut reads = vec![Vec::new(); count(positions)];
+        walk(w, positions, spatial, |p, _, i| {
+            reads[p].push(channel * inner + i)
+        });
+        reads
+    })
+}
+
+/// The offset of the first largest entry read.
+fn winner<T: Real>(x: &Array<T>, reads: &[usize]) -> Option<usize> {
+    let seen: Vec<T> = reads.iter().map(|&i| x.floats()[i]).collect();
+    reads.get(first_max_or_zero(&seen)).copied()
+}
+
+fn first_max_or_zero<T: Real>(seen: &[T]) -> usize {
+    if seen.is_empty() { 0 } else { first_max(seen) }
+}
+
+pub(super) fn max_pool<T: Real>(w: &Window, x: &Array<T>, shape: &[usize]) -> Vec<T> {
+    windows(w, x, &shape[2..])
+        .map(|reads| winner(x, &reads).map_or(T::neg_infinity(), |i| x.floats()[i]))
+        .collect()
+}
+
+pub(super) fn max_pool_grad<T: Real>(w: &Window, x: &Array<T>, dy: &Array<T>) -> Vec<T> {
+    let mut dx = vec![T::zero(); x.floats().len()];
+    for (reads, &d) in windows(w, x, &dy.shape()[2..]).zip(dy.floats()) {
+        if let Some(i) = winner(x, &reads) {
+            dx[i] = dx[i] + d;
+        }
+    }
+    dx
+}
+
+pub(super) fn avg_pool<T: Real>(pool: &AvgPool, x: &Array<T>, shape: &[usize]) -> Vec<T> {
+    let kernel = count(&pool.window.kernel);
+    windows(&pool.window, x, &shape[2..])
+        .map(|reads| {
+            let sum = reads.iter().fold(T::zero(), |s, &i| s + x.floats()[i]);
+            let n = if pool.count_padding {
+                kernel
+            } else {
+                reads.len()
+            };
+            sum / T::of(n as f32)
+        })
+        .collect()
+}

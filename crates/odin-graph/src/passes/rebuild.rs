@@ -1,0 +1,29 @@
+use crate::{Error, Graph, Node, ValueId, verify};
+
+/// Makes a graph anew, node by node. `step` is given the new graph, the old value, its node
+/// with operands renumbered, and adds whatever stands for it; `None` leaves it out.
+pub(super) fn rebuild(
+    graph: &Graph,
+    mut step: impl FnMut(&mut Graph, ValueId, Node) -> Result<Option<ValueId>, Error>,
+) -> Result<Graph, Error> {
+    let mut new = Graph::new();
+    let mut renumbered: Vec<Option<ValueId>> = vec![None; graph.nodes().len()];
+    for value in graph.values() {
+        let mut node = graph.node(value).clone();
+        let operands = node.operands.iter().map(|v| renumbered[v.index()]);
+        if let Some(operands) = operands.collect() {
+            node.operands = operands;
+            new.at(node.origin.clone());
+            renumbered[value.index()] = step(&mut new, value, node)?;
+        }
+    }
+    for output in graph.outputs() {
+        if let Some(value) = renumbered[output.value.index()] {
+            new.output(output.name.clone(), value);
+        }
+    }
+    if cfg!(debug_assertions) {
+        verify(&new)?;
+    }
+    Ok(new)
+}
