@@ -1,0 +1,45 @@
+use std::fmt;
+
+/// What went wrong, for a caller that wants to react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// One side has no score.
+    EmptyScores,
+    /// A score is NaN or infinite.
+    NonFiniteScore,
+    /// The wanted TPR is outside `(0, 1]`.
+    InvalidTpr,
+    /// The number of bootstrap resamples is out of range.
+    InvalidResamples,
+}
+
+/// An error of this crate. Its message names the side and the index of the score, or the
+/// argument, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,50 @@
+//! Metrics of out-of-distribution detection, exact and as the paper computed them.
+//!
+//! Everywhere in this crate **in-distribution is the positive class** and a higher score means
+//! "more in-distribution". All rates are fractions in `[0, 1]`. Many other tools take
+//! out-of-distribution as positive; their FPR at 95 % TPR is a different quantity.
+//!
+//! ```
+//! use odin_metrics::{Bootstrap, PaperProtocol, Scores};
+//!
+//! # fn main() -> Result<(), odin_metrics::Error> {
+//! let in_scores = [0.99, 0.95, 0.90, 0.60];
+//! let out_scores = [0.97, 0.50, 0.40];
+//! let scores = Scores::new(&in_scores, &out_scores)?;
+//!
+//! let exact = scores.exact();
+//! assert_eq!(exact.fpr_at_95_tpr, 1.0 / 3.0);
+//!
+//! let paper = scores.paper(&PaperProtocol::baseline(10));
+//! assert!(paper.exact_instead.fpr_at_95_tpr); // no grid point has a TPR of about 95 %
+//!
+//! let ci95 = scores.exact_intervals(&Bootstrap::new(1000, 0, 2)?);
+//! assert!(ci95.auroc.lower <= exact.auroc && exact.auroc <= ci95.auroc.upper);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Scores::exact`]: ties are ties, every quantity exact, defined for one score or more on
+//!   both sides.
+//! - [`Scores::paper`]: the procedure behind the tables of Liang, Li, Srikant, *Enhancing the
+//!   Reliability of Out-of-distribution Image Detection in Neural Networks*, ICLR 2018
+//!   (arXiv 1706.02690), for comparison with them.
+//! - [`Scores::exact_intervals`], [`Scores::paper_intervals`]: 95 % intervals of either.
+//! - [`threshold_at_tpr`], [`Scores::operating_point`]: the threshold that keeps a wanted share
+//!   of in-distribution inputs, and what it costs.
+
+mod bootstrap;
+mod counts;
+mod error;
+mod exact;
+mod metrics;
+mod paper;
+mod scores;
+mod threshold;
+
+pub use bootstrap::{Bootstrap, Interval};
+pub use error::{Error, ErrorKind};
+pub use metrics::Metrics;
+pub use paper::{PaperMetrics, PaperProtocol};
+pub use scores::Scores;
+pub use threshold::{OperatingPoint, threshold_at_tpr};

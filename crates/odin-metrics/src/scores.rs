@@ -1,0 +1,121 @@
+use crate::bootstrap::{Bootstrap, Interval};
+use crate::counts::Counts;
+use crate::error::{Error, ErrorKind};
+use crate::exact::ExactPlan;
+use crate::metrics::Metrics;
+use crate::paper::{PaperMetrics, PaperPlan, PaperProtocol};
+use crate::threshold::OperatingPoint;
+
+/// The scores of an in-distribution and an out-of-distribution set, checked and sorted once.
+///
+/// Every metric of this crate is asked of a value of this type.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    in_scores: Vec<f64>,
+    out_scores: Vec<f64>,
+}
+
+impl Scores {
+    /// Checks and sorts the scores; their order does not matter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::EmptyScores`] when a side has no score, [`ErrorKind::NonFiniteScore`] when a
+    /// score is NaN or infinite; the message names the side and the index.
+    pub fn new(in_scores: &[f64], out_scores: &[f64]) -> Result<Self, Error> {
+        Ok(Self {
+            in_scores: sorted("in-distribution", in_scores)?,
+            out_scores: sorted("out-of-distribution", out_scores)?,
+        })
+    }
+
+    /// Number of in-distribution scores.
+    pub fn n_in(&self) -> usize {
+        self.in_scores.len()
+    }
+
+    /// Number of out-of-distribution scores.
+    pub fn n_out(&self) -> usize {
+        self.out_scores.len()
+    }
+
+    /// The exact metrics.
+    ///
+    /// With `TPR(δ)` = share of in-scores `>= δ` and `FPR(δ)` = share of out-scores `>= δ`:
+    /// - FPR at 95 % TPR: smallest `FPR(δ)` over all δ with `TPR(δ) >= 0.95`;
+    /// - detection error: smallest `0.5 (1 - TPR(δ)) + 0.5 FPR(δ)`;
+    /// - AUROC: probability that an in-score exceeds an out-score, ties count one half;
+    /// - AUPR-In, AUPR-Out: average precision from counts. They depend on the ratio of
+    ///   [`n_in`](Self::n_in) to [`n_out`](Self::n_out).
+    pub fn exact(&self) -> Metrics {
+        self.exact_plan().metrics(&self.counts())
+    }
+
+    /// 95 % intervals of the [`exact`](Self::exact) metrics.
+    pub fn exact_intervals(&self, bootstrap: &Bootstrap) -> Metrics<Interval> {
+        let plan = self.exact_plan();
+        bootstrap.intervals(&self.counts(), |counts| plan.metrics(counts))
+    }
+
+    /// The metrics as the authors of the paper computed them; see [`PaperProtocol`].
+    pub fn paper(&self, protocol: &PaperProtocol) -> PaperMetrics {
+        self.paper_plan(protocol).metrics(&self.counts())
+    }
+
+    /// 95 % intervals of the [`paper`](Self::paper) metrics.
+    ///
+    /// The threshold grid stays that of the original scores. In a resample in which a metric is
+    /// undefined, its exact value stands in, as in [`PaperMetrics::values`].
+    pub fn paper_intervals(
+        &self,
+        protocol: &PaperProtocol,
+        bootstrap: &Bootstrap,
+    ) -> Metrics<Interval> {
+        let plan = self.paper_plan(protocol);
+        bootstrap.intervals(&self.counts(), |counts| plan.metrics(counts).values)
+    }
+
+    /// The largest threshold that keeps at least the share `tpr` of the in-scores, with its TPR,
+    /// FPR, and detection error. At `tpr` = 0.95 this is where the paper's text defines the
+    /// detection error (its tables hold the minimum over all thresholds).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidTpr`] unless `0 < tpr <= 1`.
+    pub fn operating_point(&self, tpr: f64) -> Result<OperatingPoint, Error> {
+        OperatingPoint::at_tpr(&self.in_scores, &self.out_scores, tpr)
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::one_of_each(self.n_in(), self.n_out())
+    }
+
+    fn exact_plan(&self) -> ExactPlan {
+        ExactPlan::new(&self.in_scores, &self.out_scores)
+    }
+
+    fn paper_plan(&self, protocol: &PaperProtocol) -> PaperPlan {
+        PaperPlan::new(&self.in_scores, &self.out_scores, protocol)
+    }
+}
+
+/// A checked copy of the scores of one side in ascending order.
+pub(crate) fn sorted(side: &str, scores: &[f64]) -> Result<Vec<f64>, Error> {
+    if scores.is_empty() {
+        return Err(Error::new(
+            ErrorKind::EmptyScores,
+            format!("there are no {side} scores; at least one is needed"),
+        ));
+    }
+    if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
+        return Err(Error::new(
+            ErrorKind::NonFiniteScore,
+            format!(
+                "the {side} score at index {index} (counted from 0) is {}; scores must be finite: \
+                 check this input and the model's weights for NaN or infinity",
+                scores[index]
+            ),
+        ));
+    }
+    let mut scores = scores.to_vec();
+    scores.sort_unstable_by(f64::total_cmp);
+    Ok(scores)
+}
