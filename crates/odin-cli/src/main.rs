@@ -1,0 +1,30 @@
+//! The `odin` command: arguments in, calls out.
+
+mod args;
+mod demo;
+mod eval;
+mod progress;
+mod score_files;
+mod spec;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// 0 success, 1 failure, 2 usage (the last by clap, which also prints help).
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let result = match args.command {
+        Some(args::Command::Eval(eval)) => eval::run(&eval),
+        None => demo::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::say(&format!("error: {error:#}"));
+            match error.is::<args::UsageError>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}

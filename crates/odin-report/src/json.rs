@@ -1,0 +1,54 @@
+use crate::{Comparison, POSITIVE_CLASS, Report};
+use odin::Measured;
+use serde_json::{Map, Value, json};
+
+pub(crate) fn render(report: &Report) -> String {
+    let results: Vec<Value> = report.results.iter().map(comparison).collect();
+    let value = json!({
+        "odin_version": env!("CARGO_PKG_VERSION"),
+        "model": report.model,
+        "architecture": report.architecture,
+        "in_dataset": report.in_dataset,
+        "accuracy": report.accuracy,
+        "temperature": report.temperature,
+        "metrics": report.mode.as_str(),
+        "positive_class": POSITIVE_CLASS,
+        "seed": report.seed,
+        "results": results,
+    });
+    format!("{value:#}\n")
+}
+
+fn comparison(comparison: &Comparison) -> Value {
+    let e = &comparison.evaluation;
+    json!({
+        "out_dataset": comparison.out_dataset,
+        "magnitude": comparison.magnitude,
+        "n_in": e.n_in,
+        "n_out": e.n_out,
+        "baseline": measured(&e.baseline),
+        "odin": measured(&e.odin),
+    })
+}
+
+fn measured(measured: &Measured) -> Value {
+    let mut object = Map::new();
+    for (name, value) in measured.metrics.named() {
+        object.insert(name.to_string(), json!(value));
+    }
+    if let Some(ci95) = measured.ci95 {
+        let bounds = ci95.named().map(|(name, i)| (name.to_string(), json!([i.lower, i.upper])));
+        object.insert("ci95".to_string(), Value::Object(bounds.into_iter().collect()));
+    }
+    let stand_ins: Vec<&str> = stand_ins(measured).collect();
+    if !stand_ins.is_empty() {
+        object.insert("exact_instead".to_string(), json!(stand_ins));
+    }
+    Value::Object(object)
+}
+
+/// The metrics that the paper's procedure left undefined.
+pub(crate) fn stand_ins(measured: &Measured) -> impl Iterator<Item = &'static str> {
+    let flagged = measured.exact_instead.named().into_iter();
+    flagged.filter(|(_, flag)| *flag).map(|(name, _)| name)
+}

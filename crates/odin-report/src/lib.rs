@@ -1,0 +1,61 @@
+//! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
+
+mod csv;
+mod json;
+mod table;
+
+use odin::{Evaluation, MetricsMode};
+
+/// One in-distribution set, told from one or more out-of-distribution sets by one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The model as the user named it.
+    pub model: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// The in-distribution set.
+    pub in_dataset: String,
+    /// The share of its images that the model classifies right, where labels are known.
+    pub accuracy: Option<f64>,
+    /// The temperature T.
+    pub temperature: f64,
+    /// The definition of the metrics.
+    pub mode: MetricsMode,
+    /// The seed of noise, crops and resampling.
+    pub seed: u64,
+    /// One entry for each out-of-distribution set.
+    pub results: Vec<Comparison>,
+}
+
+/// The result for one out-of-distribution set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The out-of-distribution set.
+    pub out_dataset: String,
+    /// The magnitude ε.
+    pub magnitude: f64,
+    /// What was measured.
+    pub evaluation: Evaluation,
+}
+
+impl Report {
+    /// The results as a table: in the layout of the authors' program for one
+    /// out-of-distribution set, one line each for several.
+    pub fn to_table(&self) -> String {
+        table::render(self)
+    }
+
+    /// The results as a JSON object; rates are fractions.
+    pub fn to_json(&self) -> String {
+        json::render(self)
+    }
+
+    /// The results as CSV with a header, two lines for each out-of-distribution set; rates are
+    /// fractions.
+    pub fn to_csv(&self) -> String {
+        csv::render(self)
+    }
+}
+
+/// What marks a set's confidence bounds and stand-ins, in every format.
+const POSITIVE_CLASS: &str = "in-distribution";

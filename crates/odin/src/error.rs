@@ -1,0 +1,67 @@
+use std::fmt;
+
+/// What went wrong, for a caller that wants to react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A classifier could not be read or is of an unknown architecture.
+    Classifier,
+    /// A data set could not be read.
+    Data,
+    /// An image has not the shape that the classifier takes.
+    Shape,
+    /// An argument is out of its range.
+    Invalid,
+    /// The network gave a value that is not a number.
+    NotFinite,
+    /// The engine could not run the network.
+    Engine,
+    /// A metric is not defined for the scores.
+    Metrics,
+}
+
+/// An error of this crate. Its message names the file, image or argument, what was expected,
+/// and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+macro_rules! from_error {
+    ($source:ty, $kind:ident) => {
+        impl From<$source> for Error {
+            fn from(source: $source) -> Self {
+                Self::new(ErrorKind::$kind, source.to_string())
+            }
+        }
+    };
+}
+
+from_error!(odin_formats::Error, Classifier);
+from_error!(odin_graph::Error, Classifier);
+from_error!(odin_data::Error, Data);
+from_error!(odin_cpu::Error, Engine);
+from_error!(odin_metrics::Error, Metrics);

@@ -1,0 +1,105 @@
+use crate::{Error, ScoredSet};
+use odin_metrics::{Bootstrap, Interval, Metrics, PaperMetrics, PaperProtocol, Scores};
+
+/// Which definition of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricsMode {
+    /// Exact, ties as ties.
+    #[default]
+    Exact,
+    /// The procedure that the paper's tables were computed with.
+    Paper,
+}
+
+impl MetricsMode {
+    /// As options and reports spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricsMode::Exact => "exact",
+            MetricsMode::Paper => "paper",
+        }
+    }
+}
+
+/// 95 % confidence intervals from a stratified bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// The number of resamples.
+    pub resamples: usize,
+    /// Where the resampling starts from.
+    pub seed: u64,
+    /// How many threads may work on it; the intervals do not depend on it.
+    pub threads: usize,
+}
+
+/// The metrics of one score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// The five metrics, fractions.
+    pub metrics: Metrics,
+    /// Which of them are the exact ones because [`MetricsMode::Paper`] does not define them
+    /// for these scores.
+    pub exact_instead: Metrics<bool>,
+    /// Confidence intervals, where asked for.
+    pub ci95: Option<Metrics<Interval>>,
+}
+
+/// How well two scores tell two sets apart. Positive class: in-distribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The number of in-distribution scores.
+    pub n_in: usize,
+    /// The number of out-of-distribution scores.
+    pub n_out: usize,
+    /// The maximum softmax probability.
+    pub baseline: Measured,
+    /// ODIN.
+    pub odin: Measured,
+}
+
+/// Measures how well the baseline and ODIN tell `out_set` from `in_set`, scored by a classifier
+/// of so many classes at temperature `temperature`.
+///
+/// # Errors
+/// When a set is empty or a score is not finite.
+pub fn evaluate(
+    in_set: &ScoredSet,
+    out_set: &ScoredSet,
+    classes: usize,
+    temperature: f64,
+    mode: MetricsMode,
+    intervals: Option<Intervals>,
+) -> Result<Evaluation, Error> {
+    let bootstrap = match intervals {
+        Some(i) => Some(Bootstrap::new(i.resamples, i.seed, i.threads)?),
+        None => None,
+    };
+    let measure = |pick: fn(&crate::Score) -> f64, protocol: PaperProtocol| {
+        let (in_scores, out_scores) = (in_set.scores(pick), out_set.scores(pick));
+        let scores = Scores::new(&in_scores, &out_scores)?;
+        let bootstrap = bootstrap.as_ref();
+        Ok::<Measured, Error>(match mode {
+            MetricsMode::Exact => Measured {
+                metrics: scores.exact(),
+                exact_instead: Metrics::default(),
+                ci95: bootstrap.map(|b| scores.exact_intervals(b)),
+            },
+            MetricsMode::Paper => {
+                let PaperMetrics { values: metrics, exact_instead, .. } = scores.paper(&protocol);
+                Measured {
+                    metrics,
+                    exact_instead,
+                    ci95: bootstrap.map(|b| scores.paper_intervals(&protocol, b)),
+                }
+            }
+        })
+    };
+    Ok(Evaluation {
+        n_in: in_set.rows.len(),
+        n_out: out_set.rows.len(),
+        baseline: measure(|s| s.msp, PaperProtocol::baseline(classes))?,
+        odin: measure(|s| s.odin, PaperProtocol::odin(classes, temperature))?,
+    })
+}
