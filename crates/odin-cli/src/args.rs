@@ -19,13 +19,19 @@ impl std::error::Error for UsageError {}
 ///
 /// Without a command: evaluates an embedded network on embedded images, to show what to expect.
 #[derive(Debug, Parser)]
-#[command(name = "odin", version, after_help = "\
+#[command(
+    name = "odin",
+    version,
+    after_help = "\
 Examples:
   odin                                               the demonstration
   odin eval --nn net.pth --in-dataset cifar10/ --out-dataset photos/
+  odin list                                          the names it knows
+  odin fetch cifar10 Imagenet                        get what they stand for
   odin eval --help                                   all options of the evaluation
 
-Exit codes: 0 success, 1 failure, 2 wrong usage.")]
+Exit codes: 0 success, 1 failure, 2 wrong usage."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -35,6 +41,68 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Measure how well the baseline (MSP) and ODIN tell out-of-distribution images apart
     Eval(Box<Eval>),
+    /// Download data sets and networks that are known by name
+    Fetch(Fetch),
+    /// Show every known data set and network, its licence, and whether it is here
+    List(List),
+}
+
+/// Downloads, verifies and, where needed, unpacks data sets and networks into the data folder.
+/// What lies there already is only verified.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin fetch cifar10 Imagenet_resize
+  odin fetch densenet10-dice --data-dir /big/disk
+
+An interrupted download leaves a .part file and goes on from there next time. Proxies are taken
+from the environment (https_proxy, no_proxy).")]
+pub(crate) struct Fetch {
+    /// Names as `odin list` shows them
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// Where to put them
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Registry file with more names, repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry: Vec<PathBuf>,
+
+    /// Use no network: verify and unpack what is here
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Shows every known data set and network, its licence, and whether it is here.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin list
+  odin list --format json --data-dir /big/disk")]
+pub(crate) struct List {
+    /// Where to look
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Registry file with more names, repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry: Vec<PathBuf>,
+
+    /// How to print the list
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    Table,
+    Json,
 }
 
 /// Measures how well the baseline (MSP) and ODIN tell out-of-distribution images from
@@ -64,12 +132,22 @@ pub(crate) struct Eval {
     pub(crate) out_dataset: Vec<String>,
 
     /// The temperature T
-    #[arg(long, default_value_t = 1000.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 1000.0,
+        value_name = "T",
+        allow_negative_numbers = true
+    )]
     pub(crate) temperature: f64,
 
     /// The magnitude ε of the perturbation on the [0, 1] pixel scale, or `paper` for what the
     /// paper recommends for this network and out-set
-    #[arg(long, default_value = "0.0014", value_name = "E|paper", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value = "0.0014",
+        value_name = "E|paper",
+        allow_negative_numbers = true
+    )]
     pub(crate) magnitude: Magnitude,
 
     /// The part of each set: of the paper's sets the first 1,000 images are `validation`, the
@@ -91,12 +169,29 @@ pub(crate) struct Eval {
 
     /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
     /// scale [default: that of the registry entry, or of the paper's CIFAR models]
-    #[arg(long, value_delimiter = ',', value_name = "A,B,C", requires = "std", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "std",
+        allow_negative_numbers = true
+    )]
     pub(crate) mean: Vec<f32>,
 
     /// The standard deviation of each channel, likewise
-    #[arg(long, value_delimiter = ',', value_name = "A,B,C", requires = "mean", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "mean",
+        allow_negative_numbers = true
+    )]
     pub(crate) std: Vec<f32>,
+
+    /// The size of the network's images where it is not the usual one, such as 64 or 48x64
+    /// (height x width) [default: 32, or 224 for ImageNet stems]
+    #[arg(long, value_name = "H[xW]")]
+    pub(crate) image_size: Option<ImageSize>,
 
     /// Transform every image, such as resize:32:bicubic,centre-crop:32 (nothing unless asked)
     #[arg(long, value_name = "STEPS")]
@@ -145,6 +240,29 @@ pub(crate) struct Eval {
     /// Not in this build: the network runs on the CPU (see --threads)
     #[arg(long, value_name = "N")]
     pub(crate) gpu: Option<String>,
+}
+
+/// Height and width in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ImageSize {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl std::str::FromStr for ImageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        match (height.parse(), width.parse()) {
+            (Ok(height), Ok(width))
+                if (1..=8192).contains(&height) && (1..=8192).contains(&width) =>
+            {
+                Ok(Self { height, width })
+            }
+            _ => Err("expected a size such as 64 or 48x64, from 1 to 8192".to_string()),
+        }
+    }
 }
 
 /// A number, or the paper's recommendation.

@@ -5,7 +5,7 @@ use crate::progress::{Meter, say};
 use crate::{eval, spec};
 use anyhow::{Context, Result};
 use odin::{Classifier, Detector, Images, MetricsMode, ScoredSet, evaluate};
-use odin_data::{ArrayLayout, DataSet, NoiseKind, from_npy_bytes, noise};
+use odin_data::{ArrayLayout, DataSet, NoiseKind, OpenOptions, from_npy_bytes, noise};
 use odin_formats::Checkpoint;
 use odin_report::{Comparison, Report};
 use std::time::Instant;
@@ -24,12 +24,18 @@ const SEED: u64 = 0;
 pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
     let checkpoint = Checkpoint::from_bytes(MODEL, "the embedded network")?;
-    let normalization = spec::from_metadata(&checkpoint)?.context("the embedded network states no mean and std")?;
+    let normalization =
+        spec::from_metadata(&checkpoint)?.context("the embedded network states no mean and std")?;
     let classifier = Classifier::from_checkpoint(&checkpoint, Some([1, 8, 8]), normalization)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let detector = Detector::builder(&classifier).temperature(TEMPERATURE).threads(threads).build()?;
+    let detector = Detector::builder(&classifier)
+        .temperature(TEMPERATURE)
+        .threads(threads)
+        .build()?;
 
-    say("ODIN on an embedded example: a small DenseNet-BC that knows the handwritten digits 0 to 5.");
+    say(
+        "ODIN on an embedded example: a small DenseNet-BC that knows the handwritten digits 0 to 5.",
+    );
     say("In-distribution: test images of 0 to 5. Out-of-distribution: the digits 6 to 9, which it");
     say("never saw, and two kinds of noise. Both scores should be high for the former only.\n");
 
@@ -38,8 +44,11 @@ pub(crate) fn run() -> Result<()> {
     let in_scored = score(&detector, &*in_set)?;
     let count = in_scored.rows.len();
     let far = |kind| noise(kind, 1, 8, 8, count, SEED);
-    let out_sets: [Box<dyn DataSet>; 3] =
-        [near, Box::new(far(NoiseKind::Uniform)?), Box::new(far(NoiseKind::Gaussian)?)];
+    let out_sets: [Box<dyn DataSet>; 3] = [
+        near,
+        Box::new(far(NoiseKind::Uniform)?),
+        Box::new(far(NoiseKind::Gaussian)?),
+    ];
 
     let mut results = Vec::new();
     for out_set in &out_sets {
@@ -48,7 +57,14 @@ pub(crate) fn run() -> Result<()> {
         results.push(Comparison {
             out_dataset: out_set.name().to_string(),
             magnitude: MAGNITUDE,
-            evaluation: evaluate(&in_scored, &out_scored, classifier.classes(), TEMPERATURE, mode, None)?,
+            evaluation: evaluate(
+                &in_scored,
+                &out_scored,
+                classifier.classes(),
+                TEMPERATURE,
+                mode,
+                None,
+            )?,
         });
     }
     let report = Report {
@@ -62,14 +78,20 @@ pub(crate) fn run() -> Result<()> {
         results,
     };
     eval::print(&report, Format::Table)?;
-    say(&format!("\nDone in {:.1} s on {threads} threads. On so small a network ODIN gains nothing over the", started.elapsed().as_secs_f64()));
+    say(&format!(
+        "\nDone in {:.1} s on {threads} threads. On so small a network ODIN gains nothing over the",
+        started.elapsed().as_secs_f64()
+    ));
     say("baseline; on the paper's networks it gains much (see the README).");
     say("Your own network and images: odin eval --nn FILE --in-dataset DIR --out-dataset DIR");
     Ok(())
 }
 
 fn digits(images: &'static [u8], labels: &'static [u8], name: &str) -> Result<Box<dyn DataSet>> {
-    Ok(Box::new(from_npy_bytes(name, images, Some(labels), ArrayLayout::Nchw)?))
+    let mut options = OpenOptions::default();
+    options.layout = Some(ArrayLayout::Nchw);
+    options.channels = Some(1);
+    Ok(from_npy_bytes(name, images, Some(labels.into()), &options)?)
 }
 
 fn score(detector: &Detector, set: &dyn DataSet) -> Result<ScoredSet> {

@@ -6,8 +6,8 @@ use crate::score_files::ScoreFiles;
 use crate::spec::{self, Spec};
 use anyhow::{Context, Result};
 use odin::{Classifier, Detector, Images, Intervals, ScoredSet, evaluate};
-use odin_data::registry::Registry;
 use odin_data::DataSet;
+use odin_data::registry::Registry;
 use odin_report::{Comparison, Report};
 use std::io::Write;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         ))
         .into());
     }
-    let registry = spec::registry(eval)?;
+    let registry = spec::registry(&eval.registry)?;
     let classifier = spec::classifier(eval, &registry)?;
     let in_spec = in_spec(eval, &registry)?;
     let out_specs = out_specs(eval, &registry)?;
@@ -38,16 +38,28 @@ fn in_spec(eval: &Eval, registry: &Registry) -> Result<Spec> {
     let of_network = || Some(registry.get(&eval.nn)?.network()?.in_dataset.clone()?);
     match eval.in_dataset.clone().or_else(of_network) {
         Some(text) => Spec::resolve(&text, "--in-dataset", eval, registry),
-        None => Err(UsageError("--in-dataset is missing: name the set that the network was trained on".into()).into()),
+        None => Err(UsageError(
+            "--in-dataset is missing: name the set that the network was trained on".into(),
+        )
+        .into()),
     }
 }
 
 fn out_specs(eval: &Eval, registry: &Registry) -> Result<Vec<Spec>> {
-    let names = eval.out_dataset.iter().flat_map(|text| match text.as_str() {
-        "all" => registry.paper_out_datasets().iter().map(|e| e.name.clone()).collect(),
-        text => vec![text.to_string()],
-    });
-    names.map(|name| Spec::resolve(&name, "--out-dataset", eval, registry)).collect()
+    let names = eval
+        .out_dataset
+        .iter()
+        .flat_map(|text| match text.as_str() {
+            "all" => registry
+                .paper_out_datasets()
+                .iter()
+                .map(|e| e.name.clone())
+                .collect(),
+            text => vec![text.to_string()],
+        });
+    names
+        .map(|name| Spec::resolve(&name, "--out-dataset", eval, registry))
+        .collect()
 }
 
 fn magnitude(eval: &Eval, registry: &Registry, out: &Spec) -> Result<f64> {
@@ -85,7 +97,12 @@ impl<'a> Experiment<'a> {
             .threads(threads)
             .batch_size(eval.batch_size)
             .build()?;
-        Ok(Self { eval, classifier, detector, threads })
+        Ok(Self {
+            eval,
+            classifier,
+            detector,
+            threads,
+        })
     }
 
     /// Scores the in-set once for each magnitude that occurs, however many out-sets there are.
@@ -97,7 +114,7 @@ impl<'a> Experiment<'a> {
             None => None,
         };
         let in_set = in_spec.open(eval, shape, Spec::noise_count(eval, 10_000))?;
-        self.announce(in_spec, &*in_set);
+        self.announce(in_spec, &*in_set, out_specs);
         let mut scored_in: Vec<(f64, ScoredSet)> = Vec::new();
         for &magnitude in magnitudes {
             if !scored_in.iter().any(|(known, _)| *known == magnitude) {
@@ -117,7 +134,8 @@ impl<'a> Experiment<'a> {
         let mut results = Vec::new();
         let mut accuracy = None;
         for (out_spec, &magnitude) in out_specs.iter().zip(magnitudes) {
-            let Some((_, in_scored)) = scored_in.iter().find(|(known, _)| *known == magnitude) else {
+            let Some((_, in_scored)) = scored_in.iter().find(|(known, _)| *known == magnitude)
+            else {
                 continue;
             };
             accuracy = accuracy.or(in_scored.accuracy(self.classifier.classes()));
@@ -153,10 +171,16 @@ impl<'a> Experiment<'a> {
         let range = spec.range(self.eval, set.len())?;
         let images = Images::all(set).range(range).skip_bad(self.eval.skip_bad);
         let mut meter = Meter::new(&spec.name, self.eval.quiet);
-        let scored = self.detector.score_set(&images, magnitude, |p| meter.update(p))?;
+        let scored = self
+            .detector
+            .score_set(&images, magnitude, |p| meter.update(p))?;
         drop(meter);
         if !scored.skipped.is_empty() {
-            say(&format!("{}: {} images were left out because they do not decode:", spec.name, scored.skipped.len()));
+            say(&format!(
+                "{}: {} images were left out because they do not decode:",
+                spec.name,
+                scored.skipped.len()
+            ));
             for skipped in &scored.skipped {
                 say(&format!("  {}: {}", skipped.name, skipped.reason));
             }
@@ -176,7 +200,7 @@ impl<'a> Experiment<'a> {
     }
 
     /// What goes into the run, for whoever reads the log.
-    fn announce(&self, in_spec: &Spec, in_set: &dyn DataSet) {
+    fn announce(&self, in_spec: &Spec, in_set: &dyn DataSet, out_specs: &[Spec]) {
         let eval = self.eval;
         if eval.quiet {
             return;
@@ -184,10 +208,17 @@ impl<'a> Experiment<'a> {
         let c = self.classifier;
         let [channels, height, width] = c.image_shape();
         let (mean, std) = (c.normalization().mean(), c.normalization().std());
-        say(&format!("{}: {}, {} classes, {channels}x{height}x{width}, mean {mean:?}, std {std:?}", eval.nn, c.architecture(), c.classes()));
+        say(&format!(
+            "{}: {}, {} classes, {channels}x{height}x{width}, mean {mean:?}, std {std:?}",
+            eval.nn,
+            c.architecture(),
+            c.classes()
+        ));
         say(&format!("{}: {} images", in_spec.name, in_set.len()));
-        if let Some(transform) = &eval.transform {
-            say(&format!("every image: {transform}"));
+        for spec in std::iter::once(in_spec).chain(out_specs) {
+            if let Some(transform) = spec.transform(eval) {
+                say(&format!("{}, every image: {transform}", spec.name));
+            }
         }
     }
 }
@@ -199,6 +230,10 @@ pub(crate) fn print(report: &Report, format: Format) -> Result<()> {
         Format::Json => report.to_json(),
         Format::Csv => report.to_csv(),
     };
+    write_stdout(&text)
+}
+
+pub(crate) fn write_stdout(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

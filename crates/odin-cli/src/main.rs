@@ -3,6 +3,8 @@
 mod args;
 mod demo;
 mod eval;
+mod fetch;
+mod list;
 mod progress;
 mod score_files;
 mod spec;
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
+        Some(args::Command::Fetch(fetch)) => fetch::run(&fetch),
+        Some(args::Command::List(list)) => list::run(&list),
         None => demo::run(),
     };
     match result {

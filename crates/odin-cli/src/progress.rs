@@ -53,7 +53,8 @@ impl Drop for Meter {
     }
 }
 
-fn duration(seconds: f64) -> String {
+/// Seconds, minutes or hours, for people.
+pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds.round() as u64;
     match s {
         0..=59 => format!("{s} s"),

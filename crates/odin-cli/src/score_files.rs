@@ -26,7 +26,8 @@ impl ScoreFiles {
     /// Writes `<name>.csv`, or `<name>-2.csv` where that is taken by another set of this run. The
     /// file appears under its name only when it is complete.
     pub(crate) fn write(&mut self, name: &str, set: &ScoredSet) -> Result<()> {
-        let path = self.folder.join(self.free_name(name));
+        let file = self.free_name(name);
+        let path = self.folder.join(file);
         let unfinished = path.with_extension("csv.part");
         let written = std::fs::write(&unfinished, csv(set))
             .and_then(|()| std::fs::rename(&unfinished, &path));
@@ -39,7 +40,13 @@ impl ScoreFiles {
     fn free_name(&mut self, name: &str) -> String {
         let safe: String = name
             .chars()
-            .map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c })
+            .map(|c| {
+                if c.is_control() || "/\\:*?\"<>|".contains(c) {
+                    '_'
+                } else {
+                    c
+                }
+            })
             .collect();
         let stem = match safe.trim_matches('.') {
             "" => "set".to_string(),
@@ -61,7 +68,11 @@ fn csv(set: &ScoredSet) -> String {
     let mut csv = String::from("file,prediction,msp,odin\n");
     for row in &set.rows {
         let (name, score) = (quoted(&row.name), &row.score);
-        let _ = writeln!(csv, "{name},{},{},{}", score.prediction, score.msp, score.odin);
+        let _ = writeln!(
+            csv,
+            "{name},{},{},{}",
+            score.prediction, score.msp, score.odin
+        );
     }
     csv
 }

@@ -383,6 +383,18 @@ fn infer_reshape(shape: &Shape, operands: &[&Type]) -> Result<Type, Reason> {
             operands[0].shape
         )
     })?;
+    let around = |shape: &Shape| -> usize {
+        let outside = shape.dims().iter().take_while(|dim| dim.fixed().is_some());
+        outside.map(|dim| dim.at(1)).product()
+    };
+    let grows = from.is_some_and(|(_, batch_axes)| batch_axes > 0);
+    check(
+        !grows || around(&operands[0].shape) == around(shape),
+        || {
+            let from = &operands[0].shape;
+            format!("reading {from} as {shape} would mix the images of a batch")
+        },
+    )?;
     Ok(Type {
         dtype: operands[0].dtype,
         shape: shape.clone(),

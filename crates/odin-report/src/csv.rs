@@ -4,12 +4,19 @@ use std::fmt::Write;
 
 pub(crate) fn render(report: &Report) -> String {
     let metrics = Metrics::<f64>::default().named().map(|(name, _)| name);
-    let with_ci = report.results.iter().any(|r| r.evaluation.odin.ci95.is_some());
+    let with_ci = report
+        .results
+        .iter()
+        .any(|r| r.evaluation.odin.ci95.is_some());
     let bounds = metrics.map(|name| format!(",{name}_ci95_lower,{name}_ci95_upper"));
     let mut csv = format!(
         "model,in_dataset,out_dataset,temperature,magnitude,metrics,positive_class,n_in,n_out,score,{}{}\n",
         metrics.join(","),
-        if with_ci { bounds.concat() } else { String::new() }
+        if with_ci {
+            bounds.concat()
+        } else {
+            String::new()
+        }
     );
     for result in &report.results {
         let e = &result.evaluation;

@@ -37,8 +37,13 @@ fn measured(measured: &Measured) -> Value {
         object.insert(name.to_string(), json!(value));
     }
     if let Some(ci95) = measured.ci95 {
-        let bounds = ci95.named().map(|(name, i)| (name.to_string(), json!([i.lower, i.upper])));
-        object.insert("ci95".to_string(), Value::Object(bounds.into_iter().collect()));
+        let bounds = ci95
+            .named()
+            .map(|(name, i)| (name.to_string(), json!([i.lower, i.upper])));
+        object.insert(
+            "ci95".to_string(),
+            Value::Object(bounds.into_iter().collect()),
+        );
     }
     let stand_ins: Vec<&str> = stand_ins(measured).collect();
     if !stand_ins.is_empty() {

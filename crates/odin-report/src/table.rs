@@ -28,16 +28,28 @@ fn entry(lines: &mut String, name: &str, value: &str) {
 
 fn header(report: &Report) -> String {
     let mut lines = String::new();
-    entry(&mut lines, "Neural network architecture", &report.architecture);
+    entry(
+        &mut lines,
+        "Neural network architecture",
+        &report.architecture,
+    );
     entry(&mut lines, "In-distribution dataset", &report.in_dataset);
     if let [only] = &report.results[..] {
         entry(&mut lines, "Out-of-distribution dataset", &only.out_dataset);
         let e = &only.evaluation;
-        entry(&mut lines, "Images, in / out", &format!("{} / {}", e.n_in, e.n_out));
+        entry(
+            &mut lines,
+            "Images, in / out",
+            &format!("{} / {}", e.n_in, e.n_out),
+        );
         entry(&mut lines, "Magnitude", &only.magnitude.to_string());
     }
     if let Some(accuracy) = report.accuracy {
-        entry(&mut lines, "Accuracy on in-distribution", &percent(accuracy));
+        entry(
+            &mut lines,
+            "Accuracy on in-distribution",
+            &percent(accuracy),
+        );
     }
     entry(&mut lines, "Temperature", &report.temperature.to_string());
     entry(&mut lines, "Metrics", report.mode.as_str());
@@ -53,7 +65,11 @@ fn single(lines: &mut String, result: &Comparison) {
     let _ = writeln!(lines, "{:<20}{:>width$}{:>width$}", "", "Baseline", "ODIN");
     let (baseline, odin) = (cells(&e.baseline), cells(&e.odin));
     for ((label, baseline), odin) in LABELS.iter().zip(baseline).zip(odin) {
-        let _ = writeln!(lines, "{:<20}{baseline:>width$}{odin:>width$}", format!("{}:", label.0));
+        let _ = writeln!(
+            lines,
+            "{:<20}{baseline:>width$}{odin:>width$}",
+            format!("{}:", label.0)
+        );
     }
 }
 
@@ -76,10 +92,18 @@ fn cells(measured: &Measured) -> [String; 5] {
 
 /// One line for each out-set; each metric as baseline and ODIN.
 fn compact(lines: &mut String, results: &[Comparison]) {
-    let name_width = results.iter().map(|r| r.out_dataset.chars().count()).max().unwrap_or(0).max(11);
+    let name_width = results
+        .iter()
+        .map(|r| r.out_dataset.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(11);
     let with_ci = results.iter().any(|r| r.evaluation.odin.ci95.is_some());
     let width = if with_ci { 44 } else { 16 };
-    let mut head = format!("{:<name_width$}  {:>7}  {:>13}", "Out-dataset", "ε", "n in/out");
+    let mut head = format!(
+        "{:<name_width$}  {:>7}  {:>13}",
+        "Out-dataset", "ε", "n in/out"
+    );
     for (_, short) in LABELS {
         let _ = write!(head, "  {short:>width$}");
     }
@@ -89,7 +113,11 @@ fn compact(lines: &mut String, results: &[Comparison]) {
         let e = &result.evaluation;
         let counts = format!("{}/{}", e.n_in, e.n_out);
         let name = &result.out_dataset;
-        let _ = write!(lines, "{name:<name_width$}  {:>7}  {counts:>13}", result.magnitude);
+        let _ = write!(
+            lines,
+            "{name:<name_width$}  {:>7}  {counts:>13}",
+            result.magnitude
+        );
         for (baseline, odin) in cells(&e.baseline).into_iter().zip(cells(&e.odin)) {
             let _ = write!(lines, "  {:>width$}", format!("{baseline} → {odin}"));
         }
@@ -98,10 +126,16 @@ fn compact(lines: &mut String, results: &[Comparison]) {
 }
 
 fn footnotes(lines: &mut String, report: &Report) {
-    let with_ci = report.results.iter().any(|r| r.evaluation.odin.ci95.is_some());
+    let with_ci = report
+        .results
+        .iter()
+        .any(|r| r.evaluation.odin.ci95.is_some());
     if with_ci {
         let seed = report.seed;
-        let _ = writeln!(lines, "\nIn brackets: 95 % confidence intervals (stratified bootstrap, seed {seed}).");
+        let _ = writeln!(
+            lines,
+            "\nIn brackets: 95 % confidence intervals (stratified bootstrap, seed {seed})."
+        );
     }
     for result in &report.results {
         let e = &result.evaluation;
@@ -109,7 +143,10 @@ fn footnotes(lines: &mut String, report: &Report) {
             let undefined: Vec<&str> = stand_ins(measured).collect();
             if !undefined.is_empty() {
                 let (list, out) = (undefined.join(", "), &result.out_dataset);
-                let _ = writeln!(lines, "\n{out}, {name}: the paper's procedure does not define {list} for these scores; the exact value is shown.");
+                let _ = writeln!(
+                    lines,
+                    "\n{out}, {name}: the paper's procedure does not define {list} for these scores; the exact value is shown."
+                );
             }
         }
     }

@@ -21,7 +21,9 @@ impl Normalization {
         let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
         if mean.len() != std.len() || mean.is_empty() {
             let (m, s) = (mean.len(), std.len());
-            return invalid(format!("mean and std need one value for each channel, they have {m} and {s}"));
+            return invalid(format!(
+                "mean and std need one value for each channel, they have {m} and {s}"
+            ));
         }
         if let Some(v) = mean.iter().find(|v| !v.is_finite()) {
             return invalid(format!("mean must be finite, it contains {v}"));

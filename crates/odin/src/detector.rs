@@ -63,13 +63,19 @@ impl DetectorBuilder<'_> {
         let t = self.temperature;
         let in_f32 = (t as f32).is_finite() && t as f32 > 0.0;
         if !in_f32 {
-            return Err(invalid(format!("the temperature must be positive and finite, it is {t}")));
+            return Err(invalid(format!(
+                "the temperature must be positive and finite, it is {t}"
+            )));
         }
         if self.threads == 0 || self.batch_size == 0 {
             return Err(invalid("threads and batch size must be at least 1"));
         }
         let classifier = self.classifier;
-        let input = classifier.graph().inputs().next().map(|(_, i)| i.name.clone());
+        let input = classifier
+            .graph()
+            .inputs()
+            .next()
+            .map(|(_, i)| i.name.clone());
         Ok(Detector {
             engine: Engine::new(&transform(classifier.graph())?, self.threads)?,
             input: input.unwrap_or_default(),
@@ -107,10 +113,6 @@ impl Detector {
         self.batch_size
     }
 
-    pub(crate) fn image_shape(&self) -> [usize; 3] {
-        self.image_shape
-    }
-
     /// Scores images, perturbing each by ε = `magnitude`, in units of the [0, 1] pixel scale.
     ///
     /// # Errors
@@ -118,7 +120,9 @@ impl Detector {
     /// a score is not a number.
     pub fn score(&self, images: &[Image], magnitude: f64) -> Result<Vec<Score>, Error> {
         if !(magnitude.is_finite() && magnitude >= 0.0) {
-            return Err(invalid(format!("the magnitude must be a number from 0, it is {magnitude}")));
+            return Err(invalid(format!(
+                "the magnitude must be a number from 0, it is {magnitude}"
+            )));
         }
         let batch = self.normalize(images)?;
         let temperature = [self.temperature as f32];
@@ -129,12 +133,21 @@ impl Detector {
             (names::STEP, &step[..]),
         ];
         let outputs = self.engine.run(images.len(), &inputs)?;
-        let [Output::Float(logits), Output::Int(predictions), _, Output::Float(perturbed)] =
-            &outputs[..]
+        let [
+            Output::Float(logits),
+            Output::Int(predictions),
+            _,
+            Output::Float(perturbed),
+        ] = &outputs[..]
         else {
-            return Err(Error::new(ErrorKind::Engine, "the engine left out an output of ODIN"));
+            return Err(Error::new(
+                ErrorKind::Engine,
+                "the engine left out an output of ODIN",
+            ));
         };
-        let rows = logits.chunks_exact(self.classes).zip(perturbed.chunks_exact(self.classes));
+        let rows = logits
+            .chunks_exact(self.classes)
+            .zip(perturbed.chunks_exact(self.classes));
         let scores = rows.zip(predictions).enumerate();
         scores
             .map(|(i, ((logits, perturbed), &prediction))| {
@@ -156,7 +169,8 @@ impl Detector {
 
     /// The batch `[N, C, H, W]`, normalised.
     fn normalize(&self, images: &[Image]) -> Result<Vec<f32>, Error> {
-        let mut batch = Vec::with_capacity(images.len() * self.image_shape.iter().product::<usize>());
+        let mut batch =
+            Vec::with_capacity(images.len() * self.image_shape.iter().product::<usize>());
         for image in images {
             self.check_shape(image)?;
             self.normalization.apply(&image.pixels, &mut batch);
@@ -166,21 +180,24 @@ impl Detector {
 
     pub(crate) fn check_shape(&self, image: &Image) -> Result<(), Error> {
         let found = [image.channels, image.height, image.width];
-        if found == self.image_shape && image.pixels.len() == found.iter().product() {
+        if found == self.image_shape && image.pixels.len() == found.iter().product::<usize>() {
             return Ok(());
         }
         let [c, h, w] = self.image_shape;
         let [fc, fh, fw] = found;
         Err(Error::new(
             ErrorKind::Shape,
-            format!("the image is {fw}x{fh} with {fc} channels, the network takes {w}x{h} with {c}; images are only resized when asked to (--transform resize:{h}x{w})"),
+            format!(
+                "the image is {fw}x{fh} with {fc} channels, the network takes {w}x{h} with {c}; images are only resized when asked to (--transform resize:{h}x{w})"
+            ),
         ))
     }
 
     /// ε / std for each channel.
     fn step(&self, magnitude: f64) -> Vec<f32> {
         let std = self.normalization.std().iter();
-        std.map(|&std| (magnitude / f64::from(std)) as f32).collect()
+        std.map(|&std| (magnitude / f64::from(std)) as f32)
+            .collect()
     }
 }
 

@@ -87,7 +87,11 @@ pub fn evaluate(
                 ci95: bootstrap.map(|b| scores.exact_intervals(b)),
             },
             MetricsMode::Paper => {
-                let PaperMetrics { values: metrics, exact_instead, .. } = scores.paper(&protocol);
+                let PaperMetrics {
+                    values: metrics,
+                    exact_instead,
+                    ..
+                } = scores.paper(&protocol);
                 Measured {
                     metrics,
                     exact_instead,

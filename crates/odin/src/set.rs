@@ -83,7 +83,11 @@ impl ScoredSet {
         let right: Option<Vec<bool>> = self
             .rows
             .iter()
-            .map(|row| row.label.filter(|&l| l < classes).map(|l| l == row.score.prediction))
+            .map(|row| {
+                row.label
+                    .filter(|&l| l < classes)
+                    .map(|l| l == row.score.prediction)
+            })
             .collect();
         let right = right.filter(|right| !right.is_empty())?;
         let hits = right.iter().filter(|hit| **hit).count();
@@ -118,10 +122,15 @@ impl Detector {
             let end = (start + self.batch_size()).min(range.end);
             let (names, decoded) = self.read(images, start..end, &mut scored.skipped)?;
             let scores = self.score(&decoded, magnitude).map_err(|e| {
-                Error::new(e.kind(), format!("{}, images {start} to {}: {e}", set.name(), end - 1))
+                Error::new(
+                    e.kind(),
+                    format!("{}, images {start} to {}: {e}", set.name(), end - 1),
+                )
             })?;
             let rows = names.into_iter().zip(scores);
-            scored.rows.extend(rows.map(|((name, label), score)| Row { name, label, score }));
+            scored
+                .rows
+                .extend(rows.map(|((name, label), score)| Row { name, label, score }));
             progress(Progress {
                 done: end - range.start,
                 total: range.len(),
@@ -131,7 +140,13 @@ impl Detector {
             false => Ok(scored),
             true => Err(Error::new(
                 ErrorKind::Data,
-                format!("{}: there is no image to score ({} of {} in the set were asked for, {} could not be read)", set.name(), range.len(), set.len(), scored.skipped.len()),
+                format!(
+                    "{}: there is no image to score ({} of {} in the set were asked for, {} could not be read)",
+                    set.name(),
+                    range.len(),
+                    set.len(),
+                    scored.skipped.len()
+                ),
             )),
         }
     }
@@ -157,7 +172,10 @@ impl Detector {
                 Err(error) => return Err(error.into()),
             };
             self.check_shape(&sample.image).map_err(|e| {
-                Error::new(e.kind(), format!("{}, {}: {e}", images.set.name(), sample.name))
+                Error::new(
+                    e.kind(),
+                    format!("{}, {}: {e}", images.set.name(), sample.name),
+                )
             })?;
             names.push((sample.name, sample.label));
             decoded.push(sample.image);

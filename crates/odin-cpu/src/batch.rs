@@ -1,0 +1,68 @@
+//! Where the elements of one image lie in a batch.
+
+use odin_graph::{Dim, Shape};
+
+/// The layout of a value of a whole batch: `outer` times, for each image, a `block`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    outer: usize,
+    block: usize,
+    batched: bool,
+}
+
+impl Layout {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let is_batch = |dim: &Dim| dim.fixed().is_none();
+        let axis = shape.dims().iter().position(is_batch);
+        let count = |dims: &[Dim]| dims.iter().map(|d| d.at(1)).product();
+        let (outer, inner) = shape.dims().split_at(axis.unwrap_or(0));
+        Self {
+            outer: count(outer),
+            block: count(inner),
+            batched: axis.is_some(),
+        }
+    }
+
+    /// How many blocks an image has: those of other images lie between them.
+    pub(crate) fn outer(&self) -> usize {
+        self.outer
+    }
+
+    /// Elements of a batch; `None` when the count overflows.
+    pub(crate) fn len(&self, images: usize) -> Option<usize> {
+        let images = if self.batched { images } else { 1 };
+        self.outer.checked_mul(self.block)?.checked_mul(images)
+    }
+
+    /// Copies an image out of a batch.
+    pub(crate) fn gather<T: Copy>(&self, batch: &[T], images: usize, image: usize, to: &mut [T]) {
+        let (images, image) = if self.batched {
+            (images, image)
+        } else {
+            (1, 0)
+        };
+        let block = self.block.max(1);
+        for (o, to) in to.chunks_exact_mut(block).enumerate() {
+            to.copy_from_slice(&batch[(o * images + image) * block..][..block]);
+        }
+    }
+
+    /// Copies an image into a batch.
+    pub(crate) fn scatter<T: Copy>(
+        &self,
+        from: &[T],
+        images: usize,
+        image: usize,
+        batch: &mut [T],
+    ) {
+        let (images, image) = if self.batched {
+            (images, image)
+        } else {
+            (1, 0)
+        };
+        let block = self.block.max(1);
+        for (o, from) in from.chunks_exact(block).enumerate() {
+            batch[(o * images + image) * block..][..block].copy_from_slice(from);
+        }
+    }
+}

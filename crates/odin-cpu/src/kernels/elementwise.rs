@@ -1,0 +1,178 @@
+//! Operators whose every element depends on one element of each operand.
+
+use super::Kernel;
+use super::walk::Walk;
+use crate::workspace::{Operands, Scratch};
+use odin_graph::op::{self, Binary};
+
+/// [`odin_graph::Op::Relu`].
+#[derive(Debug)]
+pub(crate) struct Relu;
+
+/// `max(x, 0)`; not a number stays what it is.
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+impl Kernel<f32> for Relu {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        y.iter_mut()
+            .zip(x.floats(0))
+            .for_each(|(y, &x)| *y = relu(x));
+    }
+}
+
+/// [`odin_graph::Op::BatchNorm`] as `factor · x + addend` for each channel.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    epsilon: f32,
+    /// Elements of a channel.
+    plane: usize,
+    /// Factors and addends, where the parameters are known beforehand.
+    known: Option<Affine>,
+    /// Whether a [`odin_graph::Op::Relu`] follows.
+    pub(crate) relu: bool,
+}
+
+#[derive(Debug)]
+struct Affine(Vec<[f32; 2]>);
+
+impl Affine {
+    fn new([scale, shift, mean, var]: [&[f32]; 4], epsilon: f32) -> Self {
+        let channel = |c: usize| {
+            let [scale, shift, mean, var] = [scale, shift, mean, var].map(|p| f64::from(p[c]));
+            let factor = scale / (var + f64::from(epsilon)).sqrt();
+            [factor as f32, (shift - mean * factor) as f32]
+        };
+        Self((0..scale.len()).map(channel).collect())
+    }
+}
+
+impl BatchNorm {
+    /// The shape of one image, `[1, C, ...]`, and scale, shift, mean and variance if known.
+    pub(crate) fn new(norm: &op::BatchNorm, x: &[usize], known: Option<[&[f32]; 4]>) -> Self {
+        Self {
+            epsilon: norm.epsilon,
+            plane: x[2..].iter().product(),
+            known: known.map(|parameters| Affine::new(parameters, norm.epsilon)),
+            relu: false,
+        }
+    }
+
+    fn apply(&self, affine: &Affine, x: &[f32], y: &mut [f32]) {
+        let plane = self.plane.max(1);
+        let planes = y.chunks_exact_mut(plane).zip(x.chunks_exact(plane));
+        for ((y, x), &[factor, addend]) in planes.zip(affine.0.iter().cycle()) {
+            let elements = y.iter_mut().zip(x);
+            match self.relu {
+                true => elements.for_each(|(y, x)| *y = relu(factor * x + addend)),
+                false => elements.for_each(|(y, x)| *y = factor * x + addend),
+            }
+        }
+    }
+}
+
+impl Kernel<f32> for BatchNorm {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        match &self.known {
+            Some(affine) => self.apply(affine, x.floats(0), y),
+            None => {
+                let parameters = [1, 2, 3, 4].map(|i| x.floats(i));
+                self.apply(&Affine::new(parameters, self.epsilon), x.floats(0), y);
+            }
+        }
+    }
+}
+
+/// A function of two numbers under broadcasting: [`odin_graph::Op::Binary`] and
+/// [`odin_graph::Op::Compare`].
+#[derive(Debug)]
+pub(crate) struct Zip<Op> {
+    op: Op,
+    walk: Walk<2>,
+}
+
+impl<Op> Zip<Op> {
+    pub(crate) fn new(op: Op, a: &[usize], b: &[usize], y: &[usize]) -> Self {
+        let walk = Walk::broadcast(y, [a, b]);
+        Self { op, walk }
+    }
+
+    fn apply<T>(&self, x: &Operands<'_>, y: &mut [T], f: impl Fn(f32, f32) -> T) {
+        let (a, b) = (x.floats(0), x.floats(1));
+        let mut runs = y.chunks_exact_mut(self.walk.extent.max(1));
+        self.walk.runs(|[i, j]| {
+            let Some(y) = runs.next() else { return };
+            let (a, b) = (&a[i..], &b[j..]);
+            match self.walk.strides {
+                [1, 1] => y
+                    .iter_mut()
+                    .zip(a.iter().zip(b))
+                    .for_each(|(y, (&a, &b))| *y = f(a, b)),
+                [1, 0] => y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b[0])),
+                [0, 1] => y.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a[0], b)),
+                [s, t] => {
+                    let elements = y.iter_mut().enumerate();
+                    elements.for_each(|(k, y)| *y = f(a[k * s], b[k * t]));
+                }
+            }
+        });
+    }
+}
+
+impl Kernel<f32> for Zip<Binary> {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        match self.op {
+            Binary::Add => self.apply(x, y, |a, b| a + b),
+            Binary::Sub => self.apply(x, y, |a, b| a - b),
+            Binary::Mul => self.apply(x, y, |a, b| a * b),
+            Binary::Div => self.apply(x, y, |a, b| a / b),
+        }
+    }
+}
+
+impl Kernel<bool> for Zip<op::Compare> {
+    fn run(&self, x: &Operands<'_>, y: &mut [bool], _: &mut Scratch) {
+        match self.op {
+            op::Compare::Greater => self.apply(x, y, |a, b| a > b),
+            op::Compare::GreaterOrEqual => self.apply(x, y, |a, b| a >= b),
+        }
+    }
+}
+
+/// [`odin_graph::Op::Where`].
+#[derive(Debug)]
+pub(crate) struct Where(Walk<3>);
+
+impl Where {
+    pub(crate) fn new(operands: [&[usize]; 3], y: &[usize]) -> Self {
+        Self(Walk::broadcast(y, operands))
+    }
+}
+
+impl Kernel<f32> for Where {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        let (condition, a, b) = (x.masks(0), x.floats(1), x.floats(2));
+        let mut runs = y.chunks_exact_mut(self.0.extent.max(1));
+        let select = |c, a, b| if c { a } else { b };
+        self.0.runs(|[h, i, j]| {
+            let Some(y) = runs.next() else { return };
+            let (c, a, b) = (&condition[h..], &a[i..], &b[j..]);
+            match self.0.strides {
+                [1, 1, 1] => {
+                    let branches = a.iter().zip(b);
+                    let elements = y.iter_mut().zip(c).zip(branches);
+                    elements.for_each(|((y, &c), (&a, &b))| *y = select(c, a, b));
+                }
+                [1, 1, 0] => {
+                    let elements = y.iter_mut().zip(c).zip(a);
+                    elements.for_each(|((y, &c), &a)| *y = select(c, a, b[0]));
+                }
+                [s, t, u] => {
+                    let elements = y.iter_mut().enumerate();
+                    elements.for_each(|(k, y)| *y = select(c[k * s], a[k * t], b[k * u]));
+                }
+            }
+        });
+    }
+}

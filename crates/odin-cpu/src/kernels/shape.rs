@@ -1,0 +1,143 @@
+//! Operators that move elements without changing them.
+
+use super::Kernel;
+use super::walk::{Walk, broadcast_strides, row_major};
+use crate::workspace::{Operands, Scratch};
+use odin_graph::op;
+
+/// The part of a run's input that belongs to the image at hand. An input that does not grow
+/// with the batch belongs to every image.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// Which input.
+    pub(crate) input: usize,
+    /// Where each image's elements lie.
+    pub(crate) layout: crate::batch::Layout,
+}
+
+impl Kernel<f32> for Load {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        let request = x.request();
+        self.layout
+            .gather(request.inputs[self.input], request.images, x.image(), y);
+    }
+}
+
+/// [`odin_graph::Op::Slice`], [`odin_graph::Op::Expand`] and [`odin_graph::Op::Transpose`]: `y`
+/// in order, `x` with strides.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    walk: Walk<1>,
+    first: usize,
+}
+
+impl Gather {
+    pub(crate) fn slice(slice: &op::Slice, x: &[usize], y: &[usize]) -> Self {
+        let own = row_major(x);
+        let mut strides = own.clone();
+        let mut first = 0;
+        for cut in &slice.axes {
+            first += cut.start * own[cut.axis];
+            strides[cut.axis] *= cut.step;
+        }
+        let walk = Walk::new(y, [&strides]);
+        Self { walk, first }
+    }
+
+    pub(crate) fn expand(x: &[usize], y: &[usize]) -> Self {
+        let walk = Walk::new(y, [&broadcast_strides(x, y)]);
+        Self { walk, first: 0 }
+    }
+
+    pub(crate) fn transpose(perm: &[usize], x: &[usize], y: &[usize]) -> Self {
+        let own = row_major(x);
+        let strides: Vec<usize> = perm.iter().map(|&axis| own[axis]).collect();
+        let walk = Walk::new(y, [&strides]);
+        Self { walk, first: 0 }
+    }
+}
+
+impl Kernel<f32> for Gather {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        let x = x.floats(0);
+        let mut runs = y.chunks_exact_mut(self.walk.extent.max(1));
+        self.walk.runs(|[offset]| {
+            let Some(y) = runs.next() else { return };
+            let x = &x[self.first + offset..];
+            match self.walk.strides {
+                [0] => y.fill(x[0]),
+                [1] => y.copy_from_slice(&x[..y.len()]),
+                [s] => y
+                    .iter_mut()
+                    .zip(x.iter().step_by(s))
+                    .for_each(|(y, &x)| *y = x),
+            }
+        });
+    }
+}
+
+/// [`odin_graph::Op::Pad`]: `x` in order, `y` with strides.
+#[derive(Debug)]
+pub(crate) struct Pad {
+    walk: Walk<1>,
+    first: usize,
+    value: f32,
+}
+
+impl Pad {
+    pub(crate) fn new(pad: &op::Pad, x: &[usize], y: &[usize]) -> Self {
+        let strides = row_major(y);
+        let first = pad
+            .axes
+            .iter()
+            .map(|border| border.before * strides[border.axis])
+            .sum();
+        let walk = Walk::new(x, [&strides]);
+        let value = pad.value;
+        Self { walk, first, value }
+    }
+}
+
+impl Kernel<f32> for Pad {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        y.fill(self.value);
+        let mut runs = x.floats(0).chunks_exact(self.walk.extent.max(1));
+        self.walk.runs(|[offset]| {
+            let Some(x) = runs.next() else { return };
+            let y = y[self.first + offset..]
+                .iter_mut()
+                .step_by(self.walk.strides[0].max(1));
+            y.zip(x).for_each(|(y, &x)| *y = x);
+        });
+    }
+}
+
+/// [`odin_graph::Op::Concat`].
+#[derive(Debug)]
+pub(crate) struct Concat {
+    /// For each operand, the length of the piece that it contributes in turn.
+    pieces: Vec<usize>,
+}
+
+impl Concat {
+    pub(crate) fn new(concat: op::Concat, parts: &[Vec<usize>]) -> Self {
+        let piece = |part: &Vec<usize>| part[concat.axis..].iter().product();
+        Self {
+            pieces: parts.iter().map(piece).collect(),
+        }
+    }
+}
+
+impl Kernel<f32> for Concat {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        let line: usize = self.pieces.iter().sum();
+        let mut start = 0;
+        for (i, &piece) in self.pieces.iter().enumerate() {
+            let lines = y
+                .chunks_exact_mut(line.max(1))
+                .zip(x.floats(i).chunks_exact(piece.max(1)));
+            lines.for_each(|(y, x)| y[start..start + piece].copy_from_slice(x));
+            start += piece;
+        }
+    }
+}

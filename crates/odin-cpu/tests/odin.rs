@@ -1,0 +1,256 @@
+//! The whole of ODIN on a small DenseNet-like graph, and what a caller may get wrong.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use odin_cpu::{Engine, ErrorKind, Output};
+use odin_graph::op::Window;
+use odin_graph::{Array, Graph, Shape, Tensor, Type, ValueId, interpret, odin};
+use proptest::prelude::*;
+
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn weights(g: &mut Graph, shape: &[usize]) -> ValueId {
+    let data = numbers(g.nodes().len() as u32, shape.iter().product());
+    g.constant(Tensor::new(shape.to_vec(), data).unwrap())
+        .unwrap()
+}
+
+fn channels(g: &Graph, x: ValueId) -> usize {
+    g.shape(x).dims()[1].at(1)
+}
+
+fn conv(g: &mut Graph, x: ValueId, m: usize, kernel: usize, stride: usize) -> ValueId {
+    let w = weights(g, &[m, channels(g, x), kernel, kernel]);
+    let window = Window::new(&[kernel, kernel])
+        .pad(kernel / 2)
+        .stride(stride);
+    g.conv(x, w, None, window, 1).unwrap()
+}
+
+fn norm_relu(g: &mut Graph, x: ValueId) -> ValueId {
+    let c = channels(g, x);
+    let (scale, shift, mean) = (weights(g, &[c]), weights(g, &[c]), weights(g, &[c]));
+    let var = g.constant(Tensor::vector(vec![1.5; c])).unwrap();
+    let y = g.batch_norm(x, [scale, shift, mean, var], 1e-5).unwrap();
+    g.relu(y).unwrap()
+}
+
+/// What a layer of the network may be.
+#[derive(Debug, Clone, Copy)]
+enum Layer {
+    Dense,
+    Residual,
+    Strided,
+    MaxPool,
+    AvgPool,
+}
+
+fn classifier(layers: &[Layer]) -> Graph {
+    let mut net = Graph::new();
+    let g = &mut net;
+    let x = g
+        .input("x", Type::float(Shape::batched(&[3, 8, 8])))
+        .unwrap();
+    let mut y = conv(g, x, 4, 3, 1);
+    for layer in layers {
+        let a = norm_relu(g, y);
+        let c = channels(g, y);
+        let extent = g.shape(a).dims()[2].at(1);
+        y = match layer {
+            Layer::Dense => {
+                let b = conv(g, a, 8, 1, 1);
+                let b = norm_relu(g, b);
+                let new = conv(g, b, 3, 3, 1);
+                g.concat(&[y, new], 1).unwrap()
+            }
+            Layer::Residual => {
+                let b = conv(g, a, c, 3, 1);
+                g.add_values(y, b).unwrap()
+            }
+            Layer::Strided => conv(g, a, 5, 3, 2),
+            Layer::MaxPool if extent > 1 => {
+                let window = Window::new(&[3, 3]).stride(2).pad(1);
+                g.max_pool(a, window).unwrap()
+            }
+            Layer::AvgPool if extent > 1 => g
+                .avg_pool(a, Window::new(&[2, 2]).stride(2), false)
+                .unwrap(),
+            Layer::MaxPool | Layer::AvgPool => a,
+        };
+    }
+    y = norm_relu(g, y);
+    y = g.global_average_pool(y).unwrap();
+    y = g.flatten(y).unwrap();
+    let (w, b) = (weights(g, &[5, channels(g, y)]), weights(g, &[5]));
+    let logits = g.linear(y, w, Some(b)).unwrap();
+    g.output("logits", logits);
+    net
+}
+
+fn run(engine: &Engine, pixels: &[f32]) -> Vec<Output> {
+    let images = pixels.len() / 192;
+    let step = [0.05, 0.04, 0.03];
+    engine
+        .run(
+            images,
+            &[("x", pixels), ("temperature", &[10.0]), ("step", &step)],
+        )
+        .unwrap()
+}
+
+fn floats(output: &Output) -> &[f32] {
+    match output {
+        Output::Float(data) => data,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn close(what: &str, found: &[f32], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1.0, |m: f64, e| m.max(e.abs()));
+    for (i, (&f, e)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (f64::from(f) - e).abs() <= 1e-4 * scale,
+            "{what}, element {i}: {f} is not {e}"
+        );
+    }
+}
+
+/// Signs of gradients that are nothing but rounding errors may differ: at most one in a hundred,
+/// and the perturbed logits are then those of other images.
+fn agrees_with_interpreter(layers: &[Layer]) {
+    let g = odin::transform(&classifier(layers)).unwrap();
+    let pixels = numbers(5, 2 * 192);
+    let found = run(&Engine::new(&g, 1).unwrap(), &pixels);
+    let wide = |data: &[f32]| data.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let inputs = [
+        ("x", Array::new(vec![2, 3, 8, 8], wide(&pixels))),
+        ("temperature", Array::new(vec![], vec![10.0])),
+        (
+            "step",
+            Array::new(vec![1, 3, 1, 1], wide(&[0.05, 0.04, 0.03])),
+        ),
+    ];
+    let expected = interpret(&g, &inputs).unwrap();
+    close("logits", floats(&found[0]), expected[0].floats());
+    let signs = floats(&found[2]).iter().zip(expected[2].floats());
+    let differ = signs.filter(|(f, e)| f64::from(**f) != **e).count();
+    assert!(differ <= 3, "{differ} signs differ");
+    if differ == 0 {
+        close("perturbed logits", floats(&found[3]), expected[3].floats());
+    }
+}
+
+#[test]
+fn a_dense_net() {
+    use Layer::{AvgPool, Dense};
+    agrees_with_interpreter(&[Dense, Dense, AvgPool, Dense, Dense]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_network(
+        layers in prop::collection::vec(prop::sample::select(vec![
+            Layer::Dense, Layer::Residual, Layer::Strided, Layer::MaxPool, Layer::AvgPool,
+        ]), 0..5),
+    ) {
+        agrees_with_interpreter(&layers);
+    }
+}
+
+#[test]
+fn neither_batch_nor_threads_change_a_bit() {
+    use Layer::{AvgPool, Dense, MaxPool, Residual, Strided};
+    let g = odin::transform(&classifier(&[Dense, MaxPool, Residual, AvgPool, Strided])).unwrap();
+    let pixels = numbers(6, 7 * 192);
+    let engine = Engine::new(&g, 1).unwrap();
+    let whole = run(&engine, &pixels);
+    for threads in 2..4 {
+        assert_eq!(
+            whole,
+            run(&Engine::new(&g, threads).unwrap(), &pixels),
+            "{threads} threads"
+        );
+    }
+    for batch in 1..7 {
+        let parts: Vec<Vec<Output>> = pixels
+            .chunks(batch * 192)
+            .map(|p| run(&engine, p))
+            .collect();
+        for output in [0, 2, 3] {
+            let joined: Vec<f32> = parts
+                .iter()
+                .flat_map(|p| floats(&p[output]).to_vec())
+                .collect();
+            assert_eq!(floats(&whole[output]), joined, "batches of {batch}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_axis_that_is_not_the_first() {
+    let mut g = Graph::new();
+    let x = g
+        .input(
+            "x",
+            Type::float(Shape::new([2.into(), odin_graph::Dim::BATCH, 1.into()])),
+        )
+        .unwrap();
+    let y = g.relu(x).unwrap();
+    g.output("y", y);
+    let outputs = Engine::new(&g, 2)
+        .unwrap()
+        .run(3, &[("x", &[1., 2., 3., 4., 5., 6.])])
+        .unwrap();
+    assert_eq!(floats(&outputs[0]), [1., 2., 3., 4., 5., 6.]);
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(&[2]))).unwrap();
+    g.output("y", x);
+    let engine = Engine::new(&g, 1).unwrap();
+    type Inputs<'a> = &'a [(&'a str, &'a [f32])];
+    let cases: [(usize, Inputs<'_>, &str); 6] = [
+        (1, &[], "\"x\" is missing"),
+        (1, &[("z", &[])], "no input \"z\""),
+        (
+            2,
+            &[("x", &[1.0])],
+            "must hold 4 elements for 2 images, it holds 1",
+        ),
+        (1, &[("x", &[1.0, 2.0]), ("x", &[1.0, 2.0])], "twice"),
+        (0, &[("x", &[])], "at least one image"),
+        (usize::MAX, &[("x", &[])], "too many"),
+    ];
+    for (images, inputs, message) in cases {
+        let error = engine.run(images, inputs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_an_error() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(&[1]))).unwrap();
+    let huge = g.expand(x, Shape::batched(&[1 << 50])).unwrap();
+    let sum = g
+        .reduce(huge, odin_graph::op::ReduceKind::Sum, vec![1], false)
+        .unwrap();
+    g.output("sum", sum);
+    let engine = Engine::new(&g, 1).unwrap();
+    assert!(engine.memory_per_thread() >= 1 << 52);
+    let error = engine.run(1, &[("x", &[1.0])]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    assert!(error.to_string().contains("bytes"), "{error}");
+}

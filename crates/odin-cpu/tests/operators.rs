@@ -1,0 +1,326 @@
+//! The engine against the reference interpreter.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use odin_cpu::{Engine, Output};
+use odin_graph::op::*;
+use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret};
+
+/// Numbers from -1 to 1 that look random.
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn constant(g: &mut Graph, shape: &[usize]) -> ValueId {
+    let data = numbers(99, shape.iter().product());
+    g.constant(Tensor::new(shape.to_vec(), data).unwrap())
+        .unwrap()
+}
+
+/// A graph of one operator: operands whose shape is batched are inputs, the others constants.
+fn single(op: Op, inputs: &[&[usize]], constants: &[&[usize]]) -> Graph {
+    let mut g = Graph::new();
+    let mut operands = Vec::new();
+    for (i, shape) in inputs.iter().enumerate() {
+        operands.push(
+            g.input(&format!("x{i}"), Type::float(Shape::batched(shape)))
+                .unwrap(),
+        );
+    }
+    for shape in constants {
+        operands.push(constant(&mut g, shape));
+    }
+    let y = g.add(op, &operands).unwrap();
+    g.output("y", y);
+    g
+}
+
+fn run(graph: &Graph, threads: usize, images: usize, inputs: &[(&str, Vec<f32>)]) -> Vec<Output> {
+    let engine = Engine::new(graph, threads).unwrap();
+    let inputs: Vec<(&str, &[f32])> = inputs.iter().map(|(n, d)| (*n, &d[..])).collect();
+    engine.run(images, &inputs).unwrap()
+}
+
+/// The outputs of a batch of three, engine against interpreter, on one and two threads.
+fn check(what: &str, g: &Graph) {
+    let images = 3;
+    let inputs: Vec<(&str, Vec<f32>, Vec<usize>)> = g
+        .inputs()
+        .enumerate()
+        .map(|(i, (_, input))| {
+            let shape = input.ty.shape.at(images);
+            (
+                &input.name[..],
+                numbers(i as u32 + 1, shape.iter().product()),
+                shape,
+            )
+        })
+        .collect();
+    let arrays: Vec<(&str, Array<f32>)> = inputs
+        .iter()
+        .map(|(n, d, s)| (*n, Array::new(s.clone(), d.clone())))
+        .collect();
+    let slices: Vec<(&str, Vec<f32>)> = inputs.iter().map(|(n, d, _)| (*n, d.clone())).collect();
+    let expected = interpret(g, &arrays).unwrap();
+    let found = run(g, 1, images, &slices);
+    assert_eq!(found, run(g, 2, images, &slices), "{what}: threads");
+    for (found, expected) in found.iter().zip(&expected) {
+        match (found, expected) {
+            (Output::Float(found), Value::Float(expected)) => close(what, found, expected.floats()),
+            (Output::Int(found), Value::Int(expected, _)) => assert_eq!(found, expected, "{what}"),
+            (Output::Bool(found), Value::Bool(expected, _)) => {
+                assert_eq!(found, expected, "{what}")
+            }
+            (found, expected) => panic!("{what}: {found:?} is not {expected:?}"),
+        }
+    }
+}
+
+fn close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (f - e).abs() <= 1e-5 * e.abs().max(1.0),
+            "{what}, element {i}: {f} is not {e}"
+        );
+    }
+}
+
+/// Windows over `axes` spatial axes of extent 7: strides, dilation, uneven padding.
+fn windows(axes: usize) -> Vec<Window> {
+    let kernel = |k: usize| Window::new(&vec![k; axes]);
+    let mut uneven = kernel(3).stride(2);
+    uneven.pads_begin.fill(2);
+    uneven.pads_end[0] = 1;
+    let mut longer = kernel(2);
+    longer.kernel[axes - 1] = 3;
+    let mut mixed = kernel(3).pad(1);
+    mixed.strides[0] = 2;
+    vec![
+        kernel(1),
+        kernel(1).stride(2),
+        kernel(3),
+        kernel(3).pad(1),
+        kernel(3).stride(2).pad(1),
+        kernel(2).dilation(2).pad(1),
+        kernel(2).dilation(3).stride(3),
+        uneven,
+        longer,
+        mixed,
+    ]
+}
+
+#[test]
+fn convolutions() {
+    for axes in 1..=3 {
+        for window in windows(axes) {
+            for (c, m, groups) in [(2, 3, 1), (4, 2, 2), (3, 6, 3), (3, 3, 3)] {
+                let what = format!("{axes}-D {window:?} {c} -> {m} in {groups}");
+                let x = [&[c], &[7; 3][..axes]].concat();
+                let w = [&[m, c / groups], &window.kernel[..]].concat();
+                let conv = Op::Conv(Conv {
+                    window: window.clone(),
+                    groups,
+                });
+                check(&what, &single(conv, &[&x], &[&w, &[m]]));
+                let w = [&[c, m / groups], &window.kernel[..]].concat();
+                for padding in 0..2 {
+                    let transpose = ConvTranspose {
+                        window: window.clone(),
+                        output_padding: vec![padding; axes],
+                        groups,
+                    };
+                    let g = single(Op::ConvTranspose(transpose), &[&x], &[&w]);
+                    check(&format!("transposed {what}"), &g);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pools() {
+    for axes in 1..=3 {
+        let fits = |w: &Window| {
+            let reach = |a: usize| w.dilations[a] * (w.kernel[a] - 1) + 1;
+            (0..axes).all(|a| w.pads_begin[a] < reach(a) && w.pads_end[a] < reach(a))
+        };
+        for window in windows(axes).into_iter().filter(fits) {
+            let what = format!("{axes}-D {window:?}");
+            let x = [&[2], &[7; 3][..axes]].concat();
+            let y: Vec<usize> = std::iter::once(2)
+                .chain((0..axes).map(|a| window.output_extent(a, 7).unwrap()))
+                .collect();
+            check(&what, &single(Op::MaxPool(window.clone()), &[&x], &[]));
+            check(
+                &what,
+                &single(Op::MaxPoolGrad(window.clone()), &[&x, &y], &[]),
+            );
+            for count_padding in [false, true] {
+                let pool = AvgPool {
+                    window: window.clone(),
+                    count_padding,
+                };
+                check(&what, &single(Op::AvgPool(pool), &[&x], &[]));
+            }
+        }
+    }
+}
+
+#[test]
+fn broadcasting() {
+    let shapes: [&[usize]; 7] = [
+        &[],
+        &[1],
+        &[5],
+        &[3, 1, 1],
+        &[1, 3, 4, 5],
+        &[4, 1],
+        &[1, 3, 1, 5],
+    ];
+    for shape in shapes {
+        for binary in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+            check(
+                &format!("{binary:?} {shape:?}"),
+                &single(Op::Binary(binary), &[&[3, 4, 5]], &[shape]),
+            );
+        }
+        for compare in [Compare::Greater, Compare::GreaterOrEqual] {
+            let mut g = single(Op::Compare(compare), &[&[3, 4, 5]], &[shape]);
+            check(&format!("{compare:?} {shape:?}"), &g);
+            let (x, mask) = (g.inputs().next().unwrap().0, g.outputs()[0].value);
+            let other = constant(&mut g, shape);
+            let left = g.select(mask, x, other).unwrap();
+            let right = g.select(mask, other, x).unwrap();
+            g.output("left", left);
+            g.output("right", right);
+            check(&format!("where {shape:?}"), &g);
+        }
+    }
+    check(
+        "equal shapes",
+        &single(Op::Binary(Binary::Sub), &[&[3, 4], &[3, 4]], &[]),
+    );
+    check(
+        "two ways",
+        &single(Op::Binary(Binary::Mul), &[&[3, 1], &[1, 4]], &[]),
+    );
+}
+
+#[test]
+fn moves() {
+    let cut = |axis, start, end, step| SliceAxis {
+        axis,
+        start,
+        end,
+        step,
+    };
+    let border = |axis, before, after| PadAxis {
+        axis,
+        before,
+        after,
+    };
+    let cases = [
+        Op::Relu,
+        Op::Slice(Slice {
+            axes: vec![cut(1, 1, 3, 1)],
+        }),
+        Op::Slice(Slice {
+            axes: vec![cut(3, 1, 5, 3), cut(1, 0, 3, 2)],
+        }),
+        Op::Pad(Pad {
+            axes: vec![border(1, 0, 2)],
+            value: 0.0,
+        }),
+        Op::Pad(Pad {
+            axes: vec![border(3, 2, 1), border(2, 1, 0)],
+            value: 3.0,
+        }),
+        Op::Transpose(vec![0, 3, 1, 2]),
+        Op::Transpose(vec![2, 1, 0, 3]),
+        Op::Transpose(vec![3, 2, 1, 0]),
+        Op::Reshape(Shape::batched(&[60])),
+        Op::Softmax(Axis(1)),
+        Op::Softmax(Axis(3)),
+        Op::LogSoftmax(Axis(2)),
+        Op::ArgMax(Axis(1)),
+        Op::ArgMax(Axis(3)),
+    ];
+    for op in cases {
+        check(&format!("{op:?}"), &single(op, &[&[3, 4, 5]], &[]));
+    }
+    check(
+        "expand",
+        &single(Op::Expand(Shape::batched(&[3, 4, 5])), &[&[3, 1, 5]], &[]),
+    );
+    for axis in 1..3 {
+        let parts: [&[usize]; 2] = if axis == 1 {
+            [&[3, 4], &[2, 4]]
+        } else {
+            [&[3, 4], &[3, 1]]
+        };
+        check("concat", &single(Op::Concat(Concat { axis }), &parts, &[]));
+    }
+}
+
+#[test]
+fn reductions() {
+    for kind in [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max] {
+        for axes in [
+            vec![1],
+            vec![2],
+            vec![3],
+            vec![2, 3],
+            vec![1, 3],
+            vec![1, 2, 3],
+            vec![],
+        ] {
+            for keep_dims in [false, true] {
+                let reduce = Op::Reduce(Reduce {
+                    kind,
+                    axes: axes.clone(),
+                    keep_dims,
+                });
+                check(&format!("{reduce:?}"), &single(reduce, &[&[3, 4, 5]], &[]));
+            }
+        }
+    }
+    let mut g = single(Op::ArgMax(Axis(1)), &[&[4]], &[]);
+    let hot = g.add(Op::OneHot(4), &[g.outputs()[0].value]).unwrap();
+    g.output("hot", hot);
+    check("one hot", &g);
+}
+
+#[test]
+fn products() {
+    check("matrices", &single(Op::MatMul, &[&[3, 4]], &[&[4, 5]]));
+    check("of a batch", &single(Op::MatMul, &[&[3, 4], &[4, 2]], &[]));
+    check(
+        "broadcast",
+        &single(Op::MatMul, &[&[2, 3, 4]], &[&[1, 2, 4, 5]]),
+    );
+    check("rows", &single(Op::MatMul, &[&[4]], &[&[4, 5]]));
+    for (c, trans_b) in [(&[5][..], false), (&[1, 5], true), (&[], true)] {
+        let b: &[usize] = if trans_b { &[5, 4] } else { &[4, 5] };
+        let gemm = Gemm {
+            alpha: 0.5,
+            beta: 2.0,
+            trans_a: false,
+            trans_b,
+        };
+        check(
+            &format!("{gemm:?} {c:?}"),
+            &single(Op::Gemm(gemm), &[&[4]], &[b, c]),
+        );
+    }
+    let norm = Op::BatchNorm(BatchNorm { epsilon: 2.0 });
+    check(
+        "norm",
+        &single(norm, &[&[3, 4, 5]], &[&[3], &[3], &[3], &[3]]),
+    );
+}

@@ -1,0 +1,138 @@
+//! Folders and archives as one thing: a list of named files that are read on demand.
+
+mod blob;
+mod folder;
+mod tar;
+mod zip;
+
+use std::path::Path;
+
+pub(crate) use blob::{Blob, BlobReader, Unpack};
+pub(crate) use folder::Folder;
+pub(crate) use tar::Tar;
+pub(crate) use zip::Zip;
+
+use crate::error::{Error, ErrorKind};
+
+/// The largest file that is read whole: 1 GiB.
+pub(crate) const MAX_FILE: u64 = 1 << 30;
+
+/// The most files that one folder or archive may hold.
+const MAX_ENTRIES: usize = 10_000_000;
+
+/// A file in a [`Store`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Relative to the store's root, parts separated by '/'.
+    pub(crate) name: String,
+    /// What the store needs to find the file again.
+    place: u64,
+    size: u64,
+}
+
+/// A folder or an archive.
+pub(crate) trait Store: Send + Sync {
+    /// Sorted by name (bytewise, which for UTF-8 is by code point), each name once.
+    fn entries(&self) -> &[Entry];
+
+    /// Where the store lies, for messages.
+    fn location(&self) -> &str;
+
+    /// Whether its entries lie below a folder that the archive itself brings.
+    fn is_archive(&self) -> bool;
+
+    /// The whole content of `self.entries()[index]`, at most [`MAX_FILE`] bytes.
+    fn read(&self, index: usize) -> Result<Vec<u8>, Error>;
+
+    /// How messages call an entry.
+    fn title(&self, index: usize) -> String {
+        let name = self.entries().get(index).map_or("", |e| &e.name);
+        match self.is_archive() {
+            true => format!("{name} in {}", self.location()),
+            false => Path::new(self.location()).join(name).display().to_string(),
+        }
+    }
+
+    /// The entry of that name.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.entries()
+            .binary_search_by(|e| e.name.as_str().cmp(name))
+            .ok()
+    }
+}
+
+/// Sorts, and of several files of one name keeps the last, as unpacking would.
+fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.reverse();
+    entries.dedup_by(|later, earlier| later.name == earlier.name);
+    entries.reverse();
+    entries
+}
+
+/// The name of an archive member without empty and "." parts. It is only ever shown and
+/// compared, so ".." is left alone.
+fn clean_name(raw: &[u8]) -> String {
+    String::from_utf8_lossy(raw)
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn check_count(count: usize, location: &str) -> Result<(), Error> {
+    match count {
+        0..=MAX_ENTRIES => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{location} holds more than {MAX_ENTRIES} files; split it"),
+        )),
+    }
+}
+
+fn check_file_size(size: u64, title: &str) -> Result<(), Error> {
+    match size {
+        0..=MAX_FILE => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{title} is larger than {MAX_FILE} bytes, the limit for one image or batch"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, place: u64) -> Entry {
+        Entry {
+            name: name.into(),
+            place,
+            size: 0,
+        }
+    }
+
+    #[test]
+    fn the_last_of_equal_names_stays() {
+        let entries = vec![
+            entry("b", 0),
+            entry("a/x", 1),
+            entry("b", 2),
+            entry("a-/x", 3),
+        ];
+        let expected = vec![entry("a-/x", 3), entry("a/x", 1), entry("b", 2)];
+        assert_eq!(in_order(entries), expected);
+    }
+
+    #[test]
+    fn names_are_cleaned() {
+        for (raw, clean) in [
+            ("./Imagenet//test/0.png", "Imagenet/test/0.png"),
+            ("/etc/passwd", "etc/passwd"),
+            ("../../x", "../../x"),
+            ("dir/", "dir"),
+        ] {
+            assert_eq!(clean_name(raw.as_bytes()), clean);
+        }
+    }
+}

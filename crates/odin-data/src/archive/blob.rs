@@ -1,0 +1,214 @@
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::{SpooledData, SpooledTempFile};
+
+use crate::error::{Error, ErrorKind};
+
+/// Unpacked data up to this size stays in memory.
+const IN_MEMORY: u64 = 32 << 20;
+
+/// Any archive may unpack to this size.
+const FREE_SIZE: u64 = 256 << 20;
+
+/// A larger result may be at most this many times the packed size.
+const MAX_RATIO: u64 = 100;
+
+/// Bytes of known length that several threads read at any offset.
+#[derive(Debug)]
+pub(crate) enum Blob {
+    Memory(Cow<'static, [u8]>),
+    File { file: Mutex<File>, len: u64 },
+}
+
+impl Blob {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let len = file
+            .metadata()
+            .map_err(|e| Error::io("read", path, e))?
+            .len();
+        Ok(Self::File {
+            file: Mutex::new(file),
+            len,
+        })
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { len, .. } => *len,
+        }
+    }
+
+    /// Fills `buffer` from `offset` on as far as there are bytes, and returns their number.
+    fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        match self {
+            Self::Memory(bytes) if count > 0 => {
+                let start = offset as usize;
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+            }
+            Self::File { file, .. } if count > 0 => {
+                // A panic elsewhere leaves at worst another position, which is set here anyway.
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset))?;
+                file.read_exact(&mut buffer[..count])?;
+            }
+            _ => {}
+        }
+        Ok(count)
+    }
+
+    /// `count` bytes from `offset` on. Nothing is allocated for bytes that are not there.
+    pub(crate) fn read(&self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
+        match offset.checked_add(count) {
+            Some(end) if end <= self.len() => {
+                let mut bytes = vec![0; count as usize];
+                self.read_some(offset, &mut bytes)?;
+                Ok(bytes)
+            }
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// The first bytes, at most `count`.
+    pub(crate) fn head(&self, count: usize) -> io::Result<Vec<u8>> {
+        self.read(0, self.len().min(count as u64))
+    }
+}
+
+/// A cursor over a [`Blob`].
+#[derive(Debug, Clone)]
+pub(crate) struct BlobReader {
+    blob: Arc<Blob>,
+    position: u64,
+}
+
+impl BlobReader {
+    pub(crate) fn new(blob: Arc<Blob>) -> Self {
+        Self { blob, position: 0 }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.blob.read_some(self.position, buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for BlobReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+            SeekFrom::End(offset) => self.blob.len().checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// How compressed data is unpacked: once, into memory if it is small and into an anonymous
+/// temporary file otherwise, up to a limit.
+#[derive(Debug, Clone)]
+pub(crate) struct Unpack {
+    pub(crate) limit: u64,
+    pub(crate) scratch: Option<PathBuf>,
+}
+
+impl Unpack {
+    /// Unpacks all of `source`, whose packed form is `packed` bytes long.
+    pub(crate) fn run(&self, source: impl Read, packed: u64, title: &str) -> Result<Blob, Error> {
+        let limit = self
+            .limit
+            .min(packed.saturating_mul(MAX_RATIO).max(FREE_SIZE));
+        let mut target = match &self.scratch {
+            Some(folder) => tempfile::spooled_tempfile_in(IN_MEMORY as usize, folder),
+            None => tempfile::spooled_tempfile(IN_MEMORY as usize),
+        };
+        let len = copy(
+            &mut source.take(limit.saturating_add(1)),
+            &mut target,
+            title,
+        )?;
+        if len > limit {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{title} unpacks to more than {limit} bytes, the limit against decompression \
+                     bombs; unpack it yourself, or raise the limit, if you trust it"
+                ),
+            ));
+        }
+        Ok(match target.into_inner() {
+            SpooledData::InMemory(bytes) => Blob::Memory(bytes.into_inner().into()),
+            SpooledData::OnDisk(file) => Blob::File {
+                file: Mutex::new(file),
+                len,
+            },
+        })
+    }
+}
+
+/// Like `io::copy`, with the blame put on the right side.
+fn copy(source: &mut impl Read, target: &mut SpooledTempFile, title: &str) -> Result<u64, Error> {
+    let mut buffer = vec![0; 1 << 16];
+    let mut total = 0;
+    loop {
+        let count = source.read(&mut buffer).map_err(|e| {
+            let message = format!("{title} does not unpack; it may be truncated or damaged");
+            Error::new(ErrorKind::Malformed, message).with_source(e)
+        })?;
+        if count == 0 {
+            return Ok(total);
+        }
+        target.write_all(&buffer[..count]).map_err(|e| {
+            let message = format!("cannot write the unpacked {title} to a temporary file");
+            Error::new(ErrorKind::Io, message).with_source(e)
+        })?;
+        total += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpack(limit: u64) -> Unpack {
+        Unpack {
+            limit,
+            scratch: None,
+        }
+    }
+
+    #[test]
+    fn unpacking_stops_at_the_limit() {
+        let error = unpack(1000).run(io::repeat(7), 10, "bomb.gz").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let blob = unpack(1000).run(io::repeat(7).take(1000), 10, "x").unwrap();
+        assert_eq!(blob.len(), 1000);
+        let error = unpack(u64::MAX)
+            .run(io::repeat(0), 1, "bomb.gz")
+            .unwrap_err();
+        assert!(error.to_string().contains("268435456"), "{error}");
+    }
+
+    #[test]
+    fn large_results_go_to_disk_and_read_back() {
+        let size = IN_MEMORY + 5;
+        let blob = unpack(u64::MAX)
+            .run(io::repeat(9).take(size), size, "x")
+            .unwrap();
+        assert!(matches!(blob, Blob::File { .. }));
+        assert_eq!(blob.read(size - 3, 3).unwrap(), [9; 3]);
+        assert!(blob.read(size - 3, 4).is_err());
+        assert!(blob.read(u64::MAX, 4).is_err());
+    }
+}

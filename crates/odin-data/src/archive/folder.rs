@@ -1,0 +1,93 @@
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::{Entry, MAX_FILE, Store, check_count, check_file_size, in_order};
+use crate::error::Error;
+
+/// The files below a folder, through symbolic links, at any depth.
+pub(crate) struct Folder {
+    location: String,
+    entries: Vec<Entry>,
+    /// `Entry::place` is an index into this.
+    paths: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// A link to a folder that it lies in is not followed; other links are.
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        let location = root.display().to_string();
+        let mut entries = Vec::new();
+        let mut paths = Vec::new();
+        // Links that form no loop can still multiply paths without end, so folders count too.
+        for (visited, found) in WalkDir::new(root)
+            .follow_links(true)
+            .into_iter()
+            .enumerate()
+        {
+            check_count(visited, &location)?;
+            let found = match found {
+                Ok(found) => found,
+                Err(e) if e.loop_ancestor().is_some() => continue,
+                Err(e) => return Err(walk_error(e, root)),
+            };
+            if !found.file_type().is_file() {
+                continue;
+            }
+            let relative = found.path().strip_prefix(root).unwrap_or(found.path());
+            entries.push(Entry {
+                name: slashed(relative),
+                place: paths.len() as u64,
+                size: 0,
+            });
+            paths.push(found.into_path());
+        }
+        Ok(Self {
+            location,
+            entries: in_order(entries),
+            paths,
+        })
+    }
+}
+
+fn walk_error(error: walkdir::Error, root: &Path) -> Error {
+    let path = error.path().unwrap_or(root).to_path_buf();
+    Error::io("read", &path, error.into())
+}
+
+fn slashed(path: &Path) -> String {
+    path.iter()
+        .map(|part| part.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+impl Store for Folder {
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn is_archive(&self) -> bool {
+        false
+    }
+
+    fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
+        read_file(&self.paths[self.entries[index].place as usize])
+    }
+}
+
+/// The content of a file of at most [`MAX_FILE`] bytes.
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|e| Error::io("read", path, e))?;
+    check_file_size(bytes.len() as u64, &path.display().to_string())?;
+    Ok(bytes)
+}

@@ -1,0 +1,358 @@
+//! Gets the files of a registry entry: found where they lie already, or downloaded, verified and
+//! unpacked.
+//!
+//! A file appears under its final name only when it is complete and its checksum is right. Until
+//! then it grows as `NAME.part`, with a note `NAME.part.toml` that says which version of which
+//! address it is a part of. Whatever ends a download early (a cut connection, Ctrl-C, a full
+//! disk) leaves just these two, and the next call goes on from there. Where the registry knows no
+//! checksum, the first one seen is recorded in `checksums.toml` in the data folder and checked
+//! from then on. `docs/registry.md` gives the rules in full.
+
+mod checksum;
+mod download;
+mod http;
+mod part;
+mod record;
+mod unpack;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use unpack::UnpackLimits;
+
+use crate::error::{Error, ErrorKind};
+use crate::registry::{Entry, Located, RemoteFile, archive_paths};
+use checksum::Digests;
+
+/// How to fetch. Construct it with `default()` and set fields.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FetchOptions {
+    /// Never use the network. What lies here is still verified and unpacked.
+    pub offline: bool,
+    /// How often an address is tried again after a cut connection or a server's failure.
+    pub retries: u32,
+    /// The wait before the first retry. It doubles with every further one, up to a minute.
+    pub backoff: Duration,
+    /// The longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// The longest wait for the next bytes.
+    pub read_timeout: Duration,
+    /// The most redirects to follow for one request.
+    pub max_redirects: u32,
+    /// The largest download in bytes, for a file whose size the registry does not know.
+    pub max_download_bytes: u64,
+    /// What an archive may unpack to.
+    pub unpack_limits: UnpackLimits,
+    /// The proxy to use, as `http://[user:password@]host:port`.
+    pub proxy: Option<String>,
+    /// Hosts for which the proxy is not used: `example.org`, `.example.org` (its subdomains), `*`.
+    pub no_proxy: Vec<String>,
+    /// A PEM file with the certificates to trust instead of Mozilla's.
+    pub root_certificates: Option<PathBuf>,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            offline: false,
+            retries: 5,
+            backoff: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(20),
+            read_timeout: Duration::from_secs(30),
+            max_redirects: 10,
+            max_download_bytes: 8 << 30,
+            unpack_limits: UnpackLimits::default(),
+            proxy: None,
+            no_proxy: Vec::new(),
+            root_certificates: None,
+        }
+    }
+}
+
+/// What a fetch is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// A server began to send a file.
+    Started {
+        /// The file's name.
+        file: &'a str,
+        /// Where it comes from.
+        url: &'a str,
+        /// Bytes that were here already.
+        resumed_at: u64,
+        /// Length of the whole file in bytes, if the server tells.
+        total: Option<u64>,
+    },
+    /// More of the file is here.
+    Received {
+        /// Bytes that are here, including those of earlier attempts.
+        bytes: u64,
+        /// Length of the whole file in bytes, if the server tells.
+        total: Option<u64>,
+    },
+    /// An attempt failed; the same address is tried again after a wait.
+    Retrying {
+        /// The address.
+        url: &'a str,
+        /// What went wrong.
+        reason: &'a str,
+        /// The wait.
+        after: Duration,
+    },
+    /// An address failed for good; the next one is tried, if there is one.
+    SourceFailed {
+        /// The address.
+        url: &'a str,
+        /// What went wrong.
+        reason: &'a str,
+    },
+    /// The checksum of a file is computed.
+    Verifying {
+        /// The file.
+        path: &'a Path,
+    },
+    /// An archive is unpacked.
+    Unpacking {
+        /// The archive.
+        path: &'a Path,
+    },
+}
+
+/// Where the content of an entry is after a fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fetched {
+    /// It is noise, generated when it is needed.
+    Generated,
+    /// It lay here already.
+    Present {
+        /// What to read.
+        path: PathBuf,
+        /// How the content was checked.
+        check: Check,
+    },
+    /// It was downloaded.
+    Downloaded {
+        /// What to read.
+        path: PathBuf,
+        /// How the content was checked.
+        check: Check,
+        /// The address that it came from.
+        url: String,
+    },
+}
+
+impl Fetched {
+    /// What to read; nothing for noise.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Generated => None,
+            Self::Present { path, .. } | Self::Downloaded { path, .. } => Some(path),
+        }
+    }
+}
+
+/// What the content was checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// The checksum in the registry.
+    Registry,
+    /// The checksum that was recorded when the file was first seen here.
+    Recorded,
+    /// Nothing to check against; the checksum seen is now recorded.
+    FirstSeen,
+    /// Not checked: an unpacked or differently named file or folder has no checksum.
+    Unchecked,
+}
+
+/// Gets the content of `entry` into `data_dir`, which is created if needed.
+///
+/// Uses no network when the content lies there already (see [`Entry::locate`]). Otherwise the
+/// entry's files are tried in order, each at its addresses in order. `progress` is called often;
+/// it must be quick.
+///
+/// # Errors
+/// `Checksum` if a file is not what it should be; `Network` if no address worked, with all the
+/// reasons and the other ways to get the file; `NotFound` for an entry without an address, or
+/// offline; `Malformed` for an archive that does not unpack or exceeds the limits; `Io` for the
+/// disk; `Invalid` for a bad proxy or certificate file.
+pub fn fetch(
+    entry: &Entry,
+    data_dir: &Path,
+    options: &FetchOptions,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Fetched, Error> {
+    match entry.locate(data_dir) {
+        Located::Generated(_) => Ok(Fetched::Generated),
+        Located::Here(path) => {
+            let check = match file_at(entry, &path, data_dir) {
+                Some(file) => verify_present(file, &path, data_dir, progress)?,
+                None => Check::Unchecked,
+            };
+            Ok(Fetched::Present { path, check })
+        }
+        Located::Packed(archive) => {
+            let file = file_at(entry, &archive, data_dir).ok_or_else(|| no_address(entry))?;
+            let check = verify_present(file, &archive, data_dir, progress)?;
+            let path = ready(entry, file, archive, data_dir, options, progress)?;
+            Ok(Fetched::Present { path, check })
+        }
+        Located::Missing { looked_at, how } if options.offline => {
+            let looked_at: Vec<_> = looked_at.iter().map(|p| p.display().to_string()).collect();
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "{} is not here and the network may not be used (offline); looked at {}; {how}",
+                    entry.name,
+                    looked_at.join(", ")
+                ),
+            ))
+        }
+        Located::Missing { .. } => fetch_missing(entry, data_dir, options, progress),
+    }
+}
+
+fn fetch_missing(
+    entry: &Entry,
+    data_dir: &Path,
+    options: &FetchOptions,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Fetched, Error> {
+    if entry.files.is_empty() {
+        return Err(no_address(entry));
+    }
+    std::fs::create_dir_all(data_dir)
+        .map_err(|error| Error::io("create the data folder", data_dir, error))?;
+    let agent = http::agent(options)?;
+    let mut failures = Vec::new();
+    for file in &entry.files {
+        let downloaded = download::download(&agent, file, data_dir, options, progress)?;
+        match downloaded {
+            Ok(download::Download { path, url, check }) => {
+                let path = ready(entry, file, path, data_dir, options, progress);
+                if path.is_err() && check == Check::FirstSeen {
+                    // Another version of a file that does not unpack must be welcome.
+                    record::forget(data_dir, &file.name)?;
+                }
+                return Ok(Fetched::Downloaded {
+                    path: path?,
+                    check,
+                    url,
+                });
+            }
+            Err(failed) => failures.extend(failed),
+        }
+    }
+    Err(download_error(entry, data_dir, &failures))
+}
+
+/// The file of the entry that lies at `path` under its own name.
+fn file_at<'a>(entry: &'a Entry, path: &Path, data_dir: &Path) -> Option<&'a RemoteFile> {
+    let lies_there = |file: &&RemoteFile| {
+        archive_paths(entry, &file.name, data_dir)
+            .iter()
+            .any(|p| p == path)
+    };
+    entry.files.iter().find(lies_there)
+}
+
+fn verify_present(
+    file: &RemoteFile,
+    path: &Path,
+    data_dir: &Path,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Check, Error> {
+    progress(&Progress::Verifying { path });
+    let mut content = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let digests = Digests::of(&mut content).map_err(|error| Error::io("read", path, error))?;
+    settle(file, &digests, data_dir)?.map_err(|mismatch| {
+        Error::new(
+            ErrorKind::Checksum,
+            format!(
+                "{} is not the expected file: {mismatch}; move it away and fetch it again",
+                path.display()
+            ),
+        )
+    })
+}
+
+/// Compares a file's digests with the registry's checksum or the recorded one, and records what
+/// has none. The inner error says what differs.
+fn settle(
+    file: &RemoteFile,
+    digests: &Digests,
+    data_dir: &Path,
+) -> Result<Result<Check, String>, Error> {
+    if let Err(mismatch) = digests.check(file) {
+        return Ok(Err(mismatch));
+    }
+    if file.checksums.is_complete() {
+        return Ok(Ok(Check::Registry));
+    }
+    record::check_or_record(data_dir, &file.name, digests)
+}
+
+/// The path to read for a file that is here: its member, unpacked first if need be, or itself.
+fn ready(
+    entry: &Entry,
+    file: &RemoteFile,
+    path: PathBuf,
+    data_dir: &Path,
+    options: &FetchOptions,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<PathBuf, Error> {
+    match &file.member {
+        Some(member) if file.unpack => {
+            progress(&Progress::Unpacking { path: &path });
+            unpack::unpack(&path, data_dir, &entry.name, member, &options.unpack_limits)
+        }
+        _ => Ok(path),
+    }
+}
+
+fn no_address(entry: &Entry) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!(
+            "{} cannot be fetched: the registry {} knows no address for it",
+            entry.name, entry.origin
+        ),
+    )
+}
+
+/// The message when every address failed: the reasons, and the other ways to get the content.
+fn download_error(entry: &Entry, data_dir: &Path, failures: &[download::SourceFailure]) -> Error {
+    let mut message = format!("cannot download {}:", entry.name);
+    for failure in failures {
+        message += &format!("\n  {}: {}", failure.url, failure.reason);
+    }
+    message += "\nother ways to get it:";
+    for file in &entry.files {
+        message += &format!(
+            "\n  - open {} in a browser and save it as {} ({})",
+            file.urls.join(" or "),
+            data_dir.join(&file.name).display(),
+            file.checksums
+        );
+    }
+    if let Some(rebuild) = entry.dataset().and_then(|dataset| dataset.rebuild.as_ref()) {
+        message += &format!(
+            "\n  - rebuild it: `odin fetch {from}`, then use {from} with the transform `{}` (the \
+             same kind of images, not the same files)",
+            rebuild.transform_text,
+            from = rebuild.from,
+        );
+    }
+    if let Some(hint) = &entry.hint {
+        message += &format!("\n  - {hint}");
+    }
+    let kind = match failures.iter().any(|failure| failure.wrong_checksum) {
+        true => ErrorKind::Checksum,
+        false => ErrorKind::Network,
+    };
+    Error::new(kind, message)
+}

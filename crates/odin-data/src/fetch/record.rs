@@ -1,0 +1,100 @@
+//! `checksums.toml` in the data folder: the checksums of files for which the registry knows none,
+//! as they were when the files were first seen.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Check;
+use super::checksum::Digests;
+use crate::error::{Error, ErrorKind};
+
+const FILE_NAME: &str = "checksums.toml";
+const HEADER: &str = "\
+# Checksums of downloaded files as they were when first seen here. A file that differs is refused.
+# Remove a file's section to accept another version of it.
+
+";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    sha256: String,
+    size: u64,
+}
+
+/// Compares with the record of `name`, or makes one. The inner error says what differs.
+pub(super) fn check_or_record(
+    data_dir: &Path,
+    name: &str,
+    digests: &Digests,
+) -> Result<Result<Check, String>, Error> {
+    let path = data_dir.join(FILE_NAME);
+    let mut records = load(&path)?;
+    if let Some(seen) = records.get(name) {
+        if seen.sha256.eq_ignore_ascii_case(&digests.sha256) && seen.size == digests.size {
+            return Ok(Ok(Check::Recorded));
+        }
+        return Ok(Err(format!(
+            "its sha256 is {} ({} bytes), expected {} ({} bytes) as recorded in {} when it was \
+             first seen",
+            digests.sha256,
+            digests.size,
+            seen.sha256,
+            seen.size,
+            path.display()
+        )));
+    }
+    let seen = Seen {
+        sha256: digests.sha256.clone(),
+        size: digests.size,
+    };
+    records.insert(name.to_owned(), seen);
+    save(&path, data_dir, &records)?;
+    Ok(Ok(Check::FirstSeen))
+}
+
+/// Removes the record of `name`.
+pub(super) fn forget(data_dir: &Path, name: &str) -> Result<(), Error> {
+    let path = data_dir.join(FILE_NAME);
+    let mut records = load(&path)?;
+    match records.remove(name) {
+        Some(_) => save(&path, data_dir, &records),
+        None => Ok(()),
+    }
+}
+
+fn load(path: &Path) -> Result<BTreeMap<String, Seen>, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(Error::io("read", path, error)),
+    };
+    toml::from_str(&text).map_err(|error| {
+        Error::new(
+            ErrorKind::Malformed,
+            format!(
+                "{} is not a list of checksums; mend it or move it away",
+                path.display()
+            ),
+        )
+        .with_source(error)
+    })
+}
+
+fn save(path: &Path, data_dir: &Path, records: &BTreeMap<String, Seen>) -> Result<(), Error> {
+    let text = toml::to_string(records)
+        .map_err(|error| Error::io("write", path, std::io::Error::other(error)))?;
+    write_atomically(path, data_dir, &format!("{HEADER}{text}"))
+}
+
+/// Writes beside the target and renames, so that the target is the old file or the new one.
+pub(super) fn write_atomically(path: &Path, folder: &Path, text: &str) -> Result<(), Error> {
+    let failed = |error| Error::io("write", path, error);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

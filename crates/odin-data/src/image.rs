@@ -1,0 +1,204 @@
+use crate::error::{Error, ErrorKind};
+
+mod decode;
+
+/// The most pixels (width times height) that an image may have, after decoding or after a
+/// transform: 100 million.
+pub const MAX_PIXELS: usize = 100_000_000;
+
+/// An image in CHW layout with values in [0, 1]: 8-bit levels divided by 255 in `f32`.
+///
+/// Channels are grey, or red, green, blue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Number of channels: 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// Number of rows.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+    /// `channels * height * width` values, channel by channel, row by row.
+    pub pixels: Vec<f32>,
+}
+
+impl Image {
+    /// An image of checked size.
+    ///
+    /// # Errors
+    /// `Invalid` if a side is zero, the image exceeds [`MAX_PIXELS`], or `pixels` does not hold
+    /// `channels * height * width` values.
+    pub fn new(
+        channels: usize,
+        height: usize,
+        width: usize,
+        pixels: Vec<f32>,
+    ) -> Result<Self, Error> {
+        let image = Self {
+            channels,
+            height,
+            width,
+            pixels,
+        };
+        image.check()?;
+        Ok(image)
+    }
+
+    /// Decodes a PNG, JPEG, BMP, WebP or GIF (its first frame), recognised by content.
+    ///
+    /// The result is RGB, or grey for `channels == Some(1)`, with the conventions of Pillow's
+    /// `convert`: alpha is dropped, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
+    /// 16-bit values keep their high byte, also in grey images, which Pillow clips to white.
+    /// Orientation tags, gamma and colour profiles are not applied. `name` is used in messages.
+    ///
+    /// # Errors
+    /// `Malformed` if the bytes do not decode, `Unsupported` for another format or an image of
+    /// more than [`MAX_PIXELS`], `Invalid` if `channels` is neither 1 nor 3.
+    pub fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Self, Error> {
+        decode::decode(bytes, name, channels)
+    }
+
+    /// From 8-bit levels that `level(channel, row, column)` yields.
+    pub(crate) fn from_levels(
+        (channels, height, width): (usize, usize, usize),
+        level: impl Fn(usize, usize, usize) -> u8,
+    ) -> Self {
+        let mut pixels = Vec::with_capacity(channels * height * width);
+        for c in 0..channels {
+            for y in 0..height {
+                pixels.extend((0..width).map(|x| to_unit(level(c, y, x))));
+            }
+        }
+        Self {
+            channels,
+            height,
+            width,
+            pixels,
+        }
+    }
+
+    /// The 8-bit levels of the pixels, if every one of them is exactly an 8-bit level.
+    pub(crate) fn levels(&self) -> Option<Vec<u8>> {
+        self.pixels.iter().map(|&v| to_level(v)).collect()
+    }
+
+    /// The same image with `channels` channels: grey is repeated, RGB is weighted with ITU-R 601
+    /// luma (8-bit images exactly as Pillow does).
+    ///
+    /// # Errors
+    /// `Invalid` unless both channel counts are 1 or 3.
+    pub fn to_channels(self, channels: usize) -> Result<Self, Error> {
+        check_channels(channels)?;
+        check_channels(self.channels)?;
+        let area = self.height * self.width;
+        let pixels = match (self.channels, channels) {
+            (from, to) if from == to => return Ok(self),
+            (1, _) => self.pixels.repeat(3),
+            _ => match self.levels() {
+                Some(levels) => (0..area)
+                    .map(|i| to_unit(luma(levels[i], levels[area + i], levels[2 * area + i])))
+                    .collect(),
+                None => (0..area)
+                    .map(|i| {
+                        let [r, g, b] = [0, 1, 2].map(|c| f64::from(self.pixels[c * area + i]));
+                        ((19595.0 * r + 38470.0 * g + 7471.0 * b) / 65536.0) as f32
+                    })
+                    .collect(),
+            },
+        };
+        Ok(Self {
+            channels,
+            pixels,
+            ..self
+        })
+    }
+
+    /// The fields are public, so what takes an image checks it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_size(self.channels, self.height, self.width)?;
+        let expected = self.channels * self.height * self.width;
+        if self.pixels.len() != expected {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "an image of {} channels, {} rows and {} columns has {expected} values, not {}",
+                    self.channels,
+                    self.height,
+                    self.width,
+                    self.pixels.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `Invalid` unless an image of this size may exist.
+pub(crate) fn check_size(channels: usize, height: usize, width: usize) -> Result<(), Error> {
+    check_channels(channels)?;
+    match height.checked_mul(width) {
+        Some(1..=MAX_PIXELS) => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("an image has 1 to {MAX_PIXELS} pixels, not {height}x{width}"),
+        )),
+    }
+}
+
+pub(crate) fn check_channels(channels: usize) -> Result<(), Error> {
+    match channels {
+        1 | 3 => Ok(()),
+        other => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("channels must be 1 (grey) or 3 (RGB), not {other}"),
+        )),
+    }
+}
+
+pub(crate) fn to_unit(level: u8) -> f32 {
+    f32::from(level) / 255.0
+}
+
+fn to_level(value: f32) -> Option<u8> {
+    let level = (value * 255.0).round() as u8;
+    (to_unit(level) == value).then_some(level)
+}
+
+fn luma(r: u8, g: u8, b: u8) -> u8 {
+    let [r, g, b] = [r, g, b].map(u32::from);
+    ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_survives_the_unit_interval() {
+        for level in 0..=255 {
+            assert_eq!(to_level(to_unit(level)), Some(level));
+        }
+        for value in [0.5, 1e-9, f32::NAN, -1.0, 2.0] {
+            assert_eq!(to_level(value), None);
+        }
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        for (c, h, w, n) in [
+            (2, 1, 1, 2),
+            (3, 0, 1, 0),
+            (1, 2, 2, 3),
+            (1, usize::MAX, 2, 0),
+        ] {
+            let error = Image::new(c, h, w, vec![0.0; n]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn grey_round_trips_through_rgb() {
+        let grey = Image::from_levels((1, 16, 16), |_, y, x| (16 * y + x) as u8);
+        let rgb = grey.clone().to_channels(3).unwrap();
+        assert_eq!(rgb.to_channels(1).unwrap(), grey);
+    }
+}

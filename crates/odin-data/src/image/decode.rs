@@ -1,0 +1,133 @@
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+
+use super::{Image, MAX_PIXELS, check_channels, luma};
+use crate::error::{Error, ErrorKind};
+
+/// Bytes that the decoder itself may allocate: the largest 16-bit RGBA image and as much again
+/// for its working memory.
+const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS as u64;
+
+pub(super) fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Image, Error> {
+    let channels = channels.unwrap_or(3);
+    check_channels(channels)?;
+    if bytes.is_empty() {
+        let message = format!("{name} is an empty file, not an image");
+        return Err(Error::new(ErrorKind::Malformed, message));
+    }
+    if bytes.starts_with(JPEG_START) && !jpeg_ends(bytes) {
+        let message = format!("{name} is a JPEG without its end; it is truncated");
+        return Err(Error::new(ErrorKind::Malformed, message));
+    }
+    let decoded = decode_any(bytes).map_err(|e| describe(e, name))?;
+    let (height, width) = (decoded.height() as usize, decoded.width() as usize);
+    let Some(levels) = Levels::of(&decoded) else {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{name}: pixels of type {:?} are not supported; convert the image to 8-bit RGB",
+                decoded.color()
+            ),
+        ));
+    };
+    let size = (channels, height, width);
+    Ok(match channels {
+        1 => Image::from_levels(size, |_, y, x| levels.grey(y * width + x)),
+        _ => Image::from_levels(size, |c, y, x| levels.colour(y * width + x, c)),
+    })
+}
+
+fn decode_any(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS as u64 {
+        return Err(ImageError::Limits(image::error::LimitError::from_kind(
+            image::error::LimitErrorKind::DimensionError,
+        )));
+    }
+    decoder.set_limits(limits)?;
+    DynamicImage::from_decoder(decoder)
+}
+
+const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
+
+/// Whether a JPEG has its end marker. The decoder fills what is missing with grey instead of
+/// refusing it.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let mut rest = &bytes[2..];
+    loop {
+        // Entropy-coded data, in which 0xff is followed by 0 or a restart marker, or padding.
+        let Some(start) = rest.iter().position(|&b| b == 0xff) else {
+            return false;
+        };
+        rest = &rest[start + 1..];
+        match rest {
+            [0xff, ..] => {}
+            [0x00 | 0x01 | 0xd0..=0xd8, after @ ..] => rest = after,
+            [0xd9, ..] => return true,
+            [_, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                rest = rest.get(1 + length..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+}
+
+fn describe(error: ImageError, name: &str) -> Error {
+    let (kind, message) = match error {
+        ImageError::Unsupported(_) => (
+            ErrorKind::Unsupported,
+            format!("{name} is no PNG, JPEG, BMP, WebP or GIF that can be decoded"),
+        ),
+        ImageError::Limits(_) => (
+            ErrorKind::Unsupported,
+            format!("{name} is larger than the limit of {MAX_PIXELS} pixels"),
+        ),
+        _ => (
+            ErrorKind::Malformed,
+            format!("{name} does not decode; it may be truncated or damaged"),
+        ),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+/// Interleaved 8-bit samples of a decoded image.
+struct Levels {
+    samples: Vec<u8>,
+    per_pixel: usize,
+}
+
+impl Levels {
+    /// 16-bit samples keep their high byte, as Pillow does.
+    fn of(image: &DynamicImage) -> Option<Self> {
+        let high = |samples: &[u16]| samples.iter().map(|v| (v >> 8) as u8).collect();
+        let (samples, per_pixel) = match image {
+            DynamicImage::ImageLuma8(i) => (i.as_raw().clone(), 1),
+            DynamicImage::ImageLumaA8(i) => (i.as_raw().clone(), 2),
+            DynamicImage::ImageRgb8(i) => (i.as_raw().clone(), 3),
+            DynamicImage::ImageRgba8(i) => (i.as_raw().clone(), 4),
+            DynamicImage::ImageLuma16(i) => (high(i.as_raw()), 1),
+            DynamicImage::ImageLumaA16(i) => (high(i.as_raw()), 2),
+            DynamicImage::ImageRgb16(i) => (high(i.as_raw()), 3),
+            DynamicImage::ImageRgba16(i) => (high(i.as_raw()), 4),
+            _ => return None,
+        };
+        Some(Self { samples, per_pixel })
+    }
+
+    fn colour(&self, pixel: usize, channel: usize) -> u8 {
+        let channel = if self.per_pixel < 3 { 0 } else { channel };
+        self.samples[pixel * self.per_pixel + channel]
+    }
+
+    fn grey(&self, pixel: usize) -> u8 {
+        let [r, g, b] = [0, 1, 2].map(|c| self.colour(pixel, c));
+        luma(r, g, b)
+    }
+}

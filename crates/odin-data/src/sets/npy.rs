@@ -1,0 +1,242 @@
+//! The `.npy` format, versions 1 to 3 (NEP 1 and `numpy.lib.format`).
+
+use std::sync::Arc;
+
+use super::DataSet;
+use super::array::{self, Array, Element, Endian};
+use super::recognise::{Origin, sibling};
+use crate::archive::Blob;
+use crate::error::{Error, ErrorKind};
+
+/// The longest header that is read; numpy's own limit is 10,000 bytes.
+const MAX_HEADER: u64 = 1 << 16;
+
+/// The most labels that are read.
+const MAX_LABELS: usize = 100_000_000;
+
+/// A header, and where the values start. They are known to be all there.
+#[derive(Debug, Clone)]
+pub(super) struct Npy {
+    blob: Arc<Blob>,
+    start: u64,
+    descr: String,
+    column_major: bool,
+    pub(super) shape: Vec<usize>,
+}
+
+/// `.npy` images, with labels from the caller or from `<stem>_labels.npy` beside the file.
+pub(super) fn open(blob: Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
+    origin.refuse_train_split()?;
+    let images = Npy::parse(blob, &origin.title)?.into_array(&origin.title)?;
+    let labels = match (&origin.labels, origin.path) {
+        (Some(blob), _) => {
+            let title = format!("the labels of {}", origin.title);
+            Some(Npy::parse(Arc::clone(blob), &title)?.labels(&title)?)
+        }
+        (None, Some(path)) => {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            match sibling(path, &format!("{stem}_labels.npy")) {
+                Some(path) => {
+                    let title = path.display().to_string();
+                    Some(Npy::parse(Arc::new(Blob::open(&path)?), &title)?.labels(&title)?)
+                }
+                None => None,
+            }
+        }
+        (None, None) => None,
+    };
+    array::open(images, labels, origin)
+}
+
+impl Npy {
+    pub(super) fn parse(blob: Arc<Blob>, title: &str) -> Result<Self, Error> {
+        let damaged = |problem: &str| {
+            let message = format!("{title} is no whole .npy file: {problem}");
+            Error::new(ErrorKind::Malformed, message)
+        };
+        let cut = |e: std::io::Error| damaged("it ends within its header").with_source(e);
+        let magic = blob.read(0, 8).map_err(cut)?;
+        let (offset, length_bytes) = match magic[..] {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => (10, 2),
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => (12, 4),
+            _ => return Err(damaged("it does not start as one of version 1 to 3")),
+        };
+        let length = blob.read(8, length_bytes).map_err(cut)?;
+        let length = length.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
+        if length > MAX_HEADER {
+            return Err(damaged("its header is longer than 65536 bytes"));
+        }
+        let header = blob.read(offset, length).map_err(cut)?;
+        let header = String::from_utf8_lossy(&header);
+        let (descr, column_major, shape) =
+            parse_header(&header).ok_or_else(|| damaged("its header is not understood"))?;
+        let npy = Self {
+            start: offset + length,
+            blob,
+            descr,
+            column_major,
+            shape,
+        };
+        let expected = npy
+            .bytes()
+            .ok_or_else(|| damaged("its shape is larger than memory can be"))?;
+        let found = npy.blob.len() - npy.start;
+        if found < expected {
+            return Err(damaged(&format!(
+                "{expected} bytes should follow the header, {found} do"
+            )));
+        }
+        Ok(npy)
+    }
+
+    /// Bytes of all values.
+    fn bytes(&self) -> Option<u64> {
+        let digits = self.descr.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let size = digits.parse::<u64>().ok()?;
+        self.shape
+            .iter()
+            .try_fold(size, |bytes, &side| bytes.checked_mul(side as u64))
+    }
+
+    pub(super) fn into_array(self, title: &str) -> Result<Array, Error> {
+        let element = match self.descr.as_str() {
+            "|u1" | "u1" | "<u1" | ">u1" => Element::U8,
+            "<f4" => Element::F32(Endian::Little),
+            ">f4" => Element::F32(Endian::Big),
+            "<f8" => Element::F64(Endian::Little),
+            ">f8" => Element::F64(Endian::Big),
+            other => {
+                let message = format!(
+                    "{title}: images of type {other:?} are not read; save them as uint8, float32 \
+                     or float64"
+                );
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+        };
+        if self.column_major && self.shape.len() > 1 {
+            let message = format!(
+                "{title}: the array is stored in Fortran order; save it with \
+                 numpy.ascontiguousarray"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(Array {
+            blob: self.blob,
+            start: self.start,
+            element,
+            shape: self.shape,
+        })
+    }
+
+    /// A one-dimensional array (or a column) of class indices.
+    pub(super) fn labels(&self, title: &str) -> Result<Vec<usize>, Error> {
+        let refuse = |kind, problem: String| Err(Error::new(kind, format!("{title}: {problem}")));
+        let count = match self.shape[..] {
+            [count] | [count, 1] if count <= MAX_LABELS => count,
+            _ => {
+                let problem = format!("labels of shape {:?}, expected [N]", self.shape);
+                return refuse(ErrorKind::Unsupported, problem);
+            }
+        };
+        let (order, kind, width) = match self.descr.as_bytes() {
+            [
+                order,
+                kind @ (b'i' | b'u'),
+                width @ (b'1' | b'2' | b'4' | b'8'),
+            ] => (*order, *kind, usize::from(width - b'0')),
+            _ => {
+                let problem = format!("labels of type {:?}, expected whole numbers", self.descr);
+                return refuse(ErrorKind::Unsupported, problem);
+            }
+        };
+        let bytes = self
+            .blob
+            .read(self.start, (count * width) as u64)
+            .map_err(|e| {
+                Error::new(ErrorKind::Io, format!("cannot read {title}")).with_source(e)
+            })?;
+        let mut labels = Vec::with_capacity(count);
+        for chunk in bytes.chunks_exact(width) {
+            let mut wide = [0; 8];
+            wide[..width].copy_from_slice(chunk);
+            if order == b'>' {
+                wide[..width].reverse();
+            }
+            let negative = kind == b'i' && wide[width - 1] & 0x80 != 0;
+            match usize::try_from(u64::from_le_bytes(wide)) {
+                Ok(label) if !negative => labels.push(label),
+                _ => {
+                    let problem = format!("label {} is negative or too large", labels.len());
+                    return refuse(ErrorKind::Malformed, problem);
+                }
+            }
+        }
+        Ok(labels)
+    }
+}
+
+/// The three fields of `{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }`.
+fn parse_header(header: &str) -> Option<(String, bool, Vec<usize>)> {
+    let descr = field(header, "descr")?.strip_prefix(['\'', '"'])?;
+    let descr = descr.split(['\'', '"']).next()?.to_owned();
+    let order = field(header, "fortran_order")?;
+    let column_major = order.starts_with("True");
+    if !column_major && !order.starts_with("False") {
+        return None;
+    }
+    let shape = field(header, "shape")?.strip_prefix('(')?;
+    let shape = shape
+        .split_once(')')?
+        .0
+        .split(',')
+        .map(str::trim)
+        .filter(|side| !side.is_empty())
+        .map(|side| side.trim_end_matches('L').parse().ok())
+        .collect::<Option<Vec<usize>>>()?;
+    Some((descr, column_major, shape))
+}
+
+/// What follows the key and its colon.
+fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
+    let rest = [format!("'{key}'"), format!("\"{key}\"")]
+        .iter()
+        .find_map(|key| header.split_once(key.as_str()))?
+        .1;
+    Some(rest.trim_start().strip_prefix(':')?.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        for (header, expected) in [
+            (
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3, 4), }   \n",
+                Some(("|u1", false, vec![2, 3, 4])),
+            ),
+            (
+                "{\"shape\": (5L,), 'fortran_order':True,'descr': '<f4'}",
+                Some(("<f4", true, vec![5])),
+            ),
+            (
+                "{'descr': '|u1', 'fortran_order': False, 'shape': ()}",
+                Some(("|u1", false, vec![])),
+            ),
+            (
+                "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
+                None,
+            ),
+            ("{'descr': '|u1', 'fortran_order': 0, 'shape': (1,)}", None),
+            (
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}",
+                None,
+            ),
+            ("", None),
+        ] {
+            let expected = expected.map(|(d, o, s)| (d.to_owned(), o, s));
+            assert_eq!(parse_header(header), expected, "{header}");
+        }
+    }
+}

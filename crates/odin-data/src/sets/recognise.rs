@@ -1,0 +1,268 @@
+//! Which reader a path or a run of bytes belongs to.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz};
+use crate::archive::{Blob, BlobReader, Folder, Store, Tar, Unpack, Zip};
+use crate::error::{Error, ErrorKind};
+
+/// Where a file came from and what it is to become.
+pub(super) struct Origin<'a> {
+    /// For messages: the path, or the name of bytes in memory.
+    pub(super) title: String,
+    /// The set's name.
+    pub(super) name: String,
+    /// Where files beside it may lie.
+    pub(super) path: Option<&'a Path>,
+    /// Labels that the caller gave.
+    pub(super) labels: Option<Arc<Blob>>,
+    pub(super) options: &'a OpenOptions,
+}
+
+impl Origin<'_> {
+    pub(super) fn unpack(&self) -> Unpack {
+        Unpack {
+            limit: self.options.max_unpacked,
+            scratch: self.options.scratch.clone(),
+        }
+    }
+
+    pub(super) fn split(&self) -> Split {
+        self.options.split.unwrap_or(Split::Test)
+    }
+
+    /// For sources that have no splits.
+    pub(super) fn refuse_train_split(&self) -> Result<(), Error> {
+        match self.split() {
+            Split::Test => Ok(()),
+            Split::Train => Err(self.error(
+                ErrorKind::Invalid,
+                "it has no training split; leave the split away",
+            )),
+        }
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind, problem: impl AsRef<str>) -> Error {
+        Error::new(kind, format!("{}: {}", self.title, problem.as_ref()))
+    }
+
+    pub(super) fn io_error(&self, error: std::io::Error) -> Error {
+        self.error(ErrorKind::Io, "cannot be read")
+            .with_source(error)
+    }
+}
+
+pub(super) fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
+    let metadata = fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
+    let origin = Origin {
+        title: path.display().to_string(),
+        name: options.name.clone().unwrap_or_else(|| set_name(path)),
+        path: Some(path),
+        labels: None,
+        options,
+    };
+    if metadata.is_dir() {
+        return open_store(Arc::new(Folder::open(path)?), &origin);
+    }
+    if !metadata.is_file() {
+        return Err(origin.error(ErrorKind::Unsupported, "it is neither a file nor a folder"));
+    }
+    open_blob(Blob::open(path)?, &origin)
+}
+
+pub(super) fn open_bytes(
+    name: &str,
+    bytes: Cow<'static, [u8]>,
+    labels: Option<Cow<'static, [u8]>>,
+    options: &OpenOptions,
+) -> Result<Box<dyn DataSet>, Error> {
+    let origin = Origin {
+        title: name.to_owned(),
+        name: options.name.clone().unwrap_or_else(|| name.to_owned()),
+        path: None,
+        labels: labels.map(|bytes| Arc::new(Blob::Memory(bytes))),
+        options,
+    };
+    open_blob(Blob::Memory(bytes), &origin)
+}
+
+/// The last part of the path without the extensions that sets come with.
+fn set_name(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let of = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned());
+    let mut name = of(path)
+        .or_else(|| of(&full))
+        .unwrap_or_else(|| "images".into());
+    if full.is_dir() {
+        return name;
+    }
+    while let Some((stem, extension)) = name.rsplit_once('.') {
+        let known = ["gz", "tgz", "tar", "zip", "npy", "npz", "bin", "idx"].contains(&extension)
+            || images::has_image_extension(&name);
+        if !known || stem.is_empty() {
+            break;
+        }
+        name.truncate(stem.len());
+    }
+    name
+}
+
+/// What the first bytes of a file show it to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Npy,
+    Zip,
+    Gzip,
+    Tar,
+    Idx,
+    Pickle,
+    Image,
+    CifarBinary,
+    /// A container that is not read, by its name.
+    Foreign(&'static str),
+    Unknown,
+}
+
+/// The length of a tar header, the longest thing that is looked at.
+const HEAD: usize = 512;
+
+fn recognise(head: &[u8], len: u64, title: &str) -> Content {
+    const MAGICS: [(&[u8], Content); 8] = [
+        (b"\x93NUMPY", Content::Npy),
+        (b"PK\x03\x04", Content::Zip),
+        (b"PK\x05\x06", Content::Zip),
+        (b"\x1f\x8b", Content::Gzip),
+        (b"\xfd7zXZ\0", Content::Foreign("an xz file")),
+        (b"BZh", Content::Foreign("a bzip2 file")),
+        (b"\x28\xb5\x2f\xfd", Content::Foreign("a zstandard file")),
+        (b"MATLAB", Content::Foreign("a MATLAB file")),
+    ];
+    if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return *content;
+    }
+    if is_tar(head) {
+        Content::Tar
+    } else if images::is_image(head) {
+        Content::Image
+    } else if idx::is_idx(head) {
+        Content::Idx
+    } else if title.ends_with(".bin") && cifar::is_binary_batch(len) {
+        Content::CifarBinary
+    } else if cifar::is_pickle(head) {
+        Content::Pickle
+    } else {
+        Content::Unknown
+    }
+}
+
+/// A tar header carries the sum of its own bytes.
+fn is_tar(head: &[u8]) -> bool {
+    let Some(header) = head.get(..HEAD) else {
+        return false;
+    };
+    let sum = header
+        .iter()
+        .enumerate()
+        .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
+        .sum::<u32>();
+    header[0] != 0
+        && std::str::from_utf8(&header[148..156])
+            .ok()
+            .map(|digits| digits.trim_matches(['\0', ' ']))
+            .and_then(|digits| u32::from_str_radix(digits, 8).ok())
+            == Some(sum)
+}
+
+fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
+    let head = blob.head(HEAD).map_err(|e| origin.io_error(e))?;
+    let content = recognise(&head, blob.len(), &origin.title);
+    let blob = Arc::new(blob);
+    if content != Content::Gzip {
+        return open_content(content, blob, origin);
+    }
+    let packed = blob.len();
+    let source = MultiGzDecoder::new(BlobReader::new(blob));
+    let unpacked = origin.unpack().run(source, packed, &origin.title)?;
+    let head = unpacked.head(HEAD).map_err(|e| origin.io_error(e))?;
+    let inner_title = origin.title.trim_end_matches(".gz");
+    let content = recognise(&head, unpacked.len(), inner_title);
+    open_content(content, Arc::new(unpacked), origin)
+}
+
+fn open_content(
+    content: Content,
+    blob: Arc<Blob>,
+    origin: &Origin,
+) -> Result<Box<dyn DataSet>, Error> {
+    match content {
+        Content::Npy => npy::open(blob, origin),
+        Content::Zip => {
+            let zip = Arc::new(Zip::open(blob, &origin.title)?);
+            if npz::is_npz(&*zip) {
+                npz::open(&zip, origin)
+            } else {
+                open_store(zip, origin)
+            }
+        }
+        Content::Tar => open_store(Arc::new(Tar::open(blob, &origin.title)?), origin),
+        Content::Idx => idx::open(&blob, origin),
+        Content::Image => images::open_one(&blob, origin),
+        Content::Pickle | Content::CifarBinary => cifar::open_batch(&blob, origin),
+        Content::Gzip => Err(origin.error(
+            ErrorKind::Unsupported,
+            "it is compressed twice; unpack it first",
+        )),
+        Content::Foreign(what) => Err(origin.error(
+            ErrorKind::Unsupported,
+            format!("it is {what}, which is not read; unpack or convert it first"),
+        )),
+        Content::Unknown => Err(origin.error(
+            ErrorKind::Unsupported,
+            "not recognised by its content; tried PNG, JPEG, BMP, WebP, GIF, tar, tar.gz, zip, \
+             npy, npz, idx, and CIFAR-10 and CIFAR-100 (python and binary)",
+        )),
+    }
+}
+
+/// A folder or an archive: CIFAR and MNIST-style sets by the names of their files, anything else
+/// by the images in it.
+fn open_store(store: Arc<dyn Store>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
+    if let Some(set) = cifar::open_store(&*store, origin)? {
+        return Ok(set);
+    }
+    if let Some(set) = idx::open_store(&*store, origin)? {
+        return Ok(set);
+    }
+    images::open_store(store, origin)
+}
+
+/// A file beside `path`, if it is there.
+pub(super) fn sibling(path: &Path, name: &str) -> Option<PathBuf> {
+    let sibling = path.with_file_name(name);
+    sibling.is_file().then_some(sibling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_named_like_their_file() {
+        for (path, name) in [
+            ("a/Imagenet.tar.gz", "Imagenet"),
+            ("LSUN_resize.tgz", "LSUN_resize"),
+            ("x/v1.5.npz", "v1.5"),
+            ("test_batch.bin", "test_batch"),
+            ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte"),
+            ("photo.JPG", "photo"),
+            (".npy", ".npy"),
+        ] {
+            assert_eq!(set_name(Path::new(path)), name);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Separable resampling as Pillow does it: for every output position the kernel, widened by the
+//! scale when shrinking, is sampled at the pixel centres it covers and normalised to sum 1.
+
+use super::{Filter, Size};
+use crate::error::Error;
+use crate::image::{Image, check_size, to_unit};
+
+pub(super) fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image, Error> {
+    let (height, width) = match size {
+        Size::Exact { height, width } => (height, width),
+        Size::ShorterSide(side) if image.height <= image.width => {
+            (side, longer(side, image.width, image.height))
+        }
+        Size::ShorterSide(side) => (longer(side, image.height, image.width), side),
+    };
+    check_size(image.channels, height, width)?;
+    // What the horizontal pass leaves for the vertical one.
+    check_size(image.channels, image.height, width)?;
+    if (height, width) == (image.height, image.width) {
+        return Ok(image.clone());
+    }
+    let from = (image.height, image.width);
+    let to = (height, width);
+    let pixels = match image.levels() {
+        Some(levels) => resize_planes(&levels, from, to, filter, sum_levels)
+            .into_iter()
+            .map(to_unit)
+            .collect(),
+        None => resize_planes(&image.pixels, from, to, filter, sum_floats)
+            .into_iter()
+            .map(|v| v.clamp(0.0, 1.0))
+            .collect(),
+    };
+    Ok(Image {
+        channels: image.channels,
+        height,
+        width,
+        pixels,
+    })
+}
+
+fn longer(side: usize, long: usize, short: usize) -> usize {
+    (side as u128 * long as u128 / short as u128) as usize
+}
+
+type Shape = (usize, usize);
+
+fn resize_planes<T: Copy>(
+    planes: &[T],
+    (from_h, from_w): Shape,
+    (to_h, to_w): Shape,
+    filter: Filter,
+    sum: impl Fn(&Window, &[T], usize) -> T,
+) -> Vec<T> {
+    let columns = windows(from_w, to_w, filter);
+    let rows = windows(from_h, to_h, filter);
+    let mut output = Vec::with_capacity(planes.len() / (from_h * from_w) * to_h * to_w);
+    for plane in planes.chunks_exact(from_h * from_w) {
+        let narrowed: Vec<T> = plane
+            .chunks_exact(from_w)
+            .flat_map(|row| columns.iter().map(|window| sum(window, row, 1)))
+            .collect();
+        for window in &rows {
+            output.extend((0..to_w).map(|x| sum(window, &narrowed[x..], to_w)));
+        }
+    }
+    output
+}
+
+/// The input positions that one output position depends on, and their weights.
+struct Window {
+    first: usize,
+    weights: Vec<f64>,
+    /// The weights in units of 2^-22.
+    fixed: Vec<i64>,
+}
+
+/// Fractional bits of Pillow's 8-bit arithmetic.
+const FIXED_BITS: u32 = 22;
+
+fn sum_levels(window: &Window, levels: &[u8], stride: usize) -> u8 {
+    let levels = levels[window.first * stride..].iter().step_by(stride);
+    let half = 1 << (FIXED_BITS - 1);
+    let sum: i64 = window
+        .fixed
+        .iter()
+        .zip(levels)
+        .map(|(weight, &level)| weight * i64::from(level))
+        .sum();
+    ((sum + half) >> FIXED_BITS).clamp(0, 255) as u8
+}
+
+fn sum_floats(window: &Window, values: &[f32], stride: usize) -> f32 {
+    let values = values[window.first * stride..].iter().step_by(stride);
+    let sum: f64 = window
+        .weights
+        .iter()
+        .zip(values)
+        .map(|(weight, &value)| weight * f64::from(value))
+        .sum();
+    sum as f32
+}
+
+impl Window {
+    fn new(first: usize, mut weights: Vec<f64>) -> Self {
+        let total: f64 = weights.iter().sum();
+        if total != 0.0 {
+            weights.iter_mut().for_each(|weight| *weight /= total);
+        }
+        let unit = f64::from(1 << FIXED_BITS);
+        let fixed = weights.iter().map(|w| (w * unit).round() as i64).collect();
+        Self {
+            first,
+            weights,
+            fixed,
+        }
+    }
+}
+
+fn windows(from: usize, to: usize, filter: Filter) -> Vec<Window> {
+    let scale = from as f64 / to as f64;
+    if from == to {
+        return (0..to).map(|i| Window::new(i, vec![1.0])).collect();
+    }
+    let Some((radius, kernel)) = filter.kernel() else {
+        return nearest(from, to, scale);
+    };
+    let widening = scale.max(1.0);
+    let support = radius * widening;
+    (0..to)
+        .map(|i| {
+            let centre = (i as f64 + 0.5) * scale;
+            // `as usize` truncates, and takes what is negative to 0.
+            let first = (centre - support + 0.5) as usize;
+            let end = ((centre + support + 0.5) as usize).min(from);
+            let weights = (first..end)
+                .map(|j| kernel((j as f64 - centre + 0.5) / widening))
+                .collect();
+            Window::new(first, weights)
+        })
+        .collect()
+}
+
+/// Pillow adds the scale up step by step; multiplying would differ where a sum falls on a pixel
+/// border.
+fn nearest(from: usize, to: usize, scale: f64) -> Vec<Window> {
+    let mut position = scale * 0.5;
+    (0..to)
+        .map(|_| {
+            let first = (position as usize).min(from - 1);
+            position += scale;
+            Window::new(first, vec![1.0])
+        })
+        .collect()
+}
+
+impl Filter {
+    /// Radius and shape of the kernel; none for the nearest pixel.
+    fn kernel(self) -> Option<(f64, fn(f64) -> f64)> {
+        match self {
+            Self::Nearest => None,
+            Self::Bilinear => Some((1.0, |x| (1.0 - x.abs()).max(0.0))),
+            Self::Bicubic => Some((2.0, cubic)),
+            Self::Lanczos => Some((3.0, lanczos)),
+        }
+    }
+}
+
+/// R. Keys, "Cubic convolution interpolation for digital image processing" (1981), with
+/// a = -0.5.
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+fn lanczos(x: f64) -> f64 {
+    if (-3.0..3.0).contains(&x) {
+        sinc(x) * sinc(x / 3.0)
+    } else {
+        0.0
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    let angle = x * std::f64::consts::PI;
+    if angle == 0.0 {
+        1.0
+    } else {
+        libm::sin(angle) / angle
+    }
+}

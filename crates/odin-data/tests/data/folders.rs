@@ -1,0 +1,96 @@
+use std::fs;
+
+use odin_data::{ErrorKind, Transformed};
+
+use crate::{error_of, fixtures, labels, names, open, temp_folder};
+
+fn png() -> Vec<u8> {
+    fs::read(fixtures().join("images/rgb.png")).unwrap()
+}
+
+#[test]
+fn class_folders_give_labels_and_flat_folders_none() {
+    let png = png();
+    for (files, expected_labels, notes) in [
+        (
+            vec!["cat/2.png", "cat/deeper/1.PNG", "dog/1.png", "readme.txt"],
+            vec![Some(0), Some(0), Some(1)],
+            1,
+        ),
+        (vec!["1.png", "10.png", "2.png"], vec![None; 3], 0),
+        (vec!["0/1.png", "0/10.png", "0/2.png"], vec![None; 3], 0),
+        (vec!["a.png", "dog/1.png"], vec![None; 2], 1),
+    ] {
+        let content: Vec<_> = files.iter().map(|f| (*f, &png[..])).collect();
+        let folder = temp_folder(&content);
+        let set = open(folder.path()).unwrap();
+        let images: Vec<_> = files.iter().filter(|f| !f.ends_with("txt")).collect();
+        assert_eq!(names(&*set).iter().collect::<Vec<_>>(), images);
+        assert_eq!(labels(&*set), expected_labels);
+        assert_eq!(set.notes().len(), notes, "{:?}", set.notes());
+    }
+}
+
+#[test]
+fn an_empty_folder_and_a_bad_image_are_errors() {
+    let png = png();
+    let empty = temp_folder(&[("notes.txt", b"x")]);
+    assert_eq!(error_of(open(empty.path())).kind(), ErrorKind::Empty);
+    let bad = temp_folder(&[
+        ("a/1.png", &png),
+        ("b/2.png", b"no image"),
+        ("b/3.png", b""),
+    ]);
+    let set = open(bad.path()).unwrap();
+    assert!(set.get(0).is_ok());
+    for (i, file) in [(1, "2.png"), (2, "3.png")] {
+        let error = set.get(i).unwrap_err();
+        assert!(error.to_string().contains(file), "{error}");
+    }
+}
+
+#[test]
+fn a_transform_applies_to_every_image() {
+    let folder = temp_folder(&[("1.png", &png())]);
+    let transform = "resize:9x7:nearest".parse().unwrap();
+    let set = Transformed::new(open(folder.path()).unwrap(), transform);
+    let image = odin_data::DataSet::get(&set, 0).unwrap().image;
+    assert_eq!((image.height, image.width), (9, 7));
+    let transform = "centre-crop:100".parse().unwrap();
+    let set = Transformed::new(open(folder.path()).unwrap(), transform);
+    let error = odin_data::DataSet::get(&set, 0).unwrap_err();
+    assert!(
+        error.to_string().starts_with("1.png: cannot crop"),
+        "{error}"
+    );
+}
+
+#[test]
+fn sets_are_read_from_several_threads() {
+    let set = open("archives/set.zip").unwrap();
+    let expected: Vec<_> = (0..set.len()).map(|i| set.get(i).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (i, sample) in expected.iter().enumerate() {
+                    assert_eq!(set.get(i).unwrap(), *sample);
+                }
+            });
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_but_not_in_circles() {
+    use std::os::unix::fs::symlink;
+    let folder = temp_folder(&[("a/1.png", &png()), ("b/2.png", &png())]);
+    let inside = |name: &str| folder.path().join(name);
+    symlink(folder.path(), inside("a/loop")).unwrap();
+    symlink(inside("b"), inside("c")).unwrap();
+    let set = open(folder.path()).unwrap();
+    assert_eq!(names(&*set), ["a/1.png", "b/2.png", "c/2.png"]);
+    symlink(inside("nowhere"), inside("broken.png")).unwrap();
+    let error = error_of(open(folder.path()));
+    assert!(error.to_string().contains("broken.png"), "{error}");
+}

@@ -1,0 +1,123 @@
+//! Whatever the bytes, opening and reading ends in a set or an error.
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use odin_data::{DataSet, Error, Image, OpenOptions, Transform, open_bytes};
+use proptest::prelude::*;
+
+use crate::{fixtures, gunzip, unpack};
+
+/// Whole files of every kind, outside their gzip wrapping so that damage reaches the readers.
+static SEEDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+    let mut seeds = Vec::new();
+    collect(&fixtures(), &mut seeds);
+    for archive in ["cifar-10-python", "cifar-100-python"] {
+        let folder = unpack(&format!("{archive}.tar.gz"));
+        collect(folder.path(), &mut seeds);
+    }
+    seeds.sort();
+    assert!(seeds.len() > 100);
+    seeds
+});
+
+fn collect(folder: &Path, seeds: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            collect(&path, seeds);
+        } else if name.ends_with("gz") {
+            seeds.push((name.clone(), fs::read(&path).unwrap()));
+            seeds.push((name, gunzip(&path)));
+        } else {
+            seeds.push((name, fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// Every image that can be had is sound.
+fn read_all(name: &str, bytes: Vec<u8>) {
+    let options = OpenOptions::default();
+    let set: Result<Box<dyn DataSet>, Error> = open_bytes(name, bytes, &options);
+    match set {
+        Ok(set) => {
+            for i in 0..set.len().min(20) {
+                if let Ok(sample) = set.get(i) {
+                    assert_eq!(sample.name, set.sample_name(i));
+                    let image = sample.image;
+                    let size = (image.channels, image.height, image.width);
+                    Image::new(size.0, size.1, size.2, image.pixels).unwrap();
+                }
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn damaged_files_never_panic(
+        seed in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        near_the_start in any::<bool>(),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+    ) {
+        let (name, mut bytes) = seed.get(&SEEDS).clone();
+        let reach = if near_the_start { bytes.len().min(200) } else { bytes.len() };
+        for (place, value) in flips {
+            bytes[place.index(reach)] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        read_all(&name, bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(
+        magic in prop::sample::select(vec![
+            &b""[..], b"\x80\x02", b"\x80\x04\x95", b"(dp1\n", b"\x93NUMPY\x01\0v\0", b"\0\0\x08\x03",
+            b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM",
+            b"RIFF\0\0\0\0WEBPVP8 ",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        read_all("x.bin", [magic, &rest].concat());
+    }
+
+    #[test]
+    fn pickle_instructions_in_any_order_never_panic(
+        instructions in prop::collection::vec(
+            prop::sample::select(vec![
+                &b"("[..], b"}", b"]", b")", b"t", b"l", b"d", b"\x85", b"\x86", b"\x87", b"a", b"e", b"s",
+                b"u", b"R", b"b", b"0", b"1", b"2", b"N", b"\x88", b"K\x05", b"U\x04data", b"U\x06labels",
+                b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n_reconstruct\n", b"q\0", b"h\0", b"\x94",
+                b"\x93", b"X\x02\0\0\0u1", b"U\x02u1", b"c_codecs\nencode\n", b"T\xff\xff\xff\xff",
+            ]),
+            0..40,
+        ),
+    ) {
+        let bytes = [b"\x80\x02", instructions.concat().as_slice(), b"."].concat();
+        read_all("batch", bytes);
+    }
+
+    #[test]
+    fn transforms_of_any_text_and_image_never_panic(
+        text in "(resize|centre-crop|random-crop):[0-9x]{1,6}(:[a-z0-9]{0,8})?",
+        height in 1_usize..40,
+        width in 1_usize..40,
+    ) {
+        let image = Image::new(1, height, width, vec![0.25; height * width]).unwrap();
+        if let Ok(transform) = text.parse::<Transform>()
+            && !text.chars().any(|c| c.is_ascii_digit()
+                && text.split(|c: char| !c.is_ascii_digit()).any(|n| n.len() > 3))
+            && let Ok(image) = transform.apply(&image, 3)
+        {
+            assert!(image.pixels.iter().all(|v| (0.0..=1.0).contains(v)));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use std::fs;
+
+use odin_data::{ErrorKind, Image};
+
+use crate::{fixtures, levels, open};
+
+/// The largest difference from Pillow's decoder, in 8-bit levels. Lossless formats agree exactly;
+/// in lossy ones decoders may round differently (libjpeg-turbo and libwebp there).
+fn tolerance(file: &str) -> u8 {
+    match file.rsplit_once('.') {
+        Some((_, "jpg" | "jpeg")) => 3,
+        Some(("lossy" | "lossy_alpha", "webp")) => 3,
+        _ => 0,
+    }
+}
+
+#[test]
+fn pixels_are_those_of_pillow() {
+    let mut seen = 0;
+    for entry in fs::read_dir(fixtures().join("images")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let stem = file.replace('.', "_");
+        for (channels, kind) in [(3, "rgb"), (1, "l")] {
+            let expected = open(format!("images/expected/{stem}.{kind}.npy")).unwrap();
+            let expected = expected.get(0).unwrap().image;
+            let image = Image::decode(&fs::read(&path).unwrap(), &file, Some(channels)).unwrap();
+            assert_eq!(
+                (image.channels, image.height, image.width),
+                (channels, expected.height, expected.width),
+                "{file}"
+            );
+            let worst = levels(&image)
+                .iter()
+                .zip(levels(&expected))
+                .map(|(a, b)| a.abs_diff(b))
+                .max();
+            println!("{file} {kind}: {worst:?}");
+            assert!(worst <= Some(tolerance(&file)), "{file} {kind}: {worst:?}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 29);
+}
+
+#[test]
+fn a_single_file_is_a_set_of_one() {
+    let set = open("images/palette.gif").unwrap();
+    assert_eq!((set.name(), set.len()), ("palette", 1));
+    assert_eq!(set.sample_name(0), "palette.gif");
+    let sample = set.get(0).unwrap();
+    assert_eq!((sample.label, sample.image.channels), (None, 3));
+}
+
+#[test]
+fn damaged_images_are_errors_that_name_the_file() {
+    for file in [
+        "rgb.png",
+        "420.jpg",
+        "progressive.jpeg",
+        "rgb.bmp",
+        "palette.gif",
+        "lossy.webp",
+    ] {
+        let bytes = fs::read(fixtures().join("images").join(file)).unwrap();
+        let len = bytes.len();
+        for cut in [len / 3, len / 2, len * 3 / 4, len - 2] {
+            let error = Image::decode(&bytes[..cut], file, None).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{file} {cut}: {error}");
+            assert!(error.to_string().contains(file), "{error}");
+        }
+    }
+}
+
+#[test]
+fn other_content_is_refused() {
+    for (bytes, kind) in [
+        (&b""[..], ErrorKind::Malformed),
+        (b"hello", ErrorKind::Unsupported),
+        (b"II*\0\x08\0\0\0\0\0\0\0\0\0\0\0", ErrorKind::Unsupported),
+    ] {
+        let error = Image::decode(bytes, "a/b.png", None).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("a/b.png"), "{error}");
+    }
+}
+
+#[test]
+fn a_huge_image_is_refused_before_it_is_decoded() {
+    let mut bytes = fs::read(fixtures().join("images/rgb.bmp")).unwrap();
+    bytes[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
+    bytes[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
+    let error = Image::decode(&bytes, "huge.bmp", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+}

@@ -1,0 +1,487 @@
+//! The embedded registry, users' registries, and where names are looked for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use odin_data::registry::{Located, Reader, Registry};
+use odin_data::{ErrorKind, NoiseKind};
+use proptest::prelude::*;
+
+fn embedded() -> Registry {
+    Registry::embedded().unwrap()
+}
+
+#[test]
+fn the_papers_sets_and_networks_are_there() {
+    let registry = embedded();
+    let names: Vec<_> = registry
+        .paper_out_datasets()
+        .iter()
+        .map(|e| e.name.as_str())
+        .collect();
+    let expected = [
+        "Imagenet",
+        "Imagenet_resize",
+        "LSUN",
+        "LSUN_resize",
+        "iSUN",
+        "Uniform",
+        "Gaussian",
+    ];
+    assert_eq!(names, expected);
+    for (name, magnitudes) in [
+        (
+            "densenet10",
+            [0.0014, 0.0014, 0.0, 0.0014, 0.0014, 0.0014, 0.0014],
+        ),
+        (
+            "densenet100",
+            [0.0014, 0.0028, 0.0028, 0.0028, 0.0028, 0.0028, 0.0028],
+        ),
+        (
+            "wideresnet10",
+            [0.0005, 0.0011, 0.0, 0.0006, 0.0008, 0.0014, 0.0014],
+        ),
+        (
+            "wideresnet100",
+            [0.0028, 0.0028, 0.0048, 0.002, 0.0028, 0.0028, 0.0028],
+        ),
+    ] {
+        let network = registry.network(name).unwrap().network().unwrap();
+        for (out_dataset, magnitude) in expected.into_iter().zip(magnitudes) {
+            assert_eq!(network.recommended_magnitude(out_dataset), Some(magnitude));
+        }
+        assert_eq!(network.recommended_magnitude("svhn"), None);
+    }
+}
+
+#[test]
+fn every_checksum_that_is_known_is_used() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata/registry_facts.md");
+    let Ok(facts) = fs::read_to_string(&path) else {
+        println!("skipped: no reference data at {}", path.display());
+        return;
+    };
+    let registry = include_str!("../registry.toml");
+    let words = facts.split(|c: char| !c.is_ascii_hexdigit());
+    let mut found = 0;
+    for digits in words.filter(|w| matches!(w.len(), 32 | 40 | 64)) {
+        assert!(registry.contains(digits), "{digits} is not in the registry");
+        found += 1;
+    }
+    assert!(found >= 16, "only {found} checksums in the reference data");
+    let urls = facts.split([' ', '|']).filter(|w| w.starts_with("http"));
+    for url in urls {
+        assert!(registry.contains(url), "{url} is not in the registry");
+    }
+}
+
+#[test]
+fn names_are_found_by_alias_and_in_any_case() {
+    let registry = embedded();
+    for (asked, name) in [
+        ("cifar10", "cifar10"),
+        ("CIFAR-10", "cifar10"),
+        ("imagenet", "Imagenet"),
+        ("ISUN", "iSUN"),
+        ("dtd", "textures"),
+        ("DenseNet10", "densenet10"),
+    ] {
+        assert_eq!(registry.entry(asked).unwrap().name, name);
+    }
+    for (result, words) in [
+        (
+            registry.entry("nothing"),
+            ["\"nothing\"", "densenet10", "cifar10"],
+        ),
+        (
+            registry.dataset("densenet10"),
+            ["data set", "cifar10", "iSUN"],
+        ),
+        (
+            registry.network("cifar10"),
+            ["network", "densenet10", "resnet56"],
+        ),
+    ] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        for word in words {
+            assert!(error.to_string().contains(word), "no {word} in {error}");
+        }
+    }
+}
+
+const USERS: &str = "
+    [[network]]
+    name = 'mine'
+    aliases = ['my-net']
+    title = 'ResNet-18'
+    licence = 'in-house'
+    citation = 'none'
+    in_dataset = 'mydata'
+    classes = 5
+    shape = [1, 28, 28]
+    mean = [0.5]
+    std = [0.25]
+    magnitudes = { iSUN = 0.001, mydata = 0 }
+    places = ['/models/mine.safetensors']
+
+    [[dataset]]
+    name = 'mydata'
+    title = 'My data'
+    licence = 'in-house'
+    citation = 'none'
+    transform = 'resize:28,centre-crop:28'
+    reader = 'images'
+    [[dataset.file]]
+    name = 'mydata.zip'
+    urls = ['https://example.org/mydata.zip']
+";
+
+#[test]
+fn a_users_file_adds_and_replaces() {
+    let mut registry = embedded();
+    let count = registry.entries().len();
+    registry.extend_from_toml(USERS, "mine.toml").unwrap();
+    assert_eq!(registry.entries().len(), count + 2);
+    let network = registry.network("my-net").unwrap();
+    assert_eq!(network.origin, "mine.toml");
+    assert_eq!(
+        network.network().unwrap().recommended_magnitude("MYDATA"),
+        Some(0.0)
+    );
+    let dataset = registry.dataset("mydata").unwrap().dataset().unwrap();
+    assert_eq!(dataset.reader, Reader::Images);
+    assert!(dataset.transform.is_some());
+
+    let other = "[[dataset]]\nname = 'Cifar10'\ntitle = 'X'\nlicence = 'X'\ncitation = 'X'";
+    registry.extend_from_toml(other, "other.toml").unwrap();
+    assert_eq!(registry.entries().len(), count + 2);
+    assert_eq!(registry.dataset("cifar10").unwrap().origin, "other.toml");
+    assert_eq!(registry.entries()[0].name, "Cifar10");
+}
+
+#[test]
+fn mistakes_are_named_by_file_entry_and_field() {
+    let network = |change: (&str, &str)| USERS.replacen(change.0, change.1, 1);
+    let cases: &[(String, &[&str])] = &[
+        ("no = toml =".into(), &["TOML"]),
+        ("colour = 1".into(), &["`colour`"]),
+        ("dataset = 1".into(), &["`dataset`", "[[dataset]]"]),
+        (
+            "[[dataset]]\ntitle = 'x'".into(),
+            &["dataset number 1", "name"],
+        ),
+        (
+            "[[dataset]]\nname = 'x'\ntitle = 'x'".into(),
+            &["dataset `x`", "licence"],
+        ),
+        (
+            network(("classes", "klasses")),
+            &["network `mine`", "`klasses`"],
+        ),
+        (
+            network(("classes = 5", "classes = 'five'")),
+            &["network `mine`", "classes", "five"],
+        ),
+        (
+            network(("classes = 5", "classes = 1")),
+            &["network `mine`", "`classes` is 1"],
+        ),
+        (
+            network(("classes = 5", "classes = -1")),
+            &["network `mine`", "classes"],
+        ),
+        (
+            network(("mean = [0.5]", "mean = [0.5, 0.5]")),
+            &["`mean` has 2 values", "1 channels"],
+        ),
+        (network(("mean = [0.5]", "mean = [nan]")), &["`mean`"]),
+        (network(("std = [0.25]", "std = [0.0]")), &["`std`"]),
+        (
+            network(("iSUN = 0.001", "iSUN = -0.001")),
+            &["magnitudes.iSUN"],
+        ),
+        (
+            network(("in_dataset = 'mydata'", "in_dataset = 'no'")),
+            &["`mine`", "in_dataset", "no"],
+        ),
+        (
+            network(("'my-net'", "'cifar-10'")),
+            &["`mine`", "`cifar-10`", "`cifar10`"],
+        ),
+        (
+            network(("name = 'mine'", "name = 'mydata'")),
+            &["two entries named `mydata`"],
+        ),
+        (
+            network(("name = 'mine'", "name = '../mine'")),
+            &["`name`", "../mine"],
+        ),
+        (
+            network(("'resize:28,", "'shrink:28,")),
+            &["dataset `mydata`", "`transform`", "shrink"],
+        ),
+        (
+            network(("'images'", "'tapes'")),
+            &["dataset `mydata`", "`reader`", "tapes"],
+        ),
+        (
+            network(("'mydata.zip'", "'../x'")),
+            &["dataset `mydata`", "`file.name`"],
+        ),
+        (
+            network(("'mydata.zip'", "'.x'")),
+            &["dataset `mydata`", "`file.name`"],
+        ),
+        (
+            network(("https://", "ftp://")),
+            &["dataset `mydata`", "`file.urls`", "ftp://"],
+        ),
+        (
+            format!("{USERS}\nunpack = true"),
+            &["dataset `mydata`", "`member`"],
+        ),
+        (
+            format!("{USERS}\nmember = 'a/../../b'"),
+            &["dataset `mydata`", "`file.member`"],
+        ),
+        (
+            format!("{USERS}\nmember = '/b'"),
+            &["dataset `mydata`", "`file.member`"],
+        ),
+        (
+            format!("{USERS}\nmd5 = 'abc'"),
+            &["dataset `mydata`", "`file.md5`", "32"],
+        ),
+        (
+            format!("{USERS}\nsha256_prefix = 'abc'"),
+            &["`file.sha256_prefix`", "8 to 63"],
+        ),
+        (
+            format!("{USERS}\nsize = 'big'"),
+            &["dataset `mydata`", "size"],
+        ),
+        (
+            network(("reader = 'images'", "generator = 'pink'")),
+            &["`generator`", "pink"],
+        ),
+        (
+            network(("reader = 'images'", "generator = 'uniform'")),
+            &["`generator`", "`file`"],
+        ),
+        (
+            network((
+                "reader = 'images'",
+                "rebuild = { from = 'mine', transform = 'none' }",
+            )),
+            &["`mydata`", "`rebuild.from`", "mine"],
+        ),
+    ];
+    for (text, words) in cases {
+        let mut registry = embedded();
+        let error = registry.extend_from_toml(text, "mine.toml").unwrap_err();
+        let message = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        for word in words.iter().chain(&["mine.toml"]) {
+            assert!(message.contains(word), "no {word:?} in: {message}");
+        }
+        assert_eq!(registry, embedded(), "changed in spite of: {message}");
+    }
+}
+
+/// Files to make, the name to look for, and what is found.
+const PLACES: &[(&[&str], &str, &str)] = &[
+    (
+        &["cifar-10-python.tar.gz"],
+        "cifar10",
+        "cifar-10-python.tar.gz",
+    ),
+    (
+        &["cifar-10-binary.tar.gz"],
+        "cifar10",
+        "cifar-10-binary.tar.gz",
+    ),
+    (
+        &["cifar-10-batches-py/test_batch"],
+        "cifar10",
+        "cifar-10-batches-py",
+    ),
+    (
+        &["cifar-10-batches-bin/test_batch.bin"],
+        "cifar10",
+        "cifar-10-batches-bin",
+    ),
+    (
+        &["cifar10/cifar-10-batches-py/test_batch"],
+        "cifar10",
+        "cifar10/cifar-10-batches-py",
+    ),
+    (
+        &["cifar10/cifar-10-python.tar.gz"],
+        "cifar10",
+        "cifar10/cifar-10-python.tar.gz",
+    ),
+    (&["cifar10/cat/0001.png"], "cifar10", "cifar10"),
+    (
+        &["cifar-10-batches-py/x", "cifar-10-python.tar.gz"],
+        "cifar10",
+        "cifar-10-batches-py",
+    ),
+    (&["Imagenet/test/0.png"], "Imagenet", "Imagenet/test"),
+    (&["Imagenet/0.png"], "Imagenet", "Imagenet"),
+    (&["Imagenet.tar.gz"], "imagenet", "Imagenet.tar.gz"),
+    (&["iSUN/0.png"], "iSUN", "iSUN"),
+    (&["densenet10.pth"], "densenet10", "densenet10.pth"),
+    (
+        &["densenet10/densenet10.pth"],
+        "densenet10",
+        "densenet10/densenet10.pth",
+    ),
+    (
+        &["densenet10.safetensors"],
+        "densenet10",
+        "densenet10.safetensors",
+    ),
+    (
+        &["densenet10.pth.tar.gz"],
+        "densenet10",
+        "packed densenet10.pth.tar.gz",
+    ),
+    (
+        &["densenet10.pth", "densenet10.pth.tar.gz"],
+        "densenet10",
+        "densenet10.pth",
+    ),
+    (
+        &["densenet10-dice/checkpoint_100.pth.tar"],
+        "densenet10-dice",
+        "densenet10-dice/checkpoint_100.pth.tar",
+    ),
+    (
+        &["resnet20-12fca82f.th"],
+        "resnet20",
+        "resnet20-12fca82f.th",
+    ),
+    (
+        &["tiny-imagenet-200.zip"],
+        "tiny-imagenet",
+        "packed tiny-imagenet-200.zip",
+    ),
+    (
+        &["tiny-imagenet/tiny-imagenet-200.zip"],
+        "tiny-imagenet",
+        "packed tiny-imagenet/tiny-imagenet-200.zip",
+    ),
+    (
+        &["tiny-imagenet-200/test/images/0.JPEG"],
+        "tiny-imagenet",
+        "tiny-imagenet-200/test/images",
+    ),
+    (&["test_32x32.mat"], "svhn", "test_32x32.mat"),
+    (&["svhn/test_32x32.mat"], "svhn", "svhn/test_32x32.mat"),
+    (&["Imagenet.tar.gz.part"], "Imagenet", "missing"),
+    (&["Imagenet_resize/0.png"], "Imagenet", "missing"),
+    (&["densenet10/readme"], "densenet10", "missing"),
+    (&["iSUN/"], "iSUN", "missing"),
+    (&[], "cifar100", "missing"),
+    (&[], "Uniform", "generated"),
+];
+
+#[test]
+fn names_are_looked_for_where_their_files_usually_lie() {
+    let registry = embedded();
+    for (files, name, expected) in PLACES {
+        let dir = tempfile::tempdir().unwrap();
+        for file in *files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match file.ends_with('/') {
+                true => fs::create_dir_all(&path).unwrap(),
+                false => fs::write(&path, "content").unwrap(),
+            }
+        }
+        let relative = |path: &Path| -> PathBuf { path.strip_prefix(dir.path()).unwrap().into() };
+        let found = match registry.locate(name, dir.path()).unwrap() {
+            Located::Here(path) => relative(&path).display().to_string(),
+            Located::Packed(path) => format!("packed {}", relative(&path).display()),
+            Located::Generated(kind) => {
+                assert_eq!(kind, NoiseKind::Uniform);
+                "generated".to_owned()
+            }
+            Located::Missing { looked_at, how } => {
+                assert!(looked_at.iter().all(|path| path.starts_with(dir.path())));
+                assert!(looked_at.len() >= 3 && how.contains("odin fetch"), "{how}");
+                "missing".to_owned()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, *expected, "{name} with {files:?}");
+    }
+}
+
+#[test]
+fn a_place_may_be_absolute() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = dir.path().join("weights.safetensors");
+    fs::write(&weights, "weights").unwrap();
+    let mut registry = embedded();
+    let text = USERS.replace("/models/mine.safetensors", weights.to_str().unwrap());
+    registry.extend_from_toml(&text, "mine.toml").unwrap();
+    let located = registry.locate("mine", Path::new("/nowhere")).unwrap();
+    assert_eq!(located, Located::Here(weights));
+}
+
+#[test]
+fn the_list_has_a_row_for_every_name() {
+    let registry = embedded();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("resnet20-12fca82f.th"), "weights").unwrap();
+    let rows = registry.list(dir.path());
+    assert_eq!(rows.len(), registry.entries().len());
+    for row in &rows {
+        let texts = [&row.name, &row.title, &row.licence, &row.citation];
+        assert!(texts.iter().all(|text| !text.is_empty()), "{row:?}");
+        match row.name.as_str() {
+            "resnet20" => assert!(matches!(row.located, Located::Here(_))),
+            "Uniform" | "Gaussian" => assert!(matches!(row.located, Located::Generated(_))),
+            _ => assert!(matches!(row.located, Located::Missing { .. }), "{row:?}"),
+        }
+    }
+    let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("iSUN").images, Some(8925));
+    assert_eq!(row("iSUN").kind, "data set");
+    assert_eq!(row("densenet10-dice").download_bytes, Some(3_381_795));
+    assert_eq!(row("densenet10").licence, "CC BY-NC 4.0");
+    assert_eq!(row("densenet10").kind, "network");
+}
+
+#[test]
+fn the_worked_example_of_the_documentation_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/registry.md");
+    let text = fs::read_to_string(path).unwrap();
+    let examples: Vec<_> = text.split("```toml\n").skip(1).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let example = example.split("```").next().unwrap();
+        embedded()
+            .extend_from_toml(example, "docs/registry.md")
+            .unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in ".{0,200}") {
+        let _ = embedded().extend_from_toml(&text, "arbitrary");
+    }
+
+    #[test]
+    fn damaged_registries_never_panic(place in 0..USERS.len(), insert in "[\\[\\]{}'=a-z0-9. \n-]{0,6}") {
+        let text = format!("{}{insert}{}", &USERS[..place], &USERS[place..]);
+        let _ = embedded().extend_from_toml(&text, "damaged");
+    }
+}

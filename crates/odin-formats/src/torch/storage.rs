@@ -1,0 +1,133 @@
+//! Storages: the one-dimensional arrays that tensors are views of.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::object::{Objects, View};
+use super::pickle::{Global, Id, Pickle};
+use crate::Error;
+use crate::element::Element;
+
+/// What a container keeps outside of its pickle.
+pub(super) trait Storages {
+    /// What a persistent id stands for.
+    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error>;
+
+    /// The content of the storage of this key.
+    fn bytes(&mut self, key: &str) -> Result<Cow<'_, [u8]>, Error>;
+}
+
+/// What a persistent id stands for.
+#[derive(Debug)]
+pub(super) enum Referent {
+    /// A class, stored with its source code. The code is ignored.
+    Class(Id),
+    Storage(Storage),
+    Tensor(View),
+}
+
+/// A storage, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Storage {
+    pub(super) key: String,
+    pub(super) element: Element,
+    /// The first element of the part.
+    pub(super) offset: usize,
+    /// Elements in the part.
+    pub(super) count: usize,
+}
+
+impl Storage {
+    /// The part of `count` elements from `offset`, if it lies in this storage.
+    pub(super) fn part(&self, offset: usize, count: usize) -> Option<Storage> {
+        let end = offset.checked_add(count)?;
+        (end <= self.count).then(|| Storage {
+            offset: self.offset + offset,
+            count,
+            ..self.clone()
+        })
+    }
+}
+
+/// What the persistent ids of zip and legacy containers stand for:
+/// `('storage', type, key, location, count)`, in legacy ones followed by `None` or
+/// `(view_key, offset, view_count)`, or `('module', class, file, source)`.
+pub(super) fn tuple_referent(pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+    let strange = || Error::corrupt("a persistent id is not one that PyTorch writes");
+    let (&tag, fields) = pickle
+        .tuple(id)
+        .and_then(|t| t.split_first())
+        .ok_or_else(strange)?;
+    match (pickle.str(tag), fields) {
+        (Some("module"), &[class, _file, _source]) => Ok(Referent::Class(class)),
+        (Some("storage"), &[class, key, _location, count, ref view @ ..]) => {
+            let objects = |class| Objects::global_in(pickle, class);
+            let element = objects(class).map(element_of_storage).ok_or_else(strange)?;
+            let whole = Storage {
+                key: key_text(pickle, key).ok_or_else(strange)?,
+                element,
+                offset: 0,
+                count: extent(pickle, count).ok_or_else(strange)?,
+            };
+            let view = view.first().and_then(|&view| pickle.tuple(view));
+            match view {
+                None => Ok(Referent::Storage(whole)),
+                Some(&[_key, offset, count]) => {
+                    let offset = extent(pickle, offset);
+                    let part = offset.and_then(|o| whole.part(o, extent(pickle, count)?));
+                    part.map(Referent::Storage).ok_or_else(strange)
+                }
+                Some(_) => Err(strange()),
+            }
+        }
+        _ => Err(strange()),
+    }
+}
+
+/// The element of a storage class such as `torch.cuda.HalfStorage`.
+pub(super) fn element_of_storage(class: &Global) -> Element {
+    match class.name.as_str() {
+        "HalfStorage" => Element::F16,
+        "BFloat16Storage" => Element::Bf16,
+        "FloatStorage" => Element::F32,
+        "DoubleStorage" => Element::F64,
+        "ShortStorage" => Element::Other(2),
+        "IntStorage" | "QInt32Storage" | "ComplexHalfStorage" => Element::Other(4),
+        "LongStorage" | "ComplexFloatStorage" => Element::Other(8),
+        "ComplexDoubleStorage" => Element::Other(16),
+        _ => Element::Other(1),
+    }
+}
+
+/// A key: a text in zip and legacy containers, an integer (an address) in tar ones.
+pub(super) fn key_text(pickle: &Pickle, id: Id) -> Option<String> {
+    let text = pickle.str(id).map(str::to_owned);
+    text.or_else(|| pickle.int(id).map(|i| i.to_string()))
+}
+
+pub(super) fn extent(pickle: &Pickle, id: Id) -> Option<usize> {
+    usize::try_from(pickle.int(id)?).ok()
+}
+
+/// Takes a storage as the legacy and tar containers write it, an element count and the
+/// elements, from the start of `input`.
+pub(super) fn take_storage<'a>(input: &mut &'a [u8], element: Element) -> Result<&'a [u8], Error> {
+    let truncated = || Error::corrupt("the file ends inside of a storage; it is truncated");
+    let (count, rest) = input.split_first_chunk().ok_or_else(truncated)?;
+    let count = usize::try_from(i64::from_le_bytes(*count)).ok();
+    let size = count.and_then(|c| c.checked_mul(element.size()));
+    let (storage, rest) = size
+        .and_then(|s| rest.split_at_checked(s))
+        .ok_or_else(truncated)?;
+    *input = rest;
+    Ok(storage)
+}
+
+/// Storages that lie in a file in memory.
+pub(super) type InMemory<'a> = HashMap<String, &'a [u8]>;
+
+pub(super) fn missing(key: &str) -> Error {
+    Error::corrupt(format!(
+        "storage `{key}` is not in the file; it is truncated or damaged"
+    ))
+}

@@ -1,0 +1,150 @@
+//! The container of PyTorch before 0.1.10: a tar archive of `sys_info` (facts about the
+//! machine), `storages`, `tensors` (views of the storages), and `pickle` (the saved object,
+//! which refers to tensors and storages by number).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::checkpoint;
+use super::legacy::check_machine;
+use super::object::{Objects, View};
+use super::pickle::{Id, Pickle};
+use super::storage::{
+    InMemory, Referent, Storage, Storages, element_of_storage, extent, key_text, missing,
+    take_storage,
+};
+use crate::Error;
+use crate::checkpoint::{Checkpoint, Container};
+use crate::container::tar_files;
+use crate::element::Layout;
+
+/// The files that make a tar archive a checkpoint.
+pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
+
+/// Most axes of a tensor.
+const MAX_AXES: usize = 64;
+
+pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
+    let files: HashMap<String, &[u8]> = tar_files(bytes)?.into_iter().collect();
+    let part = |name: &str| files.get(name).copied().ok_or_else(|| missing(name));
+    if let Ok(mut facts) = part("sys_info") {
+        check_machine(&Pickle::read(&mut facts)?)?;
+    }
+    let mut contents = Contents::default();
+    let about = |name: &'static str| move |e: Error| e.about(name);
+    contents
+        .read_storages(part("storages")?)
+        .map_err(about("storages"))?;
+    contents
+        .read_tensors(part("tensors")?)
+        .map_err(about("tensors"))?;
+    let object = Pickle::read(&mut part("pickle")?).map_err(about("pickle"))?;
+    checkpoint(Container::TorchTar, &object, &mut contents, bytes.len())
+}
+
+#[derive(Default)]
+struct Contents<'a> {
+    bytes: InMemory<'a>,
+    storages: HashMap<String, Storage>,
+    tensors: HashMap<String, View>,
+}
+
+impl<'a> Contents<'a> {
+    /// A count; per storage a pickled `(key, location, type)` and the storage; a pickled list
+    /// of parts `(key, key of the whole, offset, count)`.
+    fn read_storages(&mut self, mut input: &'a [u8]) -> Result<(), Error> {
+        for _ in 0..count(&mut input)? {
+            let (pickle, [key, _location, class]) = record(&mut input)?;
+            let class = Objects::global_in(&pickle, class).ok_or_else(strange)?;
+            let element = element_of_storage(class);
+            let key = key_text(&pickle, key).ok_or_else(strange)?;
+            let bytes = take_storage(&mut input, element)?;
+            let storage = Storage {
+                key: key.clone(),
+                element,
+                offset: 0,
+                count: bytes.len() / element.size(),
+            };
+            self.bytes.insert(key.clone(), bytes);
+            self.storages.insert(key, storage);
+        }
+        let parts = Pickle::read(&mut input)?;
+        for &part in parts.sequence(parts.root()).ok_or_else(strange)? {
+            let &[key, whole, offset, count] = parts.sequence(part).unwrap_or_default() else {
+                return Err(strange());
+            };
+            let whole = key_text(&parts, whole).and_then(|k| self.storages.get(&k));
+            let range = extent(&parts, offset).zip(extent(&parts, count));
+            let part = whole.zip(range).and_then(|(w, (o, c))| w.part(o, c));
+            let key = key_text(&parts, key).ok_or_else(strange)?;
+            self.storages.insert(key, part.ok_or_else(strange)?);
+        }
+        Ok(())
+    }
+
+    /// A count; per tensor a pickled `(key, storage key, type)`, the number of axes in eight
+    /// bytes, the shape, the strides and the offset.
+    fn read_tensors(&mut self, mut input: &'a [u8]) -> Result<(), Error> {
+        for _ in 0..count(&mut input)? {
+            let (pickle, [key, storage, _class]) = record(&mut input)?;
+            let key = key_text(&pickle, key).ok_or_else(strange)?;
+            let storage = key_text(&pickle, storage).and_then(|k| self.storages.get(&k));
+            let storage = storage.ok_or_else(strange)?;
+            let axes = word(&mut input)? & 0xffff_ffff;
+            if axes > MAX_AXES {
+                return Err(strange());
+            }
+            let shape = words(&mut input, axes)?;
+            let strides = words(&mut input, axes)?;
+            let offset = word(&mut input)?;
+            let layout = Layout::new(offset, shape, strides, storage.count)?;
+            self.tensors.insert(key, View::new(storage, layout));
+        }
+        Ok(())
+    }
+}
+
+impl Storages for Contents<'_> {
+    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+        if let Some(&[class, ..]) = pickle.tuple(id) {
+            return Ok(Referent::Class(class));
+        }
+        let key = key_text(pickle, id).ok_or_else(strange)?;
+        let tensor = self.tensors.get(&key).cloned().map(Referent::Tensor);
+        let storage = || self.storages.get(&key).cloned().map(Referent::Storage);
+        tensor.or_else(storage).ok_or_else(|| missing(&key))
+    }
+
+    fn bytes(&mut self, key: &str) -> Result<Cow<'_, [u8]>, Error> {
+        let storage = self.bytes.get(key).copied();
+        storage.map(Cow::Borrowed).ok_or_else(|| missing(key))
+    }
+}
+
+/// A pickled count of records. It bounds nothing: the records end where the input ends.
+fn count(input: &mut &[u8]) -> Result<usize, Error> {
+    let pickle = Pickle::read(input)?;
+    extent(&pickle, pickle.root()).ok_or_else(strange)
+}
+
+fn record<const N: usize>(input: &mut &[u8]) -> Result<(Pickle, [Id; N]), Error> {
+    let pickle = Pickle::read(input)?;
+    let fields = pickle.sequence(pickle.root()).ok_or_else(strange)?;
+    let fields = fields.try_into().map_err(|_| strange())?;
+    Ok((pickle, fields))
+}
+
+fn words(input: &mut &[u8], count: usize) -> Result<Vec<usize>, Error> {
+    (0..count).map(|_| word(input)).collect()
+}
+
+fn word(input: &mut &[u8]) -> Result<usize, Error> {
+    let truncated = || Error::corrupt("ends inside of a tensor; the file is truncated");
+    let (head, tail) = input.split_first_chunk().ok_or_else(truncated)?;
+    *input = tail;
+    usize::try_from(i64::from_le_bytes(*head)).map_err(|_| strange())
+}
+
+fn strange() -> Error {
+    Error::corrupt("a record is not one that PyTorch writes; the file is damaged")
+}

@@ -1,0 +1,333 @@
+//! Every container gives the same weights; what is no checkpoint says so; nothing panics.
+
+// Helpers of tests are tests, which clippy.toml allows this in, but clippy cannot tell.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::Write;
+
+use common::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use odin_formats::{Checkpoint, Container, Error, ErrorKind, zoo};
+use proptest::prelude::*;
+
+/// A file, its container, the key of the weights, and metadata that it must have.
+type Case = (
+    &'static str,
+    Container,
+    Option<&'static str>,
+    &'static [(&'static str, &'static str)],
+);
+
+const CASES: &[Case] = &[
+    (
+        "densenet_bc.zip.pth",
+        Container::TorchZip,
+        Some("state_dict"),
+        &[("epoch", "100"), ("arch", "densenet")],
+    ),
+    ("densenet_bc.legacy.pth", Container::TorchLegacy, None, &[]),
+    ("densenet_bc.tar.pth", Container::TorchTar, None, &[]),
+    ("densenet_bc.tar_module.pth", Container::TorchTar, None, &[]),
+    ("densenet_bc.module_zip.pth", Container::TorchZip, None, &[]),
+    (
+        "densenet_bc.module_legacy.pth",
+        Container::TorchLegacy,
+        None,
+        &[],
+    ),
+    (
+        "densenet_bc.module_2017.pth",
+        Container::TorchLegacy,
+        None,
+        &[],
+    ),
+    ("densenet_bc.pth.tar.gz", Container::TorchLegacy, None, &[]),
+    (
+        "densenet_bc.parallel_module.pth",
+        Container::TorchLegacy,
+        Some("net"),
+        &[("epoch", "3")],
+    ),
+    (
+        "densenet_bc.nested.th",
+        Container::TorchLegacy,
+        Some("model.state_dict"),
+        &[],
+    ),
+    ("densenet_bc.f64.pth", Container::TorchLegacy, None, &[]),
+    ("densenet_bc_f16.pth", Container::TorchZip, None, &[]),
+    ("densenet_bc_bf16.pth", Container::TorchZip, None, &[]),
+    (
+        "densenet_bc.safetensors",
+        Container::Safetensors,
+        None,
+        &[("epoch", "100"), ("arch", "densenet")],
+    ),
+    (
+        "wide_resnet.pt",
+        Container::TorchZip,
+        Some("model_state_dict"),
+        &[("epoch", "99")],
+    ),
+    ("wide_resnet.tar.pth", Container::TorchTar, None, &[]),
+    (
+        "wide_resnet.module_2017.pth",
+        Container::TorchLegacy,
+        None,
+        &[],
+    ),
+    (
+        "resnet_a.legacy.th",
+        Container::TorchLegacy,
+        Some("state_dict"),
+        &[("best_prec1", "91.7")],
+    ),
+    (
+        "resnet_a.module_2017.pth",
+        Container::TorchLegacy,
+        None,
+        &[],
+    ),
+];
+
+#[test]
+fn containers_are_recognised_by_content() {
+    for (file, container, key, metadata) in CASES {
+        let checkpoint = Checkpoint::from_bytes(&fixture(file), "some file").expect(file);
+        assert_eq!(checkpoint.container(), *container, "{file}");
+        assert_eq!(checkpoint.key(), *key, "{file}");
+        assert_eq!(checkpoint.name(), "some file");
+        let found: Vec<_> = checkpoint.metadata().collect();
+        for entry in *metadata {
+            assert!(found.contains(entry), "{file}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn all_containers_give_the_same_weights() {
+    let expected = expected();
+    for (_, model) in models(&expected) {
+        let files = files(model);
+        let first = open_fixture(files[0]);
+        for file in &files[1..] {
+            let other = open_fixture(file);
+            assert_eq!(first.tensors().len(), other.tensors().len(), "{file}");
+            for (name, tensor) in first.tensors() {
+                assert_eq!(Some(tensor), other.get(name), "{file}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_counters_are_set_aside_and_order_is_kept() {
+    let checkpoint = open_fixture("resnet_a.legacy.th");
+    assert_eq!(checkpoint.set_aside()[0], "bn1.num_batches_tracked");
+    let names: Vec<&str> = checkpoint.tensors().map(|(name, _)| name).take(3).collect();
+    assert_eq!(names, ["conv1.weight", "bn1.weight", "bn1.bias"]);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// A legacy container around this pickle of the saved object, without storages.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
+    let protocol = b"\x80\x02M\xe9\x03.";
+    let facts = b"\x80\x02}.";
+    let keys = b"\x80\x02].";
+    [&magic[..], protocol, facts, object, keys].concat()
+}
+
+/// A dict that contains itself, and dicts that contain the next one twice: 2^60 paths.
+fn entangled() -> Vec<Vec<u8>> {
+    let itself = b"\x80\x02}q\x00U\x05modelh\x00s.".to_vec();
+    let mut doubling = b"\x80\x02}q\x00".to_vec();
+    for level in 1..60u8 {
+        doubling.extend(b"0}q");
+        doubling.push(level);
+        for key in [b'a', b'b'] {
+            doubling.extend([b'U', 1, key, b'h', level - 1, b's']);
+        }
+    }
+    doubling.push(b'.');
+    vec![itself, doubling]
+}
+
+fn refused(bytes: &[u8]) -> Error {
+    Checkpoint::from_bytes(bytes, "bad.pth").expect_err("refused")
+}
+
+#[test]
+fn what_is_no_checkpoint_says_what_it_is() {
+    let state_dict = fixture("densenet_bc.legacy.pth");
+    let module_name = b"\x80\x02X\x03\x00\x00\x00net.";
+    let several = b"\x80\x02}.";
+    let truncated_gzip = &gzip(&state_dict)[..200];
+    let nested = (0..6).fold(state_dict.clone(), |inner, _| gzip(&inner));
+    let two = tar(&[("a.pth", &state_dict), ("b.pth", &state_dict)]);
+    let cases: [(&[u8], ErrorKind, &str); 13] = [
+        (b"", ErrorKind::UnknownContainer, "empty"),
+        (
+            b"<!DOCTYPE html><html>",
+            ErrorKind::UnknownContainer,
+            "web page",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            ErrorKind::UnknownContainer,
+            "git lfs pull",
+        ),
+        (
+            b"some text that is no model at all",
+            ErrorKind::UnknownContainer,
+            "expected a PyTorch checkpoint",
+        ),
+        (
+            b"\x80\x02}.",
+            ErrorKind::UnknownContainer,
+            "a pickle that torch.save did not write",
+        ),
+        (&legacy(module_name), ErrorKind::NoWeights, "a string"),
+        (&legacy(several), ErrorKind::NoWeights, "a dict"),
+        (truncated_gzip, ErrorKind::Corrupt, "gzip"),
+        (&nested, ErrorKind::Unsupported, "unpack"),
+        (&two, ErrorKind::NoWeights, "a.pth"),
+        (
+            &state_dict[..state_dict.len() - 1],
+            ErrorKind::Corrupt,
+            "truncated",
+        ),
+        (&state_dict[..3000], ErrorKind::Corrupt, "truncated"),
+        (
+            &fixture("densenet_bc.zip.pth")[..9000],
+            ErrorKind::Corrupt,
+            "zip",
+        ),
+    ];
+    for (bytes, kind, message) in cases {
+        let error = refused(bytes);
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(message), "{message:?}: {error}");
+        assert!(error.to_string().starts_with("bad.pth: "), "{error}");
+    }
+}
+
+#[test]
+fn hostile_content_is_refused_in_bounded_time_and_memory() {
+    let bomb = gzip(&vec![0; 80 << 20]);
+    assert_eq!(refused(&bomb).kind(), ErrorKind::Unsupported);
+
+    let mut deep = b"\x80\x02".to_vec();
+    deep.extend([b']'; 300_000]);
+    deep.extend([b'a'; 299_999]);
+    deep.push(b'.');
+    assert_eq!(refused(&legacy(&deep)).kind(), ErrorKind::NoWeights);
+
+    let mut wide = b"\x80\x02".to_vec();
+    wide.extend(b"N0".repeat(4_100_000));
+    wide.extend(b"N.");
+    assert_eq!(refused(&legacy(&wide)).kind(), ErrorKind::Unsupported);
+
+    for object in entangled() {
+        refused(&legacy(&object));
+    }
+    // A list of storage keys that claims four billion bytes.
+    let claims = b"\x80\x02T\xff\xff\xff\xffabc.";
+    assert_eq!(refused(&legacy(claims)).kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn nothing_but_a_regular_file_is_opened() {
+    for path in [fixture_path(""), fixture_path("absent.pth")] {
+        let error = Checkpoint::open(&path).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("fixtures"), "{error}");
+    }
+}
+
+#[test]
+fn wrappers_are_unwrapped() {
+    let state_dict = fixture("densenet_bc.safetensors");
+    let cases = [
+        gzip(&state_dict),
+        tar(&[
+            ("./readme.txt", b"about"),
+            ("x/model.safetensors", &state_dict),
+        ]),
+        gzip(&tar(&[("weights", &state_dict)])),
+    ];
+    for bytes in cases {
+        let checkpoint = Checkpoint::from_bytes(&bytes, "wrapped").unwrap();
+        assert_eq!(checkpoint.container(), Container::Safetensors);
+    }
+}
+
+/// Reads and builds; any outcome but a panic is right.
+fn try_all(bytes: &[u8]) {
+    if let Ok(checkpoint) = Checkpoint::from_bytes(bytes, "arbitrary") {
+        let _ = zoo::build(&checkpoint, None);
+    }
+}
+
+/// Every opcode, and bytes that are likely operands.
+fn pickle_like() -> impl Strategy<Value = Vec<u8>> {
+    let opcodes = b"(.012FIJKLMNPQRSTUVXacdeghijloprstu}])bGB\x81\x85\x86\x87\x88\x89\x8a\x8b\
+        C\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\n\x00\x01\x02\x03";
+    prop::collection::vec(prop::sample::select(opcodes.to_vec()), 0..200)
+}
+
+fn a_fixture() -> impl Strategy<Value = Vec<u8>> {
+    let files: Vec<&str> = CASES.iter().map(|(file, ..)| *file).collect();
+    prop::sample::select(files).prop_map(fixture)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        try_all(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_pickles_never_panic(object in pickle_like()) {
+        try_all(&legacy(&object));
+    }
+
+    #[test]
+    fn truncated_files_never_panic(file in a_fixture(), keep in 0.0..1.0) {
+        try_all(&file[..(file.len() as f64 * keep) as usize]);
+    }
+
+    #[test]
+    fn damaged_files_never_panic(
+        file in a_fixture(),
+        damage in prop::collection::vec((0.0..1.0, any::<u8>()), 1..8),
+    ) {
+        let mut file = file;
+        let length = file.len();
+        for (place, byte) in damage {
+            file[(place * length as f64) as usize] = byte;
+        }
+        try_all(&file);
+    }
+}

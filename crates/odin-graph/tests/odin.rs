@@ -1,0 +1,153 @@
+//! The ODIN transform on a small network, in f64.
+
+use odin_graph::odin::{names, transform};
+use odin_graph::op::Window;
+use odin_graph::{Array, Graph, Shape, Tensor, Type, Value, interpret, passes, verify};
+
+const BATCH: usize = 3;
+const PIXELS: usize = 2 * 5 * 5;
+
+fn numbers(count: usize, seed: f64) -> Vec<f32> {
+    (0..count)
+        .map(|i| ((i as f64 * 1.37 + seed) * 12.9898).sin() as f32)
+        .collect()
+}
+
+/// Convolution, normalisation, ReLU, pooling, a fully connected layer of 4 classes.
+fn network() -> Graph {
+    let mut g = Graph::new();
+    let tensor = |shape: &[usize], seed| {
+        Tensor::new(shape.to_vec(), numbers(shape.iter().product(), seed)).unwrap()
+    };
+    let x = g
+        .input("x", Type::float(Shape::batched(&[2, 5, 5])))
+        .unwrap();
+    let w = g.constant(tensor(&[3, 2, 3, 3], 1.0)).unwrap();
+    let y = g
+        .at("conv")
+        .conv(x, w, None, Window::new(&[3, 3]).pad(1), 1)
+        .unwrap();
+    let [scale, shift, mean] = [2.0, 3.0, 4.0].map(|seed| g.constant(tensor(&[3], seed)).unwrap());
+    let var = g.constant(Tensor::vector(vec![0.5, 1.5, 2.5])).unwrap();
+    let y = g
+        .at("bn")
+        .batch_norm(y, [scale, shift, mean, var], 1e-5)
+        .unwrap();
+    let y = g.relu(y).unwrap();
+    let y = g.global_average_pool(y).unwrap();
+    let y = g.flatten(y).unwrap();
+    let w = g.constant(tensor(&[4, 3], 5.0)).unwrap();
+    let y = g.at("fc").linear(y, w, None).unwrap();
+    g.output("logits", y);
+    g
+}
+
+struct Outputs {
+    logits: Vec<f64>,
+    prediction: Vec<i64>,
+    direction: Vec<f64>,
+    perturbed: Vec<f64>,
+}
+
+fn run(graph: &Graph, temperature: f64, step: f64) -> Outputs {
+    let images = numbers(BATCH * PIXELS, 9.0)
+        .into_iter()
+        .map(f64::from)
+        .collect();
+    let inputs = [
+        ("x", Array::new(vec![BATCH, 2, 5, 5], images)),
+        (names::TEMPERATURE, Array::new(vec![], vec![temperature])),
+        (names::STEP, Array::new(vec![1, 2, 1, 1], vec![step; 2])),
+    ];
+    let outputs = interpret(graph, &inputs).unwrap();
+    let Value::Int(prediction, _) = &outputs[1] else {
+        panic!("classes are integers")
+    };
+    Outputs {
+        logits: outputs[0].floats().to_vec(),
+        prediction: prediction.clone(),
+        direction: outputs[2].floats().to_vec(),
+        perturbed: outputs[3].floats().to_vec(),
+    }
+}
+
+fn log_softmax(logits: &[f64], class: usize, temperature: f64) -> f64 {
+    let sum: f64 = logits.iter().map(|z| (z / temperature).exp()).sum();
+    logits[class] / temperature - sum.ln()
+}
+
+#[test]
+fn without_a_step_nothing_moves() {
+    let out = run(&transform(&network()).unwrap(), 1000.0, 0.0);
+    assert_eq!(out.logits, out.perturbed);
+}
+
+/// The sign that readers of the paper get wrong.
+#[test]
+fn the_perturbation_raises_the_score_of_the_predicted_class() {
+    let graph = transform(&network()).unwrap();
+    verify(&graph).unwrap();
+    for temperature in [1.0, 10.0, 1000.0] {
+        let out = run(&graph, temperature, 1e-4);
+        for image in 0..BATCH {
+            let class = out.prediction[image] as usize;
+            let row = |logits: &[f64]| log_softmax(&logits[image * 4..][..4], class, temperature);
+            assert!(
+                row(&out.perturbed) > row(&out.logits),
+                "T = {temperature}, image {image}"
+            );
+        }
+    }
+}
+
+/// Every image is all that its pixels say: a dead network moves along +1.
+#[test]
+fn a_zero_gradient_counts_as_positive() {
+    let mut g = Graph::new();
+    let x = g
+        .input("x", Type::float(Shape::batched(&[2, 5, 5])))
+        .unwrap();
+    let zero = g.scalar(0.0).unwrap();
+    let dead = g.mul(x, zero).unwrap();
+    let flat = g.flatten(dead).unwrap();
+    let w = g
+        .constant(Tensor::new(vec![4, PIXELS], numbers(4 * PIXELS, 1.0)).unwrap())
+        .unwrap();
+    let logits = g.linear(flat, w, None).unwrap();
+    g.output("logits", logits);
+    let out = run(&transform(&g).unwrap(), 1000.0, 0.1);
+    assert!(out.direction.iter().all(|&s| s == 1.0));
+}
+
+#[test]
+fn folding_keeps_what_is_computed_and_drops_the_normalisation() {
+    let plain = network();
+    let folded = passes::fold_batch_norm(&plain).unwrap();
+    verify(&folded).unwrap();
+    assert!(
+        folded
+            .nodes()
+            .iter()
+            .all(|n| n.op.name() != "BatchNormalization")
+    );
+    let logits = |g: &Graph| run(&transform(g).unwrap(), 1000.0, 0.1);
+    let (a, b) = (logits(&plain), logits(&folded));
+    assert_eq!((&a.prediction, &a.direction), (&b.prediction, &b.direction));
+    for (a, b) in a.perturbed.iter().zip(&b.perturbed) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn what_is_no_classifier_is_refused() {
+    let mut g = Graph::new();
+    let x = g
+        .input("x", Type::float(Shape::batched(&[2, 5, 5])))
+        .unwrap();
+    g.output("features", x);
+    let error = transform(&g).unwrap_err().to_string();
+    assert!(
+        error.contains("not a classifier") && error.contains("features"),
+        "{error}"
+    );
+}
