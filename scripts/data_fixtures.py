@@ -392,10 +392,13 @@ def resizes():
         "lanczos": Image.Resampling.LANCZOS,
     }
     for name, kind in filters.items():
-        for height, width in [(8, 8), (32, 32), (23, 50), (40, 11), (1, 1)]:
-            resized = image.resize((width, height), kind)
+        for height, width in [(8, 8), (32, 32), (23, 50), (40, 11), (1, 1), (9, 60)]:
+            # Pillow 12 and older shrink or stretch the rows first, 13 sometimes the columns.
+            resized = image.resize((width, image.height), kind).resize((width, height), kind)
             write(f"resize/{name}-{height}x{width}.png", save(resized, "PNG"))
-        resized = np.asarray(Image.fromarray(unit).resize((20, 30), kind)).clip(0, 1)
+        unit_image = Image.fromarray(unit)
+        resized = unit_image.resize((20, unit_image.height), kind).resize((20, 30), kind)
+        resized = np.asarray(resized).clip(0, 1)
         write(f"resize/{name}-30x20.npy", npy(resized[None]))
 
 

@@ -169,6 +169,11 @@ impl<'a> Experiment<'a> {
 
     fn score(&self, spec: &Spec, set: &dyn DataSet, magnitude: f64) -> Result<ScoredSet> {
         let range = spec.range(self.eval, set.len())?;
+        if !self.eval.quiet {
+            for note in set.notes() {
+                say(&format!("{}: {note}", spec.name));
+            }
+        }
         let images = Images::all(set).range(range).skip_bad(self.eval.skip_bad);
         let mut meter = Meter::new(&spec.name, self.eval.quiet);
         let scored = self

@@ -14,8 +14,8 @@ pub(crate) use zip::Zip;
 
 use crate::error::{Error, ErrorKind};
 
-/// The largest file that is read whole: 1 GiB.
-pub(crate) const MAX_FILE: u64 = 1 << 30;
+/// The largest file that is read whole: 512 MiB.
+pub(crate) const MAX_FILE: u64 = 1 << 29;
 
 /// The most files that one folder or archive may hold.
 const MAX_ENTRIES: usize = 10_000_000;

@@ -76,8 +76,10 @@ pub enum Step {
 /// # Agreement with Pillow
 /// Resizing antialiases when it shrinks, as Pillow's `Image.resize` and torchvision's `Resize`
 /// on Pillow images do. An image whose values are all 8-bit levels stays one: the arithmetic is
-/// then that of Pillow's 8-bit images, and the result equals Pillow's in every pixel. Any other
-/// image is resized like Pillow's floating-point images (mode `F`) and clipped to [0, 1].
+/// then that of Pillow's 8-bit images, and the result equals that of Pillow 3.3 to 12 in every
+/// pixel. (From version 13 on, Pillow resizes the columns first where the height shrinks much more
+/// than the width, which changes results.) Any other image is resized like Pillow's floating-point
+/// images (mode `F`) and clipped to [0, 1].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Transform {
     steps: Vec<Step>,

@@ -143,7 +143,7 @@ impl Unpack {
                 ErrorKind::Unsupported,
                 format!(
                     "{title} unpacks to more than {limit} bytes, the limit against decompression \
-                     bombs; unpack it yourself, or raise the limit, if you trust it"
+                     bombs; if you trust it, unpack it yourself"
                 ),
             ));
         }

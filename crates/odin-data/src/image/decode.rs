@@ -22,12 +22,13 @@ pub(super) fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Resul
     }
     let decoded = decode_any(bytes).map_err(|e| describe(e, name))?;
     let (height, width) = (decoded.height() as usize, decoded.width() as usize);
-    let Some(levels) = Levels::of(&decoded) else {
+    let colour_type = decoded.color();
+    let Some(levels) = Levels::of(decoded) else {
         return Err(Error::new(
             ErrorKind::Unsupported,
             format!(
-                "{name}: pixels of type {:?} are not supported; convert the image to 8-bit RGB",
-                decoded.color()
+                "{name}: pixels of type {colour_type:?} are not supported; convert the image to \
+                 8-bit RGB"
             ),
         ));
     };
@@ -105,17 +106,17 @@ struct Levels {
 
 impl Levels {
     /// 16-bit samples keep their high byte, as Pillow does.
-    fn of(image: &DynamicImage) -> Option<Self> {
-        let high = |samples: &[u16]| samples.iter().map(|v| (v >> 8) as u8).collect();
+    fn of(image: DynamicImage) -> Option<Self> {
+        let high = |samples: Vec<u16>| samples.iter().map(|v| (v >> 8) as u8).collect();
         let (samples, per_pixel) = match image {
-            DynamicImage::ImageLuma8(i) => (i.as_raw().clone(), 1),
-            DynamicImage::ImageLumaA8(i) => (i.as_raw().clone(), 2),
-            DynamicImage::ImageRgb8(i) => (i.as_raw().clone(), 3),
-            DynamicImage::ImageRgba8(i) => (i.as_raw().clone(), 4),
-            DynamicImage::ImageLuma16(i) => (high(i.as_raw()), 1),
-            DynamicImage::ImageLumaA16(i) => (high(i.as_raw()), 2),
-            DynamicImage::ImageRgb16(i) => (high(i.as_raw()), 3),
-            DynamicImage::ImageRgba16(i) => (high(i.as_raw()), 4),
+            DynamicImage::ImageLuma8(i) => (i.into_raw(), 1),
+            DynamicImage::ImageLumaA8(i) => (i.into_raw(), 2),
+            DynamicImage::ImageRgb8(i) => (i.into_raw(), 3),
+            DynamicImage::ImageRgba8(i) => (i.into_raw(), 4),
+            DynamicImage::ImageLuma16(i) => (high(i.into_raw()), 1),
+            DynamicImage::ImageLumaA16(i) => (high(i.into_raw()), 2),
+            DynamicImage::ImageRgb16(i) => (high(i.into_raw()), 3),
+            DynamicImage::ImageRgba16(i) => (high(i.into_raw()), 4),
             _ => return None,
         };
         Some(Self { samples, per_pixel })

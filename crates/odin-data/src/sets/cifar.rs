@@ -187,7 +187,7 @@ pub(super) fn open_store(
 pub(super) fn open_batch(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     origin.refuse_train_split()?;
     if blob.len() > MAX_FILE {
-        return Err(origin.error(ErrorKind::Unsupported, "the batch is larger than 1 GiB"));
+        return Err(origin.error(ErrorKind::Unsupported, "the batch is larger than 512 MiB"));
     }
     let bytes = blob.read(0, blob.len()).map_err(|e| origin.io_error(e))?;
     let batch = if is_pickle(&bytes) {

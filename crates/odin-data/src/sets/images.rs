@@ -228,7 +228,7 @@ pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>,
     if blob.len() > MAX_FILE {
         return Err(origin.error(
             ErrorKind::Unsupported,
-            "the image file is larger than 1 GiB",
+            "the image file is larger than 512 MiB",
         ));
     }
     let bytes = blob.read(0, blob.len()).map_err(|e| origin.io_error(e))?;

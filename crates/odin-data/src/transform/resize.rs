@@ -154,9 +154,11 @@ fn nearest(from: usize, to: usize, scale: f64) -> Vec<Window> {
         .collect()
 }
 
+type Kernel = fn(f64) -> f64;
+
 impl Filter {
     /// Radius and shape of the kernel; none for the nearest pixel.
-    fn kernel(self) -> Option<(f64, fn(f64) -> f64)> {
+    fn kernel(self) -> Option<(f64, Kernel)> {
         match self {
             Self::Nearest => None,
             Self::Bilinear => Some((1.0, |x| (1.0 - x.abs()).max(0.0))),

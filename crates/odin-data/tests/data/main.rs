@@ -1,6 +1,13 @@
 //! The readers, transforms and noise sets against fixtures that Python, numpy and Pillow made
 //! (`scripts/data_fixtures.py`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 mod archives;
 mod arrays;
 mod cifar;

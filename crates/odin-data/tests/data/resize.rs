@@ -32,7 +32,7 @@ fn check(extension: &str, compare: impl Fn(&Image, &Image, &str)) {
         compare(&ours, &expected, &file);
         seen += 1;
     }
-    assert_eq!(seen, if extension == "png" { 20 } else { 4 });
+    assert_eq!(seen, if extension == "png" { 24 } else { 4 });
 }
 
 #[test]
