@@ -35,7 +35,7 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
 
 /// The in-set named, or the one that the registry says the network was trained on.
 fn in_spec(eval: &Eval, registry: &Registry) -> Result<Spec> {
-    let of_network = || Some(registry.get(&eval.nn)?.network()?.in_dataset.clone()?);
+    let of_network = || registry.get(&eval.nn)?.network()?.in_dataset.clone();
     match eval.in_dataset.clone().or_else(of_network) {
         Some(text) => Spec::resolve(&text, "--in-dataset", eval, registry),
         None => Err(UsageError(

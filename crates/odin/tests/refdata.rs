@@ -4,6 +4,9 @@
 //!
 //! `ODIN_REFDATA=all` checks every image; otherwise the first ones of each file are.
 
+// Clippy lets only functions marked as tests unwrap, not their helpers.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use odin::{Classifier, Detector, Images, MetricsMode, Normalization, ScoredSet, evaluate};
 use odin_data::{OpenOptions, open};
 use std::path::{Path, PathBuf};
