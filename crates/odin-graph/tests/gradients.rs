@@ -240,7 +240,7 @@ fn layer(
         }
         2 => g.relu(y),
         3 => g.max_pool(y, spatial),
-        4 => g.avg_pool(y, spatial.pad(1), seed % 2 == 0),
+        4 => g.avg_pool(y, spatial.pad(1), seed.is_multiple_of(2)),
         5 => g.add_values(y, earlier),
         6 => g.mul(y, earlier),
         7 => g.concat(&[y, earlier, y], 1),
