@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use odin::ScoredSet;
+use odin_report::csv_field;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,7 @@ impl ScoreFiles {
 fn csv(set: &ScoredSet) -> String {
     let mut csv = String::from("file,prediction,msp,odin\n");
     for row in &set.rows {
-        let (name, score) = (quoted(&row.name), &row.score);
+        let (name, score) = (csv_field(&row.name), &row.score);
         let _ = writeln!(
             csv,
             "{name},{},{},{}",
@@ -75,11 +76,4 @@ fn csv(set: &ScoredSet) -> String {
         );
     }
     csv
-}
-
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    }
 }

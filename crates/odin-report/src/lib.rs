@@ -57,5 +57,10 @@ impl Report {
     }
 }
 
-/// What marks a set's confidence bounds and stand-ins, in every format.
+/// A CSV field, quoted where RFC 4180 asks for it.
+pub fn csv_field(text: &str) -> String {
+    csv::field(text)
+}
+
+/// The positive class, named in every format.
 const POSITIVE_CLASS: &str = "in-distribution";
