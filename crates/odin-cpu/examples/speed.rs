@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = arguments.next().transpose()?.unwrap_or(1);
     let images = arguments.next().transpose()?.unwrap_or(8);
 
-    let graph = odin::transform(&dense_net(16, 12)?)?;
+    let graph = odin::transform(&dense_net(16, 12)?, 1)?;
     let engine = Engine::new(&graph, threads)?;
     let pixels = Numbers(7).many(images * 3 * 32 * 32);
     let inputs: [(&str, &[f32]); 3] = [

@@ -2,9 +2,13 @@ use crate::kernels::AnyKernel;
 use crate::lower::{Plan, Port, Step, lower};
 use crate::workspace::{Operands, Request, Source, Workspace, filled, out_of_memory};
 use crate::{Error, ErrorKind};
+use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
+
+/// What is computed from weights alone is computed once, unless it has more elements than this.
+const LARGEST_CONSTANT: usize = 1 << 28;
 
 /// A graph made ready to run, and the threads that run it. Its memory is kept between runs.
 pub struct Engine {
@@ -32,7 +36,9 @@ impl Engine {
     /// When the graph asks for something that the engine does not do, or the threads cannot be
     /// started.
     pub fn new(graph: &Graph, threads: usize) -> Result<Self, Error> {
-        let plan = lower(graph)?;
+        let folded = fold_constants(graph, LARGEST_CONSTANT)
+            .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
+        let plan = lower(&folded)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .build();

@@ -251,6 +251,7 @@ impl<'a> Lowering<'a> {
             Op::ConvTranspose(op) => AnyKernel::float(conv::ConvTranspose::new(op, x(0), y)),
             Op::BatchNorm(_) => AnyKernel::float(self.batch_norm(v)),
             Op::Relu => AnyKernel::float(elementwise::Relu),
+            Op::Unary(op) => AnyKernel::float(elementwise::Unary(*op)),
             Op::MaxPool(w) => AnyKernel::float(pool::MaxPool::new(w, x(0), y)),
             Op::MaxPoolGrad(w) => AnyKernel::float(pool::MaxPoolGrad::new(w, x(0), x(1))),
             Op::AvgPool(op) => AnyKernel::float(pool::AvgPool::new(op, x(0), y)),

@@ -126,7 +126,7 @@ fn close(what: &str, found: &[f32], expected: &[f64]) {
 /// Signs of gradients that are nothing but rounding errors may differ: at most one in a hundred,
 /// and the perturbed logits are then those of other images.
 fn agrees_with_interpreter(layers: &[Layer]) {
-    let g = odin::transform(&classifier(layers)).unwrap();
+    let g = odin::transform(&classifier(layers), 1).unwrap();
     let pixels = numbers(5, 2 * 192);
     let found = run(&Engine::new(&g, 1).unwrap(), &pixels);
     let wide = |data: &[f32]| data.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
@@ -169,7 +169,11 @@ proptest! {
 #[test]
 fn neither_batch_nor_threads_change_a_bit() {
     use Layer::{AvgPool, Dense, MaxPool, Residual, Strided};
-    let g = odin::transform(&classifier(&[Dense, MaxPool, Residual, AvgPool, Strided])).unwrap();
+    let g = odin::transform(
+        &classifier(&[Dense, MaxPool, Residual, AvgPool, Strided]),
+        1,
+    )
+    .unwrap();
     let pixels = numbers(6, 7 * 192);
     let engine = Engine::new(&g, 1).unwrap();
     let whole = run(&engine, &pixels);

@@ -68,7 +68,7 @@ fn odin_scores_are_those_of_pytorch() {
         let checkpoint = open_fixture(files(model)[0]);
         let image_shape = [shape[1], shape[2], shape[3]];
         let built = zoo::build(&checkpoint, Some(image_shape)).unwrap();
-        let graph = odin::transform(&built.graph).unwrap();
+        let graph = odin::transform(&built.graph, 1).unwrap();
         let step = Array::new(vec![1, shape[1], 1, 1], vec![magnitude; shape[1]]);
         let inputs = [
             (zoo::INPUT, Array::new(shape, x)),

@@ -35,6 +35,11 @@ impl Graph {
         self.add(Op::Relu, &[x])
     }
 
+    /// [`Op::Unary`].
+    pub fn unary(&mut self, unary: Unary, x: ValueId) -> Added {
+        self.add(Op::Unary(unary), &[x])
+    }
+
     /// [`Op::MaxPool`].
     pub fn max_pool(&mut self, x: ValueId, window: Window) -> Added {
         self.add(Op::MaxPool(window), &[x])

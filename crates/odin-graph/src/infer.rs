@@ -21,6 +21,7 @@ pub(crate) fn infer(op: &Op, operands: &[&Type]) -> Result<Type, Reason> {
         Op::ConvTranspose(conv) => infer_conv_transpose(conv, operands),
         Op::BatchNorm(norm) => infer_batch_norm(norm, operands),
         Op::Relu => float_operands(operands, 1..=1).map(|s| Type::float(s[0].clone())),
+        Op::Unary(unary) => infer_unary(*unary, operands),
         Op::MaxPool(window) => infer_pool(window, operands),
         Op::MaxPoolGrad(window) => infer_max_pool_grad(window, operands),
         Op::AvgPool(pool) => infer_pool(&pool.window, operands),
@@ -266,6 +267,16 @@ fn infer_batch_norm(norm: &BatchNorm, operands: &[&Type]) -> Result<Type, Reason
     for (parameter, name) in s[1..].iter().zip(["scale", "shift", "mean", "variance"]) {
         check(**parameter == channels, || {
             format!("the {name} must have shape {channels}, it has {parameter}")
+        })?;
+    }
+    Ok(Type::float(s[0].clone()))
+}
+
+fn infer_unary(unary: Unary, operands: &[&Type]) -> Result<Type, Reason> {
+    let s = float_operands(operands, 1..=1)?;
+    if let Unary::Clip { min, max } = unary {
+        check(min <= max, || {
+            format!("the bounds {min} and {max} leave no number between them")
         })?;
     }
     Ok(Type::float(s[0].clone()))

@@ -9,7 +9,7 @@ pub mod names {
     /// Input: the temperature T, without axes, positive.
     pub const TEMPERATURE: &str = "temperature";
     /// Input: the step in normalised units, `ε / std`; one entry per channel, shaped to be
-    /// broadcast with the images (`[1, C, 1, 1]`).
+    /// broadcast with the images (such as `[1, C, 1, 1]`).
     pub const STEP: &str = "step";
     /// Output: the logits `[N, classes]` of the images.
     pub const LOGITS: &str = "logits";
@@ -26,18 +26,29 @@ pub mod names {
 /// `[N, classes]`), to the whole of ODIN. [`names`] lists the inputs that are added and the
 /// outputs that replace the classifier's own.
 ///
+/// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC.
+///
 /// Scores are not part of the graph: they are the largest softmax of the outputs, which must be
 /// computed in f64 to tell one image from another at T = 1000.
 ///
 /// # Errors
 /// When the graph is not a classifier, or an operator in it has no gradient.
-pub fn transform(classifier: &Graph) -> Result<Graph, Error> {
+pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error> {
     let (x, logits) = ends(classifier)?;
+    if channel_axis == 0 || channel_axis >= classifier.shape(x).rank() {
+        let images = classifier.shape(x);
+        return Err(not_a_classifier(format!(
+            "its input {images} has no channels along axis {channel_axis}"
+        )));
+    }
     let mut g = classifier.clone();
     g.clear_outputs();
     g.at("ODIN");
     let temperature = g.input(names::TEMPERATURE, Type::float(Shape::default()))?;
-    let step = g.input(names::STEP, Type::float(per_channel(g.shape(x))))?;
+    let step = g.input(
+        names::STEP,
+        Type::float(per_channel(g.shape(x), channel_axis)),
+    )?;
 
     let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
     let loss_gradient = loss_gradient(&mut g, logits, prediction, temperature)?;
@@ -80,9 +91,12 @@ fn not_a_classifier(reason: String) -> Error {
     )
 }
 
-/// `[N, C, spatial...]` to `[1, C, 1...]`.
-fn per_channel(images: &Shape) -> Shape {
-    let keep_channel = |(axis, &dim): (usize, &Dim)| if axis == 1 { dim } else { Dim::Fixed(1) };
+/// Such as `[N, C, H, W]` to `[1, C, 1, 1]`.
+fn per_channel(images: &Shape, channel_axis: usize) -> Shape {
+    let keep_channel = |(axis, &dim): (usize, &Dim)| match axis == channel_axis {
+        true => dim,
+        false => Dim::Fixed(1),
+    };
     Shape::new(
         images
             .dims()

@@ -23,6 +23,8 @@ pub enum Op {
     BatchNorm(BatchNorm),
     /// `max(x, 0)`.
     Relu,
+    /// A function of each element.
+    Unary(Unary),
     /// The largest value under each window position; padding never wins.
     MaxPool(Window),
     /// The vjp of [`Op::MaxPool`]: operands `x` and the cotangent `dy`. Each `dy` goes to the
@@ -75,6 +77,14 @@ impl Op {
             Op::ConvTranspose(_) => "ConvTranspose",
             Op::BatchNorm(_) => "BatchNormalization",
             Op::Relu => "Relu",
+            Op::Unary(Unary::Clip { .. }) => "Clip",
+            Op::Unary(Unary::Erf) => "Erf",
+            Op::Unary(Unary::Exp) => "Exp",
+            Op::Unary(Unary::Log) => "Log",
+            Op::Unary(Unary::Sigmoid) => "Sigmoid",
+            Op::Unary(Unary::Softplus) => "Softplus",
+            Op::Unary(Unary::Sqrt) => "Sqrt",
+            Op::Unary(Unary::Tanh) => "Tanh",
             Op::MaxPool(_) => "MaxPool",
             Op::MaxPoolGrad(_) => "MaxPoolGrad",
             Op::AvgPool(_) => "AveragePool",
@@ -82,6 +92,9 @@ impl Op {
             Op::Binary(Binary::Sub) => "Sub",
             Op::Binary(Binary::Mul) => "Mul",
             Op::Binary(Binary::Div) => "Div",
+            Op::Binary(Binary::Pow) => "Pow",
+            Op::Binary(Binary::Max) => "Max",
+            Op::Binary(Binary::Min) => "Min",
             Op::Compare(Compare::Greater) => "Greater",
             Op::Compare(Compare::GreaterOrEqual) => "GreaterOrEqual",
             Op::Where => "Where",
@@ -236,6 +249,32 @@ pub struct AvgPool {
     pub count_padding: bool,
 }
 
+/// See [`Op::Unary`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unary {
+    /// `min(max(x, min), max)`; either bound may be infinite.
+    Clip {
+        /// The smallest result.
+        min: f32,
+        /// The largest result.
+        max: f32,
+    },
+    /// The error function, `2/sqrt(π) · ∫ exp(-t²) dt` from 0 to x.
+    Erf,
+    /// `exp(x)`.
+    Exp,
+    /// The natural logarithm.
+    Log,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `log(1 + exp(x))`.
+    Softplus,
+    /// The square root.
+    Sqrt,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
 /// See [`Op::Binary`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binary {
@@ -247,6 +286,12 @@ pub enum Binary {
     Mul,
     /// `a / b`.
     Div,
+    /// `a` to the power of `b`.
+    Pow,
+    /// The larger of the two.
+    Max,
+    /// The smaller of the two.
+    Min,
 }
 
 /// See [`Op::Compare`].

@@ -199,7 +199,7 @@ proptest! {
 
     /// A chain of operators picked at random, each applied where it fits.
     #[test]
-    fn random_graphs(picks in prop::collection::vec(0usize..13, 1..7), seed: u64) {
+    fn random_graphs(picks in prop::collection::vec(0usize..20, 1..7), seed: u64) {
         let built = case(&[2, 4, 4], |g, x| {
             let mut y = x;
             let mut earlier = x;
@@ -254,6 +254,13 @@ fn layer(
             g.add(Op::Transpose(perm), &[y])
         }
         11 => g.global_average_pool(y),
+        12 => g.unary(Unary::Sigmoid, y),
+        13 => g.unary(Unary::Tanh, y),
+        14 => g.unary(Unary::Erf, y),
+        15 => g.unary(Unary::Softplus, y),
+        16 => clip(g, y, -1.5, 1.25),
+        17 => g.add(Op::Binary(Binary::Max), &[y, earlier]),
+        18 => g.reduce(y, ReduceKind::Max, vec![rank - 1], true),
         _ => g.sub(earlier, y),
     }
 }
@@ -261,7 +268,7 @@ fn layer(
 #[test]
 fn elementwise_and_layout_rules() {
     type Build = fn(&mut Graph, ValueId) -> Result<ValueId, Error>;
-    let cases: [(&str, Build); 12] = [
+    let cases: [(&str, Build); 28] = [
         ("relu", |g, x| g.relu(x)),
         ("divide by a vector", |g, x| {
             let w = weights(g, &[4], 3);
@@ -304,6 +311,49 @@ fn elementwise_and_layout_rules() {
             let w = weights(g, &[2, 3], 3);
             g.mat_mul(w, x)
         }),
+        ("clip", |g, x| clip(g, x, -0.7, 0.9)),
+        ("clip from below only", |g, x| {
+            clip(g, x, -0.7, f32::INFINITY)
+        }),
+        ("erf", |g, x| g.unary(Unary::Erf, x)),
+        ("exp", |g, x| g.unary(Unary::Exp, x)),
+        ("log of a square", |g, x| {
+            let square = g.mul(x, x)?;
+            g.unary(Unary::Log, square)
+        }),
+        ("sigmoid", |g, x| g.unary(Unary::Sigmoid, x)),
+        ("softplus", |g, x| g.unary(Unary::Softplus, x)),
+        ("sqrt of a square", |g, x| {
+            let square = g.mul(x, x)?;
+            g.unary(Unary::Sqrt, square)
+        }),
+        ("tanh", |g, x| g.unary(Unary::Tanh, x)),
+        ("a power", |g, x| {
+            let (positive, third) = (g.unary(Unary::Exp, x)?, g.scalar(0.3)?);
+            g.add(Op::Binary(Binary::Pow), &[positive, third])
+        }),
+        ("a power of a negative number", |g, x| {
+            let three = g.scalar(3.0)?;
+            g.add(Op::Binary(Binary::Pow), &[x, three])
+        }),
+        ("an exponent", |g, x| {
+            let base = g.constant(Tensor::vector(vec![0.5, 1.0, 1.5, 2.0]))?;
+            g.add(Op::Binary(Binary::Pow), &[base, x])
+        }),
+        ("maximum with a vector", |g, x| {
+            let w = weights(g, &[4], 3);
+            g.add(Op::Binary(Binary::Max), &[x, w])
+        }),
+        ("minimum of two values", |g, x| {
+            let square = g.mul(x, x)?;
+            g.add(Op::Binary(Binary::Min), &[square, x])
+        }),
+        ("largest along axes", |g, x| {
+            g.reduce(x, ReduceKind::Max, vec![1, 2], true)
+        }),
+        ("largest along an axis, dropped", |g, x| {
+            g.reduce(x, ReduceKind::Max, vec![2], false)
+        }),
         ("matmul with itself", |g, x| {
             let t = g.add(Op::Transpose(vec![0, 2, 1]), &[x])?;
             g.mat_mul(x, t)
@@ -323,15 +373,79 @@ fn elementwise_and_layout_rules() {
     }
 }
 
+fn clip(g: &mut Graph, x: ValueId, min: f32, max: f32) -> Result<ValueId, Error> {
+    g.unary(Unary::Clip { min, max }, x)
+}
+
+/// Where an operator has no derivative, the gradient is the one that PyTorch chooses.
+#[test]
+fn gradients_where_there_is_no_derivative() {
+    type Build = fn(&mut Graph, ValueId) -> Result<ValueId, Error>;
+    let cases: [(&str, Build, [f64; 3], [f64; 3]); 5] = [
+        ("relu", |g, x| g.relu(x), [0.0, 1.0, -1.0], [0.0, 1.0, 0.0]),
+        (
+            "clip",
+            |g, x| clip(g, x, 0.0, 6.0),
+            [0.0, 6.0, 3.0],
+            [0.0, 0.0, 1.0],
+        ),
+        (
+            "maximum with 1",
+            |g, x| {
+                let one = g.scalar(1.0)?;
+                g.add(Op::Binary(Binary::Max), &[x, one])
+            },
+            [1.0, 2.0, 0.0],
+            [0.5, 1.0, 0.0],
+        ),
+        (
+            "largest of all",
+            |g, x| g.reduce(x, ReduceKind::Max, vec![1], false),
+            [2.0, 1.0, 2.0],
+            [0.5, 0.0, 0.5],
+        ),
+        (
+            "largest under a window",
+            |g, x| {
+                let image = g.reshape(x, Shape::batched(&[1, 3]))?;
+                let pooled = g.max_pool(image, Window::new(&[3]))?;
+                g.reshape(pooled, Shape::batched(&[1]))
+            },
+            [2.0, 1.0, 2.0],
+            [1.0, 0.0, 0.0],
+        ),
+    ];
+    for (name, build, point, expected) in cases {
+        let Case { mut graph, x, y } = case(&[3], build).unwrap();
+        let dy = graph.input("dy", graph.ty(y).clone()).unwrap();
+        let dx = vjp(&mut graph, y, dy, x).unwrap();
+        graph.output("dx", dx);
+        let dy_shape = graph.shape(y).at(1);
+        let ones = vec![1.0; dy_shape.iter().product()];
+        let inputs = [
+            ("x", Array::new(vec![1, 3], point.to_vec())),
+            ("dy", Array::new(dy_shape, ones)),
+        ];
+        let gradient = interpret(&graph, &inputs).unwrap();
+        assert_eq!(gradient[0].floats(), expected, "{name}");
+    }
+}
+
 #[test]
 fn a_missing_rule_names_the_node() {
-    let case = case(&[3], |g, x| {
-        g.at("head").reduce(x, ReduceKind::Max, vec![1], true)
+    let case = case(&[1, 4], |g, x| {
+        let cotangent = g.constant(Tensor::new(vec![1, 1, 2], vec![1.0; 2])?)?;
+        let dy = g.expand(cotangent, Shape::batched(&[1, 2]))?;
+        let window = Window::new(&[2]).stride(2);
+        g.at("head").add(Op::MaxPoolGrad(window), &[x, dy])
     })
     .unwrap();
     let mut graph = case.graph;
     let dy = graph.input("dy", graph.ty(case.y).clone()).unwrap();
     let error = vjp(&mut graph, case.y, dy, case.x).unwrap_err();
     assert_eq!(error.kind(), odin_graph::ErrorKind::NoGradient);
-    assert!(error.to_string().starts_with("head: ReduceMax"), "{error}");
+    assert!(
+        error.to_string().starts_with("head: MaxPoolGrad"),
+        "{error}"
+    );
 }

@@ -81,14 +81,14 @@ fn log_softmax(logits: &[f64], class: usize, temperature: f64) -> f64 {
 
 #[test]
 fn without_a_step_nothing_moves() {
-    let out = run(&transform(&network()).unwrap(), 1000.0, 0.0);
+    let out = run(&transform(&network(), 1).unwrap(), 1000.0, 0.0);
     assert_eq!(out.logits, out.perturbed);
 }
 
 /// The sign that readers of the paper get wrong.
 #[test]
 fn the_perturbation_raises_the_score_of_the_predicted_class() {
-    let graph = transform(&network()).unwrap();
+    let graph = transform(&network(), 1).unwrap();
     verify(&graph).unwrap();
     for temperature in [1.0, 10.0, 1000.0] {
         let out = run(&graph, temperature, 1e-4);
@@ -118,7 +118,7 @@ fn a_zero_gradient_counts_as_positive() {
         .unwrap();
     let logits = g.linear(flat, w, None).unwrap();
     g.output("logits", logits);
-    let out = run(&transform(&g).unwrap(), 1000.0, 0.1);
+    let out = run(&transform(&g, 1).unwrap(), 1000.0, 0.1);
     assert!(out.direction.iter().all(|&s| s == 1.0));
 }
 
@@ -133,7 +133,7 @@ fn folding_keeps_what_is_computed_and_drops_the_normalisation() {
             .iter()
             .all(|n| n.op.name() != "BatchNormalization")
     );
-    let logits = |g: &Graph| run(&transform(g).unwrap(), 1000.0, 0.1);
+    let logits = |g: &Graph| run(&transform(g, 1).unwrap(), 1000.0, 0.1);
     let (a, b) = (logits(&plain), logits(&folded));
     assert_eq!((&a.prediction, &a.direction), (&b.prediction, &b.direction));
     for (a, b) in a.perturbed.iter().zip(&b.perturbed) {
@@ -148,7 +148,7 @@ fn what_is_no_classifier_is_refused() {
         .input("x", Type::float(Shape::batched(&[2, 5, 5])))
         .unwrap();
     g.output("features", x);
-    let error = transform(&g).unwrap_err().to_string();
+    let error = transform(&g, 1).unwrap_err().to_string();
     assert!(
         error.contains("not a classifier") && error.contains("features"),
         "{error}"

@@ -77,7 +77,7 @@ impl DetectorBuilder<'_> {
             .next()
             .map(|(_, i)| i.name.clone());
         Ok(Detector {
-            engine: Engine::new(&transform(classifier.graph())?, self.threads)?,
+            engine: Engine::new(&transform(classifier.graph(), 1)?, self.threads)?,
             input: input.unwrap_or_default(),
             image_shape: classifier.image_shape(),
             classes: classifier.classes(),

@@ -22,6 +22,45 @@ impl Kernel<f32> for Relu {
     }
 }
 
+/// [`odin_graph::Op::Unary`].
+#[derive(Debug)]
+pub(crate) struct Unary(pub(crate) op::Unary);
+
+impl Kernel<f32> for Unary {
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+        let x = x.floats(0);
+        match self.0 {
+            op::Unary::Clip { min, max } => map(x, y, |x| clip(x, min, max)),
+            op::Unary::Erf => map(x, y, libm::erff),
+            op::Unary::Exp => map(x, y, f32::exp),
+            op::Unary::Log => map(x, y, f32::ln),
+            op::Unary::Sigmoid => map(x, y, |x| 1.0 / (1.0 + (-x).exp())),
+            op::Unary::Softplus => map(x, y, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            op::Unary::Sqrt => map(x, y, f32::sqrt),
+            op::Unary::Tanh => map(x, y, f32::tanh),
+        }
+    }
+}
+
+fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x));
+}
+
+/// Not a number stays what it is.
+fn clip(x: f32, min: f32, max: f32) -> f32 {
+    let above = if x < min { min } else { x };
+    if above > max { max } else { above }
+}
+
+/// The result of a maximum or minimum, of which not a number wins over every number.
+fn unless_nan(a: f32, b: f32, result: f32) -> f32 {
+    if a.is_nan() || b.is_nan() {
+        f32::NAN
+    } else {
+        result
+    }
+}
+
 /// [`odin_graph::Op::BatchNorm`] as `factor · x + addend` for each channel.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
@@ -127,6 +166,9 @@ impl Kernel<f32> for Zip<Binary> {
             Binary::Sub => self.apply(x, y, |a, b| a - b),
             Binary::Mul => self.apply(x, y, |a, b| a * b),
             Binary::Div => self.apply(x, y, |a, b| a / b),
+            Binary::Pow => self.apply(x, y, f32::powf),
+            Binary::Max => self.apply(x, y, |a, b| unless_nan(a, b, a.max(b))),
+            Binary::Min => self.apply(x, y, |a, b| unless_nan(a, b, a.min(b))),
         }
     }
 }

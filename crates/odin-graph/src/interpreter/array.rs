@@ -4,17 +4,27 @@ use num_traits::Float;
 pub trait Real: Float + Send + Sync + std::fmt::Debug + 'static {
     /// The same number, perhaps with more digits to come.
     fn of(value: f32) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
 }
 
 impl Real for f32 {
     fn of(value: f32) -> Self {
         value
     }
+
+    fn erf(self) -> Self {
+        libm::erff(self)
+    }
 }
 
 impl Real for f64 {
     fn of(value: f32) -> Self {
         f64::from(value)
+    }
+
+    fn erf(self) -> Self {
+        libm::erf(self)
     }
 }
 
@@ -45,26 +55,67 @@ impl<T: Real> Array<T> {
         &self.data
     }
 
-    /// The element that stands at offset `i` once the array is repeated to `shape`.
-    pub(super) fn broadcast_at(&self, shape: &[usize], i: usize) -> T {
-        self.data[broadcast_offset(&self.shape, shape, i)]
+    /// The elements once the array is repeated to `shape`, by the rule of broadcasting.
+    pub(super) fn broadcast(&self, shape: &[usize]) -> impl Iterator<Item = T> + '_ {
+        let strides = broadcast_strides(&self.shape, shape);
+        Offsets::new(shape, &strides, 0).map(|i| self.data[i])
     }
 }
 
-/// Where offset `i` of `shape` comes from in an array of shape `own` that is repeated to it.
-pub(super) fn broadcast_offset(own: &[usize], shape: &[usize], mut i: usize) -> usize {
-    let lead = shape.len() - own.len();
-    let (mut offset, mut stride) = (0, 1);
-    for axis in (0..shape.len()).rev() {
-        let position = i % shape[axis];
-        i /= shape[axis];
-        if axis >= lead {
-            let extent = own[axis - lead];
-            offset += if extent == 1 { 0 } else { position * stride };
-            stride *= extent;
+/// The distance in row-major order between neighbours along each axis.
+pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+/// The strides, one per axis of `shape`, of an array of shape `own` that is repeated to it.
+pub(super) fn broadcast_strides(own: &[usize], shape: &[usize]) -> Vec<usize> {
+    let repeated = std::iter::repeat_n(0, shape.len() - own.len());
+    let kept = own.iter().zip(row_major(own));
+    repeated
+        .chain(kept.map(|(&extent, stride)| if extent == 1 { 0 } else { stride }))
+        .collect()
+}
+
+/// Where the positions of a shape, in row-major order, lie in an array with strides of its own.
+pub(super) struct Offsets {
+    /// Extent, stride and current position of each axis.
+    axes: Vec<(usize, usize, usize)>,
+    offset: usize,
+    left: usize,
+}
+
+impl Offsets {
+    pub(super) fn new(shape: &[usize], strides: &[usize], first: usize) -> Self {
+        let axes = shape.iter().zip(strides);
+        Self {
+            axes: axes.map(|(&extent, &stride)| (extent, stride, 0)).collect(),
+            offset: first,
+            left: shape.iter().product(),
         }
     }
-    offset
+}
+
+impl Iterator for Offsets {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let current = self.offset;
+        for (extent, stride, position) in self.axes.iter_mut().rev() {
+            *position += 1;
+            self.offset += *stride;
+            if position < extent {
+                break;
+            }
+            self.offset -= *stride * *extent;
+            *position = 0;
+        }
+        Some(current)
+    }
 }
 
 /// The index of the first largest element.
@@ -116,48 +167,4 @@ impl<T: Real> Value<T> {
             Value::Bool(data, _) => Value::Bool(data.clone(), shape),
         }
     }
-}
-
-/// All indices of a shape in row-major order.
-pub(super) struct Index {
-    shape: Vec<usize>,
-    next: usize,
-    count: usize,
-}
-
-impl Index {
-    pub(super) fn over(shape: &[usize]) -> Self {
-        let count = shape.iter().product();
-        let shape = shape.to_vec();
-        Self {
-            shape,
-            next: 0,
-            count,
-        }
-    }
-}
-
-impl Iterator for Index {
-    type Item = Vec<usize>;
-
-    fn next(&mut self) -> Option<Vec<usize>> {
-        (self.next < self.count).then(|| {
-            let mut rest = self.next;
-            self.next += 1;
-            let mut index = vec![0; self.shape.len()];
-            for (position, &extent) in index.iter_mut().zip(&self.shape).rev() {
-                *position = rest % extent;
-                rest /= extent;
-            }
-            index
-        })
-    }
-}
-
-/// The offset of an index in a shape.
-pub(super) fn offset(index: &[usize], shape: &[usize]) -> usize {
-    index
-        .iter()
-        .zip(shape)
-        .fold(0, |o, (&i, &extent)| o * extent + i)
 }

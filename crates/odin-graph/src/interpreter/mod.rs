@@ -1,6 +1,7 @@
 //! The reference interpreter: every operator in the plainest possible way, in f32 or f64.
 
 mod array;
+mod elementwise;
 mod layout;
 mod window;
 
@@ -8,7 +9,7 @@ pub use array::{Array, Real, Value};
 
 use crate::op::*;
 use crate::{Dim, Error, ErrorKind, Graph, Op};
-use array::Index;
+use array::Offsets;
 
 /// Runs a graph on a batch and returns its outputs in order. The number of images is read from
 /// the inputs.
@@ -90,62 +91,48 @@ fn evaluate<T: Real>(
         Op::Constant(tensor) => float(tensor.data().iter().map(|&v| T::of(v)).collect(), shape),
         Op::Conv(conv) => float(window::conv(conv, operands, &shape), shape),
         Op::ConvTranspose(conv) => float(window::conv_transpose(conv, operands, &shape), shape),
-        Op::BatchNorm(norm) => float(batch_norm(norm, operands), shape),
-        Op::Relu => float(
-            x(0).floats()
-                .iter()
-                .map(|&v| {
-                    if v > T::zero() || v.is_nan() {
-                        v
-                    } else {
-                        T::zero()
-                    }
-                })
-                .collect(),
+        Op::BatchNorm(norm) => float(elementwise::batch_norm(norm, operands), shape),
+        Op::Relu => float(elementwise::map(x(0), elementwise::relu), shape),
+        Op::Unary(unary) => float(
+            elementwise::map(x(0), |v| elementwise::unary(*unary, v)),
             shape,
         ),
         Op::MaxPool(w) => float(window::max_pool(w, x(0), &shape), shape),
         Op::MaxPoolGrad(w) => float(window::max_pool_grad(w, x(0), x(1)), shape),
         Op::AvgPool(pool) => float(window::avg_pool(pool, x(0), &shape), shape),
         Op::Binary(binary) => {
-            let f = |a: T, b: T| match binary {
-                Binary::Add => a + b,
-                Binary::Sub => a - b,
-                Binary::Mul => a * b,
-                Binary::Div => a / b,
-            };
-            let at = |i: usize| f(x(0).broadcast_at(&shape, i), x(1).broadcast_at(&shape, i));
-            float((0..count(&shape)).map(at).collect(), shape.clone())
+            let pairs = x(0).broadcast(&shape).zip(x(1).broadcast(&shape));
+            let results = pairs.map(|(a, b)| elementwise::binary(*binary, a, b));
+            float(results.collect(), shape)
         }
         Op::Compare(compare) => {
-            let f = |a: T, b: T| match compare {
+            let holds = |(a, b): (T, T)| match compare {
                 Compare::Greater => a > b,
                 Compare::GreaterOrEqual => a >= b,
             };
-            let at = |i: usize| f(x(0).broadcast_at(&shape, i), x(1).broadcast_at(&shape, i));
-            Value::Bool((0..count(&shape)).map(at).collect(), shape.clone())
+            let pairs = x(0).broadcast(&shape).zip(x(1).broadcast(&shape));
+            Value::Bool(pairs.map(holds).collect(), shape)
         }
         Op::Where => {
             let Value::Bool(mask, mask_shape) = operands[0] else {
                 return float(Vec::new(), shape);
             };
-            let at = |i: usize| match mask[array::broadcast_offset(mask_shape, &shape, i)] {
-                true => x(1).broadcast_at(&shape, i),
-                false => x(2).broadcast_at(&shape, i),
-            };
-            float((0..count(&shape)).map(at).collect(), shape.clone())
+            let strides = array::broadcast_strides(mask_shape, &shape);
+            let conditions = Offsets::new(&shape, &strides, 0).map(|i| mask[i]);
+            let branches = x(1).broadcast(&shape).zip(x(2).broadcast(&shape));
+            let chosen = conditions
+                .zip(branches)
+                .map(|(c, (a, b))| if c { a } else { b });
+            float(chosen.collect(), shape)
         }
         Op::Concat(concat) => {
             let parts: Vec<&Array<T>> = (0..operands.len()).map(x).collect();
-            float(layout::concat(concat.axis, &parts, &shape), shape)
+            float(layout::concat(concat.axis, &parts), shape)
         }
         Op::Slice(slice) => float(layout::slice(slice, x(0), &shape), shape),
         Op::Pad(pad) => float(layout::pad(pad, x(0), &shape), shape),
         Op::Reshape(_) => operands[0].reshaped(shape),
-        Op::Expand(_) => {
-            let at = |i: usize| x(0).broadcast_at(&shape, i);
-            float((0..count(&shape)).map(at).collect(), shape.clone())
-        }
+        Op::Expand(_) => float(x(0).broadcast(&shape).collect(), shape),
         Op::Transpose(perm) => float(layout::transpose(perm, x(0), &shape), shape),
         Op::MatMul => float(layout::mat_mul(x(0), x(1), &shape), shape),
         Op::Gemm(gemm) => float(layout::gemm(gemm, operands, &shape), shape),
@@ -171,30 +158,16 @@ pub(crate) fn count(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-fn batch_norm<T: Real>(norm: &BatchNorm, operands: &[&Value<T>]) -> Vec<T> {
-    let [x, scale, shift, mean, var] = [0, 1, 2, 3, 4].map(|i| operands[i].array());
-    let (channels, inner) = (x.shape()[1], count(&x.shape()[2..]));
-    let at = |(i, &v): (usize, &T)| {
-        let c = i / inner % channels;
-        let deviation = (var.floats()[c] + T::of(norm.epsilon)).sqrt();
-        (v - mean.floats()[c]) / deviation * scale.floats()[c] + shift.floats()[c]
-    };
-    x.floats().iter().enumerate().map(at).collect()
-}
-
 fn reduce<T: Real>(reduce: &Reduce, x: &Array<T>, shape: &[usize]) -> Vec<T> {
     let start = match reduce.kind {
         ReduceKind::Max => T::neg_infinity(),
         ReduceKind::Sum | ReduceKind::Mean => T::zero(),
     };
     let mut result = vec![start; count(shape)];
-    let kept: Vec<usize> = (0..x.shape().len())
-        .filter(|a| !reduce.axes.contains(a))
-        .collect();
-    for (index, &v) in Index::over(x.shape()).zip(x.floats()) {
-        let offset = kept
-            .iter()
-            .fold(0, |o, &axis| o * x.shape()[axis] + index[axis]);
+    let mut kept = x.shape().to_vec();
+    reduce.axes.iter().for_each(|&axis| kept[axis] = 1);
+    let strides = array::broadcast_strides(&kept, x.shape());
+    for (offset, &v) in Offsets::new(x.shape(), &strides, 0).zip(x.floats()) {
         let r = &mut result[offset];
         *r = match reduce.kind {
             ReduceKind::Max => r.max(v),

@@ -1,36 +1,53 @@
 //! Operators that slide a window over the spatial axes.
 
-use super::array::{Array, Index, Real, Value, first_max, offset};
+use super::array::{Array, Real, Value, first_max};
 use super::count;
 use crate::op::*;
 
-/// Where the entry `k` of a window at position `p` reads; `None` in the padding.
-fn source(w: &Window, p: &[usize], k: &[usize], spatial: &[usize]) -> Option<Vec<usize>> {
-    (0..w.axes())
-        .map(|axis| {
-            let padded = p[axis] * w.strides[axis] + k[axis] * w.dilations[axis];
-            padded
-                .checked_sub(w.pads_begin[axis])
-                .filter(|&i| i < spatial[axis])
-        })
-        .collect()
+/// One meeting of a window with an input: the position of the window, the entry of the window,
+/// and the offset of what it reads, within one channel.
+struct Read {
+    position: usize,
+    entry: usize,
+    offset: usize,
 }
 
-/// Calls `f(window position, window entry, input offset)`, offsets being within one channel, for
-/// every entry that does not lie in the padding.
-fn walk(
-    w: &Window,
-    positions: &[usize],
-    spatial: &[usize],
-    mut f: impl FnMut(usize, usize, usize),
-) {
-    for (p, position) in Index::over(positions).enumerate() {
-        for (k, entry) in Index::over(&w.kernel).enumerate() {
-            if let Some(index) = source(w, &position, &entry, spatial) {
-                f(p, k, offset(&index, spatial));
-            }
-        }
+/// Every read that does not lie in the padding, position by position.
+fn reads(w: &Window, positions: &[usize], spatial: &[usize]) -> Vec<Read> {
+    let mut all = vec![Read {
+        position: 0,
+        entry: 0,
+        offset: 0,
+    }];
+    for axis in 0..w.axes() {
+        all = all
+            .iter()
+            .flat_map(|outer| {
+                along(w, axis, positions[axis], spatial[axis]).map(move |inner| Read {
+                    position: outer.position * positions[axis] + inner.position,
+                    entry: outer.entry * w.kernel[axis] + inner.entry,
+                    offset: outer.offset * spatial[axis] + inner.offset,
+                })
+            })
+            .collect();
     }
+    all.sort_by_key(|read| (read.position, read.entry));
+    all
+}
+
+/// The reads along one axis.
+fn along(w: &Window, axis: usize, positions: usize, extent: usize) -> impl Iterator<Item = Read> {
+    let (stride, dilation) = (w.strides[axis], w.dilations[axis]);
+    let (kernel, pad) = (w.kernel[axis], w.pads_begin[axis]);
+    let pairs = (0..positions).flat_map(move |p| (0..kernel).map(move |k| (p, k)));
+    pairs.filter_map(move |(position, entry)| {
+        let offset = (position * stride + entry * dilation).checked_sub(pad)?;
+        (offset < extent).then_some(Read {
+            position,
+            entry,
+            offset,
+        })
+    })
 }
 
 /// The start value of a convolution: its bias, repeated, or zeros.
@@ -50,6 +67,7 @@ fn products(
 ) {
     let (xs, ys, ks) = (count(&x[2..]), count(&y[2..]), count(&window.kernel));
     let (c_per_group, m_per_group) = (x[1] / groups, y[1] / groups);
+    let reads = reads(window, &y[2..], &x[2..]);
     for n in 0..x[0] {
         for m in 0..y[1] {
             for c in 0..c_per_group {
@@ -59,9 +77,9 @@ fn products(
                     (m * c_per_group + c) * ks,
                     (n * y[1] + m) * ys,
                 );
-                walk(window, &y[2..], &x[2..], |p, k, i| {
-                    f(x0 + i, w0 + k, y0 + p)
-                });
+                for read in &reads {
+                    f(x0 + read.offset, w0 + read.entry, y0 + read.position);
+                }
             }
         }
     }
@@ -97,12 +115,13 @@ fn windows<'a, T: Real>(
     positions: &'a [usize],
 ) -> impl Iterator<Item = Vec<usize>> + 'a {
     let (spatial, inner) = (&x.shape()[2..], count(&x.shape()[2..]));
+    let reads = reads(w, positions, spatial);
     (0..x.shape()[0] * x.shape()[1]).flat_map(move |channel| {
-        let mut reads = vec![Vec::new(); count(positions)];
-        walk(w, positions, spatial, |p, _, i| {
-            reads[p].push(channel * inner + i)
-        });
-        reads
+        let mut offsets = vec![Vec::new(); count(positions)];
+        for read in &reads {
+            offsets[read.position].push(channel * inner + read.offset);
+        }
+        offsets
     })
 }
 

@@ -1,8 +1,12 @@
 //! Transformations of portable graphs that keep what they compute.
 
 mod dead_code;
+mod expand_max_pool_grad;
 mod fold_batch_norm;
+mod fold_constants;
 mod rebuild;
 
 pub use dead_code::eliminate_dead_code;
+pub use expand_max_pool_grad::expand_max_pool_grad;
 pub use fold_batch_norm::fold_batch_norm;
+pub use fold_constants::fold_constants;

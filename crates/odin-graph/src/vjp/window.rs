@@ -1,0 +1,158 @@
+//! Rules of operators that slide a window over the spatial axes.
+
+use super::{Rule, zeros_like};
+use crate::op::*;
+use crate::{Dim, Graph, Op, Shape, Tensor, ValueId};
+
+/// The adjoint of a convolution, with the padding and output padding that give back the extents
+/// of `x[0]`.
+pub(crate) fn conv_rule(g: &mut Graph, conv: &Conv, x: &[ValueId], dy: ValueId) -> Rule {
+    let Conv { window, groups } = conv;
+    let extents = |g: &Graph, v: ValueId| -> Vec<usize> {
+        g.shape(v).dims()[2..].iter().map(|d| d.at(1)).collect()
+    };
+    let (inputs, outputs) = (extents(g, x[0]), extents(g, dy));
+    let mut transpose = ConvTranspose {
+        window: window.clone(),
+        output_padding: vec![0; window.axes()],
+        groups: *groups,
+    };
+    // Entries that the stride never reaches lie at the end; or the padding there was never
+    // read, and there is less of it to take away.
+    for axis in 0..window.axes() {
+        let end = (outputs[axis] - 1) * window.strides[axis]
+            + window.dilations[axis] * (window.kernel[axis] - 1)
+            + 1;
+        let Some(full) = end
+            .checked_sub(window.pads_begin[axis])
+            .filter(|&full| full > 0)
+        else {
+            return zeros_like(g, x[0]); // every window position lies in the padding
+        };
+        transpose.window.pads_end[axis] = full.saturating_sub(inputs[axis]);
+        transpose.output_padding[axis] = inputs[axis].saturating_sub(full);
+    }
+    g.add(Op::ConvTranspose(transpose), &[dy, x[1]])
+}
+
+/// The convolution that this is the adjoint of. What output padding added beyond the padding
+/// taken away was reached by no window position, and is cut off.
+pub(super) fn conv_transpose_rule(
+    g: &mut Graph,
+    conv: &ConvTranspose,
+    x: &[ValueId],
+    dy: ValueId,
+) -> Rule {
+    let mut window = conv.window.clone();
+    let mut undetermined = Vec::new();
+    for axis in 0..window.axes() {
+        let (added, taken) = (conv.output_padding[axis], conv.window.pads_end[axis]);
+        window.pads_end[axis] = taken.saturating_sub(added);
+        if added > taken {
+            let extent = g.shape(dy).dims()[axis + 2].at(1);
+            undetermined.push(SliceAxis {
+                axis: axis + 2,
+                start: 0,
+                end: extent - (added - taken),
+                step: 1,
+            });
+        }
+    }
+    let dy = match undetermined.is_empty() {
+        true => dy,
+        false => g.slice(dy, undetermined)?,
+    };
+    g.conv(dy, x[1], None, window, conv.groups)
+}
+
+/// A mean over windows that tile the image is repeated. Any other is a depthwise convolution with
+/// equal weights, divided by the number of entries under the window, which at the border may
+/// differ.
+pub(super) fn avg_pool_rule(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> Rule {
+    let window = &pool.window;
+    if tiles(window) {
+        return repeat_tiles(g, window, x, dy);
+    }
+    let channels = g.shape(x).dims()[1].at(1);
+    let counts = window_counts(g, pool, x)?;
+    let share = g.div(dy, counts)?;
+    let ones_shape = [&[channels, 1], &window.kernel[..]].concat();
+    let count = ones_shape.iter().product();
+    let ones = g.constant(Tensor::new(ones_shape, vec![1.0; count])?)?;
+    let depthwise = Conv {
+        window: window.clone(),
+        groups: channels,
+    };
+    conv_rule(g, &depthwise, &[x, ones], share)
+}
+
+/// Whether window positions neither overlap, nor leave gaps, nor see padding.
+fn tiles(window: &Window) -> bool {
+    let unpadded = |pads: &[usize]| pads.iter().all(|&p| p == 0);
+    window.strides == window.kernel
+        && window.dilations.iter().all(|&d| d == 1)
+        && unpadded(&window.pads_begin)
+        && unpadded(&window.pads_end)
+}
+
+/// Gives every entry under a window its share; entries past the last window get nothing.
+fn repeat_tiles(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Rule {
+    let count = g.scalar(window.kernel.iter().product::<usize>() as f32)?;
+    let share = g.div(dy, count)?;
+    let (dims, extents) = (g.shape(dy).dims().to_vec(), g.shape(x).dims().to_vec());
+    let [mut apart, mut repeated, mut joined] = [(); 3].map(|()| dims[..2].to_vec());
+    let mut rest = Vec::new();
+    for (axis, &kernel) in window.kernel.iter().enumerate() {
+        let positions = dims[axis + 2];
+        let covered = positions.at(1) * kernel;
+        apart.extend([positions, Dim::Fixed(1)]);
+        repeated.extend([positions, Dim::Fixed(kernel)]);
+        joined.push(Dim::Fixed(covered));
+        rest.push(PadAxis {
+            axis: axis + 2,
+            before: 0,
+            after: extents[axis + 2].at(1) - covered,
+        });
+    }
+    let apart = g.reshape(share, Shape::new(apart))?;
+    let repeated = g.expand(apart, Shape::new(repeated))?;
+    let joined = g.reshape(repeated, Shape::new(joined))?;
+    rest.retain(|border| border.after > 0);
+    match rest.is_empty() {
+        true => Ok(joined),
+        false => g.pad(joined, rest, 0.0),
+    }
+}
+
+/// `[1, 1, spatial...]`: the divisor at each window position.
+fn window_counts(g: &mut Graph, pool: &AvgPool, x: ValueId) -> Rule {
+    let window = &pool.window;
+    let mut shape = vec![1, 1];
+    let mut counts = vec![1.0f32];
+    for axis in 0..window.axes() {
+        let extent = g.shape(x).dims()[axis + 2].at(1);
+        let positions = window.output_extent(axis, extent).unwrap_or(0);
+        let along: Vec<f32> = (0..positions)
+            .map(|p| window_entries(pool, axis, p, extent) as f32)
+            .collect();
+        counts = counts
+            .iter()
+            .flat_map(|&outer| along.iter().map(move |&inner| outer * inner))
+            .collect();
+        shape.push(positions);
+    }
+    g.constant(Tensor::new(shape, counts)?)
+}
+
+/// How many entries of an axis count under the window at a position.
+fn window_entries(pool: &AvgPool, axis: usize, position: usize, extent: usize) -> usize {
+    let w = &pool.window;
+    let first = position * w.strides[axis];
+    let inside = (0..w.kernel[axis])
+        .map(|k| first + k * w.dilations[axis])
+        .filter(|&p| p >= w.pads_begin[axis] && p < w.pads_begin[axis] + extent);
+    match pool.count_padding {
+        true => w.kernel[axis],
+        false => inside.count(),
+    }
+}
