@@ -23,6 +23,7 @@ mod checkpoint;
 mod container;
 mod element;
 mod error;
+pub mod onnx;
 mod safetensors;
 mod torch;
 pub mod zoo;

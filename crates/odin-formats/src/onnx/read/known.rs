@@ -1,0 +1,144 @@
+//! Numbers that are known when a file is read: shapes, axes, indices, and what is computed from
+//! them.
+
+use crate::Error;
+use odin_graph::Dim;
+
+/// What the numbers were in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Float,
+    Int,
+    Bool,
+}
+
+/// A number, or that many for each image: extents that grow with the batch stay symbols.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Number {
+    pub(super) value: f64,
+    pub(super) per_image: bool,
+}
+
+impl Number {
+    pub(super) fn fixed(value: f64) -> Self {
+        let per_image = false;
+        Self { value, per_image }
+    }
+
+    fn is_zero(self) -> bool {
+        self.value == 0.0
+    }
+}
+
+impl From<Dim> for Number {
+    fn from(dim: Dim) -> Self {
+        Self {
+            value: dim.at(1) as f64,
+            per_image: dim.fixed().is_none(),
+        }
+    }
+}
+
+/// An array of such numbers, row-major. f64 holds every integer that an extent can be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Known {
+    pub(super) kind: Kind,
+    pub(super) shape: Vec<usize>,
+    pub(super) data: Vec<Number>,
+}
+
+impl Known {
+    pub(super) fn vector(kind: Kind, data: Vec<Number>) -> Self {
+        let shape = vec![data.len()];
+        Self { kind, shape, data }
+    }
+
+    /// The integers of an array that does not depend on the batch.
+    pub(super) fn ints(&self) -> Result<Vec<i64>, Error> {
+        let int = |n: &Number| match n.per_image {
+            false if n.value.fract() == 0.0 && n.value.abs() < 9e15 => Ok(n.value as i64),
+            false => Err(Error::unsupported(format!("{} is no integer", n.value))),
+            true => Err(Error::unsupported(
+                "a number that depends on the size of the batch is used where a fixed one is needed",
+            )),
+        };
+        self.data.iter().map(int).collect()
+    }
+
+    /// The same numbers in another shape of as many elements.
+    pub(super) fn reshaped(&self, shape: Vec<usize>) -> Result<Self, Error> {
+        if shape.iter().product::<usize>() != self.data.len() {
+            return Err(Error::corrupt(format!(
+                "{:?} cannot be read as {shape:?}",
+                self.shape
+            )));
+        }
+        let (kind, data) = (self.kind, self.data.clone());
+        Ok(Self { kind, shape, data })
+    }
+}
+
+/// Arithmetic on numbers of which some grow with the batch.
+pub(super) fn binary(op: &str, a: Number, b: Number, ints: bool) -> Option<Number> {
+    let (x, y) = (a.value, b.value);
+    let per_image = a.per_image || b.per_image;
+    let one_grows = a.per_image != b.per_image;
+    let (value, allowed) = match op {
+        "Add" => (x + y, !one_grows || a.is_zero() || b.is_zero()),
+        "Sub" => (x - y, !one_grows || b.is_zero()),
+        "Mul" => (x * y, !(a.per_image && b.per_image)),
+        "Div" if ints && y == 0.0 => return None,
+        "Div" => {
+            let quotient = if ints { (x / y).trunc() } else { x / y };
+            let exact = quotient * y == x;
+            if a.per_image && b.per_image {
+                return exact.then_some(Number::fixed(quotient));
+            }
+            (quotient, !b.per_image && (!a.per_image || exact))
+        }
+        "Mod" if y == 0.0 => return None,
+        "Mod" => (x - y * (x / y).floor(), !per_image),
+        "Pow" => (x.powf(y), !per_image),
+        "Max" => (x.max(y), !one_grows),
+        "Min" => (x.min(y), !one_grows),
+        _ => return None,
+    };
+    allowed.then_some(Number { value, per_image })
+}
+
+/// A comparison. A number that grows with the batch equals no fixed one, and exceeds those below
+/// its value for a single image.
+pub(super) fn compare(op: &str, a: Number, b: Number) -> Option<bool> {
+    let same_kind = a.per_image == b.per_image;
+    let (x, y) = (a.value, b.value);
+    match op {
+        "Equal" => Some(same_kind && x == y),
+        "Greater" if same_kind => Some(x > y),
+        "GreaterOrEqual" if same_kind => Some(x >= y),
+        "Less" if same_kind => Some(x < y),
+        "LessOrEqual" if same_kind => Some(x <= y),
+        "Greater" | "GreaterOrEqual" if a.per_image && y < x => Some(true),
+        "Less" | "LessOrEqual" if b.per_image && x < y => Some(true),
+        "Less" | "LessOrEqual" if a.per_image && y < x => Some(false),
+        "Greater" | "GreaterOrEqual" if b.per_image && x < y => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn unary(op: &str, x: f64) -> Option<f64> {
+    Some(match op {
+        "Abs" => x.abs(),
+        "Ceil" => x.ceil(),
+        "Exp" => x.exp(),
+        "Floor" => x.floor(),
+        "Log" => x.ln(),
+        "Neg" => -x,
+        "Not" => f64::from(x == 0.0),
+        "Reciprocal" => 1.0 / x,
+        "Round" => x.round_ties_even(),
+        "Sign" if x == 0.0 => 0.0,
+        "Sign" => x.signum(),
+        "Sqrt" => x.sqrt(),
+        _ => return None,
+    })
+}

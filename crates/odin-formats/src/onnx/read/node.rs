@@ -1,0 +1,174 @@
+//! One node of a file: its operands and settings.
+
+use super::known::Known;
+use super::{Importer, Value};
+use crate::Error;
+use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
+use odin_graph::ValueId;
+
+/// A node whose operands have been read.
+pub(super) struct Node<'a> {
+    pub(super) proto: &'a NodeProto,
+    /// `None` where an optional operand is left out.
+    pub(super) inputs: Vec<Option<Value>>,
+    /// The version of the operators that the node is written in.
+    pub(super) opset: i64,
+}
+
+impl Node<'_> {
+    /// How messages call the node.
+    pub(super) fn label(&self) -> String {
+        label(self.proto)
+    }
+
+    pub(super) fn op(&self) -> &str {
+        &self.proto.op_type
+    }
+
+    /// An operand that must be there.
+    pub(super) fn input(&self, i: usize) -> Result<&Value, Error> {
+        self.optional(i)
+            .ok_or_else(|| Error::corrupt(format!("operand {i} is missing")))
+    }
+
+    pub(super) fn optional(&self, i: usize) -> Option<&Value> {
+        self.inputs.get(i)?.as_ref()
+    }
+
+    /// An operand as a value of the graph.
+    pub(super) fn value(&self, importer: &mut Importer<'_>, i: usize) -> Result<ValueId, Error> {
+        importer.node_of(self.input(i)?)
+    }
+
+    /// An operand as a value of the graph, if it is there.
+    pub(super) fn optional_value(
+        &self,
+        importer: &mut Importer<'_>,
+        i: usize,
+    ) -> Result<Option<ValueId>, Error> {
+        let input = self.optional(i);
+        input.map(|value| importer.node_of(value)).transpose()
+    }
+
+    /// An operand that must be known now, if it is there.
+    pub(super) fn known(&self, importer: &Importer<'_>, i: usize) -> Result<Option<Known>, Error> {
+        let Some(input) = self.optional(i) else {
+            return Ok(None);
+        };
+        importer.known_of(input).map(Some).ok_or_else(|| {
+            Error::unsupported(format!(
+                "operand {i} must be a constant, it is computed from the input"
+            ))
+        })
+    }
+
+    pub(super) fn known_ints(
+        &self,
+        importer: &Importer<'_>,
+        i: usize,
+    ) -> Result<Option<Vec<i64>>, Error> {
+        let known = self.known(importer, i)?;
+        known.map(|known| known.ints()).transpose()
+    }
+
+    fn attribute(&self, name: &str, r#type: i32) -> Result<Option<&AttributeProto>, Error> {
+        let found = self.proto.attribute.iter().find(|a| a.name == name);
+        match found {
+            // Files from before the field existed have 0.
+            Some(a) if a.r#type != r#type && a.r#type != 0 => Err(Error::corrupt(format!(
+                "attribute {name:?} has type number {}, not {}",
+                a.r#type, r#type
+            ))),
+            found => Ok(found),
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.proto.attribute.iter().any(|a| a.name == name)
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, Error> {
+        let found = self.attribute(name, attribute_type::INT)?;
+        Ok(found.map_or(default, |a| a.i))
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Error> {
+        let found = self.attribute(name, attribute_type::FLOAT)?;
+        Ok(found.map_or(default, |a| a.f))
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, Error> {
+        let found = self.attribute(name, attribute_type::INTS)?;
+        Ok(found.map(|a| a.ints.clone()))
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Result<Option<Vec<f32>>, Error> {
+        let found = self.attribute(name, attribute_type::FLOATS)?;
+        Ok(found.map(|a| a.floats.clone()))
+    }
+
+    pub(super) fn text(&self, name: &str, default: &str) -> Result<String, Error> {
+        let found = self.attribute(name, attribute_type::STRING)?;
+        Ok(found.map_or(default.to_string(), |a| {
+            String::from_utf8_lossy(&a.s).into_owned()
+        }))
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, Error> {
+        let found = self.attribute(name, attribute_type::TENSOR)?;
+        Ok(found.and_then(|a| a.t.as_ref()))
+    }
+
+    /// Integers that older versions have as an attribute and newer ones as an operand.
+    pub(super) fn ints_or_input(
+        &self,
+        importer: &Importer<'_>,
+        name: &str,
+        i: usize,
+    ) -> Result<Option<Vec<i64>>, Error> {
+        match self.ints(name)? {
+            Some(ints) => Ok(Some(ints)),
+            None => self.known_ints(importer, i),
+        }
+    }
+}
+
+pub(super) fn label(proto: &NodeProto) -> String {
+    match (proto.name.as_str(), proto.output.first()) {
+        ("", Some(output)) => format!("{} (gives {output:?})", proto.op_type),
+        ("", None) => proto.op_type.clone(),
+        (name, _) => format!("{} {name:?}", proto.op_type),
+    }
+}
+
+/// An axis that may be counted from the end.
+pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Error> {
+    let counted = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(counted)
+        .ok()
+        .filter(|&a| a < rank)
+        .ok_or_else(|| Error::corrupt(format!("there is no axis {axis} among {rank}")))
+}
+
+pub(super) fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, Error> {
+    let mut axes: Vec<usize> = given
+        .iter()
+        .map(|&a| axis(a, rank))
+        .collect::<Result<_, _>>()?;
+    axes.sort_unstable();
+    axes.dedup();
+    match axes.len() == given.len() {
+        true => Ok(axes),
+        false => Err(Error::corrupt(format!(
+            "an axis is named twice in {given:?}"
+        ))),
+    }
+}
+
+/// Extents, strides and the like: numbers from 0.
+pub(super) fn sizes(ints: &[i64], what: &str) -> Result<Vec<usize>, Error> {
+    let size = |&i: &i64| {
+        usize::try_from(i).map_err(|_| Error::unsupported(format!("{what} {ints:?} are negative")))
+    };
+    ints.iter().map(size).collect()
+}

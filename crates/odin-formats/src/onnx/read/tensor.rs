@@ -1,0 +1,236 @@
+//! Constant data of a file.
+
+use super::known::{Kind, Known, Number};
+use crate::onnx::proto::{TensorProto, data_type};
+use crate::{Error, ErrorKind};
+use half::{bf16, f16};
+use odin_graph::Tensor;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+/// Values of `TensorProto::data_location`.
+const EXTERNAL: i32 = 1;
+
+/// The extents of a tensor.
+pub(super) fn extents(tensor: &TensorProto) -> Result<Vec<usize>, Error> {
+    let dims = tensor.dims.iter();
+    dims.map(|&d| {
+        usize::try_from(d).map_err(|_| Error::corrupt(format!("an extent cannot be {d}")))
+    })
+    .collect()
+}
+
+fn count(shape: &[usize]) -> Result<usize, Error> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    count.ok_or_else(|| Error::corrupt(format!("a tensor of shape {shape:?} is too large")))
+}
+
+pub(super) fn is_float(tensor: &TensorProto) -> bool {
+    use data_type::*;
+    matches!(tensor.data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16)
+}
+
+/// How many bytes an element takes in raw data.
+fn width(data_type: i32) -> Result<usize, Error> {
+    use data_type::*;
+    match data_type {
+        UINT8 | INT8 | BOOL => Ok(1),
+        UINT16 | INT16 | FLOAT16 | BFLOAT16 => Ok(2),
+        FLOAT | INT32 | UINT32 => Ok(4),
+        DOUBLE | INT64 | UINT64 => Ok(8),
+        other => Err(Error::unsupported(format!(
+            "elements of {} are not read",
+            type_name(other)
+        ))),
+    }
+}
+
+/// What the ONNX project calls an element type.
+pub(super) fn type_name(data_type: i32) -> String {
+    use data_type::*;
+    let name = match data_type {
+        FLOAT => "float",
+        UINT8 => "uint8",
+        INT8 => "int8",
+        UINT16 => "uint16",
+        INT16 => "int16",
+        INT32 => "int32",
+        INT64 => "int64",
+        STRING => "string",
+        BOOL => "bool",
+        FLOAT16 => "float16",
+        DOUBLE => "double",
+        UINT32 => "uint32",
+        UINT64 => "uint64",
+        BFLOAT16 => "bfloat16",
+        other => return format!("type number {other}"),
+    };
+    name.to_string()
+}
+
+/// Real numbers, as f32.
+pub(super) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
+    let shape = extents(tensor)?;
+    let numbers = numbers(tensor, &shape, folder)?;
+    let data: Vec<f32> = match numbers {
+        Numbers::Float(data) => data,
+        Numbers::Double(data) => data.into_iter().map(|v| v as f32).collect(),
+        Numbers::Int(data) => data.into_iter().map(|v| v as f32).collect(),
+    };
+    Tensor::new(shape, data).map_err(|e| Error::corrupt(e.to_string()))
+}
+
+/// Numbers of any type, as the reader computes with them.
+pub(super) fn known(tensor: &TensorProto, folder: Option<&Path>) -> Result<Known, Error> {
+    let shape = extents(tensor)?;
+    let data: Vec<f64> = match numbers(tensor, &shape, folder)? {
+        Numbers::Float(data) => data.into_iter().map(f64::from).collect(),
+        Numbers::Double(data) => data,
+        Numbers::Int(data) => data.into_iter().map(|v| v as f64).collect(),
+    };
+    let kind = match tensor.data_type {
+        data_type::BOOL => Kind::Bool,
+        _ if is_float(tensor) => Kind::Float,
+        _ => Kind::Int,
+    };
+    let data = data.into_iter().map(Number::fixed).collect();
+    Ok(Known { kind, shape, data })
+}
+
+enum Numbers {
+    Float(Vec<f32>),
+    Double(Vec<f64>),
+    Int(Vec<i64>),
+}
+
+fn numbers(tensor: &TensorProto, shape: &[usize], folder: Option<&Path>) -> Result<Numbers, Error> {
+    let count = count(shape)?;
+    let bytes = count.checked_mul(width(tensor.data_type)?);
+    let bytes = bytes.ok_or_else(|| Error::corrupt("a tensor is too large"))?;
+    let numbers = match &tensor.raw_data {
+        _ if tensor.data_location == EXTERNAL => {
+            from_bytes(tensor.data_type, &external(tensor, folder, bytes)?)?
+        }
+        Some(raw) => from_bytes(tensor.data_type, raw)?,
+        None => from_fields(tensor),
+    };
+    let found = match &numbers {
+        Numbers::Float(data) => data.len(),
+        Numbers::Double(data) => data.len(),
+        Numbers::Int(data) => data.len(),
+    };
+    match found == count {
+        true => Ok(numbers),
+        false => Err(Error::corrupt(format!(
+            "a tensor of shape {shape:?} holds {found} elements; the file is damaged"
+        ))),
+    }
+}
+
+fn from_fields(tensor: &TensorProto) -> Numbers {
+    use data_type::*;
+    let t = tensor;
+    let halves = || t.int32_data.iter().map(|&v| v as u16);
+    match t.data_type {
+        FLOAT => Numbers::Float(t.float_data.clone()),
+        DOUBLE => Numbers::Double(t.double_data.clone()),
+        FLOAT16 => Numbers::Float(halves().map(|v| f16::from_bits(v).to_f32()).collect()),
+        BFLOAT16 => Numbers::Float(halves().map(|v| bf16::from_bits(v).to_f32()).collect()),
+        INT64 => Numbers::Int(t.int64_data.clone()),
+        UINT32 | UINT64 => Numbers::Int(t.uint64_data.iter().map(|&v| v as i64).collect()),
+        _ => Numbers::Int(t.int32_data.iter().map(|&v| i64::from(v)).collect()),
+    }
+}
+
+fn from_bytes(data_type: i32, bytes: &[u8]) -> Result<Numbers, Error> {
+    use data_type::*;
+    macro_rules! read {
+        ($ty:ty, $kind:ident, $convert:expr) => {{
+            let (chunks, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
+            Numbers::$kind(
+                chunks
+                    .iter()
+                    .map(|b| $convert(<$ty>::from_le_bytes(*b)))
+                    .collect(),
+            )
+        }};
+    }
+    if bytes.len() % width(data_type)? != 0 {
+        return Err(Error::corrupt("raw data ends within an element"));
+    }
+    Ok(match data_type {
+        FLOAT => read!(f32, Float, |v| v),
+        DOUBLE => read!(f64, Double, |v| v),
+        FLOAT16 => read!(f16, Float, f16::to_f32),
+        BFLOAT16 => read!(bf16, Float, bf16::to_f32),
+        INT8 => read!(i8, Int, i64::from),
+        UINT16 => read!(u16, Int, i64::from),
+        INT16 => read!(i16, Int, i64::from),
+        INT32 => read!(i32, Int, i64::from),
+        UINT32 => read!(u32, Int, i64::from),
+        INT64 => read!(i64, Int, |v| v),
+        UINT64 => read!(u64, Int, |v| v as i64),
+        _ => read!(u8, Int, i64::from),
+    })
+}
+
+/// Data in a file beside the model.
+fn external(
+    tensor: &TensorProto,
+    folder: Option<&Path>,
+    expected: usize,
+) -> Result<Vec<u8>, Error> {
+    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key);
+    let location = entry("location").map(|e| e.value.as_str()).unwrap_or("");
+    let path = external_path(location, folder)?;
+    let number =
+        |key: &str| match entry(key) {
+            Some(e) => e.value.parse::<u64>().map(Some).map_err(|_| {
+                Error::corrupt(format!("{key} of external data cannot be {:?}", e.value))
+            }),
+            None => Ok(None),
+        };
+    let offset = number("offset")?.unwrap_or(0);
+    let length = number("length")?.unwrap_or(expected as u64);
+    if length != expected as u64 {
+        return Err(Error::corrupt(format!(
+            "external data of {length} bytes stands for a tensor of {expected}"
+        )));
+    }
+    read_part(&path, offset, length)
+        .map_err(|e| Error::new(ErrorKind::Io, e.to_string()).about(path.display()))
+}
+
+/// A file in the model's folder or below; nowhere else.
+fn external_path(location: &str, folder: Option<&Path>) -> Result<PathBuf, Error> {
+    let Some(folder) = folder else {
+        return Err(Error::unsupported(format!(
+            "its data lies in the file {location:?}, which only a model opened by its path has at hand"
+        )));
+    };
+    let inside = Path::new(location)
+        .components()
+        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    match inside && !location.is_empty() {
+        true => Ok(folder.join(location)),
+        false => Err(Error::corrupt(format!(
+            "its data lies in {location:?}, outside of the model's folder"
+        ))),
+    }
+}
+
+fn read_part(path: &Path, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path)?;
+    let available = file.metadata()?.len();
+    if offset.checked_add(length).is_none_or(|end| end > available) {
+        let message = format!("it has {available} bytes, data up to {offset} + {length} is wanted");
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            message,
+        ));
+    }
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,233 @@
+use super::InputType;
+use super::names::Names;
+use super::operators::Form;
+use crate::Error;
+use crate::onnx::proto::*;
+use odin_graph::{Dim, Graph, Op, Tensor, ValueId};
+use prost::bytes::Bytes;
+use std::collections::HashMap;
+
+/// The body of a file.
+pub(super) struct Encoded {
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) initializers: Vec<TensorProto>,
+}
+
+/// Writes the nodes of a graph one after the other.
+pub(super) struct Encoder<'a> {
+    pub(super) graph: &'a Graph,
+    input: InputType,
+    names: Names,
+    /// What each value written so far is called.
+    values: Vec<Option<String>>,
+    nodes: Vec<NodeProto>,
+    initializers: Vec<TensorProto>,
+    /// The name of the initializer of each content.
+    stored: HashMap<Content, String>,
+    /// The name of the number of images, a tensor `[1]`, once it is needed.
+    batch_size: Option<String>,
+}
+
+/// Element type, shape and data.
+type Content = (i32, Vec<i64>, Bytes);
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(graph: &'a Graph, input: InputType) -> Result<Self, Error> {
+        let mut names = Names::default();
+        let inputs = graph.inputs().map(|(_, i)| &i.name);
+        for name in inputs.chain(graph.outputs().iter().map(|o| &o.name)) {
+            if !names.reserve(name) {
+                return Err(Error::unsupported(format!(
+                    "two inputs or outputs of the graph are named {name:?}; names in an ONNX file are unique"
+                )));
+            }
+        }
+        Ok(Self {
+            graph,
+            input,
+            names,
+            values: vec![None; graph.nodes().len()],
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            stored: HashMap::new(),
+            batch_size: None,
+        })
+    }
+
+    pub(super) fn encode(mut self) -> Result<Encoded, Error> {
+        for value in self.graph.values() {
+            match &self.graph.node(value).op {
+                Op::Input(input) => self.input(value, &input.name),
+                Op::Constant(_) => {} // stored when first read, named after its reader
+                _ => self.computed(value)?,
+            }
+        }
+        for output in self.graph.outputs() {
+            if self.values[output.value.index()].as_ref() != Some(&output.name) {
+                let source = match self.graph.constant_value(output.value) {
+                    Some(tensor) => self.constant(tensor, &format!("{}/value", output.name)),
+                    None => self.value(output.value),
+                };
+                self.push(Form::new("Identity").input(source), &output.name);
+            }
+        }
+        Ok(Encoded {
+            nodes: self.nodes,
+            initializers: self.initializers,
+        })
+    }
+
+    fn input(&mut self, value: ValueId, name: &str) {
+        let real = match self.input {
+            InputType::Float => name.to_string(),
+            InputType::Byte => {
+                let cast = Form::new("Cast").input(name);
+                let cast = cast.int("to", data_type::FLOAT.into());
+                self.add(cast, &format!("{name}/Cast"))
+            }
+        };
+        self.values[value.index()] = Some(real);
+    }
+
+    fn computed(&mut self, value: ValueId) -> Result<(), Error> {
+        let node_name = self.node_name(value);
+        let form = self.form(value, &node_name)?;
+        let asked_for = self.graph.outputs().iter().find(|o| o.value == value);
+        let name = match asked_for {
+            Some(output) => output.name.clone(),
+            None => node_name.clone(),
+        };
+        self.nodes.push(form.into_node(node_name, name.clone()));
+        self.values[value.index()] = Some(name);
+        Ok(())
+    }
+
+    /// Such as `block1.conv/Conv`.
+    fn node_name(&mut self, value: ValueId) -> String {
+        let node = self.graph.node(value);
+        let operator = node.op.name();
+        match node.origin.as_str() {
+            "" => self.names.unique(operator),
+            origin if origin.ends_with(operator) => self.names.unique(origin),
+            origin => self.names.unique(&format!("{origin}/{operator}")),
+        }
+    }
+
+    /// Adds a node that no value of the graph stands for; returns the name of its output.
+    pub(super) fn add(&mut self, form: Form, wanted: &str) -> String {
+        let name = self.names.unique(wanted);
+        self.push(form, &name);
+        name
+    }
+
+    /// Adds a node under the name of its output.
+    fn push(&mut self, form: Form, name: &str) {
+        let node = form.into_node(name.to_string(), name.to_string());
+        self.nodes.push(node);
+    }
+
+    /// The name of a value that is computed or given.
+    fn value(&self, value: ValueId) -> String {
+        self.values[value.index()].clone().unwrap_or_default()
+    }
+
+    /// The name of an operand; a constant is called after the first node that reads it.
+    pub(super) fn operand(&mut self, reader: ValueId, position: usize) -> String {
+        let node = self.graph.node(reader);
+        let operand = node.operands[position];
+        let Some(tensor) = self.graph.constant_value(operand) else {
+            return self.value(operand);
+        };
+        let wanted = match (tensor.data(), node.origin.as_str()) {
+            ([number], _) => format!("constant/{number}"),
+            (_, "") => role(&node.op, position).to_string(),
+            (_, origin) => format!("{origin}.{}", role(&node.op, position)),
+        };
+        self.constant(tensor, &wanted)
+    }
+
+    fn constant(&mut self, tensor: &Tensor, wanted: &str) -> String {
+        let dims = tensor.shape().iter().map(|&d| d as i64).collect();
+        let data: Vec<u8> = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.initializer((data_type::FLOAT, dims, data.into()), wanted)
+    }
+
+    /// The name of a list of integers, as operators take them for shapes and axes.
+    pub(super) fn integers(&mut self, list: &[i64], wanted: &str) -> String {
+        let data: Vec<u8> = list.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let dims = vec![list.len() as i64];
+        self.initializer((data_type::INT64, dims, data.into()), wanted)
+    }
+
+    /// The name of a list of real numbers.
+    pub(super) fn numbers(&mut self, list: &[f32], wanted: &str) -> String {
+        self.constant(&Tensor::vector(list), wanted)
+    }
+
+    /// The name of a real number.
+    pub(super) fn number(&mut self, number: f32) -> String {
+        self.constant(&Tensor::scalar(number), &format!("constant/{number}"))
+    }
+
+    fn initializer(&mut self, content: Content, wanted: &str) -> String {
+        if let Some(name) = self.stored.get(&content) {
+            return name.clone();
+        }
+        let name = self.names.unique(wanted);
+        let (data_type, dims, data) = content.clone();
+        self.initializers.push(TensorProto {
+            name: name.clone(),
+            data_type,
+            dims,
+            raw_data: Some(data),
+            ..TensorProto::default()
+        });
+        self.stored.insert(content, name.clone());
+        name
+    }
+
+    /// The name of the number of images, a tensor `[1]`, read from the shape of an input;
+    /// `None` when no input has a batch.
+    pub(super) fn batch_size(&mut self) -> Option<String> {
+        if self.batch_size.is_none() {
+            self.batch_size = Some(self.read_batch_size()?);
+        }
+        self.batch_size.clone()
+    }
+
+    fn read_batch_size(&mut self) -> Option<String> {
+        let per_image = |dim: &Dim| match dim {
+            Dim::PerImage(k) => Some(*k as i64),
+            Dim::Fixed(_) => None,
+        };
+        let (name, axis, entries) = self.graph.inputs().find_map(|(_, input)| {
+            let mut axes = input.ty.shape.dims().iter().map(per_image).enumerate();
+            axes.find_map(|(axis, k)| Some((&input.name, axis as i64, k?)))
+        })?;
+        let shape = self.add(Form::new("Shape").input(name), "batch/Shape");
+        let axis = self.integers(&[axis], "batch/axis");
+        let extent = Form::new("Gather").input(shape).input(axis).int("axis", 0);
+        let extent = self.add(extent, "batch/Gather");
+        Some(match entries {
+            1 => extent,
+            _ => {
+                let entries = self.integers(&[entries], "batch/entries");
+                let images = Form::new("Div").input(extent).input(entries);
+                self.add(images, "batch/Div")
+            }
+        })
+    }
+}
+
+/// What a constant is to its reader.
+fn role(op: &Op, position: usize) -> &'static str {
+    match (op, position) {
+        (Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul, 0 | 1) => "weight",
+        (Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_), _) => "bias",
+        (Op::BatchNorm(_), 1) => "scale",
+        (Op::BatchNorm(_), 2) => "shift",
+        (Op::BatchNorm(_), 3) => "mean",
+        (Op::BatchNorm(_), 4) => "variance",
+        _ => "constant",
+    }
+}
