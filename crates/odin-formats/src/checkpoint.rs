@@ -74,7 +74,8 @@ impl Checkpoint {
         self.tensors.get(name)
     }
 
-    /// Names of tensors whose elements are no real numbers, such as `num_batches_tracked`.
+    /// Names of tensors that are no weights: those whose elements are no real numbers, and
+    /// `num_batches_tracked` of whatever type.
     pub fn set_aside(&self) -> &[String] {
         &self.set_aside
     }
@@ -109,6 +110,12 @@ impl fmt::Display for Container {
             Container::Safetensors => "safetensors",
         })
     }
+}
+
+/// Whether a tensor counts the batches that a batch normalisation saw in training. Programs that
+/// convert all of a state dict save it as a real number, and as infinity in f16.
+pub(crate) fn is_counter(name: &str) -> bool {
+    name.rsplit('.').next() == Some("num_batches_tracked")
 }
 
 /// The tensor of this name and layout, its values checked to be finite.

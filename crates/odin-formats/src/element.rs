@@ -37,7 +37,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a view into a storage of `available` elements.
+    /// The layout of a view into a storage of `available` elements. Places may overlap, as those
+    /// of an expanded tensor do, so `available` does not bound the number of elements.
     pub(crate) fn new(
         offset: usize,
         shape: Vec<usize>,
@@ -54,7 +55,7 @@ impl Layout {
             });
         match (count, reach) {
             (Some(0), _) => {}
-            (Some(n), Some(last)) if n <= available && last < available => {}
+            (Some(_), Some(last)) if last < available => {}
             _ => {
                 return Err(Error::corrupt(format!(
                     "shape {shape:?}, strides {strides:?}, offset {offset} reach outside of a \
@@ -108,9 +109,6 @@ impl Layout {
         number: impl Fn([u8; N]) -> f32,
     ) -> Option<Vec<f32>> {
         let (elements, _) = storage.as_chunks::<N>();
-        if self.count > elements.len() {
-            return None;
-        }
         if self.strides == dense_strides(&self.shape) {
             let end = self.offset.checked_add(self.count)?;
             let own = elements.get(self.offset..end)?;
@@ -158,6 +156,20 @@ mod tests {
     }
 
     #[test]
+    fn places_may_overlap() {
+        let storage = bytes(&[1., 2., 3.]);
+        let cases: [(&[usize], &[usize], &[f32]); 3] = [
+            (&[4], &[0], &[2., 2., 2., 2.]),
+            (&[2, 2], &[0, 1], &[2., 3., 2., 3.]),
+            (&[2, 2], &[1, 0], &[2., 2., 3., 3.]),
+        ];
+        for (shape, strides, expected) in cases {
+            let layout = Layout::new(1, shape.to_vec(), strides.to_vec(), 3).unwrap();
+            assert_eq!(layout.read(&storage, Element::F32).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn every_real_element_becomes_f32() {
         let cases: [(Element, Vec<u8>); 4] = [
             (Element::F16, f16::from_f32(-1.5).to_le_bytes().into()),
@@ -174,13 +186,14 @@ mod tests {
 
     #[test]
     fn a_layout_outside_of_its_storage_is_refused() {
-        let cases: [(usize, &[usize], &[usize]); 6] = [
+        let cases: [(usize, &[usize], &[usize]); 7] = [
             (1, &[4], &[1]),
             (0, &[2, 2], &[3, 1]),
             (0, &[usize::MAX, 2], &[1, 1]),
             (usize::MAX, &[2], &[1]),
             (0, &[2], &[]),
-            (0, &[1000], &[0]),
+            (4, &[1000], &[0]),
+            (0, &[usize::MAX, 2], &[0, 0]),
         ];
         for (offset, shape, strides) in cases {
             let layout = Layout::new(offset, shape.to_vec(), strides.to_vec(), 4);

@@ -3,7 +3,7 @@
 use ::safetensors::{Dtype, SafeTensors};
 use indexmap::IndexMap;
 
-use crate::checkpoint::{Checkpoint, Container, read_tensor, without_wrappers};
+use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
 use crate::element::{Element, Layout};
 use crate::{Error, ErrorKind};
 
@@ -24,7 +24,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
     let mut set_aside = Vec::new();
     for name in header.offset_keys() {
         let view = file.tensor(&name).map_err(damaged)?;
-        let Some(element) = element(view.dtype()) else {
+        let Some(element) = element(view.dtype()).filter(|_| !is_counter(&name)) else {
             set_aside.push(name);
             continue;
         };

@@ -78,7 +78,8 @@ fn storages<'a>(
         let element = element.ok_or_else(|| {
             Error::corrupt(format!("storage `{key}` is not used by the saved object"))
         })?;
-        let storage = take_storage(&mut input, element).map_err(|e| e.about(&key))?;
+        let storage = take_storage(&mut input, element)
+            .map_err(|e| e.about(format_args!("storage `{key}`")))?;
         storages.insert(key, storage);
     }
     Ok(storages)

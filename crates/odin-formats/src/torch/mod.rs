@@ -22,60 +22,65 @@ pub(crate) use zip::read as read_zip;
 
 use indexmap::IndexMap;
 
-use crate::checkpoint::{Checkpoint, Container, read_tensor, without_wrappers};
+use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
+use crate::container::inflation_limit;
 use crate::{Error, ErrorKind};
 use object::{Objects, View};
 use pickle::Pickle;
 use storage::Storages;
 
-/// The weights in a saved object. `budget` is the most elements that they may have together:
-/// views can share a storage, so the storages alone do not bound them.
+/// The weights in a saved object, from a file of `file_len` bytes.
 fn checkpoint(
     container: Container,
     pickle: &Pickle,
     storages: &mut dyn Storages,
-    budget: usize,
+    file_len: usize,
 ) -> Result<Checkpoint, Error> {
     let found = weights::find(&Objects::new(pickle, storages))?;
-    check_budget(&found.views, budget)?;
-    let tensors = read_views(&found.views, storages)?;
+    let is_weight = |(name, view): &(String, View)| view.is_real() && !is_counter(name);
+    let (weights, set_aside): (IndexMap<_, _>, IndexMap<_, _>) =
+        found.views.into_iter().partition(is_weight);
+    check_size(&weights, file_len)?;
+    let tensors = read_views(&weights, storages)?;
     if tensors.is_empty() {
         let message = "the file holds no tensor of real numbers";
         return Err(Error::new(ErrorKind::NoWeights, message));
     }
-    let set_aside = found.views.into_iter().filter(|(_, view)| !view.is_real());
-    let set_aside = without_wrappers(set_aside.collect());
     Ok(Checkpoint {
         name: String::new(),
         container,
         key: found.key,
-        set_aside: set_aside.into_keys().collect(),
+        set_aside: without_wrappers(set_aside).into_keys().collect(),
         tensors: without_wrappers(tensors),
         metadata: found.metadata,
     })
 }
 
-fn check_budget(views: &IndexMap<String, View>, budget: usize) -> Result<(), Error> {
-    let counts = views.values().map(|view| view.layout.count());
-    match counts.fold(0, usize::saturating_add) {
-        total if total <= budget => Ok(()),
-        total => Err(Error::corrupt(format!(
-            "the tensors have {total} elements together, more than the file can hold"
-        ))),
+/// Views share storages and repeat their elements, so the storages do not bound them; the file's
+/// size does, as for compressed content.
+fn check_size(views: &IndexMap<String, View>, file_len: usize) -> Result<(), Error> {
+    let counts = views.values().map(|view| view.layout.count() as u64);
+    let elements = counts.fold(0, u64::saturating_add);
+    let bytes = elements.saturating_mul(size_of::<f32>() as u64);
+    let limit = inflation_limit(file_len);
+    if bytes > limit {
+        return Err(Error::unsupported(format!(
+            "the tensors have {elements} elements together, {bytes} bytes as f32; a file of \
+             {file_len} bytes may unfold to {limit}. Save expanded tensors with .contiguous()"
+        )));
     }
+    Ok(())
 }
 
-/// The tensors of real numbers, in the order of `views`. Each storage is fetched once.
+/// The tensors in the order of `views`. Each storage is fetched once.
 fn read_views(
     views: &IndexMap<String, View>,
     storages: &mut dyn Storages,
 ) -> Result<IndexMap<String, odin_graph::Tensor>, Error> {
     let mut by_storage: IndexMap<&str, Vec<(usize, &str, &View)>> = IndexMap::new();
     for (place, (name, view)) in views.iter().enumerate() {
-        if view.is_real() {
-            let sharers = by_storage.entry(&view.storage).or_default();
-            sharers.push((place, name, view));
-        }
+        let sharers = by_storage.entry(&view.storage).or_default();
+        sharers.push((place, name, view));
     }
     let mut tensors = Vec::new();
     for (key, sharers) in by_storage {

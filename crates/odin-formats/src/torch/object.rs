@@ -119,6 +119,7 @@ impl<'a> Objects<'a> {
             Node::List(_) => "a list".to_owned(),
             Node::Dict(_) => "a dict".to_owned(),
             Node::Global(global) => named(global),
+            Node::Object(_) if matches!(self.tensor(id), Ok(Some(_))) => "a tensor".to_owned(),
             Node::Object(object) => {
                 let call = self.call(object.callable, object.args);
                 call.map_or("an object".to_owned(), |(g, _)| format!("a `{}`", named(g)))

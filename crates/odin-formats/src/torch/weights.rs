@@ -92,9 +92,10 @@ impl Search<'_> {
             }
         }
         for (name, value) in &entries {
-            // A number such as the best accuracy may be saved as a tensor without axes.
+            // A number such as the best accuracy may be saved as a tensor without axes, the
+            // state of a random generator as one of bytes.
             let tensor = self.tensor(*value, name)?;
-            if tensor.is_some_and(|view| !view.layout.shape().is_empty()) {
+            if tensor.is_some_and(|view| view.is_real() && !view.layout.shape().is_empty()) {
                 return Ok(Some(Path::new()));
             }
         }
@@ -138,7 +139,7 @@ impl Search<'_> {
         Ok(Error::new(
             ErrorKind::NoWeights,
             format!(
-                "the saved object is {what}{with_keys} and holds no tensors; expected a \
+                "the saved object is {what}{with_keys}, without weights by name; expected a \
                  state_dict, a module, or a dict with one of the keys {KEYS:?}"
             ),
         ))

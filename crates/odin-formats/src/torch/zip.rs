@@ -27,9 +27,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
         .read("data.pkl")?
         .ok_or_else(|| missing("data.pkl"))?;
     let pickle = Pickle::read(&mut data.as_slice())?;
-    // Entries may be compressed, by a factor that `inflation_limit` allows.
-    let budget = bytes.len().saturating_mul(16);
-    checkpoint(Container::TorchZip, &pickle, &mut entries, budget)
+    checkpoint(Container::TorchZip, &pickle, &mut entries, bytes.len())
 }
 
 struct Entries<'a> {

@@ -83,7 +83,7 @@ const FAMILIES: [Family; 3] = [
 ///
 /// # Errors
 /// When the names are those of no family, when a tensor is missing, left over or of the wrong
-/// shape, or when the image is too small or has another number of channels. The message names
+/// shape, when there is only one class, or when the image is too small or has another number of channels. The message names
 /// the tensor as the file does.
 pub fn build(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result<Model, Error> {
     build_any(checkpoint, image_shape).map_err(|e| e.about(checkpoint.name()))
@@ -104,6 +104,12 @@ fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
     } = built.map_err(|e| e.about(format_args!("read as {}", family.name)))?;
 
     let classes = net.channels(logits);
+    if classes < 2 {
+        return Err(net::mismatch(format!(
+            "a network of {classes} class: its softmax is 1 for every image, so that no score \
+             tells two images apart; at least 2 classes are needed"
+        )));
+    }
     let mut graph = net.into_graph();
     graph.output(LOGITS, logits);
     Ok(Model {

@@ -112,8 +112,8 @@ fn constant_of_shape(importer: &mut Importer<'_>, node: &Node<'_>) -> Result<Val
                 .graph
                 .constant(tensor)
                 .map_err(super::import::invalid)?;
-            let expanded = importer.graph.expand(scalar, shape);
-            Ok(Value::Node(expanded.map_err(super::import::invalid)?))
+            let expanded = importer.expand(scalar, shape);
+            Ok(Value::Node(expanded?))
         }
     }
 }

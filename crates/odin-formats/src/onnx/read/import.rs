@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 16;
 pub(super) struct Importer<'a> {
     pub(super) graph: Graph,
     names: HashMap<String, Value>,
+    /// For values whose rows are not in the file's order: how many positions of each image lie
+    /// side by side.
+    pub(super) interleaved: HashMap<ValueId, usize>,
     initializers: HashMap<&'a str, &'a TensorProto>,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     folder: Option<&'a Path>,
@@ -60,6 +63,7 @@ impl<'a> Importer<'a> {
         Self {
             graph: Graph::new(),
             names: HashMap::new(),
+            interleaved: HashMap::new(),
             initializers: initializers.map(|t| (t.name.as_str(), t)).collect(),
             functions: functions
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
@@ -76,10 +80,6 @@ impl<'a> Importer<'a> {
 
     pub(super) fn define(&mut self, name: &str, value: Value) {
         self.names.insert(name.to_string(), value);
-    }
-
-    pub(super) fn is_initializer(&self, name: &str) -> bool {
-        self.initializers.contains_key(name)
     }
 
     /// Counts elements that are about to be made.

@@ -56,7 +56,8 @@ impl Known {
     /// The integers of an array that does not depend on the batch.
     pub(super) fn ints(&self) -> Result<Vec<i64>, Error> {
         let int = |n: &Number| match n.per_image {
-            false if n.value.fract() == 0.0 && n.value.abs() < 9e15 => Ok(n.value as i64),
+            // The ends of the range of i64 stand for "as far as it goes".
+            false if n.value.fract() == 0.0 => Ok(n.value as i64),
             false => Err(Error::unsupported(format!("{} is no integer", n.value))),
             true => Err(Error::unsupported(
                 "a number that depends on the size of the batch is used where a fixed one is needed",

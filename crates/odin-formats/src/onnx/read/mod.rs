@@ -1,5 +1,6 @@
 //! Reads classifiers from ONNX files.
 
+mod build;
 mod classifier;
 mod host;
 mod import;

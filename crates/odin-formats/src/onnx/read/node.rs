@@ -16,11 +16,6 @@ pub(super) struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// How messages call the node.
-    pub(super) fn label(&self) -> String {
-        label(self.proto)
-    }
-
     pub(super) fn op(&self) -> &str {
         &self.proto.op_type
     }

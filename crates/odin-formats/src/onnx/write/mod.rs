@@ -3,6 +3,8 @@
 mod encoder;
 mod names;
 mod operators;
+#[cfg(test)]
+mod tests;
 
 use super::proto::*;
 use crate::Error;

@@ -2,7 +2,7 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, axis};
 use odin_graph::op::{Axis, Binary, Compare, Unary};
 use odin_graph::{Dim, Op, Shape, ValueId};
@@ -55,7 +55,7 @@ pub(super) fn unary(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 /// Bounds are attributes up to version 10, operands from 11.
 pub(super) fn clip(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
-    let mut bound = |i: usize, name: &str, none: f32| -> Result<f32, Error> {
+    let bound = |i: usize, name: &str, none: f32| -> Result<f32, Error> {
         match node.known(im, i)? {
             Some(known) if known.data.len() == 1 => Ok(known.data[0].value as f32),
             Some(known) => Err(Error::corrupt(format!(
@@ -219,7 +219,7 @@ pub(super) fn softmax(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let together: usize = shape.dims()[along..].iter().map(|d| d.at(1)).product();
     let mut flat = shape.dims()[..along].to_vec();
     flat.push(Dim::Fixed(together));
-    let flat = im.graph.reshape(x, Shape::new(flat)).map_err(invalid)?;
+    let flat = im.reshape(x, Shape::new(flat))?;
     let result = im.op(at(along), &[flat])?;
-    one(im.graph.reshape(result, shape).map_err(invalid)?)
+    one(im.reshape(result, shape)?)
 }

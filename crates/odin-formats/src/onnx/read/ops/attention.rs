@@ -2,7 +2,7 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, sizes};
 use odin_graph::op::{Axis, Binary};
 use odin_graph::{DType, Dim, Op, Shape, ValueId};
@@ -72,7 +72,7 @@ fn apart(im: &mut Importer<'_>, x: ValueId, heads: usize) -> Built {
         )));
     }
     let dims = [batch, length, Dim::Fixed(heads), Dim::Fixed(width / heads)];
-    let split = im.graph.reshape(x, Shape::new(dims)).map_err(invalid)?;
+    let split = im.reshape(x, Shape::new(dims))?;
     im.op(Op::Transpose(vec![0, 2, 1, 3]), &[split])
 }
 
@@ -84,5 +84,5 @@ fn together(im: &mut Importer<'_>, x: ValueId) -> Built {
         return Err(Error::corrupt("attention needs heads of a fixed width"));
     };
     let dims = [batch, length, Dim::Fixed(heads * width)];
-    im.graph.reshape(swapped, Shape::new(dims)).map_err(invalid)
+    im.reshape(swapped, Shape::new(dims))
 }

@@ -2,9 +2,9 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, sizes};
-use odin_graph::op::{AvgPool, Conv, ConvTranspose, PadAxis, Window};
+use odin_graph::op::{AvgPool, Conv, ConvTranspose, PadAxis, ReduceKind, Window};
 use odin_graph::{Op, ValueId};
 
 fn spatial(im: &Importer<'_>, x: ValueId) -> Result<Vec<usize>, Error> {
@@ -197,7 +197,7 @@ pub(super) fn average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
             after: window.pads_end[axis],
         });
         let borders = borders.collect();
-        x = im.graph.pad(x, borders, 0.0).map_err(invalid)?;
+        x = im.pad(x, borders, 0.0)?;
         window.pads_begin.fill(0);
         window.pads_end.fill(0);
         count_padding = false;
@@ -213,7 +213,8 @@ pub(super) fn average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 
 pub(super) fn global_average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
-    one(im.graph.global_average_pool(x).map_err(invalid)?)
+    let axes = (2..im.rank(x)).collect();
+    one(im.reduce(x, ReduceKind::Mean, axes, true)?)
 }
 
 pub(super) fn global_max_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {

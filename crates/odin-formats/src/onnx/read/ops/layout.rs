@@ -2,6 +2,7 @@
 
 use super::{Read, one};
 use crate::Error;
+use crate::onnx::read::build::is_batched;
 use crate::onnx::read::host;
 use crate::onnx::read::import::{Importer, Value, invalid};
 use crate::onnx::read::known::{Kind, Known, Number};
@@ -71,16 +72,6 @@ pub(in super::super) fn fixed_shape(own: &[usize], target: &[i64]) -> Result<Vec
     Ok(shape)
 }
 
-/// How many elements lie outside of the batch axis.
-fn outer(dims: &[Dim]) -> usize {
-    let before = dims.iter().take_while(|d| d.fixed().is_some());
-    before.fold(1, |n, d| n.saturating_mul(d.at(1)))
-}
-
-fn is_batched(dims: &[Dim]) -> bool {
-    dims.iter().any(|d| d.fixed().is_none())
-}
-
 pub(super) fn reshape(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
     let target = match node.ints("shape")? {
@@ -93,7 +84,7 @@ pub(super) fn reshape(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let target = target.ok_or_else(|| Error::corrupt("it has no target shape"))?;
     let keep_zero = node.int("allowzero", 0)? != 0;
     let shape = target_shape(im, x, &target, keep_zero)?;
-    one(im.graph.reshape(x, shape).map_err(invalid)?)
+    one(im.reshape(x, shape)?)
 }
 
 /// The target shape. Where its numbers were written for a fixed number of images, the batch axis
@@ -137,8 +128,7 @@ fn target_shape(
             false => Dim::Fixed(extent),
         };
     }
-    let keeps_images_apart = is_batched(&dims) && outer(&dims) == outer(own);
-    if !is_batched(own) || explicit || keeps_images_apart {
+    if !is_batched(own) || explicit || (is_batched(&dims) && im.can_reshape(x, &dims)) {
         return Ok(Shape::new(dims));
     }
     // Written for a fixed number of images.
@@ -148,15 +138,31 @@ fn target_shape(
         let total = count.checked_mul(images).ok_or_else(misfit)?;
         dims[rest] = Dim::Fixed(fill(total).ok_or_else(misfit)?);
     }
-    let before = |at: usize| {
-        dims[..at]
-            .iter()
-            .fold(1usize, |n, d| n.saturating_mul(d.at(1)))
-    };
-    let fits = |at: &usize| before(*at) == outer(own) && dims[*at].at(1).is_multiple_of(images);
-    let at = (0..dims.len()).find(fits).ok_or_else(misfit)?;
+    let at = batch_axis(im, x, &dims, images).ok_or_else(misfit)?;
     dims[at] = Dim::PerImage(dims[at].at(1) / images);
     Ok(Shape::new(dims))
+}
+
+/// Which axis of a target shape that was written for a fixed number of images holds them. Best is
+/// one that holds nothing else than before, then one that takes in what lay inside or outside of
+/// it; features, which lie innermost, are taken in last.
+fn batch_axis(im: &Importer<'_>, x: ValueId, dims: &[Dim], images: usize) -> Option<usize> {
+    let own = im.batch_of(x)?;
+    let candidates = (0..dims.len()).filter(|&at| {
+        let mut tried = dims.to_vec();
+        let extent = dims[at].at(1);
+        tried[at] = Dim::PerImage(extent / images);
+        extent.is_multiple_of(images) && im.can_reshape(x, &tried)
+    });
+    candidates.min_by_key(|&at| {
+        let same = dims[at].at(1) == own.per_image * images;
+        let takes_in_features = at + 1 == dims.len() && own.inner > 1;
+        match (same, takes_in_features) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => 2,
+        }
+    })
 }
 
 pub(super) fn flatten(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
@@ -171,7 +177,7 @@ pub(super) fn flatten(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         }
     };
     let shape = Shape::new([product(&dims[..at]), product(&dims[at..])]);
-    one(im.graph.reshape(x, shape).map_err(invalid)?)
+    one(im.reshape(x, shape)?)
 }
 
 pub(super) fn squeeze(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
@@ -187,7 +193,7 @@ pub(super) fn squeeze(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         .filter(|a| !drop.contains(a))
         .map(|a| dims[a]);
     let shape = Shape::new(kept.collect::<Vec<_>>());
-    one(im.graph.reshape(x, shape).map_err(invalid)?)
+    one(im.reshape(x, shape)?)
 }
 
 pub(super) fn unsqueeze(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
@@ -197,7 +203,7 @@ pub(super) fn unsqueeze(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     for at in node::axes(&given, dims.len() + given.len())? {
         dims.insert(at.min(dims.len()), Dim::Fixed(1));
     }
-    one(im.graph.reshape(x, Shape::new(dims)).map_err(invalid)?)
+    one(im.reshape(x, Shape::new(dims))?)
 }
 
 /// The order of axes, reversed unless given.
@@ -249,7 +255,7 @@ pub(super) fn concat(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
             }
         }
         if repeated {
-            *part = im.graph.expand(*part, Shape::new(dims)).map_err(invalid)?;
+            *part = im.expand(*part, Shape::new(dims))?;
         }
     }
     one(im.op(Op::Concat(Concat { axis: along }), &parts)?)
@@ -580,7 +586,7 @@ pub(super) fn expand(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     })?;
     match shape == own {
         true => one(x),
-        false => one(im.graph.expand(x, shape).map_err(invalid)?),
+        false => one(im.expand(x, shape)?),
     }
 }
 
@@ -748,7 +754,7 @@ fn rearrange(
         let rest = rest.iter().map(|&d| Dim::Fixed(d));
         Shape::new(std::iter::once(batch).chain(rest).collect::<Vec<_>>())
     };
-    let split = im.graph.reshape(x, with_batch(apart)).map_err(invalid)?;
+    let split = im.reshape(x, with_batch(apart))?;
     let moved = im.op(Op::Transpose(perm), &[split])?;
     one(im
         .graph

@@ -12,10 +12,10 @@ mod resize;
 
 pub(super) use layout::{fixed_shape, indices, permutation, shape_from, slice_lists, split_sizes};
 
-use super::import::{Importer, Value, invalid};
+use super::import::{Importer, Value};
 use super::node::Node;
 use crate::Error;
-use odin_graph::{Op, ValueId};
+use odin_graph::ValueId;
 
 /// What an operator's node gives.
 type Read = Result<Vec<Value>, Error>;
@@ -153,19 +153,4 @@ fn known_only(_: &mut Importer<'_>, node: &Node<'_>) -> Read {
 
 fn one(value: ValueId) -> Read {
     Ok(vec![Value::Node(value)])
-}
-
-/// Shorthand for adding nodes: the graph's errors become this crate's.
-impl Importer<'_> {
-    fn op(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, Error> {
-        self.graph.add(op, operands).map_err(invalid)
-    }
-
-    fn scalar(&mut self, value: f32) -> Result<ValueId, Error> {
-        self.graph.scalar(value).map_err(invalid)
-    }
-
-    fn rank(&self, x: ValueId) -> usize {
-        self.graph.shape(x).rank()
-    }
 }

@@ -2,9 +2,9 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, axis, sizes};
-use odin_graph::op::{AvgPool, Binary, ReduceKind, Unary, Window};
+use odin_graph::op::{AvgPool, BatchNorm, Binary, ReduceKind, Unary, Window};
 use odin_graph::{Dim, Op, Shape, ValueId};
 
 type Built = Result<ValueId, Error>;
@@ -14,12 +14,12 @@ fn binary(im: &mut Importer<'_>, op: Binary, a: ValueId, b: ValueId) -> Built {
 }
 
 fn mean(im: &mut Importer<'_>, x: ValueId, axes: &[usize]) -> Built {
-    let mean = im.graph.reduce(x, ReduceKind::Mean, axes.to_vec(), true);
-    mean.map_err(invalid)
+    let mean = im.reduce(x, ReduceKind::Mean, axes.to_vec(), true);
+    mean
 }
 
 fn reshape(im: &mut Importer<'_>, x: ValueId, shape: Shape) -> Built {
-    im.graph.reshape(x, shape).map_err(invalid)
+    im.reshape(x, shape)
 }
 
 /// `x / sqrt(mean(x²) + epsilon)`, the mean taken over these axes.
@@ -67,11 +67,10 @@ pub(super) fn batch(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     for (i, parameter) in parameters.iter_mut().enumerate() {
         *parameter = node.value(im, i + 1)?;
     }
+    let [scale, shift, mean, variance] = parameters;
     let epsilon = node.float("epsilon", 1e-5)?;
-    one(im
-        .graph
-        .batch_norm(x, parameters, epsilon)
-        .map_err(invalid)?)
+    let operands = [x, scale, shift, mean, variance];
+    one(im.op(Op::BatchNorm(BatchNorm { epsilon }), &operands)?)
 }
 
 /// The axes from `axis` on.
@@ -214,6 +213,6 @@ pub(super) fn lp(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 }
 
 fn sum(im: &mut Importer<'_>, x: ValueId, along: usize) -> Built {
-    let sum = im.graph.reduce(x, ReduceKind::Sum, vec![along], true);
-    sum.map_err(invalid)
+    let sum = im.reduce(x, ReduceKind::Sum, vec![along], true);
+    sum
 }

@@ -38,7 +38,7 @@ pub(super) fn mat_mul(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 fn with_axis(im: &mut Importer<'_>, x: ValueId, at: usize) -> Result<ValueId, Error> {
     let mut dims = im.graph.shape(x).dims().to_vec();
     dims.insert(at, Dim::Fixed(1));
-    im.graph.reshape(x, Shape::new(dims)).map_err(invalid)
+    im.reshape(x, Shape::new(dims))
 }
 
 pub(super) fn gemm(im: &mut Importer<'_>, node: &Node<'_>) -> Read {

@@ -2,7 +2,7 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, axes, axis};
 use odin_graph::op::{Axis, Binary, ReduceKind, Unary};
 use odin_graph::{Op, ValueId};
@@ -18,9 +18,9 @@ pub(super) fn reduce(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         None => (0..rank).collect(),
     };
     let keep = node.int("keepdims", 1)? != 0;
-    let mut by = |im: &mut Importer<'_>, x: ValueId, kind| {
-        let reduced = im.graph.reduce(x, kind, along.clone(), keep);
-        reduced.map_err(invalid)
+    let by = |im: &mut Importer<'_>, x: ValueId, kind| {
+        let reduced = im.reduce(x, kind, along.clone(), keep);
+        reduced
     };
     let result = match node.op() {
         "ReduceMean" => by(im, x, ReduceKind::Mean)?,

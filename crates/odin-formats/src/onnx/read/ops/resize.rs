@@ -236,7 +236,7 @@ fn repeat(im: &mut Importer<'_>, x: ValueId, axis: usize, times: usize) -> Resul
     repeated[axis + 1] = Dim::Fixed(times);
     let mut joined = dims;
     joined[axis] = Dim::Fixed(joined[axis].at(1) * times);
-    let apart = im.graph.reshape(x, Shape::new(apart)).map_err(invalid)?;
+    let apart = im.reshape(x, Shape::new(apart))?;
     let repeated = im
         .graph
         .expand(apart, Shape::new(repeated))
