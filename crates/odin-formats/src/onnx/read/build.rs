@@ -1,9 +1,9 @@
 //! Adds operators to the graph that is being read.
 
-use super::import::{Importer, invalid};
+use super::import::{Importer, LARGEST_KNOWN, invalid};
 use crate::Error;
 use odin_graph::op::{Pad, PadAxis, Reduce, ReduceKind};
-use odin_graph::{Dim, Op, Shape, ValueId};
+use odin_graph::{Dim, Graph, Op, Shape, Tensor, ValueId, interpret};
 
 type Built = Result<ValueId, Error>;
 
@@ -25,9 +25,41 @@ impl Importer<'_> {
                 "its operands hold the images of a batch in different orders",
             ));
         }
+        if let Some(constant) = self.folded(&op, operands)? {
+            return self.graph.constant(constant).map_err(invalid);
+        }
         let value = self.graph.add(op, operands).map_err(invalid)?;
         self.interleave(value, first.unwrap_or(1));
         Ok(value)
+    }
+
+    /// The result, where it is small and depends on constants only: a later node may have to know
+    /// it.
+    fn folded(&mut self, op: &Op, operands: &[ValueId]) -> Result<Option<Tensor>, Error> {
+        let constants = operands
+            .iter()
+            .map(|&v| self.graph.constant_value(v).cloned());
+        let Some(constants) = constants.collect::<Option<Vec<Tensor>>>() else {
+            return Ok(None);
+        };
+        let mut alone = Graph::new();
+        let constants = constants.into_iter().map(|t| alone.constant(t));
+        let constants: Vec<ValueId> = constants.collect::<Result<_, _>>().map_err(invalid)?;
+        let value = alone.add(op.clone(), &constants).map_err(invalid)?;
+        let count = alone.shape(value).as_fixed().map(|s| s.iter().product());
+        let Some(count @ ..=LARGEST_KNOWN) = count else {
+            return Ok(None);
+        };
+        self.spend(count)?;
+        alone.output("value", value);
+        match interpret::<f64>(&alone, &[]).map_err(invalid)?.pop() {
+            Some(odin_graph::Value::Float(array)) => {
+                let data: Vec<f32> = array.floats().iter().map(|&v| v as f32).collect();
+                let folded = Tensor::new(array.shape().to_vec(), data);
+                folded.map(Some).map_err(invalid)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// How many positions of an image lie side by side with those of the others.

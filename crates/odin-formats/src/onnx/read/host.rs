@@ -26,7 +26,8 @@ pub(super) fn evaluate(
             _ => return Ok(None),
         },
         _ => {
-            let any = node.inputs.iter().flatten().any(is_known);
+            let any =
+                super::ops::is_known_only(node.op()) || node.inputs.iter().flatten().any(is_known);
             let all = || -> Option<Vec<Known>> {
                 let inputs = node.inputs.iter().flatten();
                 inputs.map(|v| importer.known_of(v)).collect()
@@ -81,7 +82,12 @@ fn size(importer: &Importer<'_>, node: &Node<'_>) -> Result<Known, Error> {
     let shape = importer.shape_of(node.input(0)?);
     let value = shape.dims().iter().map(|d| d.at(1) as f64).product();
     let per_image = shape.dims().iter().any(|d| d.fixed().is_none());
-    let data = vec![Number { value, per_image }];
+    let slope = 0.0;
+    let data = vec![Number {
+        value,
+        per_image,
+        slope,
+    }];
     let (kind, shape) = (Kind::Int, Vec::new());
     Ok(Known { kind, shape, data })
 }
@@ -119,6 +125,9 @@ fn constant_of_shape(importer: &mut Importer<'_>, node: &Node<'_>) -> Result<Val
 }
 
 fn range(importer: &mut Importer<'_>, node: &Node<'_>) -> Result<Known, Error> {
+    if let Some(images) = image_numbers(importer, node)? {
+        return Ok(images);
+    }
     let mut kind = Kind::Int;
     let mut number = |i: usize| -> Result<f64, Error> {
         let known = node.known(importer, i)?;
@@ -136,6 +145,26 @@ fn range(importer: &mut Importer<'_>, node: &Node<'_>) -> Result<Known, Error> {
     importer.spend(count)?;
     let data = (0..count).map(|i| Number::fixed(start + i as f64 * step));
     Ok(Known::vector(kind, data.collect()))
+}
+
+/// `0..N`: one entry, which stands along the batch axis for the number of the image.
+fn image_numbers(importer: &Importer<'_>, node: &Node<'_>) -> Result<Option<Known>, Error> {
+    let mut bounds = Vec::new();
+    for i in 0..3 {
+        bounds.extend(
+            node.known(importer, i)?
+                .and_then(|k| k.data.first().copied()),
+        );
+    }
+    let images = Number::from(Dim::BATCH);
+    let all = bounds == [Number::fixed(0.0), images, Number::fixed(1.0)];
+    Ok(all.then(|| {
+        let number = Number {
+            slope: 1.0,
+            ..Number::fixed(0.0)
+        };
+        Known::vector(Kind::Int, vec![number])
+    }))
 }
 
 fn elements(shape: &[usize]) -> Result<usize, Error> {
@@ -266,6 +295,7 @@ fn cast(x: &Known, to: i32) -> Known {
             Kind::Float => n.value,
         },
         per_image: n.per_image && kind != Kind::Bool,
+        slope: n.slope,
     };
     let (shape, data) = (x.shape.clone(), x.data.iter().map(convert).collect());
     Known { kind, shape, data }
@@ -293,6 +323,30 @@ fn take(x: &Known, axis: usize, list: &[usize]) -> Known {
     shape[axis] = list.len();
     let kind = x.kind;
     Known { kind, shape, data }
+}
+
+/// `x` with the entries at the indices replaced, each a whole block of the axes not indexed.
+fn scatter(x: &Known, indices: &Known, updates: &Known) -> Result<Known, Error> {
+    let misfit = || Error::corrupt("indices and updates do not fit");
+    let depth = indices.shape.last().copied().unwrap_or(0);
+    let (own, rest) = x.shape.split_at_checked(depth).ok_or_else(misfit)?;
+    let block: usize = rest.iter().product();
+    let strides = row_major(own);
+    let positions = indices.ints()?;
+    let count = positions.len().checked_div(depth).ok_or_else(misfit)?;
+    if updates.data.len() != count * block {
+        return Err(misfit());
+    }
+    let mut result = x.clone();
+    let blocks = updates.data.chunks_exact(block.max(1));
+    for (position, update) in positions.chunks_exact(depth).zip(blocks) {
+        let mut offset = 0;
+        for ((&at, &extent), stride) in position.iter().zip(own).zip(&strides) {
+            offset += axis(at, extent).map_err(|_| misfit())? * stride;
+        }
+        result.data[offset * block..][..block].copy_from_slice(update);
+    }
+    Ok(result)
 }
 
 fn row_major(shape: &[usize]) -> Vec<usize> {
@@ -341,6 +395,9 @@ fn computed(
             let (kind, data) = (a.kind, data.collect());
             Ok(Some(Known { kind, shape, data }))
         }
+        ("ScatterND", [x, indices, updates]) if node.text("reduction", "none")? == "none" => {
+            scatter(x, indices, updates).map(Some)
+        }
         ("ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin", [x, ..]) => {
             reduce(importer, node, x)
         }
@@ -366,10 +423,9 @@ fn computed(
         (op, [x]) => {
             let apply = |n: &Number| {
                 let exact = n.per_image && matches!(op, "Floor" | "Ceil" | "Round");
-                let allowed = !n.per_image || (exact && n.value.fract() == 0.0);
+                let allowed = n.is_fixed() || (exact && n.value.fract() == 0.0);
                 let value = allowed.then(|| known::unary(op, n.value)).flatten()?;
-                let per_image = n.per_image;
-                Some(Number { value, per_image })
+                Some(Number { value, ..*n })
             };
             let data: Option<Vec<Number>> = x.data.iter().map(apply).collect();
             let (kind, shape) = (x.kind, x.shape.clone());
@@ -460,7 +516,7 @@ fn reduce(importer: &Importer<'_>, node: &Node<'_>, x: &Known) -> Result<Option<
 pub(super) fn dims(known: &Known) -> Result<Vec<Dim>, Error> {
     let dim = |n: &Number| {
         let whole = n.value.fract() == 0.0 && (0.0..1e15).contains(&n.value);
-        match (whole, n.per_image) {
+        match (whole && n.slope == 0.0, n.per_image) {
             (true, true) => Ok(Dim::PerImage(n.value as usize)),
             (true, false) => Ok(Dim::Fixed(n.value as usize)),
             (false, _) => Err(Error::unsupported(format!(

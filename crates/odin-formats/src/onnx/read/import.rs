@@ -20,7 +20,7 @@ pub(super) enum Value {
 }
 
 /// Constants up to this size are looked into when an operator needs its operand known.
-const LARGEST_KNOWN: usize = 1 << 16;
+pub(super) const LARGEST_KNOWN: usize = 1 << 16;
 /// How deep functions and branches may lie inside of each other.
 const MAX_DEPTH: usize = 16;
 
@@ -188,7 +188,7 @@ impl<'a> Importer<'a> {
             Value::Node(id) => return Ok(*id),
             Value::Known(known) => known,
         };
-        if known.data.iter().any(|n| n.per_image) {
+        if !known.data.iter().all(|n| n.is_fixed()) {
             return Err(Error::unsupported(
                 "the size of the batch is used as a number to compute with",
             ));

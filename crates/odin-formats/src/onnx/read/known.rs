@@ -12,17 +12,27 @@ pub(super) enum Kind {
     Bool,
 }
 
-/// A number, or that many for each image: extents that grow with the batch stay symbols.
+/// A number, or that many for each image: extents that grow with the batch stay symbols. So do
+/// numbers that grow from image to image: `value + slope · n` for the n-th.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Number {
     pub(super) value: f64,
     pub(super) per_image: bool,
+    pub(super) slope: f64,
 }
 
 impl Number {
     pub(super) fn fixed(value: f64) -> Self {
-        let per_image = false;
-        Self { value, per_image }
+        Self {
+            value,
+            per_image: false,
+            slope: 0.0,
+        }
+    }
+
+    /// Whether it is the same for every batch and image.
+    pub(super) fn is_fixed(self) -> bool {
+        !self.per_image && self.slope == 0.0
     }
 
     fn is_zero(self) -> bool {
@@ -35,6 +45,7 @@ impl From<Dim> for Number {
         Self {
             value: dim.at(1) as f64,
             per_image: dim.fixed().is_none(),
+            slope: 0.0,
         }
     }
 }
@@ -55,11 +66,11 @@ impl Known {
 
     /// The integers of an array that does not depend on the batch.
     pub(super) fn ints(&self) -> Result<Vec<i64>, Error> {
-        let int = |n: &Number| match n.per_image {
+        let int = |n: &Number| match n.is_fixed() {
             // The ends of the range of i64 stand for "as far as it goes".
-            false if n.value.fract() == 0.0 => Ok(n.value as i64),
-            false => Err(Error::unsupported(format!("{} is no integer", n.value))),
-            true => Err(Error::unsupported(
+            true if n.value.fract() == 0.0 => Ok(n.value as i64),
+            true => Err(Error::unsupported(format!("{} is no integer", n.value))),
+            false => Err(Error::unsupported(
                 "a number that depends on the size of the batch is used where a fixed one is needed",
             )),
         };
@@ -83,6 +94,9 @@ impl Known {
 pub(super) fn binary(op: &str, a: Number, b: Number, ints: bool) -> Option<Number> {
     let (x, y) = (a.value, b.value);
     let per_image = a.per_image || b.per_image;
+    if a.slope != 0.0 || b.slope != 0.0 {
+        return along_images(op, a, b);
+    }
     let one_grows = a.per_image != b.per_image;
     let (value, allowed) = match op {
         "Add" => (x + y, !one_grows || a.is_zero() || b.is_zero()),
@@ -104,13 +118,37 @@ pub(super) fn binary(op: &str, a: Number, b: Number, ints: bool) -> Option<Numbe
         "Min" => (x.min(y), !one_grows),
         _ => return None,
     };
-    allowed.then_some(Number { value, per_image })
+    let slope = 0.0;
+    allowed.then_some(Number {
+        value,
+        per_image,
+        slope,
+    })
+}
+
+/// Arithmetic on numbers that grow from image to image.
+fn along_images(op: &str, a: Number, b: Number) -> Option<Number> {
+    let (value, slope) = match op {
+        "Add" => (a.value + b.value, a.slope + b.slope),
+        "Sub" => (a.value - b.value, a.slope - b.slope),
+        "Mul" if b.is_fixed() => (a.value * b.value, a.slope * b.value),
+        "Mul" if a.is_fixed() => (a.value * b.value, a.value * b.slope),
+        _ => return None,
+    };
+    (!a.per_image && !b.per_image).then_some(Number {
+        value,
+        per_image: false,
+        slope,
+    })
 }
 
 /// A comparison. A number that grows with the batch equals no fixed one, and exceeds those below
 /// its value for a single image.
 pub(super) fn compare(op: &str, a: Number, b: Number) -> Option<bool> {
     let same_kind = a.per_image == b.per_image;
+    if a.slope != 0.0 || b.slope != 0.0 {
+        return None;
+    }
     let (x, y) = (a.value, b.value);
     match op {
         "Equal" => Some(same_kind && x == y),

@@ -427,6 +427,10 @@ pub(super) fn slice(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 
 pub(super) fn gather(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
+    let indices_of = node.known(im, 1)?;
+    if let Some(known) = indices_of.filter(|k| k.data.iter().any(|n| n.slope != 0.0)) {
+        return one(gather_in_images(im, x, &known)?);
+    }
     let along = axis(node.int("axis", 0)?, im.rank(x))?;
     let extent = fixed_extent(im, x, along)?;
     let known = node
@@ -441,6 +445,41 @@ pub(super) fn gather(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         .graph
         .reshape(picked, Shape::new(dims))
         .map_err(invalid)?)
+}
+
+/// Entries of a batch laid out flat, where the same entries of every image are picked.
+fn gather_in_images(im: &mut Importer<'_>, x: ValueId, known: &Known) -> Built {
+    let refused = || Error::unsupported("the entries that it picks differ from image to image");
+    let &[Dim::PerImage(extent)] = im.graph.shape(x).dims() else {
+        return Err(refused());
+    };
+    let alike = known.data.iter().all(|n| n.slope == extent as f64);
+    let Some((1, rest)) = known.shape.split_first().filter(|_| alike) else {
+        return Err(refused());
+    };
+    let picks: Vec<i64> = known.data.iter().map(|n| n.value as i64).collect();
+    let rows = im.reshape(x, Shape::batched(&[extent]))?;
+    let picked = pick(im, rows, 1, &indices(&picks, extent)?)?;
+    im.reshape(picked, Shape::batched(rest))
+}
+
+/// Whole blocks picked along the first axis.
+pub(super) fn gather_nd(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(im, 0)?;
+    let known = node
+        .known(im, 1)?
+        .ok_or_else(|| Error::corrupt("it has no indices"))?;
+    let Some((1, outer)) = known.shape.split_last().filter(|_| im.rank(x) > 0) else {
+        return Err(Error::unsupported("indices of more than one axis"));
+    };
+    if node.int("batch_dims", 0)? != 0 {
+        return Err(Error::unsupported("batch_dims"));
+    }
+    let extent = fixed_extent(im, x, 0)?;
+    let picked = pick(im, x, 0, &indices(&known.ints()?, extent)?)?;
+    let mut dims: Vec<Dim> = outer.iter().map(|&d| Dim::Fixed(d)).collect();
+    dims.extend(&im.graph.shape(x).dims()[1..]);
+    one(im.reshape(picked, Shape::new(dims))?)
 }
 
 /// More pieces than this are picked by a product with a matrix of 0 and 1.

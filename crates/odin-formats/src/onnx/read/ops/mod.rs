@@ -55,6 +55,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("DepthToSpace", layout::depth_to_space),
     operator("Div", arithmetic::binary),
     operator("Dropout", layout::identity),
+    operator("Einsum", product::einsum),
     operator("Elu", activation::elu),
     operator("Equal", known_only),
     operator("Erf", activation::unary),
@@ -63,6 +64,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("Flatten", layout::flatten),
     operator("Floor", known_only),
     operator("Gather", layout::gather),
+    operator("GatherND", layout::gather_nd),
     operator("Gelu", activation::gelu),
     operator("Gemm", product::gemm),
     operator("GlobalAveragePool", convolution::global_average_pool),
@@ -114,6 +116,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("Reshape", layout::reshape),
     operator("Resize", resize::resize),
     operator("Round", known_only),
+    operator("ScatterND", known_only),
     operator("Selu", activation::selu),
     operator("Shape", known_only),
     operator("Sigmoid", activation::unary),
@@ -141,6 +144,12 @@ pub(super) const OPERATORS: &[Operator] = &[
 
 pub(super) fn find(name: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.name == name)
+}
+
+/// Whether only numbers known beforehand may go through an operator.
+pub(super) fn is_known_only(name: &str) -> bool {
+    const IMPORT: fn(&mut Importer<'_>, &Node<'_>) -> Read = known_only;
+    find(name).is_some_and(|operator| std::ptr::fn_addr_eq(operator.import, IMPORT))
 }
 
 /// Operators that only numbers known beforehand may go through.

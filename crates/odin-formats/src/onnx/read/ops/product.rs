@@ -4,7 +4,7 @@ use super::{Read, one};
 use crate::Error;
 use crate::onnx::read::import::{Importer, invalid};
 use crate::onnx::read::node::Node;
-use odin_graph::op::Gemm;
+use odin_graph::op::{Gemm, ReduceKind};
 use odin_graph::{Dim, Op, Shape, ValueId};
 
 /// Vectors are matrices of one row on the left, of one column on the right; the axis that was
@@ -39,6 +39,121 @@ fn with_axis(im: &mut Importer<'_>, x: ValueId, at: usize) -> Result<ValueId, Er
     let mut dims = im.graph.shape(x).dims().to_vec();
     dims.insert(at, Dim::Fixed(1));
     im.reshape(x, Shape::new(dims))
+}
+
+/// Sums of products over labelled axes, of one or two operands, such as `oc,nchw->nohw`.
+pub(super) fn einsum(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+    let equation = node.text("equation", "")?.replace(' ', "");
+    let (inputs, output) = terms(&equation)?;
+    let output: Vec<char> = output.chars().collect();
+    let labels: Vec<Vec<char>> = inputs.iter().map(|t| t.chars().collect()).collect();
+    let refused = |why: &str| Error::unsupported(format!("{equation:?}: {why}"));
+    let mut operands = Vec::new();
+    for (i, labels) in labels.iter().enumerate() {
+        let x = node.value(im, i)?;
+        let distinct = labels
+            .iter()
+            .enumerate()
+            .all(|(i, l)| !labels[..i].contains(l));
+        if labels.len() != im.rank(x) || !distinct || labels.contains(&'.') {
+            return Err(refused("axes must be named one by one"));
+        }
+        operands.push((x, labels.clone()));
+    }
+    // What only one operand has and nobody asks for is summed first.
+    for i in 0..operands.len() {
+        let (x, own) = operands[i].clone();
+        let others: Vec<char> = operands
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| *k != i)
+            .flat_map(|(_, (_, labels))| labels.clone())
+            .collect();
+        let keep = |l: &char| others.contains(l) || output.contains(l);
+        let gone: Vec<usize> = (0..own.len()).filter(|&a| !keep(&own[a])).collect();
+        if !gone.is_empty() {
+            let sum = im.reduce(x, ReduceKind::Sum, gone, false)?;
+            operands[i] = (sum, own.into_iter().filter(keep).collect());
+        }
+    }
+    let (result, labels) = match &operands[..] {
+        [(x, labels)] => (*x, labels.clone()),
+        [a, b] => contract(im, a.clone(), b.clone(), &output)?,
+        _ => return Err(refused("only one or two operands are supported")),
+    };
+    let order = output.iter().map(|l| labels.iter().position(|k| k == l));
+    let order: Option<Vec<usize>> = order.collect();
+    let order = order.filter(|o| o.len() == labels.len());
+    let order = order.ok_or_else(|| refused("the result names an axis that no operand has"))?;
+    match order.iter().copied().eq(0..labels.len()) {
+        true => one(result),
+        false => one(im.op(Op::Transpose(order), &[result])?),
+    }
+}
+
+fn terms(equation: &str) -> Result<(Vec<&str>, String), Error> {
+    if let Some((inputs, output)) = equation.split_once("->") {
+        return Ok((inputs.split(',').collect(), output.to_string()));
+    }
+    // Without a result named, it has the labels that occur once, in alphabetical order.
+    let mut once: Vec<char> = equation.chars().filter(|c| *c != ',').collect();
+    once.retain(|c| equation.matches(*c).count() == 1);
+    once.sort_unstable();
+    Ok((equation.split(',').collect(), once.into_iter().collect()))
+}
+
+type Labelled = (ValueId, Vec<char>);
+
+/// As a product of matrices: shared axes that stay lead, then those of one operand alone; shared
+/// axes that go are summed over.
+fn contract(
+    im: &mut Importer<'_>,
+    (a, of_a): Labelled,
+    (b, of_b): Labelled,
+    output: &[char],
+) -> Result<Labelled, Error> {
+    let shared = |l: &&char| of_a.contains(l) && of_b.contains(l);
+    let pick = |labels: &[char], f: &dyn Fn(&&char) -> bool| -> Vec<char> {
+        labels.iter().filter(f).copied().collect()
+    };
+    let lead = pick(&of_a, &|l| shared(l) && output.contains(l));
+    let inner = pick(&of_a, &|l| shared(l) && !output.contains(l));
+    let left = pick(&of_a, &|l| !shared(l));
+    let right = pick(&of_b, &|l| !shared(l));
+    let (x, left_dims) = matrix(im, a, &of_a, [&lead, &left, &inner])?;
+    let (y, right_dims) = matrix(im, b, &of_b, [&lead, &inner, &right])?;
+    let product = im.op(Op::MatMul, &[x, y])?;
+    let mut dims = left_dims[..lead.len() + left.len()].to_vec();
+    dims.extend(&right_dims[lead.len() + inner.len()..]);
+    let result = im.reshape(product, Shape::new(dims))?;
+    Ok((result, [lead, left, right].concat()))
+}
+
+/// The axes in three groups, the last two taken together to one axis each; and all extents in
+/// that order.
+fn matrix(
+    im: &mut Importer<'_>,
+    x: ValueId,
+    labels: &[char],
+    groups: [&[char]; 3],
+) -> Result<(ValueId, Vec<Dim>), Error> {
+    let position = |l: &char| labels.iter().position(|k| k == l);
+    let perm: Vec<usize> = groups.concat().iter().filter_map(position).collect();
+    let ordered = im.op(Op::Transpose(perm), &[x])?;
+    let dims = im.graph.shape(ordered).dims().to_vec();
+    let [lead, rows, _] = groups.map(<[char]>::len);
+    let mut joined = dims[..lead].to_vec();
+    joined.push(together(&dims[lead..lead + rows]));
+    joined.push(together(&dims[lead + rows..]));
+    Ok((im.reshape(ordered, Shape::new(joined))?, dims))
+}
+
+fn together(dims: &[Dim]) -> Dim {
+    let count = dims.iter().map(|d| d.at(1)).product();
+    match dims.iter().all(|d| d.fixed().is_some()) {
+        true => Dim::Fixed(count),
+        false => Dim::PerImage(count),
+    }
 }
 
 pub(super) fn gemm(im: &mut Importer<'_>, node: &Node<'_>) -> Read {

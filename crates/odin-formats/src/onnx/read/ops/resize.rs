@@ -4,7 +4,7 @@ use super::layout::mix;
 use super::{Read, one};
 use crate::Error;
 use crate::onnx::read::import::{Importer, invalid};
-use crate::onnx::read::node::{Node, axis, sizes};
+use crate::onnx::read::node::{Node, axis};
 use odin_graph::{Dim, Shape, ValueId};
 
 /// How entries are weighted.
@@ -43,7 +43,7 @@ pub(super) fn resize(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         return Err(Error::unsupported("resizing that keeps the aspect ratio"));
     }
     let scales = numbers(im, node, if old { 1 } else { 2 })?;
-    let extents = node.known_ints(im, 3)?.filter(|e| !e.is_empty());
+    let extents = numbers(im, node, 3)?;
     apply(im, node, &filter, scales, extents)
 }
 
@@ -75,7 +75,7 @@ fn apply(
     node: &Node<'_>,
     filter: &Filter,
     scales: Option<Vec<f64>>,
-    extents: Option<Vec<i64>>,
+    extents: Option<Vec<f64>>,
 ) -> Read {
     let mut x = node.value(im, 0)?;
     let dims = im.graph.shape(x).dims().to_vec();
@@ -95,7 +95,6 @@ fn apply(
             "it has neither a scale nor a size for each axis",
         ));
     }
-    let extents = extents.map(|e| sizes(&e, "sizes")).transpose()?;
     for (i, &axis) in axes.iter().enumerate() {
         let Dim::Fixed(from) = dims[axis] else {
             continue; // the batch axis
@@ -103,8 +102,8 @@ fn apply(
         let along = match (&extents, &scales) {
             (Some(extents), _) => Along {
                 from,
-                to: extents[i],
-                scale: extents[i] as f64 / from as f64,
+                to: extents[i] as usize,
+                scale: extents[i] / from as f64,
             },
             (None, Some(scales)) => Along {
                 from,
