@@ -1,0 +1,152 @@
+//! Writes the corpora that fuzzing starts from, out of the test fixtures: `corpus/<target>/`.
+//!
+//! cargo +nightly run --release --example seeds
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use odin_formats::Checkpoint;
+use odin_fuzz::pack::SEPARATOR;
+
+/// Larger seeds only slow the fuzzer down.
+const MAX_SEED: usize = 64 << 10;
+
+type Members = Vec<(String, Vec<u8>)>;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let corpora = Corpora(root.join("corpus"));
+    let crates = root.join("../crates");
+
+    for (name, bytes) in files(&crates.join("odin-formats/tests/fixtures"))? {
+        corpora.add("checkpoint", &name, &bytes)?;
+        if let Some(members) = zip_members(&bytes) {
+            corpora.add("packed_checkpoint", &name, &joined(b'z', &members))?;
+        } else if let Some(members) = tar_members(&bytes) {
+            corpora.add("packed_checkpoint", &name, &joined(b't', &members))?;
+        } else {
+            let members = [(String::new(), bytes.clone())].to_vec();
+            corpora.add("packed_checkpoint", &name, &joined(b'c', &members))?;
+        }
+        if let Ok(checkpoint) = Checkpoint::from_bytes(&bytes, &name) {
+            corpora.add("zoo", &name, shapes(&checkpoint).as_bytes())?;
+        }
+    }
+
+    for (name, bytes) in files(&crates.join("odin-data/tests/fixtures"))? {
+        corpora.add("data_set", &name, &[b"\0", &bytes[..]].concat())?;
+        corpora.add(
+            "image",
+            &name,
+            &[b"resize:7x5:bicubic\n", &bytes[..]].concat(),
+        )?;
+        let unpacked = gunzip(&bytes).unwrap_or(bytes);
+        if let Some(members) = zip_members(&unpacked) {
+            corpora.add("packed_data_set", &name, &joined(b'd', &members))?;
+            corpora.add("unpack", &name, &joined(b'z', &below_images(members)))?;
+        } else if let Some(members) = tar_members(&unpacked) {
+            corpora.add("packed_data_set", &name, &joined(b't', &members))?;
+            corpora.add(
+                "packed_data_set",
+                &format!("{name}.folder"),
+                &joined(b'f', &members),
+            )?;
+            corpora.add("unpack", &name, &joined(b'g', &below_images(members)))?;
+        } else {
+            let members = [(name.clone(), unpacked)].to_vec();
+            corpora.add("packed_data_set", &name, &joined(b'z', &members))?;
+        }
+    }
+
+    let registry = fs::read_to_string(crates.join("odin-data/registry.toml"))?;
+    for (i, entry) in registry.split("\n\n[[").enumerate() {
+        corpora.add("registry", &i.to_string(), format!("[[{entry}").as_bytes())?;
+    }
+    Ok(())
+}
+
+struct Corpora(PathBuf);
+
+impl Corpora {
+    fn add(&self, target: &str, name: &str, seed: &[u8]) -> std::io::Result<()> {
+        let folder = self.0.join(target);
+        fs::create_dir_all(&folder)?;
+        match seed.len() {
+            0..=MAX_SEED => fs::write(folder.join(name), seed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The files below a folder, by their names.
+fn files(folder: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if let Some(name) = path.file_name() {
+            found.insert(name.to_string_lossy().into_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// As [`odin_fuzz::pack`] takes it apart.
+fn joined(container: u8, members: &Members) -> Vec<u8> {
+    let parts: Vec<Vec<u8>> = members
+        .iter()
+        .map(|(name, content)| [name.as_bytes(), b"\n", content].concat())
+        .collect();
+    [vec![container], parts.join(SEPARATOR)].concat()
+}
+
+fn below_images(members: Members) -> Members {
+    let below = |(name, content)| (format!("images/{name}"), content);
+    members.into_iter().map(below).collect()
+}
+
+fn zip_members(bytes: &[u8]) -> Option<Members> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let mut members = Members::new();
+    for i in 0..archive.len() {
+        let mut member = archive.by_index(i).ok()?;
+        let mut content = Vec::new();
+        member.read_to_end(&mut content).ok()?;
+        members.push((member.name().ok()?.into_owned(), content));
+    }
+    Some(members)
+}
+
+fn tar_members(bytes: &[u8]) -> Option<Members> {
+    let mut members = Members::new();
+    for entry in tar::Archive::new(bytes).entries().ok()? {
+        let mut entry = entry.ok()?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).ok()?;
+        if entry.header().entry_type().is_file() {
+            members.push((name, content));
+        }
+    }
+    (!members.is_empty()).then_some(members)
+}
+
+fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes).read_to_end(&mut unpacked).ok()?;
+    Some(unpacked)
+}
+
+/// As the target `zoo` reads it.
+fn shapes(checkpoint: &Checkpoint) -> String {
+    let mut text = String::from("\n");
+    for (name, tensor) in checkpoint.tensors() {
+        let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
+        text += &format!("{name} {}\n", shape.join("x"));
+    }
+    text
+}

@@ -1,0 +1,21 @@
+//! Any bytes as a set of images. The first byte chooses the options.
+#![no_main]
+
+use odin_data::{ArrayLayout, OpenOptions, Split, open_bytes};
+use odin_fuzz::check;
+
+/// The extension counts for binary CIFAR batches.
+const NAMES: [&str; 2] = ["x", "x.bin"];
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let Some((&choice, bytes)) = input.split_first() else {
+        return;
+    };
+    let mut options = OpenOptions::default();
+    options.channels = [None, Some(1), Some(3), None][usize::from(choice) & 3];
+    options.layout = [None, Some(ArrayLayout::Nchw), Some(ArrayLayout::Nhwc), None]
+        [usize::from(choice >> 2) & 3];
+    options.split = (choice & 0x10 != 0).then_some(Split::Train);
+    let name = NAMES[usize::from(choice >> 5) & 1];
+    check::data_set(open_bytes(name, bytes.to_vec(), &options));
+});

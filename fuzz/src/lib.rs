@@ -1,0 +1,5 @@
+//! What the fuzz targets share: archives with right checksums, and what must hold of a reader's
+//! result.
+
+pub mod check;
+pub mod pack;
