@@ -1,23 +1,30 @@
 use super::eliminate_dead_code;
 use super::rebuild::rebuild;
-use crate::{DType, Error, Graph, Op, Tensor, Value, ValueId, interpret};
+use crate::{DType, Error, Graph, Node, Op, Tensor, Value, ValueId, interpret};
 
-/// Computes now, in f64 and rounded once, every value that depends on no input. A value of more
-/// than `max_elements` elements, or one that needs such a value, stays as it is.
+/// Computes now, in f64 and rounded once, what depends on no input. Values are left as they are
+/// once `max_elements` elements have been made, and so is what needs a value larger than that.
 ///
 /// # Errors
 /// When the graph is not well formed.
 pub fn fold_constants(graph: &Graph, max_elements: usize) -> Result<Graph, Error> {
     let foldable = foldable(graph, max_elements);
     let used = used_by_others(graph, &foldable);
+    let mut left = max_elements;
     let folded = rebuild(graph, |new, value, node| {
-        match foldable[value.index()] && used[value.index()] && node.ty.dtype == DType::Float {
-            true => match evaluate(graph, value)? {
-                Some(tensor) => new.constant(tensor).map(Some),
-                None => new.add(node.op, &node.operands).map(Some),
-            },
-            false => new.add(node.op, &node.operands).map(Some),
+        let wanted = foldable[value.index()] && used[value.index()];
+        let count = node
+            .ty
+            .shape
+            .elements()
+            .map_or(usize::MAX, |(count, _)| count);
+        if wanted && node.ty.dtype == DType::Float && count <= left {
+            left -= count;
+            if let Some(tensor) = evaluate(new, &node)? {
+                return new.constant(tensor).map(Some);
+            }
         }
+        new.add(node.op, &node.operands).map(Some)
     })?;
     eliminate_dead_code(&folded)
 }
@@ -37,36 +44,59 @@ fn foldable(graph: &Graph, max_elements: usize) -> Vec<bool> {
     foldable
 }
 
-/// Whether something that cannot be folded needs the value.
+/// Whether something that cannot be folded needs the value, or several things do: a value is
+/// computed once.
 fn used_by_others(graph: &Graph, foldable: &[bool]) -> Vec<bool> {
-    let mut used = vec![false; foldable.len()];
+    let mut uses = vec![0usize; foldable.len()];
     for output in graph.outputs() {
-        used[output.value.index()] = true;
+        uses[output.value.index()] += 2;
     }
     for value in graph.values() {
         // An integer or a mask is not stored; what computes it from real numbers is.
         let node = graph.node(value);
-        if !foldable[value.index()] || node.ty.dtype != DType::Float {
-            node.operands.iter().for_each(|v| used[v.index()] = true);
+        let inside = foldable[value.index()] && node.ty.dtype == DType::Float;
+        for operand in &node.operands {
+            uses[operand.index()] += if inside { 1 } else { 2 };
         }
     }
-    used
+    uses.into_iter().map(|uses| uses > 1).collect()
 }
 
-/// The value of a node that depends on no input.
-fn evaluate(graph: &Graph, value: ValueId) -> Result<Option<Tensor>, Error> {
-    let mut alone = graph.clone();
-    alone.clear_outputs();
-    alone.output("value", value);
-    let needed = graph.needed_for([value]);
-    let alone = rebuild(&alone, |new, v, node| {
-        let keep = needed[v.index()];
-        keep.then(|| new.add(node.op, &node.operands)).transpose()
-    })?;
+/// The value of a node whose operands in `graph` depend on no input.
+fn evaluate(graph: &Graph, node: &Node) -> Result<Option<Tensor>, Error> {
+    let mut alone = Graph::new();
+    let mut copies: Vec<(ValueId, ValueId)> = Vec::new();
+    for value in ancestors(graph, &node.operands) {
+        let own = graph.node(value);
+        let operands = copied(&copies, &own.operands);
+        copies.push((value, alone.add(own.op.clone(), &operands)?));
+    }
+    let result = alone.add(node.op.clone(), &copied(&copies, &node.operands))?;
+    alone.output("value", result);
     let results = interpret::<f64>(&alone, &[])?;
     let Some(Value::Float(array)) = results.first() else {
         return Ok(None);
     };
     let data: Vec<f32> = array.floats().iter().map(|&v| v as f32).collect();
     Tensor::new(array.shape().to_vec(), data).map(Some)
+}
+
+/// What the values are computed from, themselves included, each after its operands.
+fn ancestors(graph: &Graph, values: &[ValueId]) -> Vec<ValueId> {
+    let mut found: Vec<ValueId> = Vec::new();
+    let mut open = values.to_vec();
+    while let Some(value) = open.pop() {
+        if !found.contains(&value) {
+            found.push(value);
+            open.extend(&graph.node(value).operands);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+fn copied(copies: &[(ValueId, ValueId)], operands: &[ValueId]) -> Vec<ValueId> {
+    let find = |v: &ValueId| copies.iter().find(|(old, _)| old == v);
+    let found = operands.iter().filter_map(find);
+    found.map(|&(_, new)| new).collect()
 }

@@ -74,8 +74,7 @@ pub(super) fn avg_pool_rule(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: Value
         return repeat_tiles(g, window, x, dy);
     }
     let channels = g.shape(x).dims()[1].at(1);
-    let counts = window_counts(g, pool, x)?;
-    let share = g.div(dy, counts)?;
+    let share = divide_by_counts(g, pool, x, dy)?;
     let ones_shape = [&[channels, 1], &window.kernel[..]].concat();
     let count = ones_shape.iter().product();
     let ones = g.constant(Tensor::new(ones_shape, vec![1.0; count])?)?;
@@ -124,24 +123,27 @@ fn repeat_tiles(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Rule
     }
 }
 
-/// `[1, 1, spatial...]`: the divisor at each window position.
-fn window_counts(g: &mut Graph, pool: &AvgPool, x: ValueId) -> Rule {
+/// `dy` divided by the number of entries under each window, axis by axis: windows are boxes.
+fn divide_by_counts(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> Rule {
     let window = &pool.window;
-    let mut shape = vec![1, 1];
-    let mut counts = vec![1.0f32];
+    let mut share = dy;
     for axis in 0..window.axes() {
         let extent = g.shape(x).dims()[axis + 2].at(1);
-        let positions = window.output_extent(axis, extent).unwrap_or(0);
-        let along: Vec<f32> = (0..positions)
+        let positions = g.shape(dy).dims()[axis + 2].at(1);
+        let counts: Vec<f32> = (0..positions)
             .map(|p| window_entries(pool, axis, p, extent) as f32)
             .collect();
-        counts = counts
-            .iter()
-            .flat_map(|&outer| along.iter().map(move |&inner| outer * inner))
-            .collect();
-        shape.push(positions);
+        let counts = match counts.iter().all(|&count| count == counts[0]) {
+            true => g.scalar(counts[0])?,
+            false => {
+                let mut shape = vec![1; window.axes() + 2];
+                shape[axis + 2] = positions;
+                g.constant(Tensor::new(shape, counts)?)?
+            }
+        };
+        share = g.div(share, counts)?;
     }
-    g.constant(Tensor::new(shape, counts)?)
+    Ok(share)
 }
 
 /// How many entries of an axis count under the window at a position.
