@@ -191,7 +191,7 @@ fn moved(
             one(x.reshaped(super::ops::fixed_shape(&x.shape, &target)?)?)
         }
         "Flatten" => {
-            let at = node::axis(node.int("axis", 1)?, rank + 1)?;
+            let at = node::boundary(node.int("axis", 1)?, rank)?;
             let count = |dims: &[usize]| dims.iter().product::<usize>();
             one(x.reshaped(vec![count(&x.shape[..at]), count(&x.shape[at..])])?)
         }
@@ -415,10 +415,11 @@ fn computed(
         }
         ("Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min", [a, b]) => {
             let ints = a.kind == Kind::Int;
-            elementwise(importer, a, b, a.kind, |a, b| {
-                known::binary(node.op(), a, b, ints)
-            })
-            .map(Some)
+            let op = match node.int("fmod", 0)? {
+                0 => node.op(),
+                _ => "fmod",
+            };
+            elementwise(importer, a, b, a.kind, |a, b| known::binary(op, a, b, ints)).map(Some)
         }
         (op, [x]) => {
             let apply = |n: &Number| {

@@ -113,6 +113,7 @@ pub(super) fn binary(op: &str, a: Number, b: Number, ints: bool) -> Option<Numbe
         }
         "Mod" if y == 0.0 => return None,
         "Mod" => (x - y * (x / y).floor(), !per_image),
+        "fmod" => (x % y, !per_image),
         "Pow" => (x.powf(y), !per_image),
         "Max" => (x.max(y), !one_grows),
         "Min" => (x.min(y), !one_grows),

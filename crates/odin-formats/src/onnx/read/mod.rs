@@ -2,6 +2,8 @@
 
 mod build;
 mod classifier;
+#[cfg(test)]
+mod conformance;
 mod host;
 mod import;
 mod known;
@@ -21,7 +23,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// The versions of the standard operators that are read.
-pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// What a file leaves open.
 #[derive(Debug, Clone, Default)]
@@ -93,8 +95,16 @@ impl<'a> File<'a> {
     }
 
     fn decode(bytes: &[u8], folder: Option<&'a Path>) -> Result<Self, Error> {
-        let mut model = ModelProto::decode(bytes)
+        let model = ModelProto::decode(bytes)
             .map_err(|e| Error::corrupt(format!("this is no ONNX file, or it is damaged: {e}")))?;
+        Self::from_proto(model, folder, bytes.len())
+    }
+
+    fn from_proto(
+        mut model: ModelProto,
+        folder: Option<&'a Path>,
+        len: usize,
+    ) -> Result<Self, Error> {
         let graph = model.graph.take().filter(|g| !g.node.is_empty());
         let graph = graph.ok_or_else(|| {
             Error::corrupt("this is no ONNX file, or it is damaged: it has no nodes")
@@ -110,7 +120,6 @@ impl<'a> File<'a> {
                 OPSETS.end()
             )));
         }
-        let len = bytes.len();
         Ok(Self {
             model,
             graph,

@@ -145,6 +145,14 @@ pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Error> {
         .ok_or_else(|| Error::corrupt(format!("there is no axis {axis} among {rank}")))
 }
 
+/// A place between axes, the one after the last included.
+pub(super) fn boundary(at: i64, rank: usize) -> Result<usize, Error> {
+    match at == rank as i64 {
+        true => Ok(rank),
+        false => axis(at, rank),
+    }
+}
+
 pub(super) fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, Error> {
     let mut axes: Vec<usize> = given
         .iter()

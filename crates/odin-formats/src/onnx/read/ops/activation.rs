@@ -76,7 +76,7 @@ pub(super) fn clip(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let max = if max == f32::MAX { f32::INFINITY } else { max };
     match min == 0.0 && max == f32::INFINITY {
         true => one(im.op(Op::Relu, &[x])?),
-        false => one(clamp(im, x, min, max.max(min))?),
+        false => one(clamp(im, x, min.min(max), max)?),
     }
 }
 

@@ -11,6 +11,26 @@ type Built = Result<ValueId, Error>;
 
 /// `softmax(scale · Q Kᵀ + mask) V` for each head; without caches of keys and values.
 pub(super) fn attention(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+    const KNOWN: [&str; 7] = [
+        "is_causal",
+        "kv_num_heads",
+        "q_num_heads",
+        "qk_matmul_output_mode",
+        "scale",
+        "softcap",
+        "softmax_precision",
+    ];
+    let unknown = node
+        .proto
+        .attribute
+        .iter()
+        .find(|a| !KNOWN.contains(&&a.name[..]));
+    if let Some(unknown) = unknown {
+        return Err(Error::unsupported(format!(
+            "attention with {}",
+            unknown.name
+        )));
+    }
     let unsupported = [
         (node.int("is_causal", 0)? != 0, "causal masks"),
         (node.float("softcap", 0.0)? != 0.0, "softcap"),
@@ -41,11 +61,11 @@ pub(super) fn attention(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let scale = im.scalar(scale)?;
     let transposed = im.op(Op::Transpose(vec![0, 1, 3, 2]), &[k])?;
     let products = im.op(Op::MatMul, &[q, transposed])?;
-    let mut weights = im.op(Op::Binary(Binary::Mul), &[products, scale])?;
-    if let Some(mask) = node.optional_value(im, 3)? {
-        weights = masked(im, weights, mask)?;
-    }
-    let weights = im.op(Op::Softmax(Axis(3)), &[weights])?;
+    let products = im.op(Op::Binary(Binary::Mul), &[products, scale])?;
+    let weights = match node.optional_value(im, 3)? {
+        Some(mask) => masked_softmax(im, products, mask)?,
+        None => im.op(Op::Softmax(Axis(3)), &[products])?,
+    };
     let result = im.op(Op::MatMul, &[weights, v])?;
     match joined {
         true => one(together(im, result)?),
@@ -53,12 +73,16 @@ pub(super) fn attention(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     }
 }
 
-fn masked(im: &mut Importer<'_>, weights: ValueId, mask: ValueId) -> Built {
-    if im.graph.ty(mask).dtype == DType::Bool {
-        let lowest = im.scalar(f32::MIN)?;
-        return im.op(Op::Where, &[mask, weights, lowest]);
+/// A mask is added, or says what counts; where nothing does, all weights are 0.
+fn masked_softmax(im: &mut Importer<'_>, products: ValueId, mask: ValueId) -> Built {
+    if im.graph.ty(mask).dtype != DType::Bool {
+        let sum = im.op(Op::Binary(Binary::Add), &[products, mask])?;
+        return im.op(Op::Softmax(Axis(3)), &[sum]);
     }
-    im.op(Op::Binary(Binary::Add), &[weights, mask])
+    let (lowest, zero) = (im.scalar(f32::MIN)?, im.scalar(0.0)?);
+    let products = im.op(Op::Where, &[mask, products, lowest])?;
+    let weights = im.op(Op::Softmax(Axis(3)), &[products])?;
+    im.op(Op::Where, &[mask, weights, zero])
 }
 
 /// `[N, L, heads · width]` to `[N, heads, L, width]`.

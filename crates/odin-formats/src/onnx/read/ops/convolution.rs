@@ -104,7 +104,7 @@ pub(super) fn conv_transpose(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let (x, w) = (node.value(im, 0)?, node.value(im, 1)?);
     let input = spatial(im, x)?;
     let axes = input.len();
-    let output_padding = per_axis(node, "output_padding", axes, 0)?;
+    let mut output_padding = per_axis(node, "output_padding", axes, 0)?;
     let mut window = window(node, kernel_of(im, node, w)?, &input)?;
     let auto = node.text("auto_pad", "NOTSET")?;
     let wanted = match node.ints("output_shape")? {
@@ -128,9 +128,8 @@ pub(super) fn conv_transpose(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
                 .saturating_mul(input[axis].saturating_sub(1))
                 .saturating_add(output_padding[axis])
                 .saturating_add(reach);
-            let total = full.checked_sub(wanted[axis]).ok_or_else(|| {
-                Error::unsupported(format!("the output shape {wanted:?} is too large"))
-            })?;
+            let total = full.saturating_sub(wanted[axis]);
+            output_padding[axis] += wanted[axis].saturating_sub(full);
             let half = total / 2;
             let (begin, end) = match auto.as_str() {
                 "SAME_UPPER" => (half, total - half),

@@ -168,7 +168,7 @@ fn batch_axis(im: &Importer<'_>, x: ValueId, dims: &[Dim], images: usize) -> Opt
 pub(super) fn flatten(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
     let dims = im.graph.shape(x).dims().to_vec();
-    let at = axis(node.int("axis", 1)?, dims.len() + 1)?;
+    let at = node::boundary(node.int("axis", 1)?, dims.len())?;
     let product = |dims: &[Dim]| {
         let count = dims.iter().fold(1usize, |n, d| n.saturating_mul(d.at(1)));
         match is_batched(dims) {
@@ -765,7 +765,10 @@ pub(super) fn space_to_depth(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         )));
     }
     let apart = [c, h / block, block, w / block, block];
-    let perm = vec![0, 3, 5, 1, 2, 4];
+    let perm = match node.text("mode", "DCR")?.as_str() {
+        "CRD" => vec![0, 1, 3, 5, 2, 4],
+        _ => vec![0, 3, 5, 1, 2, 4],
+    };
     let depth = c.saturating_mul(block).saturating_mul(block);
     rearrange(im, x, batch, &apart, perm, &[depth, h / block, w / block])
 }

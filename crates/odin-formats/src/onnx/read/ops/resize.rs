@@ -151,18 +151,19 @@ impl Filter {
     /// Where entry `i` of the result lies in the operand.
     fn position(&self, along: Along, i: usize) -> Result<f64, Error> {
         let Along { from, to, scale } = along;
-        let (i, n, m) = (i as f64, from as f64, to as f64);
+        let (i, n) = (i as f64, from as f64);
+        let wanted = scale * n; // before it is rounded to whole entries
         Ok(match self.coordinates.as_str() {
             "half_pixel" => (i + 0.5) / scale - 0.5,
             "pytorch_half_pixel" if to == 1 => 0.0,
             "pytorch_half_pixel" => (i + 0.5) / scale - 0.5,
             "half_pixel_symmetric" => {
-                let adjustment = m / (scale * n);
+                let adjustment = to as f64 / wanted;
                 n / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
             }
             "asymmetric" => i / scale,
             "align_corners" if to == 1 => 0.0,
-            "align_corners" => i * (n - 1.0) / (m - 1.0),
+            "align_corners" => i * (n - 1.0) / (wanted - 1.0),
             "tf_half_pixel_for_nn" => (i + 0.5) / scale,
             other => {
                 return Err(Error::unsupported(format!(
