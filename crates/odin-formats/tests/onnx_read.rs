@@ -223,7 +223,13 @@ fn scores_and_gradients_are_those_of_pytorch() {
             "{file}: logits {logits:.1e}, msp {msp:.1e}, odin {odin:.1e}, signs wrong {wrong} of {}",
             signs.len()
         );
-        if !(logits < 1e-6 && msp < 1e-6 && odin < 1e-8 && wrong == 0) {
+        // PyTorch's numbers are those of the weights before they were rounded to 16 bits.
+        let rounding = match file.starts_with("resnet_f16") {
+            true => 1e4,
+            false => 1.0,
+        };
+        let bound = |of: f64| of * rounding;
+        if !(logits < bound(1e-6) && msp < bound(1e-6) && odin < bound(1e-8) && wrong == 0) {
             failed.push(format!("{file} differs"));
         }
     }

@@ -78,10 +78,12 @@ impl Op {
             Op::BatchNorm(_) => "BatchNormalization",
             Op::Relu => "Relu",
             Op::Unary(Unary::Clip { .. }) => "Clip",
+            Op::Unary(Unary::Cos) => "Cos",
             Op::Unary(Unary::Erf) => "Erf",
             Op::Unary(Unary::Exp) => "Exp",
             Op::Unary(Unary::Log) => "Log",
             Op::Unary(Unary::Sigmoid) => "Sigmoid",
+            Op::Unary(Unary::Sin) => "Sin",
             Op::Unary(Unary::Softplus) => "Softplus",
             Op::Unary(Unary::Sqrt) => "Sqrt",
             Op::Unary(Unary::Tanh) => "Tanh",
@@ -259,6 +261,8 @@ pub enum Unary {
         /// The largest result.
         max: f32,
     },
+    /// The cosine.
+    Cos,
     /// The error function, `2/sqrt(π) · ∫ exp(-t²) dt` from 0 to x.
     Erf,
     /// `exp(x)`.
@@ -267,6 +271,8 @@ pub enum Unary {
     Log,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// The sine.
+    Sin,
     /// `log(1 + exp(x))`.
     Softplus,
     /// The square root.

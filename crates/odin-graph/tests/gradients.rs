@@ -268,7 +268,7 @@ fn layer(
 #[test]
 fn elementwise_and_layout_rules() {
     type Build = fn(&mut Graph, ValueId) -> Result<ValueId, Error>;
-    let cases: [(&str, Build); 28] = [
+    let cases: [(&str, Build); 30] = [
         ("relu", |g, x| g.relu(x)),
         ("divide by a vector", |g, x| {
             let w = weights(g, &[4], 3);
@@ -315,6 +315,8 @@ fn elementwise_and_layout_rules() {
         ("clip from below only", |g, x| {
             clip(g, x, -0.7, f32::INFINITY)
         }),
+        ("cos", |g, x| g.unary(Unary::Cos, x)),
+        ("sin", |g, x| g.unary(Unary::Sin, x)),
         ("erf", |g, x| g.unary(Unary::Erf, x)),
         ("exp", |g, x| g.unary(Unary::Exp, x)),
         ("log of a square", |g, x| {

@@ -31,10 +31,12 @@ impl Kernel<f32> for Unary {
         let x = x.floats(0);
         match self.0 {
             op::Unary::Clip { min, max } => map(x, y, |x| clip(x, min, max)),
+            op::Unary::Cos => map(x, y, f32::cos),
             op::Unary::Erf => map(x, y, libm::erff),
             op::Unary::Exp => map(x, y, f32::exp),
             op::Unary::Log => map(x, y, f32::ln),
             op::Unary::Sigmoid => map(x, y, |x| 1.0 / (1.0 + (-x).exp())),
+            op::Unary::Sin => map(x, y, f32::sin),
             op::Unary::Softplus => map(x, y, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
             op::Unary::Sqrt => map(x, y, f32::sqrt),
             op::Unary::Tanh => map(x, y, f32::tanh),

@@ -24,6 +24,11 @@ pub(super) fn relu_rule(g: &mut Graph, y: ValueId, dy: ValueId) -> Rule {
 pub(super) fn unary_rule(g: &mut Graph, unary: Unary, x: ValueId, y: ValueId, dy: ValueId) -> Rule {
     match unary {
         Unary::Clip { min, max } => clip_rule(g, [min, max], y, dy),
+        Unary::Cos => {
+            let sine = g.unary(Unary::Sin, x)?;
+            let product = g.mul(dy, sine)?;
+            negate(g, product)
+        }
         Unary::Erf => {
             let square = g.mul(x, x)?;
             let exponent = negate(g, square)?;
@@ -38,6 +43,10 @@ pub(super) fn unary_rule(g: &mut Graph, unary: Unary, x: ValueId, y: ValueId, dy
             let square = g.mul(y, y)?;
             let slope = g.sub(y, square)?;
             g.mul(dy, slope)
+        }
+        Unary::Sin => {
+            let cosine = g.unary(Unary::Cos, x)?;
+            g.mul(dy, cosine)
         }
         Unary::Softplus => {
             let slope = g.unary(Unary::Sigmoid, x)?;

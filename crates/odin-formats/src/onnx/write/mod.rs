@@ -1,5 +1,6 @@
 //! Writes graphs as ONNX files: standard operators of one operator set, weights inside.
 
+mod conv_transpose;
 mod encoder;
 mod names;
 mod operators;

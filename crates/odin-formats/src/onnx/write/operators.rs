@@ -27,6 +27,20 @@ impl Form {
         self
     }
 
+    pub(super) fn replace_input(
+        mut self,
+        position: usize,
+        replacement: impl FnOnce(String) -> String,
+    ) -> Self {
+        let input = std::mem::take(&mut self.inputs[position]);
+        self.inputs[position] = replacement(input);
+        self
+    }
+
+    pub(super) fn operator(self, operator: &'static str) -> Self {
+        Self { operator, ..self }
+    }
+
     pub(super) fn int(self, name: &str, i: i64) -> Self {
         self.attribute(AttributeProto {
             name: name.to_string(),
@@ -45,7 +59,7 @@ impl Form {
         })
     }
 
-    fn ints(self, name: &str, ints: impl IntoIterator<Item = usize>) -> Self {
+    pub(super) fn ints(self, name: &str, ints: impl IntoIterator<Item = usize>) -> Self {
         self.attribute(AttributeProto {
             name: name.to_string(),
             r#type: attribute_type::INTS,
@@ -66,7 +80,7 @@ impl Form {
             .ints("pads", w.pads_begin.iter().chain(&w.pads_end).copied())
     }
 
-    fn window(self, w: &Window) -> Self {
+    pub(super) fn window(self, w: &Window) -> Self {
         self.dense_window(w)
             .ints("dilations", w.dilations.iter().copied())
     }
@@ -94,10 +108,7 @@ impl Encoder<'_> {
         }
         Ok(match &node.op {
             Op::Conv(conv) => form.window(&conv.window).int("group", conv.groups as i64),
-            Op::ConvTranspose(conv) => form
-                .window(&conv.window)
-                .ints("output_padding", conv.output_padding.iter().copied())
-                .int("group", conv.groups as i64),
+            Op::ConvTranspose(conv) => self.conv_transpose(value, form, conv, name),
             Op::BatchNorm(norm) => form.float("epsilon", norm.epsilon),
             Op::MaxPool(window) => form.window(window),
             Op::AvgPool(pool) if pool.window.dilations.iter().all(|&d| d == 1) => form
@@ -167,10 +178,7 @@ impl Encoder<'_> {
 
     fn slice(&mut self, form: Form, slice: &Slice, name: &str) -> Form {
         if slice.axes.is_empty() {
-            return Form {
-                operator: "Identity",
-                ..form
-            };
+            return form.operator("Identity");
         }
         let fields: [(&str, fn(&SliceAxis) -> usize); 4] = [
             ("starts", |cut| cut.start),
@@ -199,10 +207,7 @@ impl Encoder<'_> {
     /// ONNX, none in a graph.
     fn reduce(&mut self, form: Form, reduce: &Reduce, name: &str) -> Form {
         if reduce.axes.is_empty() {
-            return Form {
-                operator: "Identity",
-                ..form
-            };
+            return form.operator("Identity");
         }
         let form = match reduce.kind {
             ReduceKind::Sum => {

@@ -146,6 +146,17 @@ fn weights(g: &mut Graph, shape: &[usize]) -> ValueId {
         .unwrap()
 }
 
+/// To 3 channels for each group, with output padding along the last axis.
+fn transposed(g: &mut Graph, x: ValueId, window: Window, groups: usize) -> ValueId {
+    let w = weights(g, &[4, 3, window.kernel[0], window.kernel[1]]);
+    let conv = ConvTranspose {
+        window,
+        output_padding: vec![0, 1],
+        groups,
+    };
+    g.add(Op::ConvTranspose(conv), &[x, w]).unwrap()
+}
+
 fn uneven() -> Window {
     Window {
         kernel: vec![2, 3],
@@ -168,17 +179,41 @@ const FORMS: &[(Build, &[&str])] = &[
         ],
     ),
     (
+        |g, x| transposed(g, x, uneven(), 1),
+        &[
+            "ConvTranspose(x, weight) kernel_shape=[2, 3] strides=[1, 2] pads=[0, 1, 1, 2] dilations=[1, 1] output_padding=[0, 1] group=1",
+        ],
+    ),
+    (
         |g, x| {
-            let w = weights(g, &[4, 1, 2, 3]);
-            let conv = ConvTranspose {
-                window: uneven(),
-                output_padding: vec![0, 1],
-                groups: 4,
-            };
-            g.add(Op::ConvTranspose(conv), &[x, w]).unwrap()
+            let y = transposed(g, x, uneven(), 1);
+            let w = g.node(y).operands[1];
+            let y = g.slice(y, vec![]).unwrap();
+            g.conv(y, w, None, uneven(), 1).unwrap()
         },
         &[
-            "ConvTranspose(x, weight) kernel_shape=[2, 3] strides=[1, 2] pads=[0, 1, 1, 2] dilations=[1, 1] output_padding=[0, 1] group=4",
+            "Neg(weight)",
+            "Neg(ConvTranspose/Neg)",
+            "ConvTranspose(x, ConvTranspose/Neg_2) kernel_shape=[2, 3] strides=[1, 2] pads=[0, 1, 1, 2] dilations=[1, 1] output_padding=[0, 1] group=1",
+            "Identity(ConvTranspose)",
+            "Conv(Slice, weight) kernel_shape=[2, 3] strides=[1, 2] pads=[0, 1, 1, 2] dilations=[1, 1] group=1",
+        ],
+    ),
+    (
+        |g, x| transposed(g, x, Window::new(&[1, 3]).dilation(2), 1),
+        &[
+            "Gather(weight, [2, 1, 0]) axis=3",
+            "Transpose(ConvTranspose/Gather) perm=[1, 0, 2, 3]",
+            "Conv(x, ConvTranspose/Transpose) kernel_shape=[1, 3] strides=[1, 1] pads=[0, 4, 0, 5] dilations=[2, 2] group=1",
+        ],
+    ),
+    (
+        |g, x| transposed(g, x, Window::new(&[1, 1]), 2),
+        &[
+            "Reshape(weight, [2, 2, 3, 1, 1])",
+            "Transpose(ConvTranspose/Reshape) perm=[0, 2, 1, 3, 4]",
+            "Reshape(ConvTranspose/Transpose, [6, 2, 1, 1])",
+            "Conv(x, ConvTranspose/Reshape_2) kernel_shape=[1, 1] strides=[1, 1] pads=[0, 0, 0, 1] dilations=[1, 1] group=2",
         ],
     ),
     (

@@ -41,10 +41,12 @@ pub(super) fn relu(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 pub(super) fn unary(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let x = node.value(im, 0)?;
     let function = match node.op() {
+        "Cos" => Unary::Cos,
         "Erf" => Unary::Erf,
         "Exp" => Unary::Exp,
         "Log" => Unary::Log,
         "Sigmoid" => Unary::Sigmoid,
+        "Sin" => Unary::Sin,
         "Softplus" => Unary::Softplus,
         "Sqrt" => Unary::Sqrt,
         _ => Unary::Tanh,

@@ -1,0 +1,105 @@
+//! Transposed convolutions, in the forms that runtimes are good at.
+
+use super::encoder::Encoder;
+use super::operators::Form;
+use odin_graph::op::{ConvTranspose, Window};
+use odin_graph::{Op, ValueId};
+
+impl Encoder<'_> {
+    /// Of stride 1, a convolution with its weights turned around: runtimes have fast
+    /// convolutions. Otherwise itself.
+    pub(super) fn conv_transpose(
+        &mut self,
+        value: ValueId,
+        form: Form,
+        conv: &ConvTranspose,
+        name: &str,
+    ) -> Form {
+        match equivalent_window(conv) {
+            Some(window) => {
+                let form = form.replace_input(1, |w| self.turned(value, w, conv, name));
+                form.operator("Conv")
+                    .window(&window)
+                    .int("group", conv.groups as i64)
+            }
+            None => {
+                let form = form.replace_input(1, |w| self.apart(value, w, name));
+                form.window(&conv.window)
+                    .ints("output_padding", conv.output_padding.iter().copied())
+                    .int("group", conv.groups as i64)
+            }
+        }
+    }
+
+    /// The weights `[C, M/groups, kernel...]` of a transposed convolution as those
+    /// `[M, C/groups, kernel...]` of the convolution that it equals: reversed along every
+    /// spatial axis, inputs and outputs exchanged in each group.
+    fn turned(&mut self, value: ValueId, w: String, conv: &ConvTranspose, name: &str) -> String {
+        let mut w = w;
+        for (axis, &extent) in conv.window.kernel.iter().enumerate() {
+            if extent > 1 {
+                let backwards: Vec<i64> = (0..extent as i64).rev().collect();
+                let order = self.integers(&backwards, &format!("backwards/{extent}"));
+                let gather = Form::new("Gather").input(w).input(order);
+                let gather = gather.int("axis", axis as i64 + 2);
+                w = self.add(gather, &format!("{name}/Gather"));
+            }
+        }
+        let operand = self.graph.node(value).operands[1];
+        let shape = self.graph.shape(operand).at(1);
+        let (inputs, outputs) = (shape[0] / conv.groups, shape[1]);
+        if inputs == 1 && outputs == 1 {
+            return w;
+        }
+        let spatial = 2..shape.len();
+        if conv.groups == 1 {
+            let exchange = [1, 0].into_iter().chain(spatial);
+            let transpose = Form::new("Transpose").input(w).ints("perm", exchange);
+            return self.add(transpose, &format!("{name}/Transpose"));
+        }
+        let extents = |first: &[usize]| -> Vec<i64> {
+            let all = first.iter().chain(&conv.window.kernel);
+            all.map(|&extent| extent as i64).collect()
+        };
+        let apart = extents(&[conv.groups, inputs, outputs]);
+        let joined = extents(&[conv.groups * outputs, inputs]);
+        let apart = self.integers(&apart, &format!("{name}/groups"));
+        let joined = self.integers(&joined, &format!("{name}/channels"));
+        let exchange = [0, 2, 1].into_iter().chain(3..shape.len() + 1);
+        let w = Form::new("Reshape").input(w).input(apart);
+        let w = self.add(w, &format!("{name}/Reshape"));
+        let w = Form::new("Transpose").input(w).ints("perm", exchange);
+        let w = self.add(w, &format!("{name}/Transpose"));
+        let w = Form::new("Reshape").input(w).input(joined);
+        self.add(w, &format!("{name}/Reshape"))
+    }
+
+    /// Weights that a convolution reads as well, negated twice. OpenVINO (seen in 2026.4) keeps
+    /// one packed copy of a constant that a convolution and a transposed one share, although
+    /// they pack it differently, and computes nonsense; any operator in between that it does
+    /// not see through makes them two.
+    fn apart(&mut self, value: ValueId, w: String, name: &str) -> String {
+        let weights = self.graph.node(value).operands[1];
+        let constant = self.graph.constant_value(weights).is_some();
+        let convolves = |node: &odin_graph::Node| {
+            matches!(node.op, Op::Conv(_)) && node.operands.get(1) == Some(&weights)
+        };
+        if !constant || !self.graph.nodes().iter().any(convolves) {
+            return w;
+        }
+        let negative = self.add(Form::new("Neg").input(w), &format!("{name}/Neg"));
+        self.add(Form::new("Neg").input(negative), &format!("{name}/Neg"))
+    }
+}
+
+/// The window of the convolution that a transposed one equals, if there is one.
+fn equivalent_window(conv: &ConvTranspose) -> Option<Window> {
+    let mut window = conv.window.clone();
+    for axis in 0..window.axes() {
+        let last = window.dilations[axis] * (window.kernel[axis] - 1);
+        let end = last + conv.output_padding[axis];
+        window.pads_begin[axis] = last.checked_sub(window.pads_begin[axis])?;
+        window.pads_end[axis] = end.checked_sub(window.pads_end[axis])?;
+    }
+    window.strides.iter().all(|&s| s == 1).then_some(window)
+}
