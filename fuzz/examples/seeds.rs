@@ -36,6 +36,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
+    for (name, bytes) in files(&crates.join("odin-formats/tests/fixtures/onnx"))? {
+        if name.ends_with(".onnx") {
+            corpora.add("onnx", &name, &bytes)?;
+        }
+    }
+
     for (name, bytes) in files(&crates.join("odin-data/tests/fixtures"))? {
         corpora.add("data_set", &name, &[b"\0", &bytes[..]].concat())?;
         corpora.add(

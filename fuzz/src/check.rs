@@ -1,6 +1,7 @@
 //! What must hold of whatever a reader accepts.
 
 use odin_data::{DataSet, Error, Image};
+use odin_formats::onnx::{self, ReadOptions};
 use odin_formats::{Checkpoint, zoo};
 use odin_graph::passes::fold_batch_norm;
 
@@ -32,6 +33,19 @@ pub fn network(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) {
     odin_graph::verify(&model.graph).expect("the zoo builds sound graphs");
     let folded = fold_batch_norm(&model.graph).expect("batch norms of the zoo fold");
     odin_graph::odin::transform(&folded, 1).expect("the zoo builds classifiers");
+}
+
+/// Reads an ONNX file, as a classifier and as any graph, and builds ODIN around the classifier.
+pub fn onnx(bytes: &[u8]) {
+    if let Ok(model) = onnx::read(bytes, "fuzzed", &ReadOptions::default()) {
+        odin_graph::verify(&model.graph).expect("the reader builds sound graphs");
+        if let Ok(detector) = odin_graph::odin::transform(&model.graph, 1) {
+            odin_graph::verify(&detector).expect("ODIN is a sound graph");
+        }
+    }
+    if let Ok(graph) = onnx::read_graph(bytes, "fuzzed") {
+        odin_graph::verify(&graph).expect("the reader builds sound graphs");
+    }
 }
 
 /// Reads the first images and the last one of a set.

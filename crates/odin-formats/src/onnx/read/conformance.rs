@@ -11,13 +11,15 @@ use odin_graph::{Array, Shape, Type, interpret};
 use prost::Message;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// How the cases of an operator went.
 #[derive(Default)]
 struct Tally {
     right: usize,
+    /// The versions that the right ones are written in.
+    opsets: BTreeSet<i64>,
     refused: Vec<String>,
     wrong: Vec<String>,
 }
@@ -41,7 +43,10 @@ fn operators_give_what_the_standard_says() {
             let data = SafeTensors::deserialize(&data).unwrap();
             let tally = tallies.entry(operator.to_string()).or_default();
             match run(case, &model, &data) {
-                Ok(Ok(())) => tally.right += 1,
+                Ok(Ok(())) => {
+                    tally.right += 1;
+                    tally.opsets.extend(case["opset"].as_i64());
+                }
                 Ok(Err(difference)) => tally.wrong.push(format!("{name}: {difference}")),
                 Err(refused) => tally.refused.push(format!("{name}: {refused}")),
             }
@@ -60,6 +65,53 @@ fn operators_give_what_the_standard_says() {
             "no case of {} was read",
             operator.name
         );
+    }
+    check_documents(&tallies);
+}
+
+/// `docs/operators.md` is what this gives; `ODIN_WRITE_DOCS=1` writes it.
+#[allow(clippy::format_push_string)]
+fn check_documents(tallies: &BTreeMap<String, Tally>) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
+    let (first, last) = (OPSETS.start(), OPSETS.end());
+    let mut text = format!(
+        "# Operators that are read from ONNX files\n\n\
+         Versions {first} to {last} of the standard operators. *Gradient*: `yes`, with respect to \
+         every operand that may depend on the input; `none` where the result is piecewise constant; \
+         `-` where the operator is supported for what does not depend on the input: shapes, \
+         indices, masks. *Cases*: the ONNX project's own tests that give the expected result, of \
+         those that there are for dense tensors of numbers, and the versions these are written in. \
+         The others are refused with a reason; none gives another result.\n\n\
+         Written by the test `conformance` of `odin-formats` \
+         (`ODIN_ONNX_CONFORMANCE=DIR ODIN_WRITE_DOCS=1`, cases by `scripts/onnx_conformance.py DIR`).\n\n\
+         | operator | gradient | cases | versions |\n|---|---|---|---|\n"
+    );
+    for operator in ops::OPERATORS {
+        let tally = tallies.get(operator.name);
+        let right = tally.map_or(0, |t| t.right);
+        let all = right + tally.map_or(0, |t| t.refused.len());
+        let versions = tally.and_then(|t| Some((t.opsets.first()?, t.opsets.last()?)));
+        let versions = match versions {
+            Some((first, last)) if first == last => first.to_string(),
+            Some((first, last)) => format!("{first}-{last}"),
+            None => String::new(),
+        };
+        let (name, gradient) = (operator.name, gradient(operator.name));
+        text += &format!("| {name} | {gradient} | {right} of {all} | {versions} |\n");
+    }
+    if std::env::var_os("ODIN_WRITE_DOCS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(written, text, "docs/operators.md is out of date");
+}
+
+fn gradient(operator: &str) -> &'static str {
+    match operator {
+        _ if ops::is_known_only(operator) => "-",
+        "ArgMax" | "Constant" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
+        | "OneHot" | "Sign" => "none",
+        _ => "yes",
     }
 }
 

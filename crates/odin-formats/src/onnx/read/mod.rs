@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// The versions of the standard operators that are read.
-pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 
 /// What a file leaves open.
 #[derive(Debug, Clone, Default)]

@@ -4,10 +4,10 @@ use super::{Read, one};
 use crate::Error;
 use crate::onnx::proto::data_type;
 use crate::onnx::read::import::{Importer, Value};
-use crate::onnx::read::node::Node;
+use crate::onnx::read::node::{Node, axis};
 use crate::onnx::read::tensor::type_name;
 use odin_graph::op::{Binary, Compare, Unary};
-use odin_graph::{DType, Op, ValueId};
+use odin_graph::{DType, Dim, Op, Shape, ValueId};
 
 fn operator(name: &str) -> Binary {
     match name {
@@ -21,8 +21,24 @@ fn operator(name: &str) -> Binary {
 }
 
 pub(super) fn binary(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (a, b) = (node.value(im, 0)?, node.value(im, 1)?);
+    let (a, mut b) = (node.value(im, 0)?, node.value(im, 1)?);
+    if node.opset < 7 && node.has("axis") {
+        b = aligned(im, node, a, b)?;
+    }
     one(im.op(Op::Binary(operator(node.op())), &[a, b])?)
+}
+
+/// Up to version 6 an attribute says which axis of the first operand the second begins at.
+fn aligned(
+    im: &mut Importer<'_>,
+    node: &Node<'_>,
+    a: ValueId,
+    b: ValueId,
+) -> Result<ValueId, Error> {
+    let mut dims = im.graph.shape(b).dims().to_vec();
+    let rank = im.rank(a) - axis(node.int("axis", 0)?, im.rank(a))?;
+    dims.resize(rank.max(dims.len()), Dim::Fixed(1));
+    im.reshape(b, Shape::new(dims))
 }
 
 /// `Sum`, `Mean`, `Max` and `Min` of any number of operands.
