@@ -1,10 +1,13 @@
 //! ODIN as a graph: Liang, Li, Srikant, *Enhancing the Reliability of Out-of-distribution Image
 //! Detection in Neural Networks*, ICLR 2018.
+//!
+//! [`transform`] is for an engine: temperature and step are inputs, scores are left to the
+//! caller. [`detector`] is for a file: everything is inside.
 
-use crate::op::{Axis, Compare};
-use crate::{Dim, Error, ErrorKind, Graph, Op, Shape, Type, ValueId, vjp};
+use crate::op::{Axis, Compare, ReduceKind, Unary};
+use crate::{Dim, Error, ErrorKind, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
 
-/// Names of the inputs and outputs of a transformed graph.
+/// Names of the inputs and outputs of both graphs.
 pub mod names {
     /// Input: the temperature T, without axes, positive.
     pub const TEMPERATURE: &str = "temperature";
@@ -20,41 +23,38 @@ pub mod names {
     pub const DIRECTION: &str = "direction";
     /// Output: the logits `[N, classes]` of the perturbed images.
     pub const PERTURBED_LOGITS: &str = "perturbed_logits";
+    /// Output of a detector: the baseline `[N]`, the maximum softmax probability at T = 1.
+    pub const MSP: &str = "msp";
+    /// Output of a detector: the ODIN score `[N]`, the maximum softmax probability at T of the
+    /// perturbed images.
+    pub const ODIN: &str = "odin";
+    /// Output of a detector with a threshold: whether `odin >= threshold`, `[N]`.
+    pub const IS_IN_DISTRIBUTION: &str = "is_in_distribution";
 }
 
 /// Extends a classifier, a graph of one input (images) and one output (logits
-/// `[N, classes]`), to the whole of ODIN. [`names`] lists the inputs that are added and the
-/// outputs that replace the classifier's own.
+/// `[N, classes]`), to ODIN for an engine. It adds the inputs [`names::TEMPERATURE`] and
+/// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`],
+/// [`names::DIRECTION`] and [`names::PERTURBED_LOGITS`], in this order.
 ///
 /// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC.
 ///
-/// Scores are not part of the graph: they are the largest softmax of the outputs, which must be
-/// computed in f64 to tell one image from another at T = 1000.
+/// Scores are not part of the graph: they are the largest softmax of the outputs, which an
+/// engine's caller computes in f64 to tell one image from another at T = 1000.
 ///
 /// # Errors
 /// When the graph is not a classifier, or an operator in it has no gradient.
 pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error> {
-    let (x, logits) = ends(classifier)?;
-    if channel_axis == 0 || channel_axis >= classifier.shape(x).rank() {
-        let images = classifier.shape(x);
-        return Err(not_a_classifier(format!(
-            "its input {images} has no channels along axis {channel_axis}"
-        )));
-    }
+    let Ends { x, logits } = ends(classifier)?;
+    let step_shape = per_channel(classifier.shape(x), channel_axis)?;
     let mut g = classifier.clone();
     g.clear_outputs();
     g.at("ODIN");
     let temperature = g.input(names::TEMPERATURE, Type::float(Shape::default()))?;
-    let step = g.input(
-        names::STEP,
-        Type::float(per_channel(g.shape(x), channel_axis)),
-    )?;
+    let step = g.input(names::STEP, Type::float(step_shape))?;
 
     let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
-    let loss_gradient = loss_gradient(&mut g, logits, prediction, temperature)?;
-    let gradient = vjp(&mut g, logits, loss_gradient, x)?;
-    g.at("ODIN");
-    let direction = sign(&mut g, gradient)?;
+    let direction = direction(&mut g, Ends { x, logits }, prediction, temperature)?;
     let perturbed = perturb(&mut g, x, direction, step)?;
     let perturbed_logits = g.replay(logits, x, perturbed)?;
 
@@ -65,8 +65,74 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     Ok(g)
 }
 
-/// The images and the logits.
-fn ends(classifier: &Graph) -> Result<(ValueId, ValueId), Error> {
+/// What is fixed in a detector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The temperature T, positive.
+    pub temperature: f32,
+    /// The step in normalised units, `ε / std`, for each channel. Where all are 0 the images
+    /// stay as they are, and there is neither a gradient nor a second forward pass.
+    pub step: Vec<f32>,
+    /// An image whose score reaches this is taken for in-distribution.
+    pub threshold: Option<f32>,
+}
+
+/// Extends a classifier, as [`transform`] does, to all of a detector: its input stays the only
+/// one; its outputs are [`names::LOGITS`], [`names::PREDICTION`], [`names::MSP`],
+/// [`names::ODIN`] and, where there is a threshold, [`names::IS_IN_DISTRIBUTION`], in this order.
+///
+/// Scores are computed in f32, which at T = 1000 and 10 classes resolves 1e-8 of scores that
+/// span 3e-3.
+///
+/// # Errors
+/// As [`transform`]; and when there is not one step for each channel.
+pub fn detector(
+    classifier: &Graph,
+    channel_axis: usize,
+    settings: &Settings,
+) -> Result<Graph, Error> {
+    let Ends { x, logits } = ends(classifier)?;
+    let step_shape = per_channel(classifier.shape(x), channel_axis)?;
+    let mut g = classifier.clone();
+    g.clear_outputs();
+    g.at("ODIN");
+    let temperature = g.scalar(settings.temperature)?;
+    let step = g.constant(Tensor::new(step_shape.at(1), &settings.step[..])?)?;
+
+    let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
+    let perturbed_logits = match settings.step.iter().all(|&step| step == 0.0) {
+        true => logits,
+        false => {
+            let direction = direction(&mut g, Ends { x, logits }, prediction, temperature)?;
+            let perturbed = perturb(&mut g, x, direction, step)?;
+            g.replay(logits, x, perturbed)?
+        }
+    };
+    let one = g.at("MSP").scalar(1.0)?;
+    let msp = max_softmax(&mut g, logits, one)?;
+    g.at("ODIN score");
+    let odin = max_softmax(&mut g, perturbed_logits, temperature)?;
+
+    g.output(names::LOGITS, logits);
+    g.output(names::PREDICTION, prediction);
+    g.output(names::MSP, msp);
+    g.output(names::ODIN, odin);
+    if let Some(threshold) = settings.threshold {
+        let threshold = g.at("decision").scalar(threshold)?;
+        let reached = g.compare(Compare::GreaterOrEqual, odin, threshold)?;
+        g.output(names::IS_IN_DISTRIBUTION, reached);
+    }
+    Ok(g)
+}
+
+/// Where a classifier begins, with the images, and ends.
+#[derive(Clone, Copy)]
+struct Ends {
+    x: ValueId,
+    logits: ValueId,
+}
+
+fn ends(classifier: &Graph) -> Result<Ends, Error> {
     let inputs: Vec<ValueId> = classifier.inputs().map(|(value, _)| value).collect();
     let (&[x], [logits]) = (&inputs[..], classifier.outputs()) else {
         let (i, o) = (inputs.len(), classifier.outputs().len());
@@ -76,7 +142,10 @@ fn ends(classifier: &Graph) -> Result<(ValueId, ValueId), Error> {
     };
     let shape = classifier.shape(logits.value);
     match shape.dims() {
-        [Dim::PerImage(1), Dim::Fixed(_)] => Ok((x, logits.value)),
+        [Dim::PerImage(1), Dim::Fixed(_)] => Ok(Ends {
+            x,
+            logits: logits.value,
+        }),
         _ => Err(not_a_classifier(format!(
             "its output {:?} must be logits [N, classes], it is {shape}",
             logits.name
@@ -92,24 +161,35 @@ fn not_a_classifier(reason: String) -> Error {
 }
 
 /// Such as `[N, C, H, W]` to `[1, C, 1, 1]`.
-fn per_channel(images: &Shape, channel_axis: usize) -> Shape {
-    let keep_channel = |(axis, &dim): (usize, &Dim)| match axis == channel_axis {
-        true => dim,
-        false => Dim::Fixed(1),
-    };
-    Shape::new(
-        images
-            .dims()
-            .iter()
-            .enumerate()
-            .map(keep_channel)
-            .collect::<Vec<_>>(),
-    )
+fn per_channel(images: &Shape, channel_axis: usize) -> Result<Shape, Error> {
+    if channel_axis == 0 || channel_axis >= images.rank() {
+        return Err(not_a_classifier(format!(
+            "its input {images} has no channels along axis {channel_axis}"
+        )));
+    }
+    let mut dims = vec![Dim::Fixed(1); images.rank()];
+    dims[channel_axis] = images.dims()[channel_axis];
+    Ok(Shape::new(dims))
 }
 
-/// `softmax(z / T) - onehot(ŷ)`: the gradient of `-log S_ŷ(z; T)` with respect to the logits z,
-/// times T. Only signs are read from what follows from it, so that leaving out the factor `1/T`
-/// changes nothing but the risk of underflow.
+/// The sign of the gradient of `-log S_ŷ(z; T)` with respect to the images.
+fn direction(
+    g: &mut Graph,
+    Ends { x, logits }: Ends,
+    prediction: ValueId,
+    temperature: ValueId,
+) -> Result<ValueId, Error> {
+    let loss_gradient = loss_gradient(g, logits, prediction, temperature)?;
+    let gradient = vjp(g, logits, loss_gradient, x)?;
+    g.at("ODIN");
+    sign(g, gradient)
+}
+
+/// The softmax of the classes other than ŷ at temperature T, and -1 for ŷ: the gradient of
+/// `-log S_ŷ(z; T)` with respect to the logits z, which is `softmax(z / T) - onehot(ŷ)`, times
+/// `T / (1 - S_ŷ)`. Only signs are read from what follows from it. The factor is positive, and
+/// without it nothing cancels or underflows where the network is sure of itself and `S_ŷ`
+/// rounds to 1.
 fn loss_gradient(
     g: &mut Graph,
     logits: ValueId,
@@ -117,9 +197,12 @@ fn loss_gradient(
     temperature: ValueId,
 ) -> Result<ValueId, Error> {
     let classes = g.shape(logits).dims()[1].at(1);
-    let scaled = g.div(logits, temperature)?;
-    let softmax = g.softmax(scaled, 1)?;
     let one_hot = g.add(Op::OneHot(classes), &[prediction])?;
+    let (zero, lowest) = (g.scalar(0.0)?, g.scalar(f32::MIN)?);
+    let is_predicted = g.compare(Compare::Greater, one_hot, zero)?;
+    let scaled = g.div(logits, temperature)?;
+    let others = g.select(is_predicted, lowest, scaled)?;
+    let softmax = g.softmax(others, 1)?;
     g.sub(softmax, one_hot)
 }
 
@@ -137,4 +220,16 @@ fn sign(g: &mut Graph, x: ValueId) -> Result<ValueId, Error> {
 fn perturb(g: &mut Graph, x: ValueId, direction: ValueId, step: ValueId) -> Result<ValueId, Error> {
     let movement = g.mul(direction, step)?;
     g.sub(x, movement)
+}
+
+/// `max_i softmax(z / T)_i` of each row, as `1 / Σ exp((z - max z) / T)`: no exponential can
+/// overflow, and the difference is taken before it is scaled down.
+fn max_softmax(g: &mut Graph, logits: ValueId, temperature: ValueId) -> Result<ValueId, Error> {
+    let max = g.reduce(logits, ReduceKind::Max, vec![1], true)?;
+    let below_max = g.sub(logits, max)?;
+    let scaled = g.div(below_max, temperature)?;
+    let exponentials = g.unary(Unary::Exp, scaled)?;
+    let sum = g.reduce(exponentials, ReduceKind::Sum, vec![1], false)?;
+    let one = g.scalar(1.0)?;
+    g.div(one, sum)
 }

@@ -5,7 +5,7 @@
 
 use odin_graph::odin::{names, transform};
 use odin_graph::op::Window;
-use odin_graph::{Array, Graph, Shape, Tensor, Type, Value, interpret, passes, verify};
+use odin_graph::{Array, Graph, Real, Shape, Tensor, Type, Value, interpret, passes, verify};
 
 const BATCH: usize = 3;
 const PIXELS: usize = 2 * 5 * 5;
@@ -120,6 +120,36 @@ fn a_zero_gradient_counts_as_positive() {
     g.output("logits", logits);
     let out = run(&transform(&g, 1).unwrap(), 1000.0, 0.1);
     assert!(out.direction.iter().all(|&s| s == 1.0));
+}
+
+/// Where the softmax of the predicted class rounds to 1, f32 still moves where f64 does.
+#[test]
+fn confident_networks_keep_their_direction() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(&[6]))).unwrap();
+    let w: Vec<f32> = numbers(5 * 6, 2.0).iter().map(|w| w * 60.0).collect();
+    let w = g.constant(Tensor::new(vec![5, 6], w).unwrap()).unwrap();
+    let logits = g.linear(x, w, None).unwrap();
+    g.output("logits", logits);
+    let graph = transform(&g, 1).unwrap();
+    fn direction<T: Real>(graph: &Graph) -> Vec<f64> {
+        let array = |shape: &[usize], data: &[f32]| {
+            Array::new(shape.to_vec(), data.iter().map(|&v| T::of(v)).collect())
+        };
+        let inputs = [
+            ("x", array(&[BATCH, 6], &numbers(BATCH * 6, 9.0))),
+            (names::TEMPERATURE, array(&[], &[1.0])),
+            (names::STEP, array(&[1, 6], &[0.1; 6])),
+        ];
+        let outputs = interpret(graph, &inputs).unwrap();
+        let direction = outputs[2].floats().iter();
+        direction
+            .map(|v| if *v > T::zero() { 1.0 } else { -1.0 })
+            .collect()
+    }
+    let exact = direction::<f64>(&graph);
+    assert!(exact.iter().any(|&s| s < 0.0));
+    assert_eq!(direction::<f32>(&graph), exact);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Transformations of portable graphs that keep what they compute.
 
+mod bind_input;
 mod dead_code;
 mod expand_max_pool_grad;
 mod fold_batch_norm;
 mod fold_constants;
 mod rebuild;
 
+pub use bind_input::bind_input;
 pub use dead_code::eliminate_dead_code;
 pub use expand_max_pool_grad::expand_max_pool_grad;
 pub use fold_batch_norm::fold_batch_norm;
