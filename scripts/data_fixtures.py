@@ -2,7 +2,7 @@
 
     python scripts/data_fixtures.py
 
-Needs numpy and Pillow (made with numpy 2.4 and Pillow 13.0). The images are synthetic. Expected
+Needs numpy, Pillow and SciPy (made with numpy 2.4, Pillow 13.0 and SciPy 1.17). The images are synthetic. Expected
 pixels are what Pillow decodes (`convert("RGB")`, `convert("L")`) and resizes. CIFAR batches of the
 python version are written instruction by instruction, the way Python 2's cPickle wrote them.
 """
@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import scipy.io
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent / "crates/odin-data/tests/fixtures"
@@ -262,6 +263,26 @@ def arrays():
     write("mnist/train-labels-idx1-ubyte", idx(np.array([1, 2], np.uint8)))
 
 
+def svhn():
+    """Image i is pattern(i, 3, 32, 32); the labels are 10 (the digit 0), 1, 9, 5, 10."""
+
+    def mat(count, compress, **variables):
+        images = np.ascontiguousarray(patterns(0, count, 3, 32, 32).transpose(2, 3, 1, 0))
+        labels = np.array([10, 1, 9, 5, 10], np.uint8)[:count, None]
+        buffer = io.BytesIO()
+        variables = {"note": "synthetic", "X": images, "y": labels} | variables
+        scipy.io.savemat(buffer, variables, do_compression=compress)
+        # Without the date.
+        return b"MATLAB 5.0 MAT-file, synthetic".ljust(116) + buffer.getvalue()[116:]
+
+    write("svhn/test_32x32.mat", mat(5, True))
+    write("svhn/plain.mat", mat(2, False))
+    write("svhn/bad_label.mat", mat(2, True, y=np.array([[3], [11]], np.uint8)))
+    write("svhn/fewer_labels.mat", mat(2, True, y=np.array([[3]], np.uint8)))
+    write("svhn/doubles.mat", mat(2, True, X=np.full((32, 32, 3, 2), 0.5)))
+    write("svhn/other.mat", mat(2, True, X=np.zeros((2, 2), np.uint8)))
+
+
 # Images ------------------------------------------------------------------------------------------
 
 
@@ -314,6 +335,11 @@ def images():
         "palette.gif": save(palette, "GIF"),
         "animated.gif": save(first, "GIF", save_all=True, append_images=[second], duration=100),
         "transparent.gif": save(see_through, "GIF", transparency=3),
+        "partial.gif": gif((7, 6), (2, 1, 4, 3), background=3),
+        "partial_transparent.gif": gif((7, 6), (2, 1, 4, 3), transparent=2),
+        "partial_own_palette.gif": gif((7, 6), (2, 1, 4, 3), local=b"\1\2\3\4\5\6\7\x08\x09\xc8\xc9\xca"),
+        "larger_than_canvas.gif": gif((3, 2), (1, 1, 4, 3)),
+        "past_palette.gif": gif((7, 6), (2, 1, 4, 3), depth=3, transparent=200),
         "lossless.webp": save(rgb, "WEBP", lossless=True),
         "lossless_alpha.webp": save(rgba, "WEBP", lossless=True, exact=True),
         "lossy.webp": save(rgb, "WEBP", quality=90),
@@ -354,6 +380,24 @@ def png(width, height, depth, colour, interlace, data):
         + chunk(b"IDAT", zlib.compress(data, 9))
         + chunk(b"IEND", b"")
     )
+
+
+def gif(canvas, frame, background=0, transparent=None, local=b"", depth=2):
+    """One frame (left, top, width, height) of the indices 0, 1, 2, …, which Pillow reads but does
+    not write where it is not the canvas."""
+    palette = bytes([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
+    data = b"GIF89a" + struct.pack("<HH", *canvas) + bytes([0x81, background, 0]) + palette
+    if transparent is not None:
+        data += b"\x21\xf9\x04" + bytes([1, 0, 0, transparent, 0])
+    data += b"," + struct.pack("<4H", *frame) + (b"\x81" + local if local else b"\0")
+    # A clear code before every two indices keeps all codes at depth + 1 bits.
+    clear, codes = 1 << depth, []
+    for i in range(frame[2] * frame[3]):
+        codes += [clear] * (i % 2 == 0) + [i % clear]
+    codes.append(clear + 1)
+    bits = sum(code << (depth + 1) * i for i, code in enumerate(codes))
+    packed = bits.to_bytes(((depth + 1) * len(codes) + 7) // 8, "little")
+    return data + bytes([depth, len(packed)]) + packed + b"\0;"
 
 
 def interlaced(pixels):
@@ -440,6 +484,7 @@ def archives():
 if __name__ == "__main__":
     cifar()
     arrays()
+    svhn()
     images()
     resizes()
     archives()

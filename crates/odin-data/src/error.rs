@@ -1,6 +1,7 @@
-use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
+
+use crate::visible::{visible, visible_lines};
 
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,38 +26,37 @@ pub enum ErrorKind {
 }
 
 /// An error of this crate. Its message names the file or option, what was expected, and what
-/// to do.
+/// to do; it ends in the cause where another library gave one, so there is no further `source`.
+/// Control characters in it, as hostile file names have them, are escaped.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
-            source: None,
+            message: visible_lines(&message.into()),
         }
     }
 
-    pub(crate) fn with_source(
-        mut self,
-        source: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
-        self.source = Some(source.into());
+    /// The same error, its message followed by the cause.
+    pub(crate) fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.message += ": ";
+        self.message += &visible_lines(&cause.to_string());
         self
     }
 
     /// An I/O failure while doing `action` ("read", "create") to `path`.
-    pub(crate) fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
-        let kind = match source.kind() {
+    pub(crate) fn io(action: &str, path: &Path, cause: std::io::Error) -> Self {
+        let kind = match cause.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("cannot {action} {}", path.display())).with_source(source)
+        let path = path.display().to_string();
+        Self::new(kind, format!("cannot {action} {}", visible(&path))).because(cause)
     }
 
     /// What went wrong.
@@ -67,18 +67,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.message)
     }
 }
 
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|s| s as &(dyn StdError + 'static))
-    }
-}
+impl std::error::Error for Error {}

@@ -33,6 +33,7 @@ mod noise;
 pub mod registry;
 mod sets;
 mod transform;
+mod visible;
 
 pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};

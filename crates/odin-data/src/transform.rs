@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
@@ -116,9 +117,9 @@ impl Transform {
     /// image, or if the result would be too large.
     pub fn apply(&self, image: &Image, index: usize) -> Result<Image, Error> {
         image.check()?;
-        let mut image = image.clone();
+        let mut image = Cow::Borrowed(image);
         for step in &self.steps {
-            image = match *step {
+            image = Cow::Owned(match *step {
                 Step::Resize { size, filter } => resize::resize(&image, size, filter)?,
                 Step::CentreCrop { height, width } => crop::centre(&image, height, width)?,
                 Step::RandomCrop {
@@ -126,9 +127,9 @@ impl Transform {
                     width,
                     seed,
                 } => crop::random(&image, height, width, seed, index)?,
-            };
+            });
         }
-        Ok(image)
+        Ok(image.into_owned())
     }
 }
 

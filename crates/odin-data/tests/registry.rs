@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use odin_data::registry::{Located, Reader, Registry};
-use odin_data::{ErrorKind, NoiseKind};
+use odin_data::registry::{Located, Registry};
+use odin_data::{ErrorKind, NoiseKind, OpenOptions};
 use proptest::prelude::*;
 
 fn embedded() -> Registry {
@@ -135,7 +135,7 @@ const USERS: &str = "
     licence = 'in-house'
     citation = 'none'
     transform = 'resize:28,centre-crop:28'
-    reader = 'images'
+    images = 5
     [[dataset.file]]
     name = 'mydata.zip'
     urls = ['https://example.org/mydata.zip']
@@ -154,7 +154,7 @@ fn a_users_file_adds_and_replaces() {
         Some(0.0)
     );
     let dataset = registry.dataset("mydata").unwrap().dataset().unwrap();
-    assert_eq!(dataset.reader, Reader::Images);
+    assert_eq!(dataset.images, Some(5));
     assert!(dataset.transform.is_some());
 
     let other = "[[dataset]]\nname = 'Cifar10'\ntitle = 'X'\nlicence = 'X'\ncitation = 'X'";
@@ -226,8 +226,8 @@ fn mistakes_are_named_by_file_entry_and_field() {
             &["dataset `mydata`", "`transform`", "shrink"],
         ),
         (
-            network(("'images'", "'tapes'")),
-            &["dataset `mydata`", "`reader`", "tapes"],
+            network(("images = 5", "reader = 'tapes'")),
+            &["dataset `mydata`", "`reader`"],
         ),
         (
             network(("'mydata.zip'", "'../x'")),
@@ -266,16 +266,16 @@ fn mistakes_are_named_by_file_entry_and_field() {
             &["dataset `mydata`", "size"],
         ),
         (
-            network(("reader = 'images'", "generator = 'pink'")),
+            network(("images = 5", "generator = 'pink'")),
             &["`generator`", "pink"],
         ),
         (
-            network(("reader = 'images'", "generator = 'uniform'")),
+            network(("images = 5", "generator = 'uniform'")),
             &["`generator`", "`file`"],
         ),
         (
             network((
-                "reader = 'images'",
+                "images = 5",
                 "rebuild = { from = 'mine', transform = 'none' }",
             )),
             &["`mydata`", "`rebuild.from`", "mine"],
@@ -484,4 +484,104 @@ proptest! {
         let text = format!("{}{insert}{}", &USERS[..place], &USERS[place..]);
         let _ = embedded().extend_from_toml(&text, "damaged");
     }
+}
+
+/// An entry for a set at a place below the fixtures, the number of channels asked for, and what is
+/// wrong with it.
+const OPENED: &[(&str, &str, Option<usize>, &str)] = &[
+    (
+        "cifar-10-python.tar.gz",
+        "classes = 10\nshape = [3, 32, 32]",
+        None,
+        "",
+    ),
+    (
+        "cifar-10-python.tar.gz",
+        "classes = 10\nshape = [3, 32, 32]",
+        Some(1),
+        "",
+    ),
+    ("cifar-10-python.tar.gz", "", None, ""),
+    (
+        "cifar-100-binary.tar.gz",
+        "classes = 10",
+        None,
+        "expected 10 classes, found 100",
+    ),
+    (
+        "svhn/plain.mat",
+        "classes = 10\nshape = [3, 32, 32]",
+        None,
+        "",
+    ),
+    (
+        "svhn/plain.mat",
+        "shape = [3, 64, 64]",
+        None,
+        "expected images of 3x64x64 (channels x height x width), 00000 is 3x32x32",
+    ),
+    (
+        "mnist",
+        "shape = [3, 4, 5]",
+        None,
+        "3x4x5 (channels x height x width), 00000 is 1x4x5",
+    ),
+    (
+        "mnist",
+        "classes = 2",
+        None,
+        "expected 2 classes, 00000 is of class 2",
+    ),
+];
+
+#[test]
+fn a_set_is_checked_against_its_entry() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (place, fields, channels, problem) in OPENED {
+        let mut registry = embedded();
+        let entry = format!(
+            "[[dataset]]\nname = 'set'\ntitle = 'Set'\nlicence = 'x'\ncitation = 'x'\n\
+             places = ['{place}']\n{fields}"
+        );
+        registry.extend_from_toml(&entry, "mine.toml").unwrap();
+        let entry = registry.dataset("set").unwrap();
+        let Located::Here(path) = entry.locate(&fixtures) else {
+            panic!("{place} is not there");
+        };
+        let mut options = OpenOptions::default();
+        options.channels = *channels;
+        match entry.open(&path, &options) {
+            Ok(set) => assert!(problem.is_empty() && !set.is_empty(), "{place} {fields}"),
+            Err(error) => {
+                let message = error.to_string();
+                assert_eq!(error.kind(), ErrorKind::Invalid, "{message}");
+                assert!(
+                    !problem.is_empty() && message.contains(problem),
+                    "{message}"
+                );
+                assert!(
+                    message.contains("mine.toml") && message.contains(place),
+                    "{message}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_first_image_and_a_network_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("0.png"), "no image").unwrap();
+    let registry = embedded();
+    let options = OpenOptions::default();
+    let set = registry
+        .dataset("Imagenet")
+        .unwrap()
+        .open(folder.path(), &options);
+    assert_eq!(set.unwrap().len(), 1);
+    let error = registry
+        .network("densenet10")
+        .unwrap()
+        .open(folder.path(), &options);
+    assert!(error.err().unwrap().to_string().contains("network"));
 }

@@ -150,11 +150,142 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// A legacy container around this pickle of the saved object, without storages.
 fn legacy(object: &[u8]) -> Vec<u8> {
+    legacy_with(object, b"\x80\x02].")
+}
+
+/// A legacy container of a saved object, and the list of storage keys with the storages.
+fn legacy_with(object: &[u8], keys_and_storages: &[u8]) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
     let protocol = b"\x80\x02M\xe9\x03.";
     let facts = b"\x80\x02}.";
-    let keys = b"\x80\x02].";
-    [&magic[..], protocol, facts, object, keys].concat()
+    [&magic[..], protocol, facts, object, keys_and_storages].concat()
+}
+
+/// A pickled text.
+fn text(text: &str) -> Vec<u8> {
+    [b"U", &[text.len() as u8][..], text.as_bytes()].concat()
+}
+
+/// A pickled tuple of numbers.
+fn tuple(numbers: &[u32]) -> Vec<u8> {
+    let numbers = numbers
+        .iter()
+        .map(|n| [b"J", &n.to_le_bytes()[..]].concat());
+    [b"(", numbers.collect::<Vec<_>>().concat().as_slice(), b"t"].concat()
+}
+
+/// A pickled tensor: a view of this shape and these strides into the storage 0 of two floats or
+/// the storage 1 of eight bytes.
+fn tensor(storage: usize, shape: &[u32], strides: &[u32]) -> Vec<u8> {
+    let (class, key, count) = [
+        ("FloatStorage", "0", b"K\x02"),
+        ("ByteStorage", "1", b"K\x08"),
+    ][storage];
+    [
+        b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+        text("storage"),
+        format!("ctorch\n{class}\n").into_bytes(),
+        text(key),
+        text("cpu"),
+        count.to_vec(),
+        b"NtQK\x00".to_vec(),
+        tuple(shape),
+        tuple(strides),
+        b"\x89NtR".to_vec(),
+    ]
+    .concat()
+}
+
+/// A pickled dict.
+fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let entries = entries
+        .iter()
+        .map(|(key, value)| [&text(key), &value[..], b"s"].concat());
+    [&b"}"[..], &entries.collect::<Vec<_>>().concat()].concat()
+}
+
+/// What `torch.save` wrote of this object, whose tensors are those of [`tensor`]: the floats are
+/// 0.5 and -2.
+fn saved(object: &[u8]) -> Vec<u8> {
+    let object = [b"\x80\x02", object, b"."].concat();
+    let mut keys = b"\x80\x02]".to_vec();
+    let mut storages = Vec::new();
+    let floats = [0.5f32, -2.0].map(f32::to_le_bytes).concat();
+    let all: [(&str, &str, i64, &[u8]); 2] = [
+        ("FloatStorage", "0", 2, &floats),
+        ("ByteStorage", "1", 8, b"bytes..."),
+    ];
+    for (class, key, count, content) in all {
+        if object.windows(class.len()).any(|w| w == class.as_bytes()) {
+            keys.extend([text(key), b"a".to_vec()].concat());
+            storages.extend([&count.to_le_bytes(), content].concat());
+        }
+    }
+    legacy_with(&object, &[&keys[..], b".", &storages].concat())
+}
+
+#[test]
+fn weights_are_found_beside_the_state_of_a_random_generator() {
+    let weight = || tensor(0, &[2], &[1]);
+    let rng = || ("rng", tensor(1, &[8], &[1]));
+    let cases: [(Vec<u8>, Option<&str>, &[&str]); 3] = [
+        (
+            dict(&[("my_net", dict(&[("w", weight())])), rng()]),
+            Some("my_net"),
+            &[],
+        ),
+        (
+            dict(&[rng(), ("my_net", dict(&[("w", weight())]))]),
+            Some("my_net"),
+            &[],
+        ),
+        (dict(&[("w", weight()), rng()]), None, &["rng"]),
+    ];
+    for (object, key, set_aside) in cases {
+        let checkpoint = Checkpoint::from_bytes(&saved(&object), "rng.pth").unwrap();
+        assert_eq!(checkpoint.key(), key);
+        assert_eq!(checkpoint.get("w").unwrap().data(), [0.5, -2.0]);
+        assert_eq!(checkpoint.set_aside(), set_aside);
+    }
+}
+
+#[test]
+fn batch_counters_are_set_aside_as_floats_too() {
+    let counter = tensor(0, &[], &[]);
+    let object = dict(&[
+        ("bn.weight", tensor(0, &[2], &[1])),
+        ("bn.num_batches_tracked", counter),
+    ]);
+    let checkpoint = Checkpoint::from_bytes(&saved(&object), "swa.pth").unwrap();
+    assert_eq!(checkpoint.set_aside(), ["bn.num_batches_tracked"]);
+    assert_eq!(checkpoint.tensors().len(), 1);
+}
+
+#[test]
+fn expanded_tensors_are_read_up_to_a_limit() {
+    let cases: [(&[u32], &[u32], &[f32]); 3] = [
+        (&[3], &[0], &[0.5; 3]),
+        (&[2, 2], &[1, 0], &[0.5, 0.5, -2.0, -2.0]),
+        (&[1000, 1000], &[0, 0], &[0.5; 1_000_000]),
+    ];
+    for (shape, strides, expected) in cases {
+        let object = dict(&[("w", tensor(0, shape, strides))]);
+        let checkpoint = Checkpoint::from_bytes(&saved(&object), "expanded.pth").unwrap();
+        assert_eq!(checkpoint.get("w").unwrap().data(), expected);
+    }
+    // Four gigabytes in one tensor, and in many that are each within the limit.
+    let one = dict(&[("w", tensor(0, &[1 << 15, 1 << 15], &[0, 0]))]);
+    let names: Vec<String> = (0..64).map(|i| i.to_string()).collect();
+    let many = names
+        .iter()
+        .map(|n| (n.as_str(), tensor(0, &[1 << 24], &[0])));
+    for object in [one, dict(&many.collect::<Vec<_>>())] {
+        let error = refused(&saved(&object));
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(".contiguous()"), "{error}");
+    }
+    let past_the_end = dict(&[("w", tensor(0, &[3, 2], &[0, 2]))]);
+    assert_eq!(refused(&saved(&past_the_end)).kind(), ErrorKind::Corrupt);
 }
 
 /// A dict that contains itself, and dicts that contain the next one twice: 2^60 paths.
@@ -180,11 +311,12 @@ fn refused(bytes: &[u8]) -> Error {
 fn what_is_no_checkpoint_says_what_it_is() {
     let state_dict = fixture("densenet_bc.legacy.pth");
     let module_name = b"\x80\x02X\x03\x00\x00\x00net.";
-    let several = b"\x80\x02}.";
+    let empty = b"\x80\x02}.";
+    let one_tensor = saved(&tensor(0, &[2], &[1]));
     let truncated_gzip = &gzip(&state_dict)[..200];
     let nested = (0..6).fold(state_dict.clone(), |inner, _| gzip(&inner));
     let two = tar(&[("a.pth", &state_dict), ("b.pth", &state_dict)]);
-    let cases: [(&[u8], ErrorKind, &str); 13] = [
+    let cases: [(&[u8], ErrorKind, &str); 15] = [
         (b"", ErrorKind::UnknownContainer, "empty"),
         (
             b"<!DOCTYPE html><html>",
@@ -207,7 +339,17 @@ fn what_is_no_checkpoint_says_what_it_is() {
             "a pickle that torch.save did not write",
         ),
         (&legacy(module_name), ErrorKind::NoWeights, "a string"),
-        (&legacy(several), ErrorKind::NoWeights, "a dict"),
+        (&legacy(empty), ErrorKind::NoWeights, "a dict"),
+        (
+            &one_tensor,
+            ErrorKind::NoWeights,
+            "the saved object is a tensor, without",
+        ),
+        (
+            &one_tensor[..one_tensor.len() - 1],
+            ErrorKind::Corrupt,
+            "bad.pth: storage `0`: the file ends",
+        ),
         (truncated_gzip, ErrorKind::Corrupt, "gzip"),
         (&nested, ErrorKind::Unsupported, "unpack"),
         (&two, ErrorKind::NoWeights, "a.pth"),

@@ -223,6 +223,17 @@ const BAD_FITS: &[BadFit] = &[
     ),
     (
         "resnet_a.safetensors",
+        |w| {
+            w.get_mut("linear.weight").unwrap().0[0] = 1;
+            let features = w["linear.weight"].0[1];
+            w.get_mut("linear.weight").unwrap().1.truncate(features);
+            w.insert("linear.bias".into(), (vec![1], vec![0.0]));
+        },
+        ErrorKind::Mismatch,
+        &["changed.safetensors", "a network of 1 class", "at least 2"],
+    ),
+    (
+        "resnet_a.safetensors",
         |w| w.get_mut("layer1.0.bn1.running_var").unwrap().1[0] = -1.0,
         ErrorKind::Mismatch,
         &["`layer1.0.bn1.running_var` holds -1"],
@@ -268,6 +279,27 @@ const BAD_FITS: &[BadFit] = &[
         &["`layer2.0.conv2.weight` is missing"],
     ),
 ];
+
+#[test]
+fn batch_counters_saved_as_floats_are_left_out() {
+    for counter in [1563.0, f32::INFINITY] {
+        let mut changed = weights("resnet_a.safetensors");
+        let layers: Vec<String> = changed
+            .keys()
+            .filter_map(|n| n.strip_suffix("running_var").map(str::to_owned))
+            .collect();
+        for layer in layers {
+            changed.insert(layer + "num_batches_tracked", (vec![], vec![counter]));
+        }
+        let checkpoint = checkpoint(&changed).unwrap();
+        assert!(
+            checkpoint
+                .set_aside()
+                .contains(&"bn1.num_batches_tracked".to_owned())
+        );
+        zoo::build(&checkpoint, None).unwrap();
+    }
+}
 
 #[test]
 fn a_checkpoint_that_does_not_fit_says_where() {

@@ -164,14 +164,14 @@ fn copy(source: &mut impl Read, target: &mut SpooledTempFile, title: &str) -> Re
     loop {
         let count = source.read(&mut buffer).map_err(|e| {
             let message = format!("{title} does not unpack; it may be truncated or damaged");
-            Error::new(ErrorKind::Malformed, message).with_source(e)
+            Error::new(ErrorKind::Malformed, message).because(e)
         })?;
         if count == 0 {
             return Ok(total);
         }
         target.write_all(&buffer[..count]).map_err(|e| {
             let message = format!("cannot write the unpacked {title} to a temporary file");
-            Error::new(ErrorKind::Io, message).with_source(e)
+            Error::new(ErrorKind::Io, message).because(e)
         })?;
         total += count as u64;
     }

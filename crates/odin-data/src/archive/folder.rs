@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -54,7 +54,13 @@ impl Folder {
 
 fn walk_error(error: walkdir::Error, root: &Path) -> Error {
     let path = error.path().unwrap_or(root).to_path_buf();
-    Error::io("read", &path, error.into())
+    // A loop, the one error without a cause, does not come here.
+    let cause = error.into_io_error();
+    Error::io(
+        "read",
+        &path,
+        cause.unwrap_or_else(|| io::ErrorKind::Other.into()),
+    )
 }
 
 fn slashed(path: &Path) -> String {

@@ -33,7 +33,7 @@ impl Tar {
 fn index(blob: &Arc<Blob>, location: &str) -> Result<Vec<Entry>, Error> {
     let damaged = |e: io::Error| {
         let message = format!("{location} is not a whole tar archive");
-        Error::new(ErrorKind::Malformed, message).with_source(e)
+        Error::new(ErrorKind::Malformed, message).because(e)
     };
     let mut archive = Archive::new(BlobReader::new(Arc::clone(blob)));
     let members = archive.entries_with_seek().map_err(damaged)?.raw(true);
@@ -128,7 +128,7 @@ impl Store for Tar {
         check_file_size(entry.size, &self.title(index))?;
         self.blob.read(entry.place, entry.size).map_err(|e| {
             let message = format!("cannot read {}", self.title(index));
-            Error::new(ErrorKind::Io, message).with_source(e)
+            Error::new(ErrorKind::Io, message).because(e)
         })
     }
 }

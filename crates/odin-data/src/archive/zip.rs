@@ -21,7 +21,7 @@ impl Zip {
     pub(crate) fn open(blob: Arc<Blob>, location: &str) -> Result<Self, Error> {
         let damaged = |e: ZipError| {
             let message = format!("{location} is not a whole zip archive");
-            Error::new(ErrorKind::Malformed, message).with_source(e)
+            Error::new(ErrorKind::Malformed, message).because(e)
         };
         let archive = ZipArchive::new(BlobReader::new(blob)).map_err(damaged)?;
         check_count(archive.len(), location)?;
@@ -70,7 +70,7 @@ fn unreadable(title: &str, error: ZipError) -> Error {
         ZipError::UnsupportedArchive(_) => ErrorKind::Unsupported,
         _ => ErrorKind::Malformed,
     };
-    Error::new(kind, format!("cannot read {title}")).with_source(error)
+    Error::new(kind, format!("cannot read {title}")).because(error)
 }
 
 impl Store for Zip {

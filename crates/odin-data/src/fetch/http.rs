@@ -61,7 +61,7 @@ fn proxy(address: &str, no_proxy: &[String]) -> Result<Proxy, Error> {
             ErrorKind::Invalid,
             "the proxy address is not of the form http://host:port",
         )
-        .with_source(error)
+        .because(error)
     };
     let parsed = Proxy::new(address).map_err(invalid)?;
     let mut builder = Proxy::builder(parsed.protocol())

@@ -80,7 +80,7 @@ fn load(path: &Path) -> Result<BTreeMap<String, Seen>, Error> {
                 path.display()
             ),
         )
-        .with_source(error)
+        .because(error)
     })
 }
 

@@ -272,6 +272,7 @@ impl Sink<'_> {
     }
 
     fn damaged(&self, error: impl Into<io::Error>) -> Error {
+        let cause: io::Error = error.into();
         Error::new(
             ErrorKind::Malformed,
             format!(
@@ -279,7 +280,7 @@ impl Sink<'_> {
                 self.archive.display()
             ),
         )
-        .with_source(error.into())
+        .because(cause)
     }
 
     fn bad_zip(&self, error: ZipError) -> Error {

@@ -2,7 +2,7 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
-use super::{Image, MAX_PIXELS, check_channels, luma};
+use super::{Image, MAX_PIXELS, check_channels, gif, luma};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes that the decoder itself may allocate: the largest 16-bit RGBA image and as much again
@@ -20,18 +20,15 @@ pub(super) fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Resul
         let message = format!("{name} is a JPEG without its end; it is truncated");
         return Err(Error::new(ErrorKind::Malformed, message));
     }
-    let decoded = decode_any(bytes).map_err(|e| describe(e, name))?;
-    let (height, width) = (decoded.height() as usize, decoded.width() as usize);
-    let colour_type = decoded.color();
-    let Some(levels) = Levels::of(decoded) else {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "{name}: pixels of type {colour_type:?} are not supported; convert the image to \
-                 8-bit RGB"
-            ),
-        ));
+    let decoded = match gif::is_gif(bytes) {
+        true => gif::decode(bytes, name)?,
+        false => decode_any(bytes, name)?,
     };
+    let Decoded {
+        height,
+        width,
+        levels,
+    } = decoded;
     let size = (channels, height, width);
     Ok(match channels {
         1 => Image::from_levels(size, |_, y, x| levels.grey(y * width + x)),
@@ -39,20 +36,54 @@ pub(super) fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Resul
     })
 }
 
-fn decode_any(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
+/// Everything but GIF.
+fn decode_any(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let describe = |error| describe(error, name);
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| damaged(name, error))?;
     reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder()?;
+    let mut decoder = reader.into_decoder().map_err(describe)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS as u64 {
-        return Err(ImageError::Limits(image::error::LimitError::from_kind(
-            image::error::LimitErrorKind::DimensionError,
-        )));
+    let (height, width) = (height as usize, width as usize);
+    check_pixels(name, height, width)?;
+    decoder.set_limits(limits).map_err(describe)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(describe)?;
+    let colour_type = decoded.color();
+    let levels = Levels::of(decoded).ok_or_else(|| {
+        let message = format!(
+            "{name}: pixels of type {colour_type:?} are not supported; convert the image to 8-bit \
+             RGB"
+        );
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    Ok(Decoded {
+        height,
+        width,
+        levels,
+    })
+}
+
+/// Whether an image of this size is decoded.
+pub(super) fn check_pixels(name: &str, height: usize, width: usize) -> Result<(), Error> {
+    match height.saturating_mul(width) {
+        0 => Err(damaged(name, "it has no pixels")),
+        1..=MAX_PIXELS => Ok(()),
+        _ => {
+            let message = format!(
+                "{name} is {height}x{width} (height x width), more than the limit of \
+                 {MAX_PIXELS} pixels for one image; make it smaller"
+            );
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
     }
-    decoder.set_limits(limits)?;
-    DynamicImage::from_decoder(decoder)
+}
+
+pub(super) fn damaged(name: &str, cause: impl std::fmt::Display) -> Error {
+    let message = format!("{name} does not decode; it may be truncated or damaged");
+    Error::new(ErrorKind::Malformed, message).because(cause)
 }
 
 const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
@@ -81,27 +112,29 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 }
 
 fn describe(error: ImageError, name: &str) -> Error {
-    let (kind, message) = match error {
-        ImageError::Unsupported(_) => (
-            ErrorKind::Unsupported,
-            format!("{name} is no PNG, JPEG, BMP, WebP or GIF that can be decoded"),
-        ),
-        ImageError::Limits(_) => (
-            ErrorKind::Unsupported,
-            format!("{name} is larger than the limit of {MAX_PIXELS} pixels"),
-        ),
-        _ => (
-            ErrorKind::Malformed,
-            format!("{name} does not decode; it may be truncated or damaged"),
-        ),
+    let message = match error {
+        ImageError::Unsupported(_) => {
+            format!("{name} is no PNG, JPEG, BMP, WebP or GIF that can be decoded")
+        }
+        ImageError::Limits(_) => {
+            format!("{name} takes more than {MAX_DECODER_BYTES} bytes of memory to decode")
+        }
+        _ => return damaged(name, error),
     };
-    Error::new(kind, message).with_source(error)
+    Error::new(ErrorKind::Unsupported, message).because(error)
+}
+
+/// A decoded image of its own number of channels.
+pub(super) struct Decoded {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) levels: Levels,
 }
 
 /// Interleaved 8-bit samples of a decoded image.
-struct Levels {
-    samples: Vec<u8>,
-    per_pixel: usize,
+pub(super) struct Levels {
+    pub(super) samples: Vec<u8>,
+    pub(super) per_pixel: usize,
 }
 
 impl Levels {

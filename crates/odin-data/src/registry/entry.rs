@@ -86,33 +86,17 @@ pub struct DatasetEntry {
     pub paper_out_dataset: bool,
     /// Set for noise, which is generated instead of read.
     pub generator: Option<NoiseKind>,
-    /// How its files are read.
-    pub reader: Reader,
     /// Number of images (of the test part, where there are parts).
     pub images: Option<u64>,
-    /// Number of classes.
+    /// Number of classes; [`Entry::open`] checks it.
     pub classes: Option<usize>,
-    /// Shape of every image: channels, height, width.
+    /// Shape of every image before the transform: channels, height, width; [`Entry::open`]
+    /// checks it.
     pub shape: Option<[usize; 3]>,
     /// Applied to every image when the set is used by name.
     pub transform: Option<Transform>,
     /// How to make the set from another one when its own link is dead.
     pub rebuild: Option<Rebuild>,
-}
-
-/// How the files of a data set are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Reader {
-    /// By what the files turn out to be.
-    #[default]
-    ByContent,
-    /// CIFAR-10 or CIFAR-100, python or binary version.
-    Cifar,
-    /// A folder of images or an archive of one.
-    Images,
-    /// A MATLAB file, which nothing here reads.
-    Matlab,
 }
 
 /// A data set that stands in for another one after a transform.

@@ -18,11 +18,10 @@
 mod entry;
 mod list;
 mod locate;
+mod open;
 mod parse;
 
-pub use entry::{
-    Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Reader, Rebuild, RemoteFile,
-};
+pub use entry::{Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Rebuild, RemoteFile};
 pub use list::ListRow;
 pub use locate::Located;
 

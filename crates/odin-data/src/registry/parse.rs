@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::entry::{
-    Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Reader, Rebuild, RemoteFile,
-};
+use super::entry::{Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Rebuild, RemoteFile};
 use crate::error::{Error, ErrorKind};
 use crate::noise::NoiseKind;
 use crate::transform::Transform;
@@ -70,7 +68,6 @@ struct RawDataset {
     #[serde(default)]
     paper_out_dataset: bool,
     generator: Option<String>,
-    reader: Option<String>,
     images: Option<u64>,
     classes: Option<usize>,
     shape: Option<[usize; 3]>,
@@ -138,10 +135,6 @@ impl RawDataset {
         let dataset = DatasetEntry {
             paper_out_dataset: self.paper_out_dataset,
             generator,
-            reader: self
-                .reader
-                .as_deref()
-                .map_or(Ok(Reader::ByContent), reader)?,
             images: self.images,
             classes: self.classes,
             shape: self.shape,
@@ -209,18 +202,6 @@ fn noise_kind(text: &str) -> Result<NoiseKind, String> {
         "gaussian" => Ok(NoiseKind::Gaussian),
         other => Err(format!(
             "`generator` is \"{other}\"; expected \"uniform\" or \"gaussian\""
-        )),
-    }
-}
-
-fn reader(text: &str) -> Result<Reader, String> {
-    match text {
-        "cifar" => Ok(Reader::Cifar),
-        "images" => Ok(Reader::Images),
-        "matlab" => Ok(Reader::Matlab),
-        other => Err(format!(
-            "`reader` is \"{other}\"; expected \"cifar\", \"images\" or \"matlab\", or no reader \
-             to recognise the files by their content"
         )),
     }
 }

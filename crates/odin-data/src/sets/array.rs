@@ -94,7 +94,7 @@ pub(super) fn open(
     check_size(size.0, size.1, size.2).map_err(|e| {
         origin
             .error(ErrorKind::Unsupported, shape_text(&array.shape))
-            .with_source(e)
+            .because(e)
     })?;
     if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != count) {
         let problem = format!("{} labels do not fit {count} images", labels.len());
@@ -157,7 +157,7 @@ impl ArraySet {
         let offset = self.array.start + i as u64 * bytes;
         let bytes = self.array.blob.read(offset, bytes).map_err(|e| {
             let message = format!("{}: cannot read image {i}", self.title);
-            Error::new(ErrorKind::Io, message).with_source(e)
+            Error::new(ErrorKind::Io, message).because(e)
         })?;
         let stored = self.array.element.decode(&bytes);
         if let Some(value) = stored.iter().find(|v| !(0.0..=1.0).contains(*v)) {

@@ -132,7 +132,7 @@ fn labels(blob: &Blob, title: &str) -> Result<Vec<usize>, Error> {
     let count = shape(blob, title, LABELS)?[0];
     let bytes = blob
         .read(8, count as u64)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).with_source(e))?;
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e))?;
     Ok(bytes.into_iter().map(usize::from).collect())
 }
 
@@ -146,7 +146,7 @@ fn shape(blob: &Blob, title: &str, magic: [u8; 4]) -> Result<Vec<usize>, Error> 
     let header_len = 4 + 4 * axes as u64;
     let header = blob
         .read(0, header_len)
-        .map_err(|e| malformed("it ends within its header".into()).with_source(e))?;
+        .map_err(|e| malformed("it ends within its header".into()).because(e))?;
     if header[..4] != magic {
         return Err(malformed(format!(
             "it starts with {:?}, expected {magic:?} ({axes} axes of bytes)",

@@ -7,6 +7,7 @@ use super::{DataSet, Sample};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
+use crate::visible::visible;
 
 const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
 
@@ -85,7 +86,7 @@ pub(super) fn open_store(
         name: origin.name.clone(),
         root,
         items,
-        classes: classes.map(|c| c.names),
+        classes: classes.map(|c| c.names.iter().map(|name| visible(name)).collect()),
         channels: origin.options.channels,
         notes,
         store,
@@ -197,7 +198,7 @@ impl DataSet for Images {
         self.items
             .get(i)
             .and_then(|item| self.store.entries().get(item.entry))
-            .map_or_else(String::new, |entry| entry.name[self.root..].to_owned())
+            .map_or_else(String::new, |entry| visible(&entry.name[self.root..]))
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {
@@ -217,10 +218,14 @@ impl DataSet for Images {
     }
 }
 
-/// A set of one image.
+/// A set of one image, which is decoded when it is asked for: a large one takes much more memory
+/// than its file.
 struct OneImage {
     name: String,
-    sample: Sample,
+    title: String,
+    sample_name: String,
+    bytes: Vec<u8>,
+    channels: Option<usize>,
 }
 
 pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
@@ -233,15 +238,19 @@ pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>,
     }
     let bytes = blob.read(0, blob.len()).map_err(|e| origin.io_error(e))?;
     let file_name = origin.path.and_then(|path| path.file_name());
-    let name = file_name.map_or_else(
-        || origin.title.clone(),
-        |name| name.to_string_lossy().into_owned(),
+    let sample_name = file_name.map_or_else(
+        || visible(&origin.title),
+        |name| visible(&name.to_string_lossy()),
     );
-    let image = Image::decode(&bytes, &origin.title, origin.options.channels)?;
-    Ok(Box::new(OneImage {
+    let set = OneImage {
         name: origin.name.clone(),
-        sample: Sample::new(name, None, image),
-    }))
+        title: origin.title.clone(),
+        sample_name,
+        bytes,
+        channels: origin.options.channels,
+    };
+    set.get(0)?;
+    Ok(Box::new(set))
 }
 
 impl DataSet for OneImage {
@@ -259,14 +268,18 @@ impl DataSet for OneImage {
 
     fn sample_name(&self, i: usize) -> String {
         match i {
-            0 => self.sample.name.clone(),
+            0 => self.sample_name.clone(),
             _ => String::new(),
         }
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
-        Ok(self.sample.clone())
+        Ok(Sample {
+            name: self.sample_name(i),
+            label: None,
+            image: Image::decode(&self.bytes, &self.title, self.channels)?,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod npy;
 mod npz;
 mod pickle;
 mod recognise;
+mod svhn;
 
 /// One image of a set.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,6 +159,7 @@ impl Default for OpenOptions {
 /// - CIFAR-10 and CIFAR-100 as distributed, python or binary version: the `.tar.gz`, its folder,
 ///   the folder above, or one batch file;
 /// - MNIST-style idx files, plain or gzipped, or a folder of them;
+/// - SVHN's cropped digits, a MATLAB file;
 /// - `.npy` and `.npz` arrays of images;
 /// - a folder of images, with or without class sub-folders, or a single image;
 /// - a tar, tar.gz or zip archive of such a folder.
@@ -243,7 +245,7 @@ impl DataSet for Transformed {
         let image = self
             .transform
             .apply(&sample.image, i)
-            .map_err(|e| Error::new(e.kind(), sample.name.clone()).with_source(e))?;
+            .map_err(|e| Error::new(e.kind(), sample.name.clone()).because(e))?;
         Ok(Sample { image, ..sample })
     }
 

@@ -54,7 +54,7 @@ impl Npy {
             let message = format!("{title} is no whole .npy file: {problem}");
             Error::new(ErrorKind::Malformed, message)
         };
-        let cut = |e: std::io::Error| damaged("it ends within its header").with_source(e);
+        let cut = |e: std::io::Error| damaged("it ends within its header").because(e);
         let magic = blob.read(0, 8).map_err(cut)?;
         let (offset, length_bytes) = match magic[..] {
             [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => (10, 2),
@@ -77,8 +77,11 @@ impl Npy {
             column_major,
             shape,
         };
-        let expected = npy
-            .bytes()
+        let size = npy.value_size().ok_or_else(|| npy.unreadable(title))?;
+        let sides = npy.shape.iter();
+        let expected = sides
+            .map(|&side| side as u64)
+            .try_fold(size, u64::checked_mul)
             .ok_or_else(|| damaged("its shape is larger than memory can be"))?;
         let found = npy.blob.len() - npy.start;
         if found < expected {
@@ -89,13 +92,19 @@ impl Npy {
         Ok(npy)
     }
 
-    /// Bytes of all values.
-    fn bytes(&self) -> Option<u64> {
+    /// Bytes of one value; none where a value is something else than a number.
+    fn value_size(&self) -> Option<u64> {
         let digits = self.descr.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let size = digits.parse::<u64>().ok()?;
-        self.shape
-            .iter()
-            .try_fold(size, |bytes, &side| bytes.checked_mul(side as u64))
+        digits.parse().ok()
+    }
+
+    fn unreadable(&self, title: &str) -> Error {
+        let what = match self.descr.as_str() {
+            "|O" | "O" => "Python objects (dtype object)".to_owned(),
+            other => format!("values of type {other:?}"),
+        };
+        let message = format!("{title} holds {what}, which are not read; save numbers instead");
+        Error::new(ErrorKind::Unsupported, message)
     }
 
     pub(super) fn into_array(self, title: &str) -> Result<Array, Error> {
@@ -152,9 +161,7 @@ impl Npy {
         let bytes = self
             .blob
             .read(self.start, (count * width) as u64)
-            .map_err(|e| {
-                Error::new(ErrorKind::Io, format!("cannot read {title}")).with_source(e)
-            })?;
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e))?;
         let mut labels = Vec::with_capacity(count);
         for chunk in bytes.chunks_exact(width) {
             let mut wide = [0; 8];

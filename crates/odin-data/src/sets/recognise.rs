@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
-use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz};
+use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz, svhn};
 use crate::archive::{Blob, BlobReader, Folder, Store, Tar, Unpack, Zip};
 use crate::error::{Error, ErrorKind};
+use crate::visible::visible;
 
 /// Where a file came from and what it is to become.
 pub(super) struct Origin<'a> {
@@ -52,8 +53,7 @@ impl Origin<'_> {
     }
 
     pub(super) fn io_error(&self, error: std::io::Error) -> Error {
-        self.error(ErrorKind::Io, "cannot be read")
-            .with_source(error)
+        self.error(ErrorKind::Io, "cannot be read").because(error)
     }
 }
 
@@ -61,7 +61,10 @@ pub(super) fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Da
     let metadata = fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
     let origin = Origin {
         title: path.display().to_string(),
-        name: options.name.clone().unwrap_or_else(|| set_name(path)),
+        name: match &options.name {
+            Some(name) => name.clone(),
+            None => visible(&set_name(path)),
+        },
         path: Some(path),
         labels: None,
         options,
@@ -102,7 +105,8 @@ fn set_name(path: &Path) -> String {
         return name;
     }
     while let Some((stem, extension)) = name.rsplit_once('.') {
-        let known = ["gz", "tgz", "tar", "zip", "npy", "npz", "bin", "idx"].contains(&extension)
+        let known = ["gz", "tgz", "tar", "zip", "npy", "npz", "bin", "idx", "mat"]
+            .contains(&extension)
             || images::has_image_extension(&name);
         if !known || stem.is_empty() {
             break;
@@ -121,6 +125,7 @@ enum Content {
     Tar,
     Idx,
     Pickle,
+    Matlab,
     Image,
     CifarBinary,
     /// A container that is not read, by its name.
@@ -132,7 +137,7 @@ enum Content {
 const HEAD: usize = 512;
 
 fn recognise(head: &[u8], len: u64, title: &str) -> Content {
-    const MAGICS: [(&[u8], Content); 8] = [
+    const MAGICS: [(&[u8], Content); 7] = [
         (b"\x93NUMPY", Content::Npy),
         (b"PK\x03\x04", Content::Zip),
         (b"PK\x05\x06", Content::Zip),
@@ -140,13 +145,14 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
         (b"\xfd7zXZ\0", Content::Foreign("an xz file")),
         (b"BZh", Content::Foreign("a bzip2 file")),
         (b"\x28\xb5\x2f\xfd", Content::Foreign("a zstandard file")),
-        (b"MATLAB", Content::Foreign("a MATLAB file")),
     ];
     if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return *content;
     }
     if is_tar(head) {
         Content::Tar
+    } else if svhn::is_matlab(head) {
+        Content::Matlab
     } else if images::is_image(head) {
         Content::Image
     } else if idx::is_idx(head) {
@@ -211,6 +217,7 @@ fn open_content(
         }
         Content::Tar => open_store(Arc::new(Tar::open(blob, &origin.title)?), origin),
         Content::Idx => idx::open(&blob, origin),
+        Content::Matlab => svhn::open(&blob, origin),
         Content::Image => images::open_one(&blob, origin),
         Content::Pickle | Content::CifarBinary => cifar::open_batch(&blob, origin),
         Content::Gzip => Err(origin.error(
@@ -224,7 +231,7 @@ fn open_content(
         Content::Unknown => Err(origin.error(
             ErrorKind::Unsupported,
             "not recognised by its content; tried PNG, JPEG, BMP, WebP, GIF, tar, tar.gz, zip, \
-             npy, npz, idx, and CIFAR-10 and CIFAR-100 (python and binary)",
+             npy, npz, idx, SVHN's MATLAB files, and CIFAR-10 and CIFAR-100 (python and binary)",
         )),
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn check_step(step: &Step) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Invalid, message));
     }
     check_size(1, height, width)
-        .map_err(|e| Error::new(e.kind(), format!("{step}: sizes must be positive")).with_source(e))
+        .map_err(|e| Error::new(e.kind(), format!("{step}: sizes must be positive")).because(e))
 }
 
 #[cfg(test)]

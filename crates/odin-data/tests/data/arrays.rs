@@ -92,6 +92,9 @@ fn what_does_not_fit_is_named() {
     let cut = temp_folder(&[("x.npy", &images[..images.len() - 1])]);
     let bad_labels = temp_folder(&[("x.npy", &images), ("x_labels.npy", &negative)]);
     let float_labels = temp_folder(&[("x.npy", &images), ("x_labels.npy", &images)]);
+    let object = b"\x93NUMPY\x01\0v\0{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }";
+    let object = [&object[..], &[b' '; 128]].concat();
+    let objects = temp_folder(&[("x.npy", &object)]);
     let train_only = temp_folder(&[("train-images-idx3-ubyte", b"")]);
     let long_idx = temp_folder(&[("x.idx", b"\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01ab")]);
     for (set, kind, words) in [
@@ -125,6 +128,11 @@ fn what_does_not_fit_is_named() {
             open(cut.path().join("x.npy")),
             ErrorKind::Malformed,
             "180 bytes should follow",
+        ),
+        (
+            open(objects.path().join("x.npy")),
+            ErrorKind::Unsupported,
+            "holds Python objects (dtype object)",
         ),
         (
             open(bad_labels.path().join("x.npy")),

@@ -92,5 +92,35 @@ fn links_are_followed_but_not_in_circles() {
     assert_eq!(names(&*set), ["a/1.png", "b/2.png", "c/2.png"]);
     symlink(inside("nowhere"), inside("broken.png")).unwrap();
     let error = error_of(open(folder.path()));
-    assert!(error.to_string().contains("broken.png"), "{error}");
+    let message = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(message.matches("broken.png").count(), 1, "{message}");
+    assert_eq!(message.matches("No such file").count(), 1, "{message}");
+    // Who prints an error with its causes prints nothing twice.
+    assert!(std::error::Error::source(&error).is_none());
+}
+
+#[cfg(unix)]
+#[test]
+fn names_do_not_command_the_terminal() {
+    let owned = "\x1b]0;owned\x07";
+    let (bad, class) = (format!("{owned}a/1.png"), format!("b/{owned}.png"));
+    let folder = temp_folder(&[(&bad, b"no image"), (&class, &png())]);
+    let set = open(folder.path()).unwrap();
+    let error = set.get(0).unwrap_err().to_string();
+    let missing = error_of(open(folder.path().join(owned))).to_string();
+    let image = open(folder.path().join(&class)).unwrap();
+    let shown = [
+        set.sample_name(0),
+        set.get(1).unwrap().name,
+        set.class_names().unwrap()[0].clone(),
+        error,
+        missing,
+        image.name().to_owned(),
+        image.sample_name(0),
+    ];
+    for text in shown {
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(text.contains("\\u{1b}]0;owned\\u{7}"), "{text:?}");
+    }
 }

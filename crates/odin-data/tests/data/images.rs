@@ -43,7 +43,7 @@ fn pixels_are_those_of_pillow() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 29);
+    assert_eq!(seen, 34);
 }
 
 #[test]
@@ -97,9 +97,27 @@ fn other_content_is_refused() {
 
 #[test]
 fn a_huge_image_is_refused_before_it_is_decoded() {
-    let mut bytes = fs::read(fixtures().join("images/rgb.bmp")).unwrap();
-    bytes[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
-    bytes[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
-    let error = Image::decode(&bytes, "huge.bmp", None).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let changed = |file: &str, places: &[usize], sides: &[u8]| {
+        let mut bytes = fs::read(fixtures().join("images").join(file)).unwrap();
+        for &place in places {
+            bytes[place..place + sides.len()].copy_from_slice(sides);
+        }
+        bytes
+    };
+    let (large, huge) = (9000_u16.to_le_bytes(), 60_000_u32.to_le_bytes());
+    for (bytes, size) in [
+        (changed("rgb.bmp", &[18, 22], &huge), "60000x60000"),
+        // The canvas, and a frame that makes the canvas grow.
+        (changed("partial.gif", &[6, 8], &large), "9000x9000"),
+        (changed("partial.gif", &[26, 28], &large), "9003x9004"),
+    ] {
+        let error = Image::decode(&bytes, "huge", None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        for words in [size, "67108864"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+    let empty = changed("partial.gif", &[6, 8, 26, 28, 30, 32], &[0, 0]);
+    let error = Image::decode(&empty, "empty.gif", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
 }

@@ -17,6 +17,7 @@ mod images;
 mod noise;
 mod refdata;
 mod resize;
+mod svhn;
 
 use std::fs;
 use std::io::Read;
