@@ -25,7 +25,10 @@ impl std::error::Error for UsageError {}
     after_help = "\
 Examples:
   odin                                               the demonstration
-  odin eval --nn net.pth --in-dataset cifar10/ --out-dataset photos/
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset photos/
+  odin inspect net.onnx                              what a model is and costs
+  odin compile --nn net.onnx -o detector.onnx        ODIN as one ONNX file
+  odin verify detector.onnx --nn net.onnx            does it equal the model?
   odin list                                          the names it knows
   odin fetch cifar10 Imagenet                        get what they stand for
   odin eval --help                                   all options of the evaluation
@@ -41,6 +44,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Measure how well the baseline (MSP) and ODIN tell out-of-distribution images apart
     Eval(Box<Eval>),
+    /// Show what a model is: inputs, operators, cost, normalisation
+    Inspect(Inspect),
+    /// Write a model with ODIN built in as one ONNX file for any runtime
+    Compile(Box<Compile>),
+    /// Compare a compiled detector with the model it was made of
+    Verify(Box<Verify>),
     /// Download data sets and networks that are known by name
     Fetch(Fetch),
     /// Show every known data set and network, its licence, and whether it is here
@@ -96,13 +105,197 @@ pub(crate) struct List {
 
     /// How to print the list
     #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: ListFormat,
+    pub(crate) format: TextFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListFormat {
+pub(crate) enum TextFormat {
     Table,
     Json,
+}
+
+/// How a model file is read: what it leaves open.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct NetworkOptions {
+    /// A model.toml that says how images become the network's input [default: <stem>.toml or
+    /// model.toml beside the model file, if there is one]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    pub(crate) model_config: Option<PathBuf>,
+
+    /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
+    /// scale; one value stands for all [default: what model.toml, the file or the registry says,
+    /// or else what is usual]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "std",
+        allow_negative_numbers = true,
+        help_heading = "Network"
+    )]
+    pub(crate) mean: Vec<f32>,
+
+    /// The standard deviation of each channel, likewise
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "mean",
+        allow_negative_numbers = true,
+        help_heading = "Network"
+    )]
+    pub(crate) std: Vec<f32>,
+
+    /// The size of the network's images where its file leaves it open, such as 64 or 48x64
+    /// (height x width) [default for checkpoints: 32, or 224 for ImageNet stems]
+    #[arg(long, value_name = "H[xW]", help_heading = "Network")]
+    pub(crate) image_size: Option<ImageSize>,
+
+    /// The order of the axes of an ONNX model's input: NCHW, NHWC, NCDHW (volumes), NCL,
+    /// NLC (signals) or NF (vectors) [default: as its extents look]
+    #[arg(long, value_name = "LAYOUT", help_heading = "Network")]
+    pub(crate) layout: Option<odin::Layout>,
+
+    /// The output of an ONNX model that holds the logits, where there are several
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(crate) output: Option<String>,
+
+    /// Where registry names are looked for
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "data",
+        help_heading = "Network"
+    )]
+    pub(crate) data_dir: PathBuf,
+
+    /// Registry file with more names, repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    pub(crate) registry: Vec<PathBuf>,
+}
+
+/// Shows what a model is: inputs and outputs, operators, parameters, cost, how images become its
+/// input, and whether ODIN can be built into it.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin inspect resnet.onnx
+  odin inspect densenet10.pth --format json")]
+pub(crate) struct Inspect {
+    /// An ONNX file, a PyTorch checkpoint or safetensors file, or a registry name
+    #[arg(value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TextFormat,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+/// Writes a model with ODIN built into it as one ONNX file: forward pass, input gradient,
+/// perturbation, second forward pass, scores. Any ONNX runtime executes it.
+///
+/// Its outputs are logits, prediction, msp, odin, and with a threshold is_in_distribution.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin compile --nn densenet10.pth -o detector.onnx
+  odin compile --nn net.onnx --magnitude 0.002 --threshold 0.1004 --input pixels-u8 \\
+               --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
+
+Inputs: pixels-u8 is `images`, uint8 [N, H, W, C]; pixels-f32 is `images`, float32 [N, C, H, W] in
+[0, 1]; normalized is the model's own input. The magnitude is on the [0, 1] pixel scale always.")]
+pub(crate) struct Compile {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
+    /// name
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// The temperature T [default: 1000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
+
+    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: 0.0014]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub(crate) magnitude: Option<f64>,
+
+    /// Add the output is_in_distribution: whether the ODIN score reaches this
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub(crate) threshold: Option<f64>,
+
+    /// What the file takes: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
+    /// models, pixels-f32 for others]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) input: Option<odin::DetectorInput>,
+
+    /// The file to write
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+/// Runs a compiled detector and the model that it was made of on the same images, and reports
+/// the largest differences. Exit code 1 when they differ by more than the tolerance.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin verify detector.onnx --nn densenet10.pth
+  odin verify detector.onnx --nn net.onnx --images photos/ --count 200 --transform resize:32x32
+
+The options that describe the network must be those that it was compiled with.")]
+pub(crate) struct Verify {
+    /// The compiled detector
+    #[arg(value_name = "DETECTOR")]
+    pub(crate) detector: PathBuf,
+
+    /// The network that it was made of
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// A set of images: a path, a registry name, Uniform or Gaussian; or `random`, which is
+    /// Uniform
+    #[arg(long, value_name = "SPEC", default_value = "random")]
+    pub(crate) images: String,
+
+    /// How many images, at most
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+
+    /// Where random images start from
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// The largest difference allowed: of logits relative to the largest of them (at least 1), of
+    /// MSP as it is, of ODIN scores multiplied by T like that of logits
+    #[arg(long, default_value_t = 0.001, value_name = "X")]
+    pub(crate) tolerance: f64,
+
+    /// Transform every image, such as resize:32:bicubic,centre-crop:32
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) transform: Option<odin_data::Transform>,
+
+    /// Images worked on at once [default: the available cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// How to print the differences
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TextFormat,
+
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
 }
 
 /// Measures how well the baseline (MSP) and ODIN tell out-of-distribution images from
@@ -111,15 +304,16 @@ pub(crate) enum ListFormat {
 #[command(after_help = "\
 Examples:
   odin eval --nn densenet10.pth --in-dataset cifar-10-python.tar.gz --out-dataset Imagenet.tar.gz
-  odin eval --nn net.pth --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
+  odin eval --nn net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
             --in-dataset test/ --out-dataset other/ --out-dataset Uniform --ci
-  odin eval --nn net.pth --in-dataset test/ --out-dataset other/ --format json --scores scores/
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --format json --scores scores/
 
 High scores mean in-distribution, which is the positive class. Data goes to standard output,
 everything else to standard error.")]
 pub(crate) struct Eval {
-    /// The trained network: a PyTorch checkpoint or safetensors file, or a registry name
-    #[arg(long, value_name = "NAME|FILE")]
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, a registry
+    /// name, or a detector that `odin compile` wrote
+    #[arg(long, value_name = "FILE|NAME")]
     pub(crate) nn: String,
 
     /// The in-distribution set: a path (image folder, tar, CIFAR, npy, idx) or a registry name
@@ -131,24 +325,15 @@ pub(crate) struct Eval {
     #[arg(long, alias = "out_dataset", value_name = "SPEC", required = true)]
     pub(crate) out_dataset: Vec<String>,
 
-    /// The temperature T
-    #[arg(
-        long,
-        default_value_t = 1000.0,
-        value_name = "T",
-        allow_negative_numbers = true
-    )]
-    pub(crate) temperature: f64,
+    /// The temperature T [default: that of a compiled detector, or 1000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
 
     /// The magnitude ε of the perturbation on the [0, 1] pixel scale, or `paper` for what the
-    /// paper recommends for this network and out-set
-    #[arg(
-        long,
-        default_value = "0.0014",
-        value_name = "E|paper",
-        allow_negative_numbers = true
-    )]
-    pub(crate) magnitude: Magnitude,
+    /// paper recommends for this network and out-set [default: that of a compiled detector, or
+    /// 0.0014]
+    #[arg(long, value_name = "E|paper", allow_negative_numbers = true)]
+    pub(crate) magnitude: Option<Magnitude>,
 
     /// The part of each set: of the paper's sets the first 1,000 images are `validation`, the
     /// rest `test` [default: test for the paper's sets by name, all for paths]
@@ -167,33 +352,8 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) ci: bool,
 
-    /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
-    /// scale [default: that of the registry entry, or of the paper's CIFAR models]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "A,B,C",
-        requires = "std",
-        allow_negative_numbers = true
-    )]
-    pub(crate) mean: Vec<f32>,
-
-    /// The standard deviation of each channel, likewise
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "A,B,C",
-        requires = "mean",
-        allow_negative_numbers = true
-    )]
-    pub(crate) std: Vec<f32>,
-
-    /// The size of the network's images where it is not the usual one, such as 64 or 48x64
-    /// (height x width) [default: 32, or 224 for ImageNet stems]
-    #[arg(long, value_name = "H[xW]")]
-    pub(crate) image_size: Option<ImageSize>,
-
-    /// Transform every image, such as resize:32:bicubic,centre-crop:32 (nothing unless asked)
+    /// Transform every image, such as resize:32:bicubic,centre-crop:32 [default: what the registry
+    /// says of the set and model.toml of the model, or nothing]
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
@@ -217,14 +377,6 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "DIR")]
     pub(crate) scores: Option<PathBuf>,
 
-    /// Where registry names are looked for
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    pub(crate) data_dir: PathBuf,
-
-    /// Registry file with more names, repeatable
-    #[arg(long, value_name = "FILE")]
-    pub(crate) registry: Vec<PathBuf>,
-
     /// Never download (evaluation never does; accepted for scripts)
     #[arg(long)]
     pub(crate) offline: bool,
@@ -240,6 +392,9 @@ pub(crate) struct Eval {
     /// Not in this build: the network runs on the CPU (see --threads)
     #[arg(long, value_name = "N")]
     pub(crate) gpu: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
 }
 
 /// Height and width in pixels.
@@ -282,6 +437,15 @@ impl std::str::FromStr for Magnitude {
                 Ok(e) if f64::is_finite(e) && e >= 0.0 => Ok(Magnitude::Fixed(e)),
                 _ => Err("expected a finite number from 0, or `paper`".to_string()),
             },
+        }
+    }
+}
+
+impl std::fmt::Display for Magnitude {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Magnitude::Fixed(magnitude) => write!(f, "{magnitude}"),
+            Magnitude::Paper => f.write_str("paper"),
         }
     }
 }

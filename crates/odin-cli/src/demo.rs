@@ -1,13 +1,12 @@
 //! What `odin` does without a command: the main job on an embedded network and embedded images.
 
 use crate::args::Format;
+use crate::eval;
 use crate::progress::{Meter, say};
-use crate::{eval, spec};
-use anyhow::{Context, Result};
-use odin::{Classifier, Detector, Images, MetricsMode, ScoredSet, evaluate};
+use anyhow::Result;
+use odin::{Classifier, ClassifierOptions, Detector, Images, MetricsMode, ScoredSet, evaluate};
 use odin_data::{ArrayLayout, DataSet, NoiseKind, OpenOptions, from_npy_bytes, noise};
-use odin_formats::Checkpoint;
-use odin_report::{Comparison, Report};
+use odin_report::{Comparison, Network, Report};
 use std::time::Instant;
 
 const MODEL: &[u8] = include_bytes!("../../../demo/model.safetensors");
@@ -23,10 +22,8 @@ const SEED: u64 = 0;
 
 pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
-    let checkpoint = Checkpoint::from_bytes(MODEL, "the embedded network")?;
-    let normalization =
-        spec::from_metadata(&checkpoint)?.context("the embedded network states no mean and std")?;
-    let classifier = Classifier::from_checkpoint(&checkpoint, Some([1, 8, 8]), normalization)?;
+    let options = ClassifierOptions::default();
+    let classifier = Classifier::from_bytes(MODEL, "the embedded network", options)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let detector = Detector::builder(&classifier)
         .temperature(TEMPERATURE)
@@ -69,7 +66,7 @@ pub(crate) fn run() -> Result<()> {
     }
     let report = Report {
         model: "embedded".to_string(),
-        architecture: classifier.architecture().to_string(),
+        network: Network::from(&classifier),
         in_dataset: in_set.name().to_string(),
         accuracy: in_scored.accuracy(classifier.classes()),
         temperature: TEMPERATURE,

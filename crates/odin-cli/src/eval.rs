@@ -1,14 +1,15 @@
 //! `odin eval`.
 
 use crate::args::{Eval, Format, Magnitude, UsageError};
+use crate::network;
 use crate::progress::{Meter, say};
 use crate::score_files::ScoreFiles;
-use crate::spec::{self, Spec};
+use crate::spec::{self, Selection, Spec};
 use anyhow::{Context, Result};
 use odin::{Classifier, Detector, Images, Intervals, ScoredSet, evaluate};
 use odin_data::DataSet;
 use odin_data::registry::Registry;
-use odin_report::{Comparison, Report};
+use odin_report::{Comparison, Network, Report};
 use std::io::Write;
 
 const RESAMPLES: usize = 1000;
@@ -20,24 +21,35 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         ))
         .into());
     }
-    let registry = spec::registry(&eval.registry)?;
-    let classifier = spec::classifier(eval, &registry)?;
-    let in_spec = in_spec(eval, &registry)?;
-    let out_specs = out_specs(eval, &registry)?;
+    let registry = spec::registry(&eval.network.registry)?;
+    let classifier = network::open(&eval.nn, "--nn", &eval.network, &registry)?;
+    let selection = Selection {
+        data_dir: eval.network.data_dir.clone(),
+        split: eval.split,
+        limit: eval.limit,
+        seed: eval.seed,
+        transform: eval.transform.clone(),
+        of_model: network::transform(&classifier),
+        image_shape: classifier.image_shape(),
+        any_shape: network::takes_any_shape(&classifier),
+    };
+    let in_spec = in_spec(eval, &selection, &registry)?;
+    let out_specs = out_specs(eval, &selection, &registry)?;
+    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.quiet);
     let magnitudes: Vec<f64> = out_specs
         .iter()
-        .map(|out| magnitude(eval, &registry, out))
+        .map(|out| magnitude(asked_for, &eval.nn, &registry, out))
         .collect::<Result<_>>()?;
-    let experiment = Experiment::new(eval, &classifier)?;
+    let experiment = Experiment::new(eval, selection, &classifier)?;
     let report = experiment.run(&in_spec, &out_specs, &magnitudes)?;
     print(&report, eval.format)
 }
 
 /// The in-set named, or the one that the registry says the network was trained on.
-fn in_spec(eval: &Eval, registry: &Registry) -> Result<Spec> {
+fn in_spec(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Spec> {
     let of_network = || registry.get(&eval.nn)?.network()?.in_dataset.clone();
     match eval.in_dataset.clone().or_else(of_network) {
-        Some(text) => Spec::resolve(&text, "--in-dataset", eval, registry),
+        Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
         None => Err(UsageError(
             "--in-dataset is missing: name the set that the network was trained on".into(),
         )
@@ -45,7 +57,7 @@ fn in_spec(eval: &Eval, registry: &Registry) -> Result<Spec> {
     }
 }
 
-fn out_specs(eval: &Eval, registry: &Registry) -> Result<Vec<Spec>> {
+fn out_specs(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Vec<Spec>> {
     let names = eval
         .out_dataset
         .iter()
@@ -58,13 +70,13 @@ fn out_specs(eval: &Eval, registry: &Registry) -> Result<Vec<Spec>> {
             text => vec![text.to_string()],
         });
     names
-        .map(|name| Spec::resolve(&name, "--out-dataset", eval, registry))
+        .map(|name| Spec::resolve(&name, "--out-dataset", selection, registry))
         .collect()
 }
 
-fn magnitude(eval: &Eval, registry: &Registry, out: &Spec) -> Result<f64> {
-    let network = registry.get(&eval.nn).and_then(|e| e.network());
-    match (eval.magnitude, network) {
+fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &Spec) -> Result<f64> {
+    let network = registry.get(nn).and_then(|e| e.network());
+    match (asked_for, network) {
         (Magnitude::Fixed(magnitude), _) => Ok(magnitude),
         (Magnitude::Paper, None) => Err(UsageError(
             "--magnitude paper: the paper recommends magnitudes for its own networks (densenet10, densenet100, wideresnet10, wideresnet100), named as --nn; give a number".into(),
@@ -72,8 +84,8 @@ fn magnitude(eval: &Eval, registry: &Registry, out: &Spec) -> Result<f64> {
         .into()),
         (Magnitude::Paper, Some(network)) => network.recommended_magnitude(&out.name).ok_or_else(|| {
             UsageError(format!(
-                "--magnitude paper: nothing is recommended for {} and {}; give a number",
-                eval.nn, out.name
+                "--magnitude paper: nothing is recommended for {nn} and {}; give a number",
+                out.name
             ))
             .into()
         }),
@@ -83,22 +95,27 @@ fn magnitude(eval: &Eval, registry: &Registry, out: &Spec) -> Result<f64> {
 /// Everything that does not depend on the sets.
 struct Experiment<'a> {
     eval: &'a Eval,
+    selection: Selection,
     classifier: &'a Classifier,
     detector: Detector,
     threads: usize,
 }
 
 impl<'a> Experiment<'a> {
-    fn new(eval: &'a Eval, classifier: &'a Classifier) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = eval.threads.unwrap_or(cores);
+    fn new(eval: &'a Eval, selection: Selection, classifier: &'a Classifier) -> Result<Self> {
+        let threads = threads(eval.threads);
         let detector = Detector::builder(classifier)
-            .temperature(eval.temperature)
+            .temperature(network::temperature(
+                eval.temperature,
+                classifier,
+                eval.quiet,
+            ))
             .threads(threads)
             .batch_size(eval.batch_size)
             .build()?;
         Ok(Self {
             eval,
+            selection,
             classifier,
             detector,
             threads,
@@ -107,14 +124,13 @@ impl<'a> Experiment<'a> {
 
     /// Scores the in-set once for each magnitude that occurs, however many out-sets there are.
     fn run(&self, in_spec: &Spec, out_specs: &[Spec], magnitudes: &[f64]) -> Result<Report> {
-        let eval = self.eval;
-        let shape = self.classifier.image_shape();
+        let (eval, selection) = (self.eval, &self.selection);
         let mut files = match &eval.scores {
             Some(folder) => Some(ScoreFiles::in_folder(folder)?),
             None => None,
         };
-        let in_set = in_spec.open(eval, shape, Spec::noise_count(eval, 10_000))?;
-        self.announce(in_spec, &*in_set, out_specs);
+        let in_set = in_spec.open(selection, Spec::noise_count(selection, 10_000))?;
+        self.announce(in_spec, &*in_set, out_specs)?;
         let mut scored_in: Vec<(f64, ScoredSet)> = Vec::new();
         for &magnitude in magnitudes {
             if !scored_in.iter().any(|(known, _)| *known == magnitude) {
@@ -139,8 +155,8 @@ impl<'a> Experiment<'a> {
                 continue;
             };
             accuracy = accuracy.or(in_scored.accuracy(self.classifier.classes()));
-            let count = Spec::noise_count(eval, in_scored.rows.len());
-            let out_set = out_spec.open(eval, shape, count)?;
+            let count = Spec::noise_count(selection, in_scored.rows.len());
+            let out_set = out_spec.open(selection, count)?;
             let out_scored = self.score(out_spec, &*out_set, magnitude)?;
             if let Some(files) = &mut files {
                 files.write(&out_spec.name, &out_scored)?;
@@ -157,10 +173,10 @@ impl<'a> Experiment<'a> {
         }
         Ok(Report {
             model: eval.nn.clone(),
-            architecture: self.classifier.architecture().to_string(),
+            network: Network::from(self.classifier),
             in_dataset: in_spec.name.clone(),
             accuracy,
-            temperature: eval.temperature,
+            temperature: self.detector.temperature(),
             mode: eval.metrics.into(),
             seed: eval.seed,
             results,
@@ -168,7 +184,7 @@ impl<'a> Experiment<'a> {
     }
 
     fn score(&self, spec: &Spec, set: &dyn DataSet, magnitude: f64) -> Result<ScoredSet> {
-        let range = spec.range(self.eval, set.len())?;
+        let range = spec.range(&self.selection, set.len())?;
         if !self.eval.quiet {
             for note in set.notes() {
                 say(&format!("{}: {note}", spec.name));
@@ -200,32 +216,29 @@ impl<'a> Experiment<'a> {
             threads: self.threads,
         });
         let classes = self.classifier.classes();
-        let (t, mode) = (self.eval.temperature, self.eval.metrics.into());
+        let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
         Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
     }
 
     /// What goes into the run, for whoever reads the log.
-    fn announce(&self, in_spec: &Spec, in_set: &dyn DataSet, out_specs: &[Spec]) {
-        let eval = self.eval;
-        if eval.quiet {
-            return;
+    fn announce(&self, in_spec: &Spec, in_set: &dyn DataSet, out_specs: &[Spec]) -> Result<()> {
+        if self.eval.quiet {
+            return Ok(());
         }
-        let c = self.classifier;
-        let [channels, height, width] = c.image_shape();
-        let (mean, std) = (c.normalization().mean(), c.normalization().std());
-        say(&format!(
-            "{}: {}, {} classes, {channels}x{height}x{width}, mean {mean:?}, std {std:?}",
-            eval.nn,
-            c.architecture(),
-            c.classes()
-        ));
+        network::announce(self.classifier, false);
         say(&format!("{}: {} images", in_spec.name, in_set.len()));
         for spec in std::iter::once(in_spec).chain(out_specs) {
-            if let Some(transform) = spec.transform(eval) {
+            if let Some(transform) = spec.transform(&self.selection)? {
                 say(&format!("{}, every image: {transform}", spec.name));
             }
         }
+        Ok(())
     }
+}
+
+/// As many as asked for, or as there are cores.
+pub(crate) fn threads(asked_for: Option<usize>) -> usize {
+    asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Writes the results to standard output.

@@ -1,6 +1,6 @@
 //! `odin list`.
 
-use crate::args::{List, ListFormat};
+use crate::args::{List, TextFormat};
 use crate::spec;
 use anyhow::Result;
 use odin_data::registry::{ListRow, Located};
@@ -8,8 +8,8 @@ use odin_data::registry::{ListRow, Located};
 pub(crate) fn run(args: &List) -> Result<()> {
     let rows = spec::registry(&args.registry)?.list(&args.data_dir);
     crate::eval::write_stdout(&match args.format {
-        ListFormat::Table => table(&rows),
-        ListFormat::Json => json(&rows),
+        TextFormat::Table => table(&rows),
+        TextFormat::Json => json(&rows),
     })
 }
 

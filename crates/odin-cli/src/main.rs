@@ -1,13 +1,17 @@
 //! The `odin` command: arguments in, calls out.
 
 mod args;
+mod compile;
 mod demo;
 mod eval;
 mod fetch;
+mod inspect;
 mod list;
+mod network;
 mod progress;
 mod score_files;
 mod spec;
+mod verify;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -17,6 +21,9 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
+        Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
+        Some(args::Command::Compile(compile)) => compile::run(&compile),
+        Some(args::Command::Verify(verify)) => verify::run(&verify),
         Some(args::Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(args::Command::List(list)) => list::run(&list),
         None => demo::run(),

@@ -1,11 +1,10 @@
-//! From what the user names to networks and sets.
+//! From what the user names to sets.
 
-use crate::args::{Eval, ImageSize, SplitArg, UsageError};
+use crate::args::{SplitArg, UsageError};
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, Normalization};
+use odin_data::fetch::{FetchOptions, fetch};
 use odin_data::registry::{Entry, Located, Registry};
-use odin_data::{DataSet, NoiseKind, OpenOptions, Transform, Transformed, noise, open};
-use odin_formats::Checkpoint;
+use odin_data::{DataSet, NoiseKind, OpenOptions, Step, Transform, Transformed, noise, open};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +23,18 @@ pub(crate) fn registry(files: &[PathBuf]) -> Result<Registry> {
     Ok(registry)
 }
 
-/// Where the content of a registry entry lies; an error that says how to get it where it does
-/// not.
-fn located(entry: &Entry, eval: &Eval) -> Result<PathBuf> {
-    match entry.locate(&eval.data_dir) {
-        Located::Here(path) | Located::Packed(path) => Ok(path),
+/// Where the content of a registry entry lies, unpacked if need be; an error that says how to get
+/// it where it is not here.
+pub(crate) fn located(entry: &Entry, data_dir: &Path) -> Result<PathBuf> {
+    match entry.locate(data_dir) {
+        Located::Here(path) => Ok(path),
+        Located::Packed(archive) => {
+            let mut options = FetchOptions::default();
+            options.offline = true;
+            let fetched = fetch(entry, data_dir, &options, &mut |_| {})?;
+            let unpacked = fetched.path().map(Path::to_path_buf);
+            unpacked.with_context(|| format!("{} holds no file to use", archive.display()))
+        }
         Located::Missing { looked_at, how } => {
             let places: Vec<String> = looked_at
                 .iter()
@@ -44,75 +50,23 @@ fn located(entry: &Entry, eval: &Eval) -> Result<PathBuf> {
     }
 }
 
-/// The network and what it is called.
-pub(crate) fn classifier(eval: &Eval, registry: &Registry) -> Result<Classifier> {
-    let entry = registry.get(&eval.nn).filter(|e| e.network().is_some());
-    let (path, shape, normalization) = match entry.and_then(|e| Some((e, e.network()?))) {
-        Some((entry, network)) => {
-            let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
-            let normalization = Normalization::new(&f32s(&network.mean), &f32s(&network.std))?;
-            (
-                located(entry, eval)?,
-                Some(network.shape),
-                Some(normalization),
-            )
-        }
-        None => {
-            let path = PathBuf::from(&eval.nn);
-            if !path.exists() {
-                let known = registry.network(&eval.nn).err().map(|e| e.to_string());
-                bail!(
-                    "--nn: there is no file {}, and {}",
-                    path.display(),
-                    known.unwrap_or_default()
-                );
-            }
-            (path, None, None)
-        }
-    };
-    let checkpoint = Checkpoint::open(&path)?;
-    let normalization = match (eval.mean.is_empty(), normalization) {
-        (false, _) => Normalization::new(&eval.mean, &eval.std).context("--mean and --std")?,
-        (true, Some(of_entry)) => of_entry,
-        (true, None) => match from_metadata(&checkpoint)? {
-            Some(of_file) => of_file,
-            None => Normalization::cifar(),
-        },
-    };
-    let shape = match eval.image_size {
-        Some(ImageSize { height, width }) => {
-            let channels = normalization.mean().len();
-            Some([channels, height, width])
-        }
-        None => shape.or_else(|| shape_from_metadata(&checkpoint)),
-    };
-    Ok(Classifier::from_checkpoint(
-        &checkpoint,
-        shape,
-        normalization,
-    )?)
-}
-
-/// The image shape that a safetensors file carries as text, `input = "1x8x8"`.
-fn shape_from_metadata(checkpoint: &Checkpoint) -> Option<[usize; 3]> {
-    let (_, text) = checkpoint.metadata().find(|(key, _)| *key == "input")?;
-    let extents: Option<Vec<usize>> = text.split('x').map(|v| v.trim().parse().ok()).collect();
-    extents?.try_into().ok()
-}
-
-/// The normalisation that a safetensors file carries as text, `mean` and `std`.
-pub(crate) fn from_metadata(checkpoint: &Checkpoint) -> Result<Option<Normalization>> {
-    let numbers = |key: &str| -> Option<Vec<f32>> {
-        let (_, text) = checkpoint.metadata().find(|(k, _)| *k == key)?;
-        text.trim_matches(['[', ']'])
-            .split(',')
-            .map(|v| v.trim().parse().ok())
-            .collect()
-    };
-    match (numbers("mean"), numbers("std")) {
-        (Some(mean), Some(std)) => Ok(Some(Normalization::new(&mean, &std)?)),
-        _ => Ok(None),
-    }
+/// What part of the sets takes part, and how their images are seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Where registry names are looked for.
+    pub(crate) data_dir: PathBuf,
+    pub(crate) split: Option<SplitArg>,
+    pub(crate) limit: Option<u64>,
+    /// Where noise starts from.
+    pub(crate) seed: u64,
+    /// What the user asks to be done to every image.
+    pub(crate) transform: Option<Transform>,
+    /// What the model asks for.
+    pub(crate) of_model: Option<Transform>,
+    /// The shape of the network's images, `[C, H, W]`.
+    pub(crate) image_shape: [usize; 3],
+    /// Whether images become vectors, so that any shape with the right number of values fits.
+    pub(crate) any_shape: bool,
 }
 
 /// A set as the user named it.
@@ -137,13 +91,13 @@ impl Spec {
     pub(crate) fn resolve(
         text: &str,
         option: &str,
-        eval: &Eval,
+        selection: &Selection,
         registry: &Registry,
     ) -> Result<Self> {
         if let Some(entry) = registry.get(text).filter(|e| e.dataset().is_some()) {
-            let source = match entry.locate(&eval.data_dir) {
+            let source = match entry.locate(&selection.data_dir) {
                 Located::Generated(kind) => Source::Noise(kind),
-                _ => Source::Path(located(entry, eval)?),
+                _ => Source::Path(located(entry, &selection.data_dir)?),
             };
             let transform = entry.dataset().and_then(|d| d.transform.clone());
             let name = entry.name.clone();
@@ -177,11 +131,10 @@ impl Spec {
     /// Opens the set; noise takes the shape of the network's images and this count.
     pub(crate) fn open(
         &self,
-        eval: &Eval,
-        shape: [usize; 3],
+        selection: &Selection,
         noise_count: usize,
     ) -> Result<Box<dyn DataSet>> {
-        let [channels, height, width] = shape;
+        let [channels, height, width] = selection.image_shape;
         let path = match &self.source {
             Source::Noise(kind) => {
                 return Ok(Box::new(noise(
@@ -190,36 +143,44 @@ impl Spec {
                     height,
                     width,
                     noise_count,
-                    eval.seed,
+                    selection.seed,
                 )?));
             }
             Source::Path(path) => path,
         };
         let mut options = OpenOptions::default();
-        options.channels = Some(channels);
+        options.channels = (!selection.any_shape).then_some(channels);
         let set = open(path, &options)?;
-        Ok(match self.transform(eval) {
-            Some(transform) => Box::new(Transformed::new(set, transform.clone())),
+        Ok(match self.transform(selection)? {
+            Some(transform) => Box::new(Transformed::new(set, transform)),
             None => set,
         })
     }
 
-    /// What every image goes through: what the user asks for, or else what the registry says.
-    pub(crate) fn transform<'a>(&'a self, eval: &'a Eval) -> Option<&'a Transform> {
-        let applies = matches!(self.source, Source::Path(_));
-        eval.transform
-            .as_ref()
-            .or(self.transform.as_ref())
-            .filter(|_| applies)
+    /// What every image goes through: what the user asks for, or else what the registry says of
+    /// the set, followed by what the model asks for. Noise is made as the network takes it.
+    pub(crate) fn transform(&self, selection: &Selection) -> Result<Option<Transform>> {
+        if matches!(self.source, Source::Noise(_)) {
+            return Ok(None);
+        }
+        if let Some(asked_for) = &selection.transform {
+            return Ok(Some(asked_for.clone()));
+        }
+        let steps = [&self.transform, &selection.of_model].into_iter().flatten();
+        let steps: Vec<Step> = steps.flat_map(Transform::steps).copied().collect();
+        match steps.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(Transform::new(steps)?)),
+        }
     }
 
     /// The images of the set that take part.
-    pub(crate) fn range(&self, eval: &Eval, len: usize) -> Result<Range<usize>> {
+    pub(crate) fn range(&self, selection: &Selection, len: usize) -> Result<Range<usize>> {
         let default = match self.registered {
             true => SplitArg::Test,
             false => SplitArg::All,
         };
-        let part = match (&self.source, eval.split.unwrap_or(default)) {
+        let part = match (&self.source, selection.split.unwrap_or(default)) {
             (Source::Noise(_), _) | (_, SplitArg::All) => 0..len,
             (_, SplitArg::Test) => VALIDATION_IMAGES..len,
             (_, SplitArg::Validation) => 0..len.min(VALIDATION_IMAGES),
@@ -231,15 +192,16 @@ impl Spec {
             ))
             .into());
         }
-        let limit = eval
+        let limit = selection
             .limit
             .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         Ok(part.start..part.end.min(part.start.saturating_add(limit)))
     }
 
     /// The number of noise images: as many as are asked for, or as in the in-set.
-    pub(crate) fn noise_count(eval: &Eval, in_count: usize) -> usize {
-        eval.limit
+    pub(crate) fn noise_count(selection: &Selection, in_count: usize) -> usize {
+        selection
+            .limit
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(in_count)
     }

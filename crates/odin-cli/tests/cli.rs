@@ -11,10 +11,18 @@ fn demo(file: &str) -> String {
     folder.join(file).display().to_string()
 }
 
-/// Runs `odin` in `folder`; `{demo}` in an argument is the folder of the demonstration.
+fn onnx(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = folder.join("../odin-formats/tests/fixtures/onnx");
+    folder.join(file).display().to_string()
+}
+
+/// Runs `odin` in `folder`; `{demo}` in an argument is the folder of the demonstration, `{onnx}`
+/// that of the ONNX files.
 fn odin(folder: &Path, args: &str) -> Output {
-    let demo = demo("");
-    let args = args.split_whitespace().map(|a| a.replace("{demo}/", &demo));
+    let (demo, onnx) = (demo(""), onnx(""));
+    let args = args.split_whitespace();
+    let args = args.map(|a| a.replace("{demo}/", &demo).replace("{onnx}/", &onnx));
     Command::new(env!("CARGO_BIN_EXE_odin"))
         .args(args)
         .current_dir(folder)
@@ -154,6 +162,292 @@ fn csv_has_a_line_for_each_score_and_intervals_when_asked_for() {
     );
 }
 
+/// Arguments, what standard output must contain, and what standard error.
+type Run = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// In this order, in one folder.
+const RUNS: &[Run] = &[
+    (
+        "inspect {demo}/model.safetensors",
+        &[
+            "DenseNet-BC-22-12",
+            "safetensors",
+            "x float[N, 1, 8, 8]",
+            "logits float[N, 6]",
+            "mean 0.305185, std 0.377469 (from the file)",
+            "70,974",
+            "1,925,118",
+            "every operator",
+            "Conv 21",
+            "test_accuracy",
+        ],
+        &[],
+    ),
+    (
+        "inspect {onnx}/resnet.torchscript9.onnx",
+        &[
+            "ONNX, opset 9",
+            "pytorch",
+            "Conv",
+            "NCHW",
+            "assumed",
+            "CIFAR",
+            "every operator",
+        ],
+        &[],
+    ),
+    (
+        "inspect {onnx}/bytes.torchscript13.onnx",
+        &[
+            "bytes[N, 32, 32, 3]",
+            "NHWC",
+            "std 0.003921569 (from the file)",
+        ],
+        &[],
+    ),
+    (
+        "inspect {onnx}/three_outputs.torchscript17.onnx",
+        &["Outputs:", "logits"],
+        &[],
+    ),
+    (
+        "inspect {onnx}/conv3d.torchscript13.softmax.onnx",
+        &["NCDHW", "Notice:", "oftmax"],
+        &[],
+    ),
+    (
+        "compile --nn {demo}/model.safetensors --magnitude 0.005 --threshold 0.17 -o demo.onnx",
+        &[
+            "demo.onnx: ONNX, opset",
+            "images [N, 1, 8, 8]: pixels, float32",
+            "is_in_distribution bool[N]",
+            "T = 1000, ε = 0.005, threshold 0.17",
+            "SHA-256",
+        ],
+        &["DenseNet-BC-22-12", "normalisation: mean 0.305185"],
+    ),
+    (
+        "verify demo.onnx --nn {demo}/model.safetensors",
+        &["Images:                  32", "they agree"],
+        &["DenseNet-BC-22-12"],
+    ),
+    (
+        "verify demo.onnx --nn {demo}/model.safetensors --images {demo}/in.npy --count 40 --format json --quiet",
+        &[
+            "\"images\": 40",
+            "\"agree\": true",
+            "\"predictions_that_differ\": 0",
+        ],
+        &[],
+    ),
+    (
+        "inspect demo.onnx",
+        &[
+            "Detector:",
+            "T = 1000, ε = 0.005, threshold 0.17, input pixels-f32",
+            "odin.magnitude",
+        ],
+        &[],
+    ),
+    (
+        "eval --nn demo.onnx --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy",
+        &["DenseNet-BC-22-12", "0.005", "1000"],
+        &["mean 0, std 1 (from the file)"],
+    ),
+    (
+        "eval --nn demo.onnx --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --temperature 500 --magnitude 0.001 --limit 5",
+        &["500", "0.001"],
+        &[
+            "was compiled with T = 1000; --temperature 500 is used",
+            "was compiled with ε = 0.005; --magnitude 0.001 is used",
+        ],
+    ),
+    (
+        "compile --nn {demo}/model.safetensors --input pixels-u8 --quiet -o bytes.onnx",
+        &["images [N, 8, 8, 1]: pixels, uint8"],
+        &[],
+    ),
+    (
+        "verify bytes.onnx --nn {demo}/model.safetensors --images Gaussian --count 8 --seed 3",
+        &["they agree"],
+        &[],
+    ),
+    (
+        "compile --nn {onnx}/mobilenet_v2.dynamo18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o mobile.onnx",
+        &["input [N, 3, 32, 32]: the model's own input"],
+        &["(given)"],
+    ),
+    (
+        "verify mobile.onnx --nn {onnx}/mobilenet_v2.dynamo18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --count 4",
+        &["they agree"],
+        &[],
+    ),
+    (
+        "eval --nn {onnx}/conv1d.torchscript11.onnx --mean 0.5,0.4 --std 0.25,0.3 --in-dataset Uniform --out-dataset Gaussian --limit 8",
+        &["Uniform", "Gaussian"],
+        &["images 1x2x96", "NCL"],
+    ),
+];
+
+#[test]
+fn models_are_inspected_compiled_verified_and_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, on_stdout, on_stderr) in RUNS {
+        let output = odin(folder.path(), args);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "odin {args}\n{stderr}");
+        for wanted in *on_stdout {
+            assert!(
+                stdout.contains(wanted),
+                "odin {args}: no {wanted:?} in\n{stdout}"
+            );
+        }
+        for wanted in *on_stderr {
+            assert!(
+                stderr.contains(wanted),
+                "odin {args}: no {wanted:?} in\n{stderr}"
+            );
+        }
+        if args.contains("--quiet") {
+            assert_eq!(stderr, "", "odin {args}");
+        }
+    }
+    let mut left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["bytes.onnx", "demo.onnx", "mobile.onnx"]);
+}
+
+/// A detector that is not that of the model: the differences, a reason, exit code 1.
+#[test]
+fn verify_fails_where_files_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiled = odin(
+        folder.path(),
+        "compile --nn {demo}/model.safetensors -o demo.onnx --mean 0.5 --std 0.2",
+    );
+    assert!(compiled.status.success(), "{}", text(&compiled.stderr));
+    let output = odin(
+        folder.path(),
+        "verify demo.onnx --nn {demo}/model.safetensors",
+    );
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stdout.contains("they differ"), "{stdout}");
+    assert!(stderr.contains("another normalisation"), "{stderr}");
+    assert!(stderr.contains("not the same detector"), "{stderr}");
+}
+
+#[test]
+fn model_toml_is_used_and_travels_into_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("net.onnx");
+    std::fs::copy(onnx("resnet.torchscript9.onnx"), &model).unwrap();
+    let config = "mean = [0.5]\nstd = [0.25]\ntransform = \"resize:32x32\"\n\
+        class_names = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\"]";
+    std::fs::write(folder.path().join("model.toml"), config).unwrap();
+    let run = "eval --nn net.onnx --in-dataset {demo}/in.npy --out-dataset Uniform --limit 6 --format json";
+    let output = odin(folder.path(), run);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("from model.toml"), "{stderr}");
+    assert!(stderr.contains("every image: resize to 32x32"), "{stderr}");
+    let network = &json(&output)["network"];
+    assert_eq!(network["mean"], serde_json::json!([0.5, 0.5, 0.5]));
+    assert_eq!(network["normalization_from"], "from model.toml");
+    assert_eq!(network["transform"], "resize to 32x32 (bilinear)");
+    assert_eq!(network["class_names"][6], "g");
+    assert_eq!(network["sha256"].as_str().unwrap().len(), 64);
+    let network = &json(&odin(folder.path(), &format!("{run} --mean 0 --std 1")))["network"];
+    assert_eq!(network["normalization_from"], "given");
+    std::fs::write(folder.path().join("model.toml"), "sise = 32").unwrap();
+    let output = odin(folder.path(), run);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("model.toml") && stderr.contains("sise"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn help_fits_on_a_screen_and_has_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = text(&odin(folder.path(), "--help").stdout);
+    assert!(help.lines().count() <= 40, "{help}");
+    for command in ["eval", "inspect", "compile", "verify", "fetch", "list"] {
+        assert!(help.contains(&format!("odin {command}")), "{help}");
+        let own = text(&odin(folder.path(), &format!("{command} --help")).stdout);
+        assert!(own.contains("Examples:"), "{own}");
+        assert!(own.contains(&format!("odin {command}")), "{own}");
+    }
+}
+
+/// A network of a registry that lies in the data folder as an archive.
+#[test]
+fn what_lies_packed_is_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut archive = tar::Builder::new(std::fs::File::create(data.join("net.tar")).unwrap());
+    archive
+        .append_path_with_name(demo("model.safetensors"), "net/weights.safetensors")
+        .unwrap();
+    archive.finish().unwrap();
+    let registry = r#"
+        [[network]]
+        name = "digits"
+        title = "Digits"
+        licence = "CC BY 4.0"
+        citation = "none"
+        classes = 6
+        shape = [1, 8, 8]
+        mean = [0.25]
+        std = [0.5]
+        [[network.file]]
+        name = "net.tar"
+        urls = ["https://example.invalid/net.tar"]
+        unpack = true
+        member = "net/weights.safetensors"
+    "#;
+    std::fs::write(folder.path().join("own.toml"), registry).unwrap();
+    let output = odin(
+        folder.path(),
+        "inspect digits --registry own.toml --format json",
+    );
+    let found = json(&output);
+    assert_eq!(found["parameters"], 70974);
+    // What the file says is nearer to the network than what the registry says.
+    assert_eq!(found["normalization_from"], "from the file");
+}
+
+/// Names that would fall together, for lower-case file systems and for numbered ones.
+#[test]
+fn score_files_never_fall_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["a.npy", "A.npy", "a.npy-2", "x/a.npy", "in.npy.csv.npy"];
+    std::fs::create_dir(folder.path().join("x")).unwrap();
+    let mut args = String::from(
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --limit 3 --scores s --quiet",
+    );
+    for name in names {
+        std::fs::copy(demo("near.npy"), folder.path().join(name)).unwrap();
+        args.push_str(&format!(" --out-dataset {name}"));
+    }
+    let output = odin(folder.path(), &args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let files = std::fs::read_dir(folder.path().join("s")).unwrap();
+    let files: std::collections::HashSet<String> = files
+        .map(|e| e.unwrap().file_name().into_string().unwrap().to_lowercase())
+        .collect();
+    assert_eq!(files.len(), 1 + names.len(), "{files:?}");
+}
+
 /// Arguments, exit code, and what standard error must contain.
 const MISTAKES: &[(&str, i32, &str)] = &[
     ("eval", 2, "--nn"),
@@ -258,6 +552,67 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         1,
         "odin fetch Imagenet",
     ),
+    ("inspect", 2, "FILE"),
+    ("inspect absent.onnx", 1, "absent.onnx"),
+    ("inspect {demo}/in.npy", 1, "in.npy"),
+    ("inspect {onnx}/index.json", 1, "index.json"),
+    (
+        "inspect {onnx}/resnet.torchscript9.onnx --output absent",
+        1,
+        "absent",
+    ),
+    (
+        "inspect {onnx}/resnet.torchscript9.onnx --layout NWHC",
+        2,
+        "NHWC",
+    ),
+    (
+        "inspect {onnx}/resnet.torchscript9.onnx --layout NCL",
+        1,
+        "NCL",
+    ),
+    (
+        "inspect {onnx}/resnet.torchscript9.onnx --model-config absent.toml",
+        1,
+        "absent.toml",
+    ),
+    ("compile --nn {demo}/model.safetensors", 2, "--out"),
+    (
+        "compile --nn {demo}/model.safetensors --temperature 0 -o d.onnx",
+        1,
+        "temperature",
+    ),
+    (
+        "compile --nn {demo}/model.safetensors --magnitude -1 -o d.onnx",
+        1,
+        "magnitude",
+    ),
+    (
+        "compile --nn {demo}/model.safetensors --input pixels -o d.onnx",
+        2,
+        "pixels-u8",
+    ),
+    (
+        "compile --nn {demo}/model.safetensors -o absent/d.onnx",
+        1,
+        "absent/d.onnx",
+    ),
+    (
+        "compile --nn {demo}/model.safetensors -o {demo}/model.safetensors",
+        1,
+        "is the model itself",
+    ),
+    (
+        "verify {onnx}/resnet.torchscript9.onnx --nn {demo}/model.safetensors",
+        1,
+        "no detector",
+    ),
+    (
+        "verify absent.onnx --nn {demo}/model.safetensors",
+        1,
+        "absent.onnx",
+    ),
+    ("verify {demo}/in.npy", 2, "--nn"),
     ("fetch nonsense", 1, "nonsense"),
     ("fetch Imagenet --offline", 1, "Imagenet"),
 ];

@@ -7,7 +7,8 @@ pub(crate) fn render(report: &Report) -> String {
     let value = json!({
         "odin_version": env!("CARGO_PKG_VERSION"),
         "model": report.model,
-        "architecture": report.architecture,
+        "architecture": report.network.architecture,
+        "network": report.network.to_json(),
         "in_dataset": report.in_dataset,
         "accuracy": report.accuracy,
         "temperature": report.temperature,

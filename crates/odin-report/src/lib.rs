@@ -1,8 +1,13 @@
 //! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
 
 mod csv;
+mod inspect;
 mod json;
+mod network;
 mod table;
+
+pub use inspect::InspectionReport;
+pub use network::Network;
 
 use odin::{Evaluation, MetricsMode};
 
@@ -11,8 +16,8 @@ use odin::{Evaluation, MetricsMode};
 pub struct Report {
     /// The model as the user named it.
     pub model: String,
-    /// Its architecture.
-    pub architecture: String,
+    /// What is known of it.
+    pub network: Network,
     /// The in-distribution set.
     pub in_dataset: String,
     /// The share of its images that the model classifies right, where labels are known.

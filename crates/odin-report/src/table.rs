@@ -31,7 +31,7 @@ fn header(report: &Report) -> String {
     entry(
         &mut lines,
         "Neural network architecture",
-        &report.architecture,
+        &report.network.architecture,
     );
     entry(&mut lines, "In-distribution dataset", &report.in_dataset);
     if let [only] = &report.results[..] {

@@ -1,4 +1,5 @@
-use crate::{Classifier, Error, ErrorKind, Normalization};
+use crate::detector_file::Outcome;
+use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
 use odin_cpu::{Engine, Output};
 use odin_data::Image;
 use odin_graph::odin::{names, transform};
@@ -21,6 +22,7 @@ pub struct Detector {
     engine: Engine,
     input: String,
     image_shape: [usize; 3],
+    layout: Layout,
     classes: usize,
     normalization: Normalization,
     temperature: f64,
@@ -76,10 +78,12 @@ impl DetectorBuilder<'_> {
             .inputs()
             .next()
             .map(|(_, i)| i.name.clone());
+        let graph = transform(classifier.graph(), classifier.layout().channel_axis())?;
         Ok(Detector {
-            engine: Engine::new(&transform(classifier.graph(), 1)?, self.threads)?,
+            engine: Engine::new(&graph, self.threads)?,
             input: input.unwrap_or_default(),
             image_shape: classifier.image_shape(),
+            layout: classifier.layout(),
             classes: classifier.classes(),
             normalization: classifier.normalization().clone(),
             temperature: t,
@@ -119,6 +123,17 @@ impl Detector {
     /// When ε is negative or not finite, an image has not the shape that the network takes, or
     /// a score is not a number.
     pub fn score(&self, images: &[Image], magnitude: f64) -> Result<Vec<Score>, Error> {
+        let outcomes = self.run(images, magnitude)?;
+        let scores = outcomes.into_iter().map(|outcome| Score {
+            prediction: outcome.prediction,
+            msp: outcome.msp,
+            odin: outcome.odin,
+        });
+        Ok(scores.collect())
+    }
+
+    /// As [`Detector::score`], with the logits.
+    pub(crate) fn run(&self, images: &[Image], magnitude: f64) -> Result<Vec<Outcome>, Error> {
         if !(magnitude.is_finite() && magnitude >= 0.0) {
             return Err(invalid(format!(
                 "the magnitude must be a number from 0, it is {magnitude}"
@@ -148,16 +163,17 @@ impl Detector {
         let rows = logits
             .chunks_exact(self.classes)
             .zip(perturbed.chunks_exact(self.classes));
-        let scores = rows.zip(predictions).enumerate();
-        scores
+        let outcomes = rows.zip(predictions).enumerate();
+        outcomes
             .map(|(i, ((logits, perturbed), &prediction))| {
-                let score = Score {
+                let outcome = Outcome {
+                    logits: logits.to_vec(),
                     prediction: prediction as usize,
                     msp: max_softmax(logits, 1.0),
                     odin: max_softmax(perturbed, self.temperature),
                 };
-                match score.msp.is_finite() && score.odin.is_finite() {
-                    true => Ok(score),
+                match outcome.msp.is_finite() && outcome.odin.is_finite() {
+                    true => Ok(outcome),
                     false => Err(Error::new(
                         ErrorKind::NotFinite,
                         format!("image {i} of the batch: the network's logits are not finite numbers; check the weights and the normalisation"),
@@ -167,24 +183,40 @@ impl Detector {
             .collect()
     }
 
-    /// The batch `[N, C, H, W]`, normalised.
+    /// The batch, normalised, in the order of the network's input.
     fn normalize(&self, images: &[Image]) -> Result<Vec<f32>, Error> {
         let mut batch =
             Vec::with_capacity(images.len() * self.image_shape.iter().product::<usize>());
         for image in images {
             self.check_shape(image)?;
-            self.normalization.apply(&image.pixels, &mut batch);
+            self.normalization
+                .apply(&image.pixels, self.layout, &mut batch);
         }
         Ok(batch)
     }
 
     pub(crate) fn check_shape(&self, image: &Image) -> Result<(), Error> {
         let found = [image.channels, image.height, image.width];
-        if found == self.image_shape && image.pixels.len() == found.iter().product::<usize>() {
+        let ([c, h, w], [fc, fh, fw]) = (self.image_shape, found);
+        let fits = match self.layout {
+            Layout::Nchw | Layout::Nhwc => found == [c, h, w],
+            // Which of the other axes are channels and which rows makes no difference.
+            Layout::Nf => true,
+            _ => fw == w,
+        };
+        let expected = self.image_shape.iter().product::<usize>();
+        if fits && image.pixels.len() == expected && found.iter().product::<usize>() == expected {
             return Ok(());
         }
-        let [c, h, w] = self.image_shape;
-        let [fc, fh, fw] = found;
+        if self.layout == Layout::Nf {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "the image is {fw}x{fh} with {fc} channels, {} values; the network takes vectors of {expected}",
+                    image.pixels.len()
+                ),
+            ));
+        }
         Err(Error::new(
             ErrorKind::Shape,
             format!(

@@ -21,13 +21,32 @@
 //! exceeds a threshold.
 
 mod classifier;
+mod compile;
 mod detector;
+mod detector_card;
+mod detector_file;
 mod error;
 mod evaluation;
+mod guess;
+mod inspect;
+mod layout;
+mod model_config;
+mod model_file;
+mod normalization;
+mod preprocessing;
 mod set;
 
-pub use classifier::{Classifier, Normalization};
+pub use classifier::{Classifier, ClassifierOptions};
+pub use compile::{CompileOptions, DetectorInput, IMAGES, compile};
 pub use detector::{Detector, DetectorBuilder, Score};
+pub use detector_card::DetectorCard;
+pub use detector_file::{Agreement, DetectorFile};
 pub use error::{Error, ErrorKind};
 pub use evaluation::{Evaluation, Intervals, Measured, MetricsMode, evaluate};
+pub use inspect::{Inspection, multiply_adds};
+pub use layout::Layout;
+pub use model_config::ModelConfig;
+pub use model_file::ModelFile;
+pub use normalization::Normalization;
+pub use preprocessing::{Preprocessing, Provenance, Sourced};
 pub use set::{Images, Progress, Row, ScoredSet, Skipped};

@@ -1,0 +1,113 @@
+//! `odin compile`.
+
+use crate::args::Compile;
+use crate::{eval, network, spec};
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, ClassifierOptions, CompileOptions, DetectorInput, compile};
+use odin_formats::onnx;
+use std::fmt::Write as _;
+use std::path::Path;
+
+pub(crate) fn run(args: &Compile) -> Result<()> {
+    let registry = spec::registry(&args.network.registry)?;
+    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    network::announce(&classifier, args.quiet);
+    if is_same_file(&args.out, Path::new(&classifier.file().name)) {
+        bail!(
+            "--out: {} is the model itself; name another file",
+            args.out.display()
+        );
+    }
+    let bytes = compile(&classifier, &options(args, &classifier))?;
+    let text = describe(&args.out.display().to_string(), &bytes)?;
+    write_whole(&args.out, &bytes)?;
+    eval::write_stdout(&text)
+}
+
+/// What is not said is as in the paper, or as in the detector that is compiled again.
+fn options(args: &Compile, classifier: &Classifier) -> CompileOptions {
+    let card = classifier.detector_card();
+    let mut options = CompileOptions::default().input(input(args, classifier));
+    if let Some(temperature) = args.temperature.or(card.map(|c| c.temperature)) {
+        options = options.temperature(temperature);
+    }
+    if let Some(magnitude) = args.magnitude.or(card.map(|c| c.magnitude)) {
+        options = options.magnitude(magnitude);
+    }
+    match args.threshold {
+        Some(threshold) => options.threshold(threshold),
+        None => options,
+    }
+}
+
+fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {
+    let of_onnx = classifier.file().opset.is_some();
+    args.input.unwrap_or(match of_onnx {
+        true => DetectorInput::Normalized,
+        false => DetectorInput::PixelsF32,
+    })
+}
+
+/// What is in the file, read back from it.
+fn describe(name: &str, bytes: &[u8]) -> Result<String> {
+    let unreadable = "what was compiled cannot be read back";
+    let graph = onnx::read_graph(bytes, name).context(unreadable)?;
+    let network = Classifier::from_bytes(bytes, name, ClassifierOptions::default());
+    let network = network.context(unreadable)?;
+    let card = network.detector_card().context(unreadable)?;
+    let mut text = format!("{name}: {}, {} bytes\n", network.file().format, bytes.len());
+    let mut entry = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<8} {value}");
+    };
+    let element = match card.input {
+        DetectorInput::PixelsU8 => "pixels, uint8 from 0 to 255",
+        DetectorInput::PixelsF32 => "pixels, float32 in [0, 1]",
+        _ => "the model's own input, float32",
+    };
+    for (_, input) in graph.inputs() {
+        entry(
+            "input",
+            &format!("{} {}: {element}", input.name, input.ty.shape),
+        );
+    }
+    for output in graph.outputs() {
+        entry(
+            "output",
+            &format!("{} {}", output.name, graph.ty(output.value)),
+        );
+    }
+    let threshold = match card.threshold {
+        Some(threshold) => format!("threshold {threshold}"),
+        None => "no threshold".to_string(),
+    };
+    let (t, magnitude) = (card.temperature, card.magnitude);
+    entry("ODIN", &format!("T = {t}, ε = {magnitude}, {threshold}"));
+    if let Some(sha256) = &card.source_sha256 {
+        entry("made of", &format!("a file with the SHA-256 {sha256}"));
+    }
+    Ok(text)
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// The file appears under its name only when it is complete.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        bail!("--out: {} names no file", path.display());
+    };
+    let mut unfinished = std::ffi::OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(format!(".{}.part", std::process::id()));
+    let unfinished = path.with_file_name(unfinished);
+    let written =
+        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written.with_context(|| format!("--out: cannot write {}", path.display()))
+}

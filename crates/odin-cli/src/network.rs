@@ -1,0 +1,129 @@
+//! From the network that the user names to a classifier.
+
+use crate::args::{ImageSize, Magnitude, NetworkOptions};
+use crate::progress::say;
+use crate::spec::located;
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, ClassifierOptions, Layout, ModelConfig, Normalization, Provenance};
+use odin_data::Transform;
+use odin_data::registry::{NetworkEntry, Registry};
+use odin_report::Network;
+use std::path::PathBuf;
+
+/// Opens what `--nn` (or another option) names: a registry name, or else a file.
+pub(crate) fn open(
+    nn: &str,
+    option: &str,
+    network: &NetworkOptions,
+    registry: &Registry,
+) -> Result<Classifier> {
+    let mut options = ClassifierOptions::default();
+    options.given = given(network)?;
+    options.config_file = network.model_config.clone();
+    let entry = registry.get(nn);
+    let path = match entry.and_then(|entry| Some((entry, entry.network()?))) {
+        Some((entry, network_entry)) => {
+            options.defaults = of_registry(network_entry)?;
+            located(entry, &network.data_dir)?
+        }
+        None => {
+            let path = PathBuf::from(nn);
+            if !path.exists() {
+                let known = registry.network(nn).err().map(|e| e.to_string());
+                bail!(
+                    "{option}: there is no file {}, and {}",
+                    path.display(),
+                    known.unwrap_or_default()
+                );
+            }
+            path
+        }
+    };
+    Ok(Classifier::open(&path, options)?)
+}
+
+/// Says what the network is and how images become its input.
+pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
+    if quiet {
+        return;
+    }
+    for line in Network::from(classifier).to_lines() {
+        say(&line);
+    }
+    let normalization = &classifier.preprocessing().normalization;
+    if matches!(normalization.from, Provenance::Assumed(_)) {
+        say("  If it was trained with another normalisation, give --mean and --std.");
+    }
+}
+
+const TEMPERATURE: f64 = 1000.0;
+const MAGNITUDE: f64 = 0.0014;
+
+/// The temperature asked for, or that of a compiled detector, or the paper's.
+pub(crate) fn temperature(asked_for: Option<f64>, classifier: &Classifier, quiet: bool) -> f64 {
+    let of_detector = classifier.detector_card().map(|card| card.temperature);
+    if let (Some(asked_for), Some(own)) = (asked_for, of_detector)
+        && asked_for != own
+        && !quiet
+    {
+        let name = &classifier.file().name;
+        say(&format!(
+            "{name} was compiled with T = {own}; --temperature {asked_for} is used"
+        ));
+    }
+    asked_for.or(of_detector).unwrap_or(TEMPERATURE)
+}
+
+/// The magnitude asked for, or that of a compiled detector, or the paper's.
+pub(crate) fn magnitude(
+    asked_for: Option<Magnitude>,
+    classifier: &Classifier,
+    quiet: bool,
+) -> Magnitude {
+    let of_detector = classifier.detector_card().map(|card| card.magnitude);
+    if let (Some(asked_for), Some(own)) = (asked_for, of_detector)
+        && asked_for != Magnitude::Fixed(own)
+        && !quiet
+    {
+        let name = &classifier.file().name;
+        say(&format!(
+            "{name} was compiled with ε = {own}; --magnitude {asked_for} is used"
+        ));
+    }
+    let own = of_detector.unwrap_or(MAGNITUDE);
+    asked_for.unwrap_or(Magnitude::Fixed(own))
+}
+
+/// What every image goes through, if the model asks for something.
+pub(crate) fn transform(classifier: &Classifier) -> Option<Transform> {
+    let transform = classifier.preprocessing().transform.as_ref();
+    transform.map(|transform| transform.value.clone())
+}
+
+/// Whether the network takes vectors, and nobody says which images these are.
+pub(crate) fn takes_any_shape(classifier: &Classifier) -> bool {
+    classifier.layout() == Layout::Nf && matches!(classifier.image_shape(), [1, 1, _])
+}
+
+/// What the options say.
+fn given(network: &NetworkOptions) -> Result<ModelConfig> {
+    let mut given = ModelConfig::default();
+    if !network.mean.is_empty() {
+        let normalization = Normalization::new(&network.mean, &network.std);
+        given.normalization = Some(normalization.context("--mean and --std")?);
+    }
+    let sides = |size: ImageSize| [size.height, size.width];
+    given.size = network.image_size.map(sides);
+    given.layout = network.layout;
+    given.output = network.output.clone();
+    Ok(given)
+}
+
+fn of_registry(entry: &NetworkEntry) -> Result<ModelConfig> {
+    let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    let normalization = Normalization::new(&f32s(&entry.mean), &f32s(&entry.std))?;
+    let [_, height, width] = entry.shape;
+    let mut config = ModelConfig::from(normalization);
+    config.size = Some([height, width]);
+    Ok(config)
+}

@@ -1,0 +1,163 @@
+//! `odin verify`.
+
+use crate::args::{TextFormat, Verify};
+use crate::eval::{self, threads};
+use crate::progress::{Meter, say};
+use crate::spec::{self, Selection, Spec};
+use crate::{args::SplitArg, network};
+use anyhow::{Result, bail};
+use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
+use odin_data::registry::Registry;
+use odin_data::{DataSet, Image};
+
+/// Images read at a time.
+const BATCH: usize = 32;
+
+pub(crate) fn run(args: &Verify) -> Result<()> {
+    let registry = spec::registry(&args.network.registry)?;
+    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    network::announce(&classifier, args.quiet);
+    let file = DetectorFile::open(&args.detector, threads(args.threads))?;
+    if !args.quiet {
+        for notice in differences(&file, &classifier) {
+            say(&notice);
+        }
+    }
+    let detector = Detector::builder(&classifier)
+        .temperature(file.card().temperature)
+        .threads(threads(args.threads))
+        .build()?;
+    let agreement = compare(args, &registry, &classifier, &file, &detector)?;
+    let holds = agreement.holds(args.tolerance);
+    eval::write_stdout(&match args.format {
+        TextFormat::Table => table(&agreement, holds),
+        TextFormat::Json => json(args, &agreement, holds),
+    })?;
+    match holds {
+        true => Ok(()),
+        false => bail!(
+            "{} and {} are not the same detector: a difference exceeds the tolerance of {}",
+            args.detector.display(),
+            args.nn,
+            args.tolerance
+        ),
+    }
+}
+
+/// What explains a difference before it is measured.
+fn differences(file: &DetectorFile, classifier: &Classifier) -> Vec<String> {
+    let (card, name) = (file.card(), &file.network().file().name);
+    let mut notices = Vec::new();
+    if card.source_sha256.is_some() && card.source_sha256 != classifier.file().sha256 {
+        notices.push(format!(
+            "{name} was compiled of another file than {} (SHA-256 differs)",
+            classifier.file().name
+        ));
+    }
+    if card.normalization != *classifier.normalization() {
+        let (mean, std) = (card.normalization.mean(), card.normalization.std());
+        notices.push(format!(
+            "{name} was compiled with another normalisation, mean {mean:?}, std {std:?}; give the same (--mean, --std)"
+        ));
+    }
+    notices
+}
+
+fn compare(
+    args: &Verify,
+    registry: &Registry,
+    classifier: &Classifier,
+    file: &DetectorFile,
+    detector: &Detector,
+) -> Result<Agreement> {
+    let selection = Selection {
+        data_dir: args.network.data_dir.clone(),
+        split: Some(SplitArg::All),
+        limit: Some(args.count),
+        seed: args.seed,
+        transform: args.transform.clone(),
+        of_model: network::transform(classifier),
+        image_shape: classifier.image_shape(),
+        any_shape: network::takes_any_shape(classifier),
+    };
+    let name = match args.images.as_str() {
+        "random" => "Uniform",
+        name => name,
+    };
+    let spec = Spec::resolve(name, "--images", &selection, registry)?;
+    let set = spec.open(&selection, Spec::noise_count(&selection, 0))?;
+    let range = spec.range(&selection, set.len())?;
+    let mut meter = Meter::new(&spec.name, args.quiet);
+    let mut agreement = Agreement::default();
+    for start in range.clone().step_by(BATCH) {
+        let end = range.end.min(start + BATCH);
+        let images = read(&*set, start..end, file.card().input)?;
+        agreement = agreement.and(Agreement::of(file, detector, &images)?);
+        meter.update(Progress {
+            done: end - range.start,
+            total: range.len(),
+        });
+    }
+    Ok(agreement)
+}
+
+/// The images, as levels where the detector takes bytes: what lies between two levels cannot be
+/// given to it.
+fn read(
+    set: &dyn DataSet,
+    range: std::ops::Range<usize>,
+    input: DetectorInput,
+) -> Result<Vec<Image>> {
+    let mut images = Vec::with_capacity(range.len());
+    for i in range {
+        let mut image = set.get(i)?.image;
+        if input == DetectorInput::PixelsU8 {
+            for pixel in &mut image.pixels {
+                *pixel = (*pixel * 255.0).round() / 255.0;
+            }
+        }
+        images.push(image);
+    }
+    Ok(images)
+}
+
+fn table(agreement: &Agreement, holds: bool) -> String {
+    let verdict = if holds { "they agree" } else { "they differ" };
+    format!(
+        "\
+Images:                  {}
+Largest difference
+  of a logit:            {:.3e} (the largest logit is {:.3e})
+  of MSP:                {:.3e}
+  of an ODIN score:      {:.3e} (times T: {:.3e})
+Predictions that differ: {}
+Verdict:                 {verdict}
+",
+        agreement.images,
+        agreement.logits,
+        agreement.logit_scale,
+        agreement.msp,
+        agreement.odin,
+        agreement.odin * agreement.temperature,
+        agreement.disagreements,
+    )
+}
+
+fn json(args: &Verify, agreement: &Agreement, holds: bool) -> String {
+    let value = serde_json::json!({
+        "detector": args.detector.display().to_string(),
+        "model": args.nn,
+        "images": agreement.images,
+        "temperature": agreement.temperature,
+        "largest_difference": {
+            "logits": agreement.logits,
+            "msp": agreement.msp,
+            "odin": agreement.odin,
+        },
+        "largest_logit": agreement.logit_scale,
+        "predictions_that_differ": agreement.disagreements,
+        "tolerance": args.tolerance,
+        "agree": holds,
+    });
+    format!("{value:#}\n")
+}

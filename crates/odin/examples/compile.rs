@@ -1,0 +1,27 @@
+//! Compiles a checkpoint or ONNX file to a detector, at T = 1000 and ε = 0.0014:
+//!
+//!     cargo run --example compile -- MODEL MEAN STD INPUT DETECTOR.onnx
+//!     cargo run --example compile -- net.pth 0.485,0.456,0.406 0.229,0.224,0.225 pixels-u8 net.odin.onnx
+
+use odin::{Classifier, CompileOptions, Normalization, compile};
+use std::error::Error;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, mean, std, input, detector] = &arguments[..] else {
+        return Err("expected MODEL MEAN STD INPUT DETECTOR.onnx".into());
+    };
+    let normalization = Normalization::new(&numbers(mean)?, &numbers(std)?)?;
+    let classifier = Classifier::open(Path::new(model), normalization)?;
+    let options = CompileOptions::default()
+        .temperature(1000.0)
+        .magnitude(0.0014)
+        .input(input.parse()?);
+    std::fs::write(detector, compile(&classifier, &options)?)?;
+    Ok(())
+}
+
+fn numbers(list: &str) -> Result<Vec<f32>, std::num::ParseFloatError> {
+    list.split(',').map(str::parse).collect()
+}

@@ -1,0 +1,180 @@
+use crate::{Error, ErrorKind, Layout, Normalization};
+use odin_data::Transform;
+use serde::Deserialize;
+use std::path::{Component, Path, PathBuf};
+
+/// The largest `model.toml` or file of class names that is read.
+const MAX_FILE: u64 = 16 << 20;
+
+/// What a model file leaves open: how images become its input, and what its outputs mean. Every
+/// field may be left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ModelConfig {
+    /// Height and width of the images.
+    pub size: Option<[usize; 2]>,
+    /// What every image goes through before it is normalised.
+    pub transform: Option<Transform>,
+    /// Mean and standard deviation of each channel.
+    pub normalization: Option<Normalization>,
+    /// The order of the input's axes.
+    pub layout: Option<Layout>,
+    /// The names of the classes, in the order of the logits.
+    pub class_names: Option<Vec<String>>,
+    /// The name of the output that holds the logits.
+    pub output: Option<String>,
+}
+
+impl From<Normalization> for ModelConfig {
+    fn from(normalization: Normalization) -> Self {
+        Self {
+            normalization: Some(normalization),
+            ..Self::default()
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Reads a `model.toml`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no TOML, or has an unknown or ill-formed key; the message
+    /// names file and key.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let about = |problem: String| {
+            Error::new(ErrorKind::Invalid, format!("{}: {problem}", path.display()))
+        };
+        let text = read_text(path).map_err(about)?;
+        let raw: RawConfig =
+            toml::from_str(&text).map_err(|e| about(e.to_string().trim_end().to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        raw.check(folder).map_err(about)
+    }
+
+    /// The `model.toml` that belongs to a model file: `<stem>.toml` or `model.toml` in the same
+    /// folder, the former if both are there.
+    pub fn beside(model: &Path) -> Option<PathBuf> {
+        let own = model.with_extension("toml");
+        let shared = model.with_file_name("model.toml");
+        [own, shared].into_iter().find(|path| path.is_file())
+    }
+}
+
+/// The keys of a `model.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    size: Option<RawSize>,
+    transform: Option<String>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
+    layout: Option<String>,
+    class_names: Option<RawNames>,
+    output: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected one number, or [height, width]")]
+enum RawSize {
+    Square(usize),
+    Sides([usize; 2]),
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a list of names, or the name of a file"
+)]
+enum RawNames {
+    List(Vec<String>),
+    File(String),
+}
+
+/// What is wrong with a file, without its name.
+type Problem = String;
+
+impl RawConfig {
+    /// `folder` is where the file lies.
+    fn check(self, folder: &Path) -> Result<ModelConfig, Problem> {
+        let key = |name: &'static str| move |e: Error| format!("`{name}`: {e}");
+        let normalization = match (&self.mean, &self.std) {
+            (Some(mean), Some(std)) => {
+                Some(Normalization::new(mean, std).map_err(key("mean` and `std"))?)
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err("`mean` is there, `std` is missing".to_string()),
+            (None, Some(_)) => return Err("`std` is there, `mean` is missing".to_string()),
+        };
+        let transform = self.transform.map(|text| {
+            text.parse::<Transform>()
+                .map_err(|e| format!("`transform`: {e}"))
+        });
+        Ok(ModelConfig {
+            size: self.size.map(RawSize::check).transpose()?,
+            transform: transform.transpose()?,
+            normalization,
+            layout: self
+                .layout
+                .map(|text| text.parse().map_err(key("layout")))
+                .transpose()?,
+            class_names: self
+                .class_names
+                .map(|names| names.read(folder))
+                .transpose()?,
+            output: self.output,
+        })
+    }
+}
+
+impl RawSize {
+    fn check(self) -> Result<[usize; 2], Problem> {
+        let size = match self {
+            RawSize::Square(side) => [side, side],
+            RawSize::Sides(sides) => sides,
+        };
+        match size.iter().all(|side| (1..=8192).contains(side)) {
+            true => Ok(size),
+            false => Err("`size`: height and width go from 1 to 8192".to_string()),
+        }
+    }
+}
+
+impl RawNames {
+    fn read(self, folder: &Path) -> Result<Vec<String>, Problem> {
+        let names = match self {
+            RawNames::List(names) => names,
+            RawNames::File(file) => class_names_file(folder, &file)?,
+        };
+        match names.is_empty() {
+            false => Ok(names),
+            true => Err("`class_names` is empty".to_string()),
+        }
+    }
+}
+
+/// One name a line. A model may come from a stranger: its `model.toml` names no file outside of
+/// its own folder.
+fn class_names_file(folder: &Path, file: &str) -> Result<Vec<String>, Problem> {
+    let inside = Path::new(file)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(format!(
+            "`class_names`: {file:?} must lie in the folder of this file, without `..`"
+        ));
+    }
+    let path = folder.join(file);
+    let text = read_text(&path).map_err(|e| format!("`class_names`: {}: {e}", path.display()))?;
+    Ok(text.lines().map(|line| line.trim().to_string()).collect())
+}
+
+fn read_text(path: &Path) -> Result<String, Problem> {
+    let metadata = path.metadata().map_err(|e| e.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_string());
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(format!("more than {} MiB", MAX_FILE >> 20));
+    }
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
+}
