@@ -155,7 +155,7 @@ fn from_bytes(data_type: i32, bytes: &[u8]) -> Result<Numbers, Error> {
             )
         }};
     }
-    if bytes.len() % width(data_type)? != 0 {
+    if !bytes.len().is_multiple_of(width(data_type)?) {
         return Err(Error::corrupt("raw data ends within an element"));
     }
     Ok(match data_type {

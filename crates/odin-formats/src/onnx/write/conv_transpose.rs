@@ -2,8 +2,8 @@
 
 use super::encoder::Encoder;
 use super::operators::Form;
+use odin_graph::ValueId;
 use odin_graph::op::{ConvTranspose, Window};
-use odin_graph::{Op, ValueId};
 
 impl Encoder<'_> {
     /// Of stride 1, a convolution with its weights turned around: runtimes have fast
@@ -22,12 +22,10 @@ impl Encoder<'_> {
                     .window(&window)
                     .int("group", conv.groups as i64)
             }
-            None => {
-                let form = form.replace_input(1, |w| self.apart(value, w, name));
-                form.window(&conv.window)
-                    .ints("output_padding", conv.output_padding.iter().copied())
-                    .int("group", conv.groups as i64)
-            }
+            None => form
+                .window(&conv.window)
+                .ints("output_padding", conv.output_padding.iter().copied())
+                .int("group", conv.groups as i64),
         }
     }
 
@@ -73,27 +71,10 @@ impl Encoder<'_> {
         let w = Form::new("Reshape").input(w).input(joined);
         self.add(w, &format!("{name}/Reshape"))
     }
-
-    /// Weights that a convolution reads as well, negated twice. OpenVINO (seen in 2026.4) keeps
-    /// one packed copy of a constant that a convolution and a transposed one share, although
-    /// they pack it differently, and computes nonsense; any operator in between that it does
-    /// not see through makes them two.
-    fn apart(&mut self, value: ValueId, w: String, name: &str) -> String {
-        let weights = self.graph.node(value).operands[1];
-        let constant = self.graph.constant_value(weights).is_some();
-        let convolves = |node: &odin_graph::Node| {
-            matches!(node.op, Op::Conv(_)) && node.operands.get(1) == Some(&weights)
-        };
-        if !constant || !self.graph.nodes().iter().any(convolves) {
-            return w;
-        }
-        let negative = self.add(Form::new("Neg").input(w), &format!("{name}/Neg"));
-        self.add(Form::new("Neg").input(negative), &format!("{name}/Neg"))
-    }
 }
 
 /// The window of the convolution that a transposed one equals, if there is one.
-fn equivalent_window(conv: &ConvTranspose) -> Option<Window> {
+pub(super) fn equivalent_window(conv: &ConvTranspose) -> Option<Window> {
     let mut window = conv.window.clone();
     for axis in 0..window.axes() {
         let last = window.dilations[axis] * (window.kernel[axis] - 1);

@@ -1,4 +1,5 @@
 use super::InputType;
+use super::conv_transpose::equivalent_window;
 use super::names::Names;
 use super::operators::Form;
 use crate::Error;
@@ -24,12 +25,18 @@ pub(super) struct Encoder<'a> {
     initializers: Vec<TensorProto>,
     /// The name of the initializer of each content.
     stored: HashMap<Content, String>,
+    /// The ways in which each constant is read, and the name for each.
+    packings: HashMap<String, Vec<(Packing, String)>>,
     /// The name of the number of images, a tensor `[1]`, once it is needed.
     batch_size: Option<String>,
 }
 
 /// Element type, shape and data.
 type Content = (i32, Vec<i64>, Bytes);
+
+/// The operator that lays out a matrix of weights for itself, which of its operands they are, and
+/// whether it reads them transposed.
+type Packing = (&'static str, usize, bool);
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(graph: &'a Graph, input: InputType) -> Result<Self, Error> {
@@ -50,6 +57,7 @@ impl<'a> Encoder<'a> {
             nodes: Vec::new(),
             initializers: Vec::new(),
             stored: HashMap::new(),
+            packings: HashMap::new(),
             batch_size: None,
         })
     }
@@ -143,7 +151,34 @@ impl<'a> Encoder<'a> {
             (_, "") => role(&node.op, position).to_string(),
             (_, origin) => format!("{origin}.{}", role(&node.op, position)),
         };
-        self.constant(tensor, &wanted)
+        let name = self.constant(tensor, &wanted);
+        match packing(&node.op, position) {
+            Some(packing) if tensor.shape().len() > 1 => self.packed(name, packing),
+            _ => name,
+        }
+    }
+
+    /// The name under which a constant is read in this way: its own for the first way, negated
+    /// twice for each other. OpenVINO (seen in 2026.4) keeps one packed copy of a square matrix
+    /// that several operators share, although each packs it in its own way, and computes
+    /// nonsense. An operator in between that it folds, but does not see through, makes it two
+    /// matrices there and one in the file.
+    fn packed(&mut self, constant: String, packing: Packing) -> String {
+        let known = self.packings.entry(constant.clone()).or_default();
+        if let Some((_, name)) = known.iter().find(|(known, _)| *known == packing) {
+            return name.clone();
+        }
+        let name = match known.is_empty() {
+            true => constant.clone(),
+            false => {
+                let wanted = format!("{constant}/Neg");
+                let negative = self.add(Form::new("Neg").input(&constant), &wanted);
+                self.add(Form::new("Neg").input(negative), &wanted)
+            }
+        };
+        let known = self.packings.entry(constant).or_default();
+        known.push((packing, name.clone()));
+        name
     }
 
     fn constant(&mut self, tensor: &Tensor, wanted: &str) -> String {
@@ -217,6 +252,19 @@ impl<'a> Encoder<'a> {
             }
         })
     }
+}
+
+/// How an operator reads a matrix of weights, if it is one that lays them out for itself.
+fn packing(op: &Op, position: usize) -> Option<Packing> {
+    let transposed = match (op, position) {
+        (Op::Gemm(gemm), 0) => gemm.trans_a,
+        (Op::Gemm(gemm), 1) => gemm.trans_b,
+        (Op::Conv(_), 1) | (Op::MatMul | Op::Transpose(_), _) => false,
+        // In the other form its weights are turned around first.
+        (Op::ConvTranspose(conv), 1) if equivalent_window(conv).is_none() => false,
+        _ => return None,
+    };
+    Some((op.name(), position, transposed))
 }
 
 /// What a constant is to its reader.

@@ -180,14 +180,10 @@ impl Encoder<'_> {
         if slice.axes.is_empty() {
             return form.operator("Identity");
         }
-        let fields: [(&str, fn(&SliceAxis) -> usize); 4] = [
-            ("starts", |cut| cut.start),
-            ("ends", |cut| cut.end),
-            ("axes", |cut| cut.axis),
-            ("steps", |cut| cut.step),
-        ];
-        fields.into_iter().fold(form, |form, (field, of)| {
-            let list: Vec<i64> = slice.axes.iter().map(|cut| of(cut) as i64).collect();
+        let lists = |cut: &SliceAxis| [cut.start, cut.end, cut.axis, cut.step];
+        let fields = ["starts", "ends", "axes", "steps"].into_iter().enumerate();
+        fields.fold(form, |form, (i, field)| {
+            let list: Vec<i64> = slice.axes.iter().map(|cut| lists(cut)[i] as i64).collect();
             form.input(self.integers(&list, &format!("{name}/{field}")))
         })
     }

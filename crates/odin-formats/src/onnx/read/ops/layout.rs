@@ -113,8 +113,8 @@ fn target_shape(
                 rest = Some(i);
                 Dim::Fixed(1)
             }
-            v if v >= 0.0 && v < 1e15 && n.per_image => Dim::PerImage(v as usize),
-            v if v >= 0.0 && v < 1e15 => Dim::Fixed(v as usize),
+            v if (0.0..1e15).contains(&v) && n.per_image => Dim::PerImage(v as usize),
+            v if (0.0..1e15).contains(&v) => Dim::Fixed(v as usize),
             _ => return Err(misfit()),
         });
     }

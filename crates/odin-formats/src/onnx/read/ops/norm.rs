@@ -14,8 +14,7 @@ fn binary(im: &mut Importer<'_>, op: Binary, a: ValueId, b: ValueId) -> Built {
 }
 
 fn mean(im: &mut Importer<'_>, x: ValueId, axes: &[usize]) -> Built {
-    let mean = im.reduce(x, ReduceKind::Mean, axes.to_vec(), true);
-    mean
+    im.reduce(x, ReduceKind::Mean, axes.to_vec(), true)
 }
 
 fn reshape(im: &mut Importer<'_>, x: ValueId, shape: Shape) -> Built {
@@ -213,6 +212,5 @@ pub(super) fn lp(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
 }
 
 fn sum(im: &mut Importer<'_>, x: ValueId, along: usize) -> Built {
-    let sum = im.reduce(x, ReduceKind::Sum, vec![along], true);
-    sum
+    im.reduce(x, ReduceKind::Sum, vec![along], true)
 }

@@ -18,10 +18,7 @@ pub(super) fn reduce(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         None => (0..rank).collect(),
     };
     let keep = node.int("keepdims", 1)? != 0;
-    let by = |im: &mut Importer<'_>, x: ValueId, kind| {
-        let reduced = im.reduce(x, kind, along.clone(), keep);
-        reduced
-    };
+    let by = |im: &mut Importer<'_>, x: ValueId, kind| im.reduce(x, kind, along.clone(), keep);
     let result = match node.op() {
         "ReduceMean" => by(im, x, ReduceKind::Mean)?,
         "ReduceSum" => by(im, x, ReduceKind::Sum)?,
