@@ -81,3 +81,125 @@ fn damage_outside_of_weights() {
         assert!(path.exists());
     }
 }
+
+/// A file is bytes of protobuf: fields of a tag and a payload.
+mod protobuf {
+    fn varint(mut n: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let more = n > 127;
+            bytes.push((n & 127) as u8 | if more { 128 } else { 0 });
+            n >>= 7;
+            if !more {
+                return bytes;
+            }
+        }
+    }
+
+    pub(super) fn field(tag: usize, payload: &[u8]) -> Vec<u8> {
+        [&varint(tag << 3 | 2)[..], &varint(payload.len()), payload].concat()
+    }
+
+    pub(super) fn number(tag: usize, n: usize) -> Vec<u8> {
+        [varint(tag << 3), varint(n)].concat()
+    }
+
+    pub(super) fn node(op: &str, inputs: &[&str], output: &str, domain: &str) -> Vec<u8> {
+        let inputs = inputs.iter().map(|i| field(1, i.as_bytes()));
+        let mut bytes = inputs.collect::<Vec<_>>().concat();
+        bytes.extend(field(2, output.as_bytes()));
+        bytes.extend(field(4, op.as_bytes()));
+        bytes.extend(field(7, domain.as_bytes()));
+        bytes
+    }
+
+    /// A model of these nodes, from `x [N, 4]` to `y`, with more fields of the graph and the model.
+    pub(super) fn model(nodes: &[Vec<u8>], graph: &[u8], model: &[u8]) -> Vec<u8> {
+        let dims = [field(1, &field(2, b"N")), field(1, &number(1, 4))].concat();
+        let ty = field(2, &field(1, &[number(1, 1), field(2, &dims)].concat()));
+        let nodes = nodes
+            .iter()
+            .map(|n| field(1, n))
+            .collect::<Vec<_>>()
+            .concat();
+        let input = field(11, &[field(1, b"x"), ty].concat());
+        let output = field(12, &field(1, b"y"));
+        let opset = field(8, &number(2, 13));
+        let graph = field(7, &[&nodes[..], &input, &output, graph].concat());
+        [&opset[..], &graph, model].concat()
+    }
+}
+
+/// Small files that unfold to gigabytes, or to work without end, unless that is counted.
+#[test]
+fn files_that_unfold() {
+    use protobuf::{field, model, node, number};
+    let chain = |op: &str, twice: bool, length: usize| {
+        let mut nodes = Vec::new();
+        let mut last = "a".to_string();
+        for i in 0..length {
+            let next = format!("c{i}");
+            let inputs = if twice {
+                vec![&last[..]; 2]
+            } else {
+                vec![&last[..]]
+            };
+            nodes.push(node(op, &inputs, &next, ""));
+            last = next;
+        }
+        nodes.push(node("Reshape", &["x", &last], "y", ""));
+        nodes
+    };
+    let zeros = |count: usize| {
+        let tensor = [
+            number(1, count),
+            number(2, 7),
+            field(8, b"a"),
+            field(9, &vec![0; count * 8]),
+        ];
+        field(5, &tensor.concat())
+    };
+    let function = |depth: usize| {
+        let inner = depth.checked_sub(1).map(|d| format!("F{d}"));
+        let call = |i: usize| {
+            let input = if i == 0 {
+                "i".to_string()
+            } else {
+                format!("t{}", i - 1)
+            };
+            let (op, domain) = match &inner {
+                Some(inner) => (inner.as_str(), "f"),
+                None => ("Relu", ""),
+            };
+            field(7, &node(op, &[&input], &format!("t{i}"), domain))
+        };
+        let body = (0..8).flat_map(call).collect::<Vec<u8>>();
+        let name = field(1, format!("F{depth}").as_bytes());
+        field(
+            25,
+            &[name, field(4, b"i"), field(5, b"t7"), body, field(10, b"f")].concat(),
+        )
+    };
+    let functions: Vec<u8> = (0..14).flat_map(function).collect();
+    let cases = [
+        (
+            "doubling",
+            model(&chain("Concat", true, 40), &zeros(1000), &[]),
+        ),
+        (
+            "copying",
+            model(&chain("Identity", false, 20_000), &zeros(50_000), &[]),
+        ),
+        (
+            "calling",
+            model(&[node("F13", &["x"], "y", "f")], &[], &functions),
+        ),
+        ("empty nodes", model(&vec![Vec::new(); 200_000], &[], &[])),
+    ];
+    for (name, bytes) in cases {
+        assert!(bytes.len() < 2_000_000, "{name}: {}", bytes.len());
+        try_to_read(&bytes);
+        let error = onnx::read(&bytes, name, &ReadOptions::default()).unwrap_err();
+        println!("{name}: {} bytes: {error:.200}", bytes.len());
+    }
+}

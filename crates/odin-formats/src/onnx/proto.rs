@@ -1,5 +1,6 @@
 //! The messages of an ONNX file, as far as classifiers use them: `onnx.proto` of the ONNX project
-//! by its field numbers. Unknown fields are skipped.
+//! by its field numbers. Unknown fields are skipped. What is rare is boxed: two bytes of a hostile
+//! file are enough for an empty message.
 
 use prost::Message;
 
@@ -108,10 +109,10 @@ pub(crate) struct AttributeProto {
     pub(crate) i: i64,
     #[prost(bytes = "vec", tag = "4")]
     pub(crate) s: Vec<u8>,
-    #[prost(message, optional, tag = "5")]
-    pub(crate) t: Option<TensorProto>,
-    #[prost(message, optional, tag = "6")]
-    pub(crate) g: Option<GraphProto>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub(crate) t: Option<Box<TensorProto>>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub(crate) g: Option<Box<GraphProto>>,
     #[prost(float, repeated, tag = "7")]
     pub(crate) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]

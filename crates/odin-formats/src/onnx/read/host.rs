@@ -13,6 +13,20 @@ pub(super) fn evaluate(
     importer: &mut Importer<'_>,
     node: &Node<'_>,
 ) -> Result<Option<Vec<Value>>, Error> {
+    let values = evaluate_freely(importer, node)?;
+    let known = values.iter().flatten().filter_map(|value| match value {
+        Value::Known(known) => Some(known.data.len()),
+        Value::Node(_) => None,
+    });
+    importer.spend(known.sum())?;
+    Ok(values)
+}
+
+/// The same, before what it made is counted.
+fn evaluate_freely(
+    importer: &mut Importer<'_>,
+    node: &Node<'_>,
+) -> Result<Option<Vec<Value>>, Error> {
     let result = match node.op() {
         "Shape" => shape(importer, node)?,
         "Size" => size(importer, node)?,
@@ -33,10 +47,13 @@ pub(super) fn evaluate(
                 inputs.map(|v| importer.known_of(v)).collect()
             };
             match any.then(all).flatten() {
-                Some(operands) => match computed(importer, node, &operands)? {
-                    Some(result) => result,
-                    None => return Ok(None),
-                },
+                Some(operands) => {
+                    importer.spend(operands.iter().map(|x| x.data.len()).sum())?;
+                    match computed(importer, node, &operands)? {
+                        Some(result) => result,
+                        None => return Ok(None),
+                    }
+                }
                 None => return Ok(None),
             }
         }
@@ -217,7 +234,8 @@ fn moved(
                 return Ok(None);
             };
             let axis = axis(node.int("axis", 0)?, rank)?;
-            importer.spend(elements(&x.shape)?.saturating_mul(indices.data.len().min(1 << 20)))?;
+            let others = x.data.len() / x.shape[axis].max(1);
+            importer.spend(others.saturating_mul(indices.data.len()))?;
             one(gather(x, &indices, axis)?)
         }
         "Slice" => {

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind};
 use odin_graph::op::Compare;
 use odin_graph::{Graph, Shape, Tensor, ValueId};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a name of the file stands for.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub(super) struct Importer<'a> {
     initializers: HashMap<&'a str, &'a TensorProto>,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     folder: Option<&'a Path>,
+    /// Those that have been counted.
+    external_files: HashSet<PathBuf>,
     pub(super) opset: i64,
     /// The number of images that the file was written for, where it is not left open.
     pub(super) fixed_batch: Option<usize>,
@@ -69,6 +71,7 @@ impl<'a> Importer<'a> {
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
                 .collect(),
             folder,
+            external_files: HashSet::new(),
             opset,
             fixed_batch: None,
             budget: (1 << 22) + file_len,
@@ -139,6 +142,11 @@ impl<'a> Importer<'a> {
             proto,
             opset: self.opset,
         };
+        let known = node.inputs.iter().flatten().map(|value| match value {
+            Value::Known(known) => known.data.len(),
+            Value::Node(_) => 0,
+        });
+        self.spend(known.sum())?;
         if proto.op_type == "If" {
             return self.branch(&node, depth);
         }
@@ -169,8 +177,23 @@ impl<'a> Importer<'a> {
         Ok(value)
     }
 
+    /// Counts a constant, which a file may name many times. A file of external data has as many
+    /// elements to give as it has bytes.
+    fn account_for(&mut self, proto: &TensorProto) -> Result<(), Error> {
+        if let Some(path) = tensor::external_file(proto, self.folder)?
+            && let Ok(found) = path.metadata()
+            && self.external_files.insert(path)
+        {
+            let len = usize::try_from(found.len()).unwrap_or(usize::MAX);
+            self.budget = self.budget.saturating_add(len);
+        }
+        let extents = tensor::extents(proto)?;
+        self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
+    }
+
     /// Real numbers become a constant of the graph, others are kept to be computed with.
     pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
+        self.account_for(proto)?;
         if !tensor::is_float(proto) {
             return tensor::known(proto, self.folder).map(Value::Known);
         }
@@ -243,7 +266,7 @@ impl<'a> Importer<'a> {
         let name = if taken { "then_branch" } else { "else_branch" };
         let attributes = &node.proto.attribute;
         let branch = attributes.iter().find(|a| a.name == name);
-        let branch = branch.and_then(|a| a.g.as_ref());
+        let branch = branch.and_then(|a| a.g.as_deref());
         let branch = branch.ok_or_else(|| Error::corrupt(format!("it has no {name}")))?;
         if depth >= MAX_DEPTH {
             return Err(too_large());
@@ -280,7 +303,7 @@ impl<'a> Importer<'a> {
         if depth >= MAX_DEPTH {
             return Err(too_large());
         }
-        let prefix = format!("{}/{}/{}/", label(call), depth, self.nodes_left);
+        let prefix = format!("call {}/", self.nodes_left); // no two calls have as many left
         let mut renamed: HashMap<&str, String> = HashMap::new();
         for (i, name) in function.input.iter().enumerate() {
             let actual = call.input.get(i).cloned().unwrap_or_default();

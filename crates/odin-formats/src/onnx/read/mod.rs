@@ -182,7 +182,7 @@ fn reads(node: &NodeProto, names: &mut HashSet<String>) {
     let mut open = vec![node];
     while let Some(node) = open.pop() {
         names.extend(node.input.iter().cloned());
-        for branch in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+        for branch in node.attribute.iter().filter_map(|a| a.g.as_deref()) {
             names.extend(branch.output.iter().map(|o| o.name.clone()));
             open.extend(&branch.node);
         }

@@ -111,7 +111,7 @@ impl Node<'_> {
 
     pub(super) fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, Error> {
         let found = self.attribute(name, attribute_type::TENSOR)?;
-        Ok(found.and_then(|a| a.t.as_ref()))
+        Ok(found.and_then(|a| a.t.as_deref()))
     }
 
     /// Integers that older versions have as an attribute and newer ones as an operand.

@@ -174,6 +174,19 @@ fn from_bytes(data_type: i32, bytes: &[u8]) -> Result<Numbers, Error> {
     })
 }
 
+/// The file beside the model that holds a tensor's data, where one does.
+pub(super) fn external_file(
+    tensor: &TensorProto,
+    folder: Option<&Path>,
+) -> Result<Option<PathBuf>, Error> {
+    if tensor.data_location != EXTERNAL {
+        return Ok(None);
+    }
+    let location = tensor.external_data.iter().find(|e| e.key == "location");
+    let location = location.map_or("", |e| e.value.as_str());
+    external_path(location, folder).map(Some)
+}
+
 /// Data in a file beside the model.
 fn external(
     tensor: &TensorProto,
@@ -181,8 +194,8 @@ fn external(
     expected: usize,
 ) -> Result<Vec<u8>, Error> {
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key);
-    let location = entry("location").map(|e| e.value.as_str()).unwrap_or("");
-    let path = external_path(location, folder)?;
+    let path = external_file(tensor, folder)?;
+    let path = path.ok_or_else(|| Error::corrupt("its data lies nowhere"))?;
     let number =
         |key: &str| match entry(key) {
             Some(e) => e.value.parse::<u64>().map(Some).map_err(|_| {
