@@ -1,6 +1,7 @@
 //! The messages of an ONNX file, as far as classifiers use them: `onnx.proto` of the ONNX project
 //! by its field numbers. Unknown fields are skipped. What is rare is boxed: two bytes of a hostile
-//! file are enough for an empty message.
+//! file are enough for an empty message. Lists of numbers are packed where the original packs
+//! them: the reader of rten insists on it.
 
 use prost::Message;
 
@@ -113,9 +114,9 @@ pub(crate) struct AttributeProto {
     pub(crate) t: Option<Box<TensorProto>>,
     #[prost(message, optional, boxed, tag = "6")]
     pub(crate) g: Option<Box<GraphProto>>,
-    #[prost(float, repeated, tag = "7")]
+    #[prost(float, repeated, packed = "false", tag = "7")]
     pub(crate) floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(crate) ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub(crate) strings: Vec<Vec<u8>>,
@@ -139,7 +140,7 @@ pub(crate) mod attribute_type {
 /// beside the model does.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(crate) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub(crate) data_type: i32,

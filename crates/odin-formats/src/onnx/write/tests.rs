@@ -476,3 +476,18 @@ proptest! {
         prop_assert!(outputs.eq(asked));
     }
 }
+
+/// Protocol buffers allow either form; rten reads only that of the ONNX project's own schema.
+#[test]
+fn lists_of_attributes_are_not_packed() {
+    let attribute = AttributeProto {
+        ints: vec![5, 6],
+        ..AttributeProto::default()
+    };
+    assert_eq!(attribute.encode_to_vec(), [0x40, 5, 0x40, 6]);
+    let tensor = TensorProto {
+        dims: vec![5, 6],
+        ..TensorProto::default()
+    };
+    assert_eq!(tensor.encode_to_vec(), [0x08, 5, 0x08, 6]);
+}
