@@ -214,11 +214,11 @@ pub(crate) struct Compile {
     pub(crate) nn: String,
 
     /// The temperature T [default: 1000]
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
     pub(crate) temperature: Option<f64>,
 
     /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: 0.0014]
-    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
     pub(crate) magnitude: Option<f64>,
 
     /// Add the output is_in_distribution: whether the ODIN score reaches this
@@ -266,7 +266,7 @@ pub(crate) struct Verify {
     pub(crate) images: String,
 
     /// How many images, at most
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) count: u64,
 
     /// Where random images start from
@@ -283,7 +283,7 @@ pub(crate) struct Verify {
     pub(crate) transform: Option<odin_data::Transform>,
 
     /// Images worked on at once [default: the available cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
     /// How to print the differences
@@ -326,7 +326,7 @@ pub(crate) struct Eval {
     pub(crate) out_dataset: Vec<String>,
 
     /// The temperature T [default: that of a compiled detector, or 1000]
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
     pub(crate) temperature: Option<f64>,
 
     /// The magnitude ε of the perturbation on the [0, 1] pixel scale, or `paper` for what the
@@ -336,12 +336,12 @@ pub(crate) struct Eval {
     pub(crate) magnitude: Option<Magnitude>,
 
     /// The part of each set: of the paper's sets the first 1,000 images are `validation`, the
-    /// rest `test` [default: test for the paper's sets by name, all for paths]
+    /// rest `test` [default: test for the paper's sets by name, all for others]
     #[arg(long, value_enum)]
     pub(crate) split: Option<SplitArg>,
 
     /// Use at most the first N images of each set
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) limit: Option<u64>,
 
     /// `exact`, or `paper` for the procedure behind the paper's tables
@@ -358,11 +358,11 @@ pub(crate) struct Eval {
     pub(crate) transform: Option<odin_data::Transform>,
 
     /// Images read at a time; the scores do not depend on it
-    #[arg(long, default_value_t = 32, value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
     pub(crate) batch_size: usize,
 
     /// Images worked on at once [default: the available cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
     /// Where noise, random crops and resampling start from
@@ -395,6 +395,36 @@ pub(crate) struct Eval {
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
+}
+
+/// A whole number from 1.
+fn positive<N: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<N, String> {
+    let number = text.parse().ok().filter(|number| *number >= N::from(1));
+    number.ok_or_else(|| "expected a whole number from 1".to_string())
+}
+
+/// More threads than any machine has cores are a slip of the hand, and take minutes to start.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok();
+    let threads = threads.filter(|threads| (1..=MAX_THREADS).contains(threads));
+    threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// The network computes with T as `f32`.
+fn temperature(text: &str) -> Result<f64, String> {
+    let in_f32 = |t: f64| (t as f32).is_finite() && t as f32 > 0.0;
+    let temperature = text.parse().ok().filter(|t| in_f32(*t));
+    temperature.ok_or_else(|| "expected a positive number, such as 1000".to_string())
+}
+
+fn magnitude(text: &str) -> Result<f64, String> {
+    let magnitude = text
+        .parse()
+        .ok()
+        .filter(|e| f64::is_finite(*e) && *e >= 0.0);
+    magnitude.ok_or_else(|| "expected a finite number from 0".to_string())
 }
 
 /// Height and width in pixels.
@@ -433,9 +463,9 @@ impl std::str::FromStr for Magnitude {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "paper" => Ok(Magnitude::Paper),
-            _ => match text.parse() {
-                Ok(e) if f64::is_finite(e) && e >= 0.0 => Ok(Magnitude::Fixed(e)),
-                _ => Err("expected a finite number from 0, or `paper`".to_string()),
+            _ => match magnitude(text) {
+                Ok(magnitude) => Ok(Magnitude::Fixed(magnitude)),
+                Err(expected) => Err(format!("{expected}, or `paper`")),
             },
         }
     }

@@ -6,7 +6,7 @@ use crate::progress::{Meter, say};
 use anyhow::Result;
 use odin::{Classifier, ClassifierOptions, Detector, Images, MetricsMode, ScoredSet, evaluate};
 use odin_data::{ArrayLayout, DataSet, NoiseKind, OpenOptions, from_npy_bytes, noise};
-use odin_report::{Comparison, Network, Report};
+use odin_report::{Comparison, Network, Report, SetInfo};
 use std::time::Instant;
 
 const MODEL: &[u8] = include_bytes!("../../../demo/model.safetensors");
@@ -53,6 +53,8 @@ pub(crate) fn run() -> Result<()> {
         let mode = MetricsMode::Exact;
         results.push(Comparison {
             out_dataset: out_set.name().to_string(),
+            out_set: SetInfo::default(),
+            in_set_shortened: false,
             magnitude: MAGNITUDE,
             evaluation: evaluate(
                 &in_scored,
@@ -68,7 +70,8 @@ pub(crate) fn run() -> Result<()> {
         model: "embedded".to_string(),
         network: Network::from(&classifier),
         in_dataset: in_set.name().to_string(),
-        accuracy: in_scored.accuracy(classifier.classes()),
+        in_set: SetInfo::default(),
+        accuracy: in_scored.accuracy(&classifier),
         temperature: TEMPERATURE,
         mode: MetricsMode::Exact,
         seed: SEED,

@@ -2,12 +2,12 @@
 
 use crate::args::{Eval, Format, Magnitude, UsageError};
 use crate::network;
+use crate::open_set::{OpenSet, tell_apart};
 use crate::progress::{Meter, say};
-use crate::score_files::ScoreFiles;
+use crate::score_files::{ScoreFile, ScoreFiles};
 use crate::spec::{self, Selection, Spec};
-use anyhow::{Context, Result};
-use odin::{Classifier, Detector, Images, Intervals, ScoredSet, evaluate};
-use odin_data::DataSet;
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, Detector, ErrorKind, Images, Intervals, NoAccuracy, ScoredSet, evaluate};
 use odin_data::registry::Registry;
 use odin_report::{Comparison, Network, Report};
 use std::io::Write;
@@ -33,21 +33,48 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         image_shape: classifier.image_shape(),
         any_shape: network::takes_any_shape(&classifier),
     };
-    let in_spec = in_spec(eval, &selection, &registry)?;
-    let out_specs = out_specs(eval, &selection, &registry)?;
-    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.quiet);
-    let magnitudes: Vec<f64> = out_specs
-        .iter()
-        .map(|out| magnitude(asked_for, &eval.nn, &registry, out))
-        .collect::<Result<_>>()?;
+    let specs = specs(eval, &selection, &registry)?;
     let experiment = Experiment::new(eval, selection, &classifier)?;
-    let report = experiment.run(&in_spec, &out_specs, &magnitudes)?;
+    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.quiet);
+    let report = experiment.run(specs, |out| magnitude(asked_for, &eval.nn, &registry, out))?;
     print(&report, eval.format)
+}
+
+/// The in-set and the out-sets. All that are not here are named at once.
+fn specs(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<(Spec, Vec<Spec>)> {
+    let in_spec = in_spec(eval, selection, registry);
+    let mut errors = Vec::new();
+    let mut out_specs = Vec::new();
+    for name in out_names(eval, registry) {
+        match Spec::resolve(&name, "--out-dataset", selection, registry) {
+            Ok(spec) => out_specs.push(spec),
+            Err(error) => errors.push(error),
+        }
+    }
+    match (in_spec, errors.pop()) {
+        (Ok(in_spec), None) => Ok((in_spec, out_specs)),
+        (Err(error), None) => Err(error),
+        (Ok(_), Some(only)) if errors.is_empty() => Err(only),
+        (in_spec, last) => {
+            let errors = in_spec.err().into_iter().chain(errors).chain(last);
+            let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+            bail!(
+                "{} sets cannot be used\n{}",
+                errors.len(),
+                errors.join("\n")
+            )
+        }
+    }
 }
 
 /// The in-set named, or the one that the registry says the network was trained on.
 fn in_spec(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Spec> {
-    let of_network = || registry.get(&eval.nn)?.network()?.in_dataset.clone();
+    let of_network = || {
+        spec::named(&eval.nn, registry)?
+            .network()?
+            .in_dataset
+            .clone()
+    };
     match eval.in_dataset.clone().or_else(of_network) {
         Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
         None => Err(UsageError(
@@ -57,35 +84,27 @@ fn in_spec(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Sp
     }
 }
 
-fn out_specs(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Vec<Spec>> {
-    let names = eval
-        .out_dataset
-        .iter()
-        .flat_map(|text| match text.as_str() {
-            "all" => registry
-                .paper_out_datasets()
-                .iter()
-                .map(|e| e.name.clone())
-                .collect(),
-            text => vec![text.to_string()],
-        });
-    names
-        .map(|name| Spec::resolve(&name, "--out-dataset", selection, registry))
-        .collect()
+fn out_names(eval: &Eval, registry: &Registry) -> Vec<String> {
+    let of_paper = || registry.paper_out_datasets().into_iter();
+    let names = eval.out_dataset.iter();
+    let names = names.flat_map(|text| match text.as_str() {
+        "all" => of_paper().map(|entry| entry.name.clone()).collect(),
+        text => vec![text.to_string()],
+    });
+    names.collect()
 }
 
-fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &Spec) -> Result<f64> {
-    let network = registry.get(nn).and_then(|e| e.network());
+fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &str) -> Result<f64> {
+    let network = spec::named(nn, registry).and_then(|e| e.network());
     match (asked_for, network) {
         (Magnitude::Fixed(magnitude), _) => Ok(magnitude),
         (Magnitude::Paper, None) => Err(UsageError(
             "--magnitude paper: the paper recommends magnitudes for its own networks (densenet10, densenet100, wideresnet10, wideresnet100), named as --nn; give a number".into(),
         )
         .into()),
-        (Magnitude::Paper, Some(network)) => network.recommended_magnitude(&out.name).ok_or_else(|| {
+        (Magnitude::Paper, Some(network)) => network.recommended_magnitude(out).ok_or_else(|| {
             UsageError(format!(
-                "--magnitude paper: nothing is recommended for {nn} and {}; give a number",
-                out.name
+                "--magnitude paper: nothing is recommended for {nn} and {out}; give a number"
             ))
             .into()
         }),
@@ -122,115 +141,174 @@ impl<'a> Experiment<'a> {
         })
     }
 
-    /// Scores the in-set once for each magnitude that occurs, however many out-sets there are.
-    fn run(&self, in_spec: &Spec, out_specs: &[Spec], magnitudes: &[f64]) -> Result<Report> {
-        let (eval, selection) = (self.eval, &self.selection);
-        let mut files = match &eval.scores {
-            Some(folder) => Some(ScoreFiles::in_folder(folder)?),
-            None => None,
+    /// Opens and checks everything, then scores the in-set once for each magnitude that occurs,
+    /// however many out-sets there are. `magnitude` is that for an out-set of this name.
+    fn run(
+        &self,
+        (in_spec, out_specs): (Spec, Vec<Spec>),
+        magnitude: impl Fn(&str) -> Result<f64>,
+    ) -> Result<Report> {
+        let mut sets = self.open(in_spec, out_specs)?;
+        let out_sets = sets.iter().skip(1);
+        let magnitudes: Vec<f64> = out_sets
+            .map(|out| magnitude(&out.name))
+            .collect::<Result<_>>()?;
+        tell_apart(&mut sets);
+        let Some((in_set, out_sets)) = sets.split_first() else {
+            bail!("there is no set to evaluate");
         };
-        let in_set = in_spec.open(selection, Spec::noise_count(selection, 10_000))?;
-        self.announce(in_spec, &*in_set, out_specs)?;
+        let mut of_in_set: Vec<f64> = Vec::new();
+        for &magnitude in &magnitudes {
+            if !of_in_set.contains(&magnitude) {
+                of_in_set.push(magnitude);
+            }
+        }
+        let files = self.files(in_set, &of_in_set, out_sets)?;
+        self.announce(&sets)?;
+        let mut files = files.iter();
         let mut scored_in: Vec<(f64, ScoredSet)> = Vec::new();
-        for &magnitude in magnitudes {
-            if !scored_in.iter().any(|(known, _)| *known == magnitude) {
-                let scored = self.score(in_spec, &*in_set, magnitude)?;
-                scored_in.push((magnitude, scored));
-            }
+        for magnitude in of_in_set {
+            let scored = self.score(in_set, magnitude, files.next())?;
+            scored_in.push((magnitude, scored));
         }
-        if let Some(files) = &mut files {
-            for (magnitude, scored) in &scored_in {
-                let name = match scored_in.len() {
-                    1 => in_spec.name.clone(),
-                    _ => format!("{}.eps{magnitude}", in_spec.name),
-                };
-                files.write(&name, scored)?;
-            }
-        }
+        let in_skipped = scored_in
+            .first()
+            .map_or(0, |(_, in_set)| in_set.skipped.len());
+        let accuracy = match scored_in.first() {
+            Some((_, scored)) => self.accuracy(in_set, scored),
+            None => Err(NoAccuracy::Unlabelled),
+        };
         let mut results = Vec::new();
-        let mut accuracy = None;
-        for (out_spec, &magnitude) in out_specs.iter().zip(magnitudes) {
+        for (out_set, &magnitude) in out_sets.iter().zip(&magnitudes) {
             let Some((_, in_scored)) = scored_in.iter().find(|(known, _)| *known == magnitude)
             else {
                 continue;
             };
-            accuracy = accuracy.or(in_scored.accuracy(self.classifier.classes()));
-            let count = Spec::noise_count(selection, in_scored.rows.len());
-            let out_set = out_spec.open(selection, count)?;
-            let out_scored = self.score(out_spec, &*out_set, magnitude)?;
-            if let Some(files) = &mut files {
-                files.write(&out_spec.name, &out_scored)?;
-            }
+            let out_scored = self.score(out_set, magnitude, files.next())?;
+            let longer = in_scored.rows.len() > out_scored.rows.len();
+            let in_set_shortened = out_set.spec.shortens_in_set() && longer;
             let mut in_scored = in_scored.clone();
-            if out_spec.shortens_in_set() {
+            if in_set_shortened {
                 in_scored.rows.truncate(out_scored.rows.len());
             }
             results.push(Comparison {
-                out_dataset: out_spec.name.clone(),
+                out_dataset: out_set.name.clone(),
+                out_set: out_set.info(out_scored.skipped.len()),
+                in_set_shortened,
                 magnitude,
                 evaluation: self.measure(&in_scored, &out_scored)?,
             });
         }
         Ok(Report {
-            model: eval.nn.clone(),
+            model: self.eval.nn.clone(),
             network: Network::from(self.classifier),
-            in_dataset: in_spec.name.clone(),
+            in_dataset: in_set.name.clone(),
+            in_set: in_set.info(in_skipped),
             accuracy,
             temperature: self.detector.temperature(),
-            mode: eval.metrics.into(),
-            seed: eval.seed,
+            mode: self.eval.metrics.into(),
+            seed: self.eval.seed,
             results,
         })
     }
 
-    fn score(&self, spec: &Spec, set: &dyn DataSet, magnitude: f64) -> Result<ScoredSet> {
-        let range = spec.range(&self.selection, set.len())?;
-        if !self.eval.quiet {
-            for note in set.notes() {
-                say(&format!("{}: {note}", spec.name));
-            }
+    /// The in-set, and behind it the out-sets.
+    fn open(&self, in_spec: Spec, out_specs: Vec<Spec>) -> Result<Vec<OpenSet>> {
+        let (selection, skip_bad) = (&self.selection, self.eval.skip_bad);
+        let open = |spec: Spec, noise_count: usize| {
+            let count = Spec::noise_count(selection, noise_count);
+            OpenSet::open(spec, selection, count, &self.detector, skip_bad)
+        };
+        let in_set = open(in_spec, 10_000)?;
+        let count = in_set.range.len();
+        let mut sets = vec![in_set];
+        for spec in out_specs {
+            sets.push(open(spec, count)?);
         }
-        let images = Images::all(set).range(range).skip_bad(self.eval.skip_bad);
-        let mut meter = Meter::new(&spec.name, self.eval.quiet);
+        Ok(sets)
+    }
+
+    /// Where scores go, if they are asked for: those of the in-set for each magnitude, then those
+    /// of the out-sets.
+    fn files(
+        &self,
+        in_set: &OpenSet,
+        of_in_set: &[f64],
+        out_sets: &[OpenSet],
+    ) -> Result<Vec<ScoreFile>> {
+        let Some(folder) = &self.eval.scores else {
+            return Ok(Vec::new());
+        };
+        let mut files = ScoreFiles::in_folder(folder)?;
+        let in_names = of_in_set.iter().map(|magnitude| match of_in_set.len() {
+            1 => in_set.name.clone(),
+            _ => format!("{}.eps{magnitude}", in_set.name),
+        });
+        let out_names = out_sets.iter().map(|set| set.name.clone());
+        let names = in_names.chain(out_names);
+        names.map(|name| files.reserve(&name)).collect()
+    }
+
+    fn score(&self, set: &OpenSet, magnitude: f64, file: Option<&ScoreFile>) -> Result<ScoredSet> {
+        let skip_bad = self.eval.skip_bad;
+        let images = Images::all(&*set.set).range(set.range.clone());
+        let images = images.skip_bad(skip_bad);
+        let mut meter = Meter::new(&set.name, self.eval.quiet);
         let scored = self
             .detector
-            .score_set(&images, magnitude, |p| meter.update(p))?;
+            .score_set(&images, magnitude, |p| meter.update(p));
         drop(meter);
-        if !scored.skipped.is_empty() {
+        let scored = match scored {
+            Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {
+                bail!("{error}; --skip-bad leaves out what cannot be read")
+            }
+            other => other?,
+        };
+        if !scored.skipped.is_empty() && !self.eval.quiet {
             say(&format!(
                 "{}: {} images were left out because they do not decode:",
-                spec.name,
+                set.name,
                 scored.skipped.len()
             ));
             for skipped in &scored.skipped {
                 say(&format!("  {}: {}", skipped.name, skipped.reason));
             }
         }
+        if let Some(file) = file {
+            file.write(&scored)?;
+        }
         Ok(scored)
     }
 
+    /// The accuracy on the in-set. Where the set does not know its classes, the registry may.
+    fn accuracy(&self, in_set: &OpenSet, scored: &ScoredSet) -> Result<f64, NoAccuracy> {
+        let classifier = self.classifier.classes();
+        match (&scored.class_names, in_set.spec.expected_classes()) {
+            (None, Some(set)) if set != classifier => {
+                Err(NoAccuracy::OtherClasses { set, classifier })
+            }
+            _ => scored.accuracy(self.classifier),
+        }
+    }
+
     fn measure(&self, in_set: &ScoredSet, out_set: &ScoredSet) -> Result<odin::Evaluation> {
-        let intervals = self.eval.ci.then_some(Intervals {
-            resamples: RESAMPLES,
-            seed: self.eval.seed,
-            threads: self.threads,
-        });
+        let intervals = self
+            .eval
+            .ci
+            .then(|| Intervals::new(RESAMPLES, self.eval.seed, self.threads));
         let classes = self.classifier.classes();
         let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
         Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
     }
 
     /// What goes into the run, for whoever reads the log.
-    fn announce(&self, in_spec: &Spec, in_set: &dyn DataSet, out_specs: &[Spec]) -> Result<()> {
+    fn announce(&self, sets: &[OpenSet]) -> Result<()> {
         if self.eval.quiet {
             return Ok(());
         }
         network::announce(self.classifier, false);
-        say(&format!("{}: {} images", in_spec.name, in_set.len()));
-        for spec in std::iter::once(in_spec).chain(out_specs) {
-            if let Some(transform) = spec.transform(&self.selection)? {
-                say(&format!("{}, every image: {transform}", spec.name));
-            }
+        for set in sets {
+            set.announce(&self.selection)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `odin fetch`.
 
 use crate::args::Fetch;
-use crate::progress::{duration, say};
+use crate::progress::{duration, say, write_over};
 use crate::spec;
 use anyhow::{Result, bail};
 use odin_data::fetch::{Check, FetchOptions, Fetched, Progress, fetch};
@@ -120,7 +120,6 @@ impl Bar {
                     after.as_secs()
                 ));
             }
-            Progress::SourceFailed { url, reason } => self.note(&format!("{url}: {reason}")),
             Progress::Verifying { path } => self.note(&format!("verifying {}", path.display())),
             Progress::Unpacking { path } => self.note(&format!("unpacking {}", path.display())),
             _ => {}
@@ -150,7 +149,7 @@ impl Bar {
                 mb(total)
             );
         }
-        let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
+        write_over(&line);
     }
 
     fn clear(&mut self) {

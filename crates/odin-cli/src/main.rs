@@ -8,6 +8,7 @@ mod fetch;
 mod inspect;
 mod list;
 mod network;
+mod open_set;
 mod progress;
 mod score_files;
 mod spec;

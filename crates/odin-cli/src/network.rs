@@ -1,10 +1,12 @@
 //! From the network that the user names to a classifier.
 
-use crate::args::{ImageSize, Magnitude, NetworkOptions};
+use crate::args::{ImageSize, Magnitude, NetworkOptions, UsageError};
 use crate::progress::say;
-use crate::spec::located;
-use anyhow::{Context, Result, bail};
-use odin::{Classifier, ClassifierOptions, Layout, ModelConfig, Normalization, Provenance};
+use crate::spec::{self, located};
+use anyhow::{Result, bail};
+use odin::{
+    Classifier, ClassifierOptions, ErrorKind, Layout, ModelConfig, Normalization, Provenance,
+};
 use odin_data::Transform;
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_report::Network;
@@ -20,8 +22,8 @@ pub(crate) fn open(
     let mut options = ClassifierOptions::default();
     options.given = given(network)?;
     options.config_file = network.model_config.clone();
-    let entry = registry.get(nn);
-    let path = match entry.and_then(|entry| Some((entry, entry.network()?))) {
+    let entry = spec::named(nn, registry).and_then(|entry| Some((entry, entry.network()?)));
+    let path = match entry {
         Some((entry, network_entry)) => {
             options.defaults = of_registry(network_entry)?;
             located(entry, &network.data_dir)?
@@ -29,17 +31,41 @@ pub(crate) fn open(
         None => {
             let path = PathBuf::from(nn);
             if !path.exists() {
-                let known = registry.network(nn).err().map(|e| e.to_string());
-                bail!(
-                    "{option}: there is no file {}, and {}",
-                    path.display(),
-                    known.unwrap_or_default()
-                );
+                let unknown = spec::unknown(nn, registry, registry.network(nn));
+                bail!("{option}: there is no file {nn}, and {unknown}");
             }
             path
         }
     };
-    Ok(Classifier::open(&path, options)?)
+    let classifier = match Classifier::open(&path, options) {
+        Err(error) if error.kind() == ErrorKind::Options => {
+            return Err(UsageError(format!("{}: {error}", said(network))).into());
+        }
+        other => other?,
+    };
+    match entry {
+        Some((entry, described)) if described.classes != classifier.classes() => bail!(
+            "{} has {} classes, the registry {} says {} of {}",
+            path.display(),
+            classifier.classes(),
+            entry.origin,
+            described.classes,
+            entry.name
+        ),
+        _ => Ok(classifier),
+    }
+}
+
+/// The options about the network that were given.
+fn said(network: &NetworkOptions) -> String {
+    let options = [
+        ("--mean, --std", !network.mean.is_empty()),
+        ("--image-size", network.image_size.is_some()),
+        ("--layout", network.layout.is_some()),
+        ("--output", network.output.is_some()),
+    ];
+    let given = options.into_iter().filter(|(_, given)| *given);
+    given.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
 /// Says what the network is and how images become its input.
@@ -110,7 +136,8 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     let mut given = ModelConfig::default();
     if !network.mean.is_empty() {
         let normalization = Normalization::new(&network.mean, &network.std);
-        given.normalization = Some(normalization.context("--mean and --std")?);
+        given.normalization =
+            Some(normalization.map_err(|e| UsageError(format!("--mean and --std: {e}")))?);
     }
     let sides = |size: ImageSize| [size.height, size.width];
     given.size = network.image_size.map(sides);

@@ -37,12 +37,17 @@ impl Meter {
         let rate = progress.done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
         let left = (progress.total - progress.done) as f64 / rate.max(1e-9);
         let (label, done, total) = (&self.label, progress.done, progress.total);
-        let _ = write!(
-            std::io::stderr(),
-            "\r\x1b[2K{label}: {done}/{total} images, {rate:.1}/s, {} left",
+        write_over(&format!(
+            "{label}: {done}/{total} images, {rate:.1}/s, {} left",
             duration(left)
-        );
+        ));
     }
+}
+
+/// A line of progress in the place of the last one. The terminal cuts it at its edge instead of
+/// going on in the next line, which would be left behind.
+pub(crate) fn write_over(line: &str) {
+    let _ = write!(std::io::stderr(), "\x1b[?7l\r\x1b[2K{line}\x1b[?7h");
 }
 
 impl Drop for Meter {

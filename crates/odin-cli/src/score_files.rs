@@ -1,6 +1,6 @@
 //! One CSV of scores for each set.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use odin::ScoredSet;
 use odin_report::csv_field;
 use std::fmt::Write as _;
@@ -24,18 +24,20 @@ impl ScoreFiles {
         })
     }
 
-    /// Writes `<name>.csv`, or `<name>-2.csv` where that is taken by another set of this run. The
-    /// file appears under its name only when it is complete.
-    pub(crate) fn write(&mut self, name: &str, set: &ScoredSet) -> Result<()> {
-        let file = self.free_name(name);
-        let path = self.folder.join(file);
-        let unfinished = path.with_extension("csv.part");
-        let written = std::fs::write(&unfinished, csv(set))
-            .and_then(|()| std::fs::rename(&unfinished, &path));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&unfinished);
+    /// Sets `<name>.csv` aside, or `<name>-2.csv` where that is taken by another set of this run,
+    /// and sees whether it can be written.
+    pub(crate) fn reserve(&mut self, name: &str) -> Result<ScoreFile> {
+        let name = self.free_name(name);
+        let path = self.folder.join(name);
+        if path.is_dir() {
+            bail!(
+                "cannot write the scores to {}: it is a folder",
+                path.display()
+            );
         }
-        written.with_context(|| format!("cannot write the scores to {}", path.display()))
+        let file = ScoreFile { path };
+        file.try_out().with_context(|| file.cannot_write())?;
+        Ok(file)
     }
 
     fn free_name(&mut self, name: &str) -> String {
@@ -62,6 +64,41 @@ impl ScoreFiles {
         }
         self.taken.push(file.to_lowercase());
         file
+    }
+}
+
+/// Where the scores of one set go.
+pub(crate) struct ScoreFile {
+    path: PathBuf,
+}
+
+impl ScoreFile {
+    /// The file appears under its name only when it is complete.
+    pub(crate) fn write(&self, set: &ScoredSet) -> Result<()> {
+        let unfinished = self.unfinished();
+        let written = std::fs::write(&unfinished, csv(set))
+            .and_then(|()| std::fs::rename(&unfinished, &self.path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        written.with_context(|| self.cannot_write())
+    }
+
+    /// Whether there may be such a file.
+    fn try_out(&self) -> std::io::Result<()> {
+        std::fs::write(self.unfinished(), "")?;
+        std::fs::remove_file(self.unfinished())
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("csv.part")
+    }
+
+    fn cannot_write(&self) -> String {
+        format!(
+            "--scores: cannot write the scores to {}",
+            self.path.display()
+        )
     }
 }
 

@@ -3,12 +3,13 @@
 use crate::args::{SplitArg, UsageError};
 use anyhow::{Context, Result, bail};
 use odin_data::fetch::{FetchOptions, fetch};
-use odin_data::registry::{Entry, Located, Registry};
+use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
 use odin_data::{DataSet, NoiseKind, OpenOptions, Step, Transform, Transformed, noise, open};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The first images of each of the paper's sets are for tuning.
+/// How many of the first images are for tuning where a split is asked for and the registry does
+/// not say: as many as of the paper's sets.
 const VALIDATION_IMAGES: usize = 1000;
 
 /// The embedded registry and the user's own files.
@@ -72,18 +73,41 @@ pub(crate) struct Selection {
 /// A set as the user named it.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
-    /// What reports and score files call it.
-    pub(crate) name: String,
+    /// What the user wrote.
+    typed: String,
     source: Source,
-    transform: Option<Transform>,
-    /// Whether it is one of the registry's, with the paper's split.
-    registered: bool,
+    /// What the registry says of it.
+    entry: Option<Entry>,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
     Path(PathBuf),
     Noise(NoiseKind),
+}
+
+/// The entry of this name. Only a name as the registry spells it goes before a file or folder.
+pub(crate) fn named<'a>(text: &str, registry: &'a Registry) -> Option<&'a Entry> {
+    let entry = registry.get(text)?;
+    let mut names = std::iter::once(&entry.name).chain(&entry.aliases);
+    names.any(|name| name == text).then_some(entry)
+}
+
+/// Why the registry has nothing for a name.
+pub(crate) fn unknown(
+    text: &str,
+    registry: &Registry,
+    lookup: Result<&Entry, odin_data::Error>,
+) -> String {
+    match (lookup, registry.get(text)) {
+        (Ok(entry), _) => format!("the registry spells it {}", entry.name),
+        (Err(_), Some(entry)) => format!(
+            "{} is a {} of the registry",
+            entry.name,
+            entry.kind.as_str()
+        ),
+        (Err(error), None) => error.to_string(),
+    }
 }
 
 impl Spec {
@@ -94,37 +118,28 @@ impl Spec {
         selection: &Selection,
         registry: &Registry,
     ) -> Result<Self> {
-        if let Some(entry) = registry.get(text).filter(|e| e.dataset().is_some()) {
+        let typed = text.to_string();
+        if let Some(entry) = named(text, registry).filter(|e| e.dataset().is_some()) {
             let source = match entry.locate(&selection.data_dir) {
                 Located::Generated(kind) => Source::Noise(kind),
                 _ => Source::Path(located(entry, &selection.data_dir)?),
             };
-            let transform = entry.dataset().and_then(|d| d.transform.clone());
-            let name = entry.name.clone();
+            let entry = Some(entry.clone());
             return Ok(Self {
-                name,
+                typed,
                 source,
-                transform,
-                registered: true,
+                entry,
             });
         }
         let path = Path::new(text);
         if !path.exists() {
-            let known = registry.dataset(text).err().map(|e| e.to_string());
-            bail!(
-                "{option}: there is no file or folder {text}, and {}",
-                known.unwrap_or_default()
-            );
+            let unknown = unknown(text, registry, registry.dataset(text));
+            bail!("{option}: there is no file or folder {text}, and {unknown}");
         }
-        let base = path
-            .canonicalize()
-            .ok()
-            .and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
         Ok(Self {
-            name: base.unwrap_or_else(|| text.to_string()),
+            typed,
             source: Source::Path(path.to_path_buf()),
-            transform: None,
-            registered: false,
+            entry: None,
         })
     }
 
@@ -150,11 +165,48 @@ impl Spec {
         };
         let mut options = OpenOptions::default();
         options.channels = (!selection.any_shape).then_some(channels);
-        let set = open(path, &options)?;
+        let set = match &self.entry {
+            Some(entry) => entry.open(path, &options)?,
+            None => open(path, &options)?,
+        };
         Ok(match self.transform(selection)? {
             Some(transform) => Box::new(Transformed::new(set, transform)),
             None => set,
         })
+    }
+
+    fn dataset(&self) -> Option<&DatasetEntry> {
+        self.entry.as_ref()?.dataset()
+    }
+
+    /// The name in the registry.
+    pub(crate) fn registered_name(&self) -> Option<&str> {
+        self.entry.as_ref().map(|entry| entry.name.as_str())
+    }
+
+    /// Where the set lies, unless it is generated.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Path(path) => Some(path),
+            Source::Noise(_) => None,
+        }
+    }
+
+    /// A file or folder that has the name of the registry's set, and is not what is meant.
+    pub(crate) fn shadowed(&self) -> Option<&str> {
+        let other = Path::new(&self.typed);
+        let shadowed = self.entry.is_some() && other.exists() && self.path() != Some(other);
+        shadowed.then_some(self.typed.as_str())
+    }
+
+    /// The number of images that the registry says a set has that is read.
+    pub(crate) fn expected_images(&self) -> Option<u64> {
+        self.path().and_then(|_| self.dataset()?.images)
+    }
+
+    /// The number of classes that the registry says it has.
+    pub(crate) fn expected_classes(&self) -> Option<usize> {
+        self.dataset()?.classes
     }
 
     /// What every image goes through: what the user asks for, or else what the registry says of
@@ -166,8 +218,15 @@ impl Spec {
         if let Some(asked_for) = &selection.transform {
             return Ok(Some(asked_for.clone()));
         }
-        let steps = [&self.transform, &selection.of_model].into_iter().flatten();
-        let steps: Vec<Step> = steps.flat_map(Transform::steps).copied().collect();
+        let of_set = self
+            .dataset()
+            .and_then(|dataset| dataset.transform.as_ref());
+        let steps = [of_set, selection.of_model.as_ref()].into_iter();
+        let steps: Vec<Step> = steps
+            .flatten()
+            .flat_map(Transform::steps)
+            .copied()
+            .collect();
         match steps.is_empty() {
             true => Ok(None),
             false => Ok(Some(Transform::new(steps)?)),
@@ -176,19 +235,25 @@ impl Spec {
 
     /// The images of the set that take part.
     pub(crate) fn range(&self, selection: &Selection, len: usize) -> Result<Range<usize>> {
-        let default = match self.registered {
-            true => SplitArg::Test,
-            false => SplitArg::All,
+        let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
+        let default = match of_set {
+            0 => SplitArg::All,
+            _ => SplitArg::Test,
+        };
+        let validation = if of_set > 0 {
+            of_set
+        } else {
+            VALIDATION_IMAGES
         };
         let part = match (&self.source, selection.split.unwrap_or(default)) {
             (Source::Noise(_), _) | (_, SplitArg::All) => 0..len,
-            (_, SplitArg::Test) => VALIDATION_IMAGES..len,
-            (_, SplitArg::Validation) => 0..len.min(VALIDATION_IMAGES),
+            (_, SplitArg::Test) => validation..len,
+            (_, SplitArg::Validation) => 0..len.min(validation),
         };
         if part.is_empty() {
             return Err(UsageError(format!(
-                "{} has {len} images, and its test part begins at image {VALIDATION_IMAGES}; --split all takes them all",
-                self.name
+                "{} has {len} images, and its test part begins at image {validation}; --split all takes them all",
+                self.typed
             ))
             .into());
         }
@@ -206,9 +271,9 @@ impl Spec {
             .unwrap_or(in_count)
     }
 
-    /// Whether the paper evaluates this set against equally many in-distribution images: iSUN,
-    /// which is shorter than the others.
+    /// Whether this set is compared with equally many in-distribution images.
     pub(crate) fn shortens_in_set(&self) -> bool {
-        self.registered && self.name == "iSUN"
+        self.dataset()
+            .is_some_and(|dataset| dataset.shortens_in_set)
     }
 }

@@ -87,16 +87,13 @@ fn compare(
     let spec = Spec::resolve(name, "--images", &selection, registry)?;
     let set = spec.open(&selection, Spec::noise_count(&selection, 0))?;
     let range = spec.range(&selection, set.len())?;
-    let mut meter = Meter::new(&spec.name, args.quiet);
+    let mut meter = Meter::new(set.name(), args.quiet);
     let mut agreement = Agreement::default();
     for start in range.clone().step_by(BATCH) {
         let end = range.end.min(start + BATCH);
         let images = read(&*set, start..end, file.card().input)?;
         agreement = agreement.and(Agreement::of(file, detector, &images)?);
-        meter.update(Progress {
-            done: end - range.start,
-            total: range.len(),
-        });
+        meter.update(Progress::new(end - range.start, range.len()));
     }
     Ok(agreement)
 }

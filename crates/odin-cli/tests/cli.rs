@@ -84,9 +84,7 @@ fn eval_agrees_with_pytorch_on_the_demonstration() {
             );
         }
     }
-    let csv = std::fs::read_to_string(folder.path().join("scores/in.npy.csv"))
-        .or_else(|_| std::fs::read_to_string(folder.path().join("scores/in.csv")))
-        .unwrap();
+    let csv = std::fs::read_to_string(folder.path().join("scores/in.csv")).unwrap();
     let scores = expected["scores"]["in"].as_array().unwrap();
     for (line, reference) in csv.lines().skip(1).zip(scores) {
         let fields: Vec<&str> = line.split(',').collect();
@@ -484,17 +482,17 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature 0",
-        1,
+        2,
         "temperature",
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature -3",
-        1,
+        2,
         "temperature",
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature nan",
-        1,
+        2,
         "temperature",
     ),
     (
@@ -519,13 +517,13 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --mean 0.5 --std 0",
-        1,
+        2,
         "std",
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --mean 0.5,0.5,0.5 --std 1,1,1",
-        1,
-        "1 channel",
+        2,
+        "--mean, --std: ",
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --image-size 16",
@@ -539,7 +537,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --threads 0",
-        1,
+        2,
         "threads",
     ),
     (
@@ -551,6 +549,21 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Imagenet",
         1,
         "odin fetch Imagenet",
+    ),
+    (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --threads 100000",
+        2,
+        "--threads",
+    ),
+    (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --batch-size 0",
+        2,
+        "--batch-size",
+    ),
+    (
+        "verify d.onnx --nn {demo}/model.safetensors --threads 0",
+        2,
+        "--threads",
     ),
     ("inspect", 2, "FILE"),
     ("inspect absent.onnx", 1, "absent.onnx"),
@@ -568,7 +581,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ),
     (
         "inspect {onnx}/resnet.torchscript9.onnx --layout NCL",
-        1,
+        2,
         "NCL",
     ),
     (
@@ -579,12 +592,12 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ("compile --nn {demo}/model.safetensors", 2, "--out"),
     (
         "compile --nn {demo}/model.safetensors --temperature 0 -o d.onnx",
-        1,
+        2,
         "temperature",
     ),
     (
         "compile --nn {demo}/model.safetensors --magnitude -1 -o d.onnx",
-        1,
+        2,
         "magnitude",
     ),
     (

@@ -1,4 +1,5 @@
 use crate::{POSITIVE_CLASS, Report};
+use odin::MetricsMode;
 use odin_metrics::Metrics;
 use std::fmt::Write;
 
@@ -8,15 +9,17 @@ pub(crate) fn render(report: &Report) -> String {
         .results
         .iter()
         .any(|r| r.evaluation.odin.ci95.is_some());
+    let paper = report.mode == MetricsMode::Paper;
     let bounds = metrics.map(|name| format!(",{name}_ci95_lower,{name}_ci95_upper"));
     let mut csv = format!(
-        "model,in_dataset,out_dataset,temperature,magnitude,metrics,positive_class,n_in,n_out,score,{}{}\n",
+        "model,in_dataset,out_dataset,temperature,magnitude,metrics,positive_class,n_in,n_out,score,{}{}{}\n",
         metrics.join(","),
         if with_ci {
             bounds.concat()
         } else {
             String::new()
-        }
+        },
+        if paper { ",outside_grid" } else { "" }
     );
     for result in &report.results {
         let e = &result.evaluation;
@@ -37,6 +40,9 @@ pub(crate) fn render(report: &Report) -> String {
             }
             for (_, interval) in measured.ci95.into_iter().flat_map(Metrics::named) {
                 let _ = write!(csv, ",{},{}", interval.lower, interval.upper);
+            }
+            if paper {
+                let _ = write!(csv, ",{}", measured.outside_grid);
             }
             csv.push('\n');
         }

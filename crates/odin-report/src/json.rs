@@ -1,16 +1,19 @@
-use crate::{Comparison, POSITIVE_CLASS, Report};
-use odin::Measured;
+use crate::{Comparison, POSITIVE_CLASS, Report, SetInfo};
+use odin::{Measured, MetricsMode};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn render(report: &Report) -> String {
-    let results: Vec<Value> = report.results.iter().map(comparison).collect();
+    let results = report.results.iter();
+    let results: Vec<Value> = results.map(|r| comparison(r, report.mode)).collect();
     let value = json!({
         "odin_version": env!("CARGO_PKG_VERSION"),
         "model": report.model,
         "architecture": report.network.architecture,
         "network": report.network.to_json(),
         "in_dataset": report.in_dataset,
-        "accuracy": report.accuracy,
+        "in_set": set(&report.in_set),
+        "accuracy": report.accuracy.ok(),
+        "no_accuracy": report.accuracy.err().map(|reason| reason.to_string()),
         "temperature": report.temperature,
         "metrics": report.mode.as_str(),
         "positive_class": POSITIVE_CLASS,
@@ -20,19 +23,30 @@ pub(crate) fn render(report: &Report) -> String {
     format!("{value:#}\n")
 }
 
-fn comparison(comparison: &Comparison) -> Value {
-    let e = &comparison.evaluation;
+fn set(set: &SetInfo) -> Value {
     json!({
-        "out_dataset": comparison.out_dataset,
-        "magnitude": comparison.magnitude,
-        "n_in": e.n_in,
-        "n_out": e.n_out,
-        "baseline": measured(&e.baseline),
-        "odin": measured(&e.odin),
+        "path": set.path,
+        "images": set.images,
+        "expected_images": set.expected_images,
+        "skipped": set.skipped,
     })
 }
 
-fn measured(measured: &Measured) -> Value {
+fn comparison(comparison: &Comparison, mode: MetricsMode) -> Value {
+    let e = &comparison.evaluation;
+    json!({
+        "out_dataset": comparison.out_dataset,
+        "out_set": set(&comparison.out_set),
+        "in_set_shortened": comparison.in_set_shortened,
+        "magnitude": comparison.magnitude,
+        "n_in": e.n_in,
+        "n_out": e.n_out,
+        "baseline": measured(&e.baseline, mode),
+        "odin": measured(&e.odin, mode),
+    })
+}
+
+fn measured(measured: &Measured, mode: MetricsMode) -> Value {
     let mut object = Map::new();
     for (name, value) in measured.metrics.named() {
         object.insert(name.to_string(), json!(value));
@@ -46,6 +60,9 @@ fn measured(measured: &Measured) -> Value {
             Value::Object(bounds.into_iter().collect()),
         );
     }
+    if mode == MetricsMode::Paper {
+        object.insert("outside_grid".to_string(), json!(measured.outside_grid));
+    }
     let stand_ins: Vec<&str> = stand_ins(measured).collect();
     if !stand_ins.is_empty() {
         object.insert("exact_instead".to_string(), json!(stand_ins));
@@ -54,7 +71,7 @@ fn measured(measured: &Measured) -> Value {
 }
 
 /// The metrics that the paper's procedure left undefined.
-pub(crate) fn stand_ins(measured: &Measured) -> impl Iterator<Item = &'static str> {
+fn stand_ins(measured: &Measured) -> impl Iterator<Item = &'static str> {
     let flagged = measured.exact_instead.named().into_iter();
     flagged.filter(|(_, flag)| *flag).map(|(name, _)| name)
 }

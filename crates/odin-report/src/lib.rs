@@ -1,6 +1,7 @@
 //! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
 
 mod csv;
+mod footnotes;
 mod inspect;
 mod json;
 mod network;
@@ -9,7 +10,7 @@ mod table;
 pub use inspect::InspectionReport;
 pub use network::Network;
 
-use odin::{Evaluation, MetricsMode};
+use odin::{Evaluation, MetricsMode, NoAccuracy};
 
 /// One in-distribution set, told from one or more out-of-distribution sets by one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +21,10 @@ pub struct Report {
     pub network: Network,
     /// The in-distribution set.
     pub in_dataset: String,
-    /// The share of its images that the model classifies right, where labels are known.
-    pub accuracy: Option<f64>,
+    /// What is known of it.
+    pub in_set: SetInfo,
+    /// The share of its images that the model classifies right, or why that is not known.
+    pub accuracy: Result<f64, NoAccuracy>,
     /// The temperature T.
     pub temperature: f64,
     /// The definition of the metrics.
@@ -32,11 +35,28 @@ pub struct Report {
     pub results: Vec<Comparison>,
 }
 
+/// A set as it lies there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetInfo {
+    /// Where it lies, unless it is generated.
+    pub path: Option<String>,
+    /// The number of its images, whether they take part or not.
+    pub images: usize,
+    /// How many it should have, if that is another number.
+    pub expected_images: Option<u64>,
+    /// How many of those that should take part were left out because they do not decode.
+    pub skipped: usize,
+}
+
 /// The result for one out-of-distribution set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The out-of-distribution set.
     pub out_dataset: String,
+    /// What is known of it.
+    pub out_set: SetInfo,
+    /// Whether it was compared with the first in-distribution images only, as many as it has.
+    pub in_set_shortened: bool,
     /// The magnitude ε.
     pub magnitude: f64,
     /// What was measured.

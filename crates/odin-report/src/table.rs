@@ -1,9 +1,10 @@
-use crate::json::stand_ins;
+use crate::footnotes::footnotes;
 use crate::{Comparison, Report};
 use odin::Measured;
 use std::fmt::Write;
 
-const LABELS: [(&str, &str); 5] = [
+/// What the metrics are called, in full and over a column.
+pub(crate) const LABELS: [(&str, &str); 5] = [
     ("FPR at TPR 95%", "FPR95"),
     ("Detection error", "Det. error"),
     ("AUROC", "AUROC"),
@@ -17,9 +18,14 @@ pub(crate) fn render(report: &Report) -> String {
         [only] => single(&mut lines, only),
         several => compact(&mut lines, several),
     }
-    footnotes(&mut lines, report);
+    for footnote in footnotes(report) {
+        let _ = writeln!(lines, "\n{footnote}");
+    }
     lines
 }
+
+/// The width of a metric's column.
+const COLUMN: usize = 16;
 
 /// A name on the left, a value on the right, as wide as the authors' table.
 fn entry(lines: &mut String, name: &str, value: &str) {
@@ -34,6 +40,13 @@ fn header(report: &Report) -> String {
         &report.network.architecture,
     );
     entry(&mut lines, "In-distribution dataset", &report.in_dataset);
+    if let Ok(accuracy) = report.accuracy {
+        entry(
+            &mut lines,
+            "Accuracy on in-distribution",
+            &percent(accuracy),
+        );
+    }
     if let [only] = &report.results[..] {
         entry(&mut lines, "Out-of-distribution dataset", &only.out_dataset);
         let e = &only.evaluation;
@@ -43,13 +56,6 @@ fn header(report: &Report) -> String {
             &format!("{} / {}", e.n_in, e.n_out),
         );
         entry(&mut lines, "Magnitude", &only.magnitude.to_string());
-    }
-    if let Some(accuracy) = report.accuracy {
-        entry(
-            &mut lines,
-            "Accuracy on in-distribution",
-            &percent(accuracy),
-        );
     }
     entry(&mut lines, "Temperature", &report.temperature.to_string());
     entry(&mut lines, "Metrics", report.mode.as_str());
@@ -73,24 +79,28 @@ fn single(lines: &mut String, result: &Comparison) {
     }
 }
 
+/// Values, each with its interval where there are any.
 fn cells(measured: &Measured) -> [String; 5] {
-    let values = measured.metrics.named().map(|(_, value)| value);
-    match measured.ci95 {
-        None => values.map(percent),
-        Some(ci95) => {
-            let mut bounds = ci95.named().into_iter();
-            values.map(|value| match bounds.next() {
-                Some((_, i)) => {
-                    let (lower, upper) = (i.lower * 100.0, i.upper * 100.0);
-                    format!("{} [{lower:.1}, {upper:.1}]", percent(value))
-                }
-                None => percent(value),
-            })
-        }
+    let mut cells = values(measured);
+    for (cell, interval) in cells
+        .iter_mut()
+        .zip(intervals(measured).into_iter().flatten())
+    {
+        let _ = write!(cell, " {interval}");
     }
+    cells
 }
 
-/// One line for each out-set; each metric as baseline and ODIN.
+fn values(measured: &Measured) -> [String; 5] {
+    measured.metrics.named().map(|(_, value)| percent(value))
+}
+
+fn intervals(measured: &Measured) -> Option<[String; 5]> {
+    let intervals = measured.ci95?.named();
+    Some(intervals.map(|(_, i)| format!("[{:.1}, {:.1}]", i.lower * 100.0, i.upper * 100.0)))
+}
+
+/// One line for each out-set, each metric as baseline and ODIN; the intervals below it.
 fn compact(lines: &mut String, results: &[Comparison]) {
     let name_width = results
         .iter()
@@ -98,14 +108,12 @@ fn compact(lines: &mut String, results: &[Comparison]) {
         .max()
         .unwrap_or(0)
         .max(11);
-    let with_ci = results.iter().any(|r| r.evaluation.odin.ci95.is_some());
-    let width = if with_ci { 44 } else { 16 };
     let mut head = format!(
         "{:<name_width$}  {:>7}  {:>13}",
         "Out-dataset", "ε", "n in/out"
     );
     for (_, short) in LABELS {
-        let _ = write!(head, "  {short:>width$}");
+        let _ = write!(head, "  {short:>COLUMN$}");
     }
     let _ = writeln!(lines, "Each metric: baseline → ODIN\n\n{head}");
     let _ = writeln!(lines, "{}", "-".repeat(head.chars().count()));
@@ -118,35 +126,18 @@ fn compact(lines: &mut String, results: &[Comparison]) {
             "{name:<name_width$}  {:>7}  {counts:>13}",
             result.magnitude
         );
-        for (baseline, odin) in cells(&e.baseline).into_iter().zip(cells(&e.odin)) {
-            let _ = write!(lines, "  {:>width$}", format!("{baseline} → {odin}"));
+        for (baseline, odin) in values(&e.baseline).into_iter().zip(values(&e.odin)) {
+            let _ = write!(lines, "  {:>COLUMN$}", format!("{baseline} → {odin}"));
         }
         lines.push('\n');
-    }
-}
-
-fn footnotes(lines: &mut String, report: &Report) {
-    let with_ci = report
-        .results
-        .iter()
-        .any(|r| r.evaluation.odin.ci95.is_some());
-    if with_ci {
-        let seed = report.seed;
-        let _ = writeln!(
-            lines,
-            "\nIn brackets: 95 % confidence intervals (stratified bootstrap, seed {seed})."
-        );
-    }
-    for result in &report.results {
-        let e = &result.evaluation;
-        for (name, measured) in [("baseline", &e.baseline), ("ODIN", &e.odin)] {
-            let undefined: Vec<&str> = stand_ins(measured).collect();
-            if !undefined.is_empty() {
-                let (list, out) = (undefined.join(", "), &result.out_dataset);
-                let _ = writeln!(
-                    lines,
-                    "\n{out}, {name}: the paper's procedure does not define {list} for these scores; the exact value is shown."
-                );
+        let indent = name_width + 24;
+        for (score, measured) in [("baseline", &e.baseline), ("ODIN", &e.odin)] {
+            if let Some(intervals) = intervals(measured) {
+                let _ = write!(lines, "{score:>indent$}");
+                for interval in intervals {
+                    let _ = write!(lines, "  {interval:>COLUMN$}");
+                }
+                lines.push('\n');
             }
         }
     }

@@ -144,9 +144,12 @@ impl Classifier {
     fn read_checkpoint(checkpoint: &Checkpoint, layers: Layers) -> Result<Self, Error> {
         if let Some(output) = layers.first(|config| config.output.as_ref()) {
             let (name, output, from) = (checkpoint.name(), output.value, output.from);
-            return Err(invalid(format!(
-                "{name}: the output {output:?} ({from}) was asked for; only ONNX files have outputs to choose from"
-            )));
+            return Err(unfit(
+                &from,
+                format!(
+                    "{name}: the output {output:?} ({from}) was asked for; only ONNX files have outputs to choose from"
+                ),
+            ));
         }
         let metadata = checkpoint.metadata();
         let metadata = metadata.map(|(k, v)| (k.to_string(), v.to_string()));
@@ -206,8 +209,9 @@ impl Classifier {
             None => assumed_layout(name, extents)?,
         };
         let image_shape = layout.value.image_shape(extents).ok_or_else(|| {
-            let (layout, axes) = (layout.value, layout.value.axes());
-            invalid(format!(
+            let (from, axes) = (&layout.from, layout.value.axes());
+            let layout = layout.value;
+            unfit(from, format!(
                 "{name}: the layout {layout} has {axes} axes without the batch, the input has the extents {extents:?}"
             ))
         })?;
@@ -243,9 +247,10 @@ impl Classifier {
             && said.value != layout.value
         {
             let (said, from, own) = (said.value, said.from, layout.value);
-            return Err(about(invalid(format!(
-                "the layout {said} ({from}) is not that of the network, {own}"
-            ))));
+            return Err(about(unfit(
+                &from,
+                format!("the layout {said} ({from}) is not that of the network, {own}"),
+            )));
         }
         let class_names = layers.first(|config| config.class_names.as_ref());
         if let Some(names) = class_names.as_ref().filter(|n| n.value.len() != classes) {
@@ -265,11 +270,10 @@ impl Classifier {
                 },
             }
         });
-        let fitted = normalization.value.for_channels(channels, layout.value);
-        let normalization = Sourced {
-            value: fitted.map_err(about)?,
-            from: normalization.from,
-        };
+        let Sourced { value, from } = normalization;
+        let fitted = value.for_channels(channels, layout.value);
+        let value = fitted.map_err(|e| about(unfit(&from, format!("{e} ({from})"))))?;
+        let normalization = Sourced { value, from };
         Ok(Self {
             graph: passes::fold_batch_norm(&graph)?,
             architecture,
@@ -343,6 +347,14 @@ impl Classifier {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, message)
+}
+
+/// A setting that does not fit the model, the caller's own or a file's.
+fn unfit(from: &Provenance, message: String) -> Error {
+    match from {
+        Provenance::Given => Error::new(ErrorKind::Options, message),
+        _ => invalid(message),
+    }
 }
 
 /// Tries what a given size may mean for a file that leaves its input open, until one fits.
@@ -422,9 +434,12 @@ fn with_size(
         Layout::Nf if elements.is_multiple_of(area) => [elements / area, height, width],
         Layout::Nchw | Layout::Nhwc if [h, w] == [height, width] => [c, h, w],
         _ => {
-            return Err(invalid(format!(
-                "{name}: the size {height}x{width} ({from}) is not that of the network's input, {h}x{w}"
-            )));
+            return Err(unfit(
+                &from,
+                format!(
+                    "{name}: the size {height}x{width} ({from}) is not that of the network's input, {h}x{w}"
+                ),
+            ));
         }
     };
     Ok(Sourced { value, from })

@@ -2,7 +2,9 @@ use crate::detector_file::Outcome;
 use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
 use odin_cpu::{Engine, Output};
 use odin_data::Image;
+use odin_graph::Graph;
 use odin_graph::odin::{names, transform};
+use std::fmt;
 
 /// What the detector says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +31,22 @@ pub struct Detector {
     batch_size: usize,
 }
 
+impl fmt::Debug for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detector")
+            .field("image_shape", &self.image_shape)
+            .field("layout", &self.layout)
+            .field("classes", &self.classes)
+            .field("normalization", &self.normalization)
+            .field("temperature", &self.temperature)
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Settings of a [`Detector`].
+#[derive(Debug)]
+#[must_use = "settings do nothing until `build` is called"]
 pub struct DetectorBuilder<'a> {
     classifier: &'a Classifier,
     temperature: f64,
@@ -78,7 +95,8 @@ impl DetectorBuilder<'_> {
             .inputs()
             .next()
             .map(|(_, i)| i.name.clone());
-        let graph = transform(classifier.graph(), classifier.layout().channel_axis())?;
+        let mut graph = transform(classifier.graph(), classifier.layout().channel_axis())?;
+        keep_outputs(&mut graph);
         Ok(Detector {
             engine: Engine::new(&graph, self.threads)?,
             input: input.unwrap_or_default(),
@@ -123,7 +141,17 @@ impl Detector {
     /// When ε is negative or not finite, an image has not the shape that the network takes, or
     /// a score is not a number.
     pub fn score(&self, images: &[Image], magnitude: f64) -> Result<Vec<Score>, Error> {
-        let outcomes = self.run(images, magnitude)?;
+        self.score_named(images, magnitude, |i| format!("image {i} of the batch"))
+    }
+
+    /// As [`Detector::score`]; errors call image `i` as `name` does.
+    pub(crate) fn score_named(
+        &self,
+        images: &[Image],
+        magnitude: f64,
+        name: impl Fn(usize) -> String,
+    ) -> Result<Vec<Score>, Error> {
+        let outcomes = self.run_named(images, magnitude, name)?;
         let scores = outcomes.into_iter().map(|outcome| Score {
             prediction: outcome.prediction,
             msp: outcome.msp,
@@ -134,10 +162,22 @@ impl Detector {
 
     /// As [`Detector::score`], with the logits.
     pub(crate) fn run(&self, images: &[Image], magnitude: f64) -> Result<Vec<Outcome>, Error> {
+        self.run_named(images, magnitude, |i| format!("image {i} of the batch"))
+    }
+
+    fn run_named(
+        &self,
+        images: &[Image],
+        magnitude: f64,
+        name: impl Fn(usize) -> String,
+    ) -> Result<Vec<Outcome>, Error> {
         if !(magnitude.is_finite() && magnitude >= 0.0) {
             return Err(invalid(format!(
                 "the magnitude must be a number from 0, it is {magnitude}"
             )));
+        }
+        if images.is_empty() {
+            return Ok(Vec::new());
         }
         let batch = self.normalize(images)?;
         let temperature = [self.temperature as f32];
@@ -151,7 +191,6 @@ impl Detector {
         let [
             Output::Float(logits),
             Output::Int(predictions),
-            _,
             Output::Float(perturbed),
         ] = &outputs[..]
         else {
@@ -172,13 +211,12 @@ impl Detector {
                     msp: max_softmax(logits, 1.0),
                     odin: max_softmax(perturbed, self.temperature),
                 };
-                match outcome.msp.is_finite() && outcome.odin.is_finite() {
-                    true => Ok(outcome),
-                    false => Err(Error::new(
-                        ErrorKind::NotFinite,
-                        format!("image {i} of the batch: the network's logits are not finite numbers; check the weights and the normalisation"),
-                    )),
-                }
+                let problem = match (outcome.msp.is_finite(), outcome.odin.is_finite()) {
+                    (true, true) => return Ok(outcome),
+                    (false, _) => "the network's logits are not finite numbers; check the weights and the normalisation".to_string(),
+                    (true, false) => format!("the network's logits of the perturbed image are not finite numbers; the magnitude {magnitude} is too large"),
+                };
+                Err(Error::new(ErrorKind::NotFinite, format!("{}: {problem}", name(i))))
             })
             .collect()
     }
@@ -195,7 +233,11 @@ impl Detector {
         Ok(batch)
     }
 
-    pub(crate) fn check_shape(&self, image: &Image) -> Result<(), Error> {
+    /// Whether an image has the shape that the network takes.
+    ///
+    /// # Errors
+    /// When it has not; the message gives both.
+    pub fn check_shape(&self, image: &Image) -> Result<(), Error> {
         let found = [image.channels, image.height, image.width];
         let ([c, h, w], [fc, fh, fw]) = (self.image_shape, found);
         let fits = match self.layout {
@@ -212,7 +254,8 @@ impl Detector {
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!(
-                    "the image is {fw}x{fh} with {fc} channels, {} values; the network takes vectors of {expected}",
+                    "the image is {fh}x{fw} (height x width) with {}, {} values; the network takes vectors of {expected}",
+                    channels(fc),
                     image.pixels.len()
                 ),
             ));
@@ -220,7 +263,9 @@ impl Detector {
         Err(Error::new(
             ErrorKind::Shape,
             format!(
-                "the image is {fw}x{fh} with {fc} channels, the network takes {w}x{h} with {c}; images are only resized when asked to (--transform resize:{h}x{w})"
+                "the image is {fh}x{fw} (height x width) with {}, the network takes {h}x{w} with {}; images are only resized when asked to (--transform resize:{h}x{w}); --image-size gives a checkpoint's own size, if it is not {h}x{w}",
+                channels(fc),
+                channels(c)
             ),
         ))
     }
@@ -230,6 +275,22 @@ impl Detector {
         let std = self.normalization.std().iter();
         std.map(|&std| (magnitude / f64::from(std)) as f32)
             .collect()
+    }
+}
+
+/// Without the direction of the perturbation, which has the size of the images.
+fn keep_outputs(graph: &mut Graph) {
+    let outputs = graph.outputs().to_vec();
+    graph.clear_outputs();
+    for output in outputs.into_iter().filter(|o| o.name != names::DIRECTION) {
+        graph.output(output.name, output.value);
+    }
+}
+
+fn channels(count: usize) -> String {
+    match count {
+        1 => "1 channel".to_string(),
+        count => format!("{count} channels"),
     }
 }
 

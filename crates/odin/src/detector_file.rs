@@ -17,6 +17,15 @@ pub struct DetectorFile {
     places: [usize; 4],
 }
 
+impl std::fmt::Debug for DetectorFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DetectorFile")
+            .field("name", &self.network.file().name)
+            .field("card", &self.card)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The outputs that every detector file has.
 const OUTPUTS: [&str; 4] = [names::LOGITS, names::PREDICTION, names::MSP, names::ODIN];
 

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Shape,
     /// An argument is out of its range.
     Invalid,
+    /// What the caller says of a model does not fit it.
+    Options,
     /// The network gave a value that is not a number.
     NotFinite,
     /// The engine could not run the network.

@@ -23,6 +23,7 @@ impl MetricsMode {
 
 /// 95 % confidence intervals from a stratified bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Intervals {
     /// The number of resamples.
     pub resamples: usize,
@@ -30,6 +31,17 @@ pub struct Intervals {
     pub seed: u64,
     /// How many threads may work on it; the intervals do not depend on it.
     pub threads: usize,
+}
+
+impl Intervals {
+    /// From so many resamples, starting from `seed`, by `threads` threads.
+    pub fn new(resamples: usize, seed: u64, threads: usize) -> Self {
+        Self {
+            resamples,
+            seed,
+            threads,
+        }
+    }
 }
 
 /// The metrics of one score.
@@ -41,6 +53,10 @@ pub struct Measured {
     /// Which of them are the exact ones because [`MetricsMode::Paper`] does not define them
     /// for these scores.
     pub exact_instead: Metrics<bool>,
+    /// How many scores of both sets lie outside the thresholds of [`MetricsMode::Paper`]; 0 in
+    /// the other mode. Where many do, its values say little: the thresholds cannot tell these
+    /// scores apart.
+    pub outside_grid: usize,
     /// Confidence intervals, where asked for.
     pub ci95: Option<Metrics<Interval>>,
 }
@@ -84,17 +100,20 @@ pub fn evaluate(
             MetricsMode::Exact => Measured {
                 metrics: scores.exact(),
                 exact_instead: Metrics::default(),
+                outside_grid: 0,
                 ci95: bootstrap.map(|b| scores.exact_intervals(b)),
             },
             MetricsMode::Paper => {
                 let PaperMetrics {
                     values: metrics,
                     exact_instead,
+                    outside_grid,
                     ..
                 } = scores.paper(&protocol);
                 Measured {
                     metrics,
                     exact_instead,
+                    outside_grid,
                     ci95: bootstrap.map(|b| scores.paper_intervals(&protocol, b)),
                 }
             }

@@ -20,6 +20,7 @@
 //! High scores mean in-distribution. An input is taken for in-distribution when its score
 //! exceeds a threshold.
 
+mod accuracy;
 mod classifier;
 mod compile;
 mod detector;
@@ -36,6 +37,7 @@ mod normalization;
 mod preprocessing;
 mod set;
 
+pub use accuracy::NoAccuracy;
 pub use classifier::{Classifier, ClassifierOptions};
 pub use compile::{CompileOptions, DetectorInput, IMAGES, compile};
 pub use detector::{Detector, DetectorBuilder, Score};

@@ -1,12 +1,24 @@
 use crate::{Detector, Error, ErrorKind, Score};
 use odin_data::{DataSet, Image};
+use std::fmt;
 use std::ops::Range;
 
 /// The images of a set that are to be scored.
+#[must_use = "it is `Detector::score_set` that scores them"]
 pub struct Images<'a> {
     set: &'a dyn DataSet,
     range: Range<usize>,
     skip_bad: bool,
+}
+
+impl fmt::Debug for Images<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images")
+            .field("set", &self.set.name())
+            .field("range", &self.range)
+            .field("skip_bad", &self.skip_bad)
+            .finish()
+    }
 }
 
 impl<'a> Images<'a> {
@@ -37,6 +49,7 @@ impl<'a> Images<'a> {
 
 /// How far a set is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Images read and scored, or skipped.
     pub done: usize,
@@ -44,8 +57,16 @@ pub struct Progress {
     pub total: usize,
 }
 
+impl Progress {
+    /// `done` images of `total`.
+    pub fn new(done: usize, total: usize) -> Self {
+        Self { done, total }
+    }
+}
+
 /// One scored image.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Row {
     /// The image's name in its set.
     pub name: String,
@@ -57,6 +78,7 @@ pub struct Row {
 
 /// An image that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// The image's name in its set.
     pub name: String,
@@ -74,26 +96,11 @@ pub struct ScoredSet {
     pub rows: Vec<Row>,
     /// The images left out.
     pub skipped: Vec<Skipped>,
+    /// The names of the classes that labels index, where the set has them.
+    pub class_names: Option<Vec<String>>,
 }
 
 impl ScoredSet {
-    /// The share of images whose predicted class is the true one; `None` when a label is
-    /// missing or does not name one of `classes` classes.
-    pub fn accuracy(&self, classes: usize) -> Option<f64> {
-        let right: Option<Vec<bool>> = self
-            .rows
-            .iter()
-            .map(|row| {
-                row.label
-                    .filter(|&l| l < classes)
-                    .map(|l| l == row.score.prediction)
-            })
-            .collect();
-        let right = right.filter(|right| !right.is_empty())?;
-        let hits = right.iter().filter(|hit| **hit).count();
-        Some(hits as f64 / right.len() as f64)
-    }
-
     /// One score of every image.
     pub fn scores(&self, pick: impl Fn(&Score) -> f64) -> Vec<f64> {
         self.rows.iter().map(|row| pick(&row.score)).collect()
@@ -117,24 +124,17 @@ impl Detector {
             name: set.name().to_string(),
             rows: Vec::new(),
             skipped: Vec::new(),
+            class_names: set.class_names().map(<[String]>::to_vec),
         };
         for start in range.clone().step_by(self.batch_size()) {
-            let end = (start + self.batch_size()).min(range.end);
-            let (names, decoded) = self.read(images, start..end, &mut scored.skipped)?;
-            let scores = self.score(&decoded, magnitude).map_err(|e| {
-                Error::new(
-                    e.kind(),
-                    format!("{}, images {start} to {}: {e}", set.name(), end - 1),
-                )
-            })?;
-            let rows = names.into_iter().zip(scores);
+            let end = start.saturating_add(self.batch_size()).min(range.end);
+            let batch = self.read(images, start..end, &mut scored.skipped)?;
+            let scores = self.score_batch(set, &batch, start..end, magnitude)?;
+            let rows = batch.labels.into_iter().zip(scores);
             scored
                 .rows
                 .extend(rows.map(|((name, label), score)| Row { name, label, score }));
-            progress(Progress {
-                done: end - range.start,
-                total: range.len(),
-            });
+            progress(Progress::new(end - range.start, range.len()));
         }
         match scored.rows.is_empty() {
             false => Ok(scored),
@@ -151,16 +151,34 @@ impl Detector {
         }
     }
 
-    /// Names, labels and pixels of the images that decode.
-    #[allow(clippy::type_complexity)]
+    /// Scores what was read of `range`.
+    fn score_batch(
+        &self,
+        set: &dyn DataSet,
+        batch: &Batch,
+        range: Range<usize>,
+        magnitude: f64,
+    ) -> Result<Vec<Score>, Error> {
+        let name = |i: usize| batch.labels.get(i).map_or("", |(name, _)| name).to_string();
+        let scores = self.score_named(&batch.images, magnitude, name);
+        scores.map_err(|e| {
+            let set = set.name();
+            let message = match e.kind() {
+                ErrorKind::NotFinite => format!("{set}, {e}"),
+                _ => format!("{set}, images {} to {}: {e}", range.start, range.end - 1),
+            };
+            Error::new(e.kind(), message)
+        })
+    }
+
+    /// The images that decode.
     fn read(
         &self,
         images: &Images<'_>,
         range: Range<usize>,
         skipped: &mut Vec<Skipped>,
-    ) -> Result<(Vec<(String, Option<usize>)>, Vec<Image>), Error> {
-        let mut names = Vec::with_capacity(range.len());
-        let mut decoded = Vec::with_capacity(range.len());
+    ) -> Result<Batch, Error> {
+        let mut batch = Batch::default();
         for i in range {
             let sample = match images.set.get(i) {
                 Ok(sample) => sample,
@@ -177,9 +195,16 @@ impl Detector {
                     format!("{}, {}: {e}", images.set.name(), sample.name),
                 )
             })?;
-            names.push((sample.name, sample.label));
-            decoded.push(sample.image);
+            batch.labels.push((sample.name, sample.label));
+            batch.images.push(sample.image);
         }
-        Ok((names, decoded))
+        Ok(batch)
     }
+}
+
+/// Images that were read, with the name and the label of each.
+#[derive(Default)]
+struct Batch {
+    labels: Vec<(String, Option<usize>)>,
+    images: Vec<Image>,
 }

@@ -125,7 +125,7 @@ fn channels_of_signals_may_be_rows() {
     assert_eq!(scores(&as_rows), scores(&as_channels));
     let mut short = as_rows[0].clone();
     (short.width, short.height) = (48, 4);
-    assert!(scores(&[short]).unwrap_err().to_string().contains("96x2"));
+    assert!(scores(&[short]).unwrap_err().to_string().contains("2x96"));
 }
 
 #[test]

@@ -88,6 +88,12 @@ pub struct DatasetEntry {
     pub generator: Option<NoiseKind>,
     /// Number of images (of the test part, where there are parts).
     pub images: Option<u64>,
+    /// How many of the first images are set aside for tuning, as in the paper's split. The rest
+    /// is what is evaluated; 0 if all are.
+    pub validation: usize,
+    /// Whether the in-distribution set is cut to the length of this one when they are compared,
+    /// as the paper does where a set is short.
+    pub shortens_in_set: bool,
     /// Number of classes; [`Entry::open`] checks it.
     pub classes: Option<usize>,
     /// Shape of every image before the transform: channels, height, width; [`Entry::open`]

@@ -69,6 +69,10 @@ struct RawDataset {
     paper_out_dataset: bool,
     generator: Option<String>,
     images: Option<u64>,
+    #[serde(default)]
+    validation: usize,
+    #[serde(default)]
+    shortens_in_set: bool,
     classes: Option<usize>,
     shape: Option<[usize; 3]>,
     transform: Option<String>,
@@ -132,10 +136,22 @@ impl RawDataset {
         if generator.is_some() && !(self.file.is_empty() && self.places.is_empty()) {
             return Err("`generator` and `file` or `places` exclude each other".to_owned());
         }
+        let images = self.images.filter(|_| self.validation > 0);
+        if generator.is_some() && self.validation > 0 {
+            return Err("`generator` and `validation` exclude each other".to_owned());
+        }
+        if let Some(images) = images.filter(|&images| images <= self.validation as u64) {
+            return Err(format!(
+                "`validation` is {}, which leaves none of {images} `images` to evaluate",
+                self.validation
+            ));
+        }
         let dataset = DatasetEntry {
             paper_out_dataset: self.paper_out_dataset,
             generator,
             images: self.images,
+            validation: self.validation,
+            shortens_in_set: self.shortens_in_set,
             classes: self.classes,
             shape: self.shape,
             transform: self
