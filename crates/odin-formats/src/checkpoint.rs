@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use odin_graph::Tensor;
 
 use crate::element::{Element, Layout};
+use crate::error::shown;
 use crate::{Error, ErrorKind, container};
 
 /// The weights of a trained classifier by name, in the order of the file.
@@ -81,7 +82,9 @@ impl Checkpoint {
     }
 
     /// Numbers and texts saved beside the weights, such as `epoch`; of a safetensors file, its
-    /// `__metadata__`.
+    /// `__metadata__`. Of what `torch.save` wrote, texts of more than 64 KiB are left out, and
+    /// all that follows when it is 1 MiB together. The file's author chose these texts: escape
+    /// control characters before they are printed.
     pub fn metadata(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
@@ -126,17 +129,21 @@ pub(crate) fn read_tensor(
     element: Element,
 ) -> Result<Tensor, Error> {
     let data = layout.read(storage, element).ok_or_else(|| {
-        Error::corrupt(format!("tensor `{name}` reaches past the end of its data"))
+        Error::corrupt(format!(
+            "tensor `{}` reaches past the end of its data",
+            shown(name)
+        ))
     })?;
     if let Some(at) = data.iter().position(|v| !v.is_finite()) {
         let message = format!(
-            "tensor `{name}` holds {} at element {at} (as f32); a classifier needs finite weights",
+            "tensor `{}` holds {} at element {at} (as f32); a classifier needs finite weights",
+            shown(name),
             data[at]
         );
         return Err(Error::new(ErrorKind::NotFinite, message));
     }
     Tensor::new(layout.shape().to_vec(), data)
-        .map_err(|e| Error::corrupt(e.to_string()).about(format_args!("tensor `{name}`")))
+        .map_err(|e| Error::corrupt(e.to_string()).about(format_args!("tensor `{}`", shown(name))))
 }
 
 /// Names without the components that wrappers of modules put into them, unless two would

@@ -2,13 +2,18 @@
 
 use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::checkpoint::Checkpoint;
+use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind, safetensors, torch};
 
 /// Wrappers around wrappers that are followed: a gzipped tar is two.
 const MAX_WRAPPERS: usize = 4;
+
+/// Bytes of the allowance that a member of a gzip file takes beside its content: a decoder sets up
+/// tables of about this size for each, and empty members take few bytes of the file.
+const MEMBER_COST: u64 = 16 << 10;
 
 /// What the file inside of an archive is called when it is a checkpoint.
 const EXTENSIONS: [&str; 9] = [
@@ -40,23 +45,28 @@ const IMPOSTORS: [(&[u8], &str); 6] = [
 ];
 
 pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    read_wrapped(bytes, MAX_WRAPPERS)
+    read_wrapped(bytes, MAX_WRAPPERS, Inflation::of(bytes.len()))
 }
 
-fn read_wrapped(bytes: &[u8], wrappers_left: usize) -> Result<Checkpoint, Error> {
+fn read_wrapped(
+    bytes: &[u8],
+    wrappers_left: usize,
+    mut inflation: Inflation,
+) -> Result<Checkpoint, Error> {
     if bytes.starts_with(b"PK\x03\x04") {
-        return torch::read_zip(bytes);
+        return torch::read_zip(bytes, inflation);
     }
     if bytes.starts_with(b"\x1f\x8b") {
-        let inner = gunzip(bytes)?;
-        return read_wrapped(&inner, one_less(wrappers_left)?);
+        let inner = gunzip(bytes, &mut inflation).map_err(|e| e.about("gzip"))?;
+        return read_wrapped(&inner, one_less(wrappers_left)?, inflation);
     }
     if is_tar(bytes) {
         return match TarContents::of(bytes)? {
-            TarContents::Torch => torch::read_tar(bytes),
+            TarContents::Torch => torch::read_tar(bytes, inflation),
             TarContents::One { name, content } => {
-                let result = read_wrapped(content, one_less(wrappers_left)?);
-                result.map_err(|e| e.about(format_args!("`{name}` inside of the archive")))
+                let result = read_wrapped(content, one_less(wrappers_left)?, inflation);
+                result
+                    .map_err(|e| e.about(format_args!("`{}` inside of the archive", shown(&name))))
             }
         };
     }
@@ -64,9 +74,22 @@ fn read_wrapped(bytes: &[u8], wrappers_left: usize) -> Result<Checkpoint, Error>
         return safetensors::read(bytes);
     }
     if torch::recognises_legacy(bytes) {
-        return torch::read_legacy(bytes);
+        return torch::read_legacy(bytes, inflation);
     }
     Err(unknown(bytes))
+}
+
+/// The content of all members of a gzip file.
+fn gunzip(mut bytes: &[u8], inflation: &mut Inflation) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    while !bytes.is_empty() {
+        let mut member = GzDecoder::new(bytes);
+        content.extend(inflation.read(&mut member)?);
+        let left = inflation.left.checked_sub(MEMBER_COST);
+        inflation.left = left.ok_or_else(|| Error::unsupported("too many parts; unpack it"))?;
+        bytes = member.into_inner();
+    }
+    Ok(content)
 }
 
 fn one_less(wrappers_left: usize) -> Result<usize, Error> {
@@ -87,25 +110,51 @@ fn unknown(bytes: &[u8]) -> Error {
     )
 }
 
-/// Most bytes that a compressed file of `len` bytes may unfold to. Trained weights hardly
-/// compress; a factor of 16 leaves room for momentum buffers that are all zero.
-pub(crate) fn inflation_limit(len: usize) -> u64 {
-    (64 << 20) + 16 * len as u64
+/// How far the compressed parts of a file may unfold. What is inside of a compressed part shares
+/// the allowance of the file, or each layer would earn the next one more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inflation {
+    file_len: usize,
+    left: u64,
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let limit = inflation_limit(bytes.len());
-    let mut inner = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .take(limit + 1)
-        .read_to_end(&mut inner)
-        .map_err(|e| Error::corrupt(format!("gzip: {e}; the file is truncated or damaged")))?;
-    if inner.len() as u64 > limit {
-        return Err(Error::unsupported(format!(
-            "gzip: unfolds to more than {limit} bytes, which weights do not"
-        )));
+impl Inflation {
+    /// The allowance of a file of `file_len` bytes. Trained weights hardly compress; a factor of
+    /// 16 leaves room for momentum buffers that are all zero.
+    pub(crate) fn of(file_len: usize) -> Self {
+        Self {
+            file_len,
+            left: (64 << 20) + 16 * file_len as u64,
+        }
     }
-    Ok(inner)
+
+    /// Bytes of the file itself.
+    pub(crate) fn file_len(&self) -> usize {
+        self.file_len
+    }
+
+    /// The whole allowance in bytes.
+    pub(crate) fn limit(&self) -> u64 {
+        Self::of(self.file_len).left
+    }
+
+    /// All that a decoder gives.
+    pub(crate) fn read(&mut self, decoder: impl Read) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        decoder
+            .take(self.left + 1)
+            .read_to_end(&mut content)
+            .map_err(|e| Error::corrupt(format!("{e}; the file is truncated or damaged")))?;
+        let left = self.left.checked_sub(content.len() as u64);
+        self.left = left.ok_or_else(|| {
+            Error::unsupported(format!(
+                "a file of {} bytes unfolds to more than {}, which weights do not",
+                self.file_len,
+                self.limit()
+            ))
+        })?;
+        Ok(content)
+    }
 }
 
 /// Whether the first 512 bytes are the header of a tar archive, by its checksum.
@@ -149,7 +198,7 @@ impl<'a> TarContents<'a> {
                 content,
             }),
             _ => {
-                let names: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).take(8).collect();
+                let names = first_shown(files.iter().map(|(name, _)| name.as_str()));
                 Err(Error::new(
                     ErrorKind::NoWeights,
                     format!(

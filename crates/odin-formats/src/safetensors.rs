@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 
 use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
 use crate::element::{Element, Layout};
+use crate::error::shown;
 use crate::{Error, ErrorKind};
 
 /// Whether the content begins with the length of a JSON object and that object.
@@ -16,7 +17,10 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    let damaged = |e| Error::corrupt(format!("safetensors: {e}; the file is damaged"));
+    let damaged = |e: ::safetensors::SafeTensorError| {
+        let cause = shown(&e.to_string());
+        Error::corrupt(format!("safetensors: {cause}; the file is damaged"))
+    };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
 

@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use common::*;
 use odin_formats::{Checkpoint, Error, ErrorKind, zoo};
@@ -299,6 +300,27 @@ fn batch_counters_saved_as_floats_are_left_out() {
         );
         zoo::build(&checkpoint, None).unwrap();
     }
+}
+
+#[test]
+fn gaps_between_stages_take_little_time() {
+    const COUNT: usize = 100_000;
+    let mut changed = weights("resnet_a.safetensors");
+    let scalar = || (vec![1], vec![0.0]);
+    changed.insert(format!("layer{COUNT}.x"), scalar());
+    changed.extend((0..COUNT).map(|i| (format!("layer1.x.{i}"), scalar())));
+    let checkpoint = checkpoint(&changed).unwrap();
+    let start = Instant::now();
+    let error = zoo::build(&checkpoint, None).expect_err("too many tensors");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(
+        error.to_string().contains("100001 tensors are left over"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -320,7 +320,7 @@ fn check_labels(labels: Vec<i64>, classes: usize, title: &str) -> Result<Vec<u8>
 fn class_names(bytes: Vec<u8>, title: &str, layout: &Layout) -> Result<Vec<String>, Error> {
     let names: Vec<String> = match layout.format {
         Format::Python(_, key) => Pickle::parse(bytes)
-            .and_then(|pickle| pickle.strings(key))
+            .and_then(|pickle| pickle.strings(key, layout.classes))
             .map_err(|e| {
                 let message = format!("{title} does not hold the class names: {}", e.0);
                 Error::new(ErrorKind::Malformed, message)

@@ -12,6 +12,9 @@ mod text;
 /// The most instructions that are followed: 30 times those of the largest CIFAR batch.
 const MAX_STEPS: usize = 4_000_000;
 
+/// The longest string in a list of strings, in bytes.
+const MAX_STRING: usize = 1 << 10;
+
 /// Why a pickle is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PickleError(pub(super) String);
@@ -45,8 +48,11 @@ enum Value {
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// An importable name, "module name".
-    Global(String),
+    /// An importable name, as places in the input: one name may be used any number of times.
+    Global {
+        module: Range<usize>,
+        name: Range<usize>,
+    },
     /// A call that Python would make, and the state it would then set.
     Call {
         callable: Id,
@@ -105,12 +111,22 @@ impl Pickle {
             .collect()
     }
 
-    /// Strings from a list or tuple.
-    pub(super) fn strings(&self, key: &str) -> Result<Vec<String>> {
-        self.items(key)?
+    /// Exactly `count` strings from a list or tuple, which may be one string many times.
+    pub(super) fn strings(&self, key: &str, count: usize) -> Result<Vec<String>> {
+        let items = self.items(key)?;
+        if items.len() != count {
+            let found = items.len();
+            return wrong(format!("{key:?} holds {found} strings, expected {count}"));
+        }
+        items
             .iter()
             .map(|&id| match self.string(id) {
-                Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+                Some(bytes) if bytes.len() <= MAX_STRING => {
+                    Ok(String::from_utf8_lossy(bytes).into_owned())
+                }
+                Some(_) => wrong(format!(
+                    "{key:?} holds a string of more than {MAX_STRING} bytes"
+                )),
                 None => wrong(format!("{key:?} holds something that is no string")),
             })
             .collect()
@@ -140,11 +156,21 @@ impl Pickle {
                 callable,
                 arguments,
                 ..
-            } if self.values[*callable] == Value::Global("_codecs encode".into()) => {
+            } if matches!(self.global(*callable), Some((b"_codecs", b"encode"))) => {
                 match &self.values[*arguments] {
                     Value::Tuple(arguments) => arguments.first().copied(),
                     _ => None,
                 }
+            }
+            _ => None,
+        }
+    }
+
+    /// The module and the name of something importable.
+    fn global(&self, id: Id) -> Option<(&[u8], &[u8])> {
+        match &self.values[id] {
+            Value::Global { module, name } => {
+                Some((&self.input[module.clone()], &self.input[name.clone()]))
             }
             _ => None,
         }

@@ -208,9 +208,10 @@ fn open_content(
     match content {
         Content::Npy => npy::open(blob, origin),
         Content::Zip => {
+            let packed = blob.len();
             let zip = Arc::new(Zip::open(blob, &origin.title)?);
             if npz::is_npz(&*zip) {
-                npz::open(&zip, origin)
+                npz::open(&zip, packed, origin)
             } else {
                 open_store(zip, origin)
             }

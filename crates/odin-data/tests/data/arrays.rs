@@ -116,7 +116,7 @@ fn what_does_not_fit_is_named() {
         (
             open("arrays/two_arrays.npz"),
             ErrorKind::Unsupported,
-            "found 2",
+            "found at least 2 in: ",
         ),
         (open("arrays/empty.npy"), ErrorKind::Empty, "no image"),
         (

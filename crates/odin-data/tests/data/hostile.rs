@@ -1,10 +1,14 @@
 //! Whatever the bytes, opening and reading ends in a set or an error.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use odin_data::{DataSet, Error, Image, OpenOptions, Transform, open_bytes};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+use odin_data::{DataSet, Error, ErrorKind, Image, OpenOptions, Transform, open_bytes};
 use proptest::prelude::*;
 
 use crate::{fixtures, gunzip, unpack};
@@ -53,6 +57,122 @@ fn read_all(name: &str, bytes: Vec<u8>) {
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A pickled text.
+fn text(text: &str) -> Vec<u8> {
+    [
+        b"X",
+        &(text.len() as u32).to_le_bytes()[..],
+        text.as_bytes(),
+    ]
+    .concat()
+}
+
+/// One long text as both parts of many importable names.
+#[test]
+fn importable_names_are_not_copied() {
+    const USES: usize = 20_000;
+    let name = text(&"a".repeat(1 << 20));
+    let start = Instant::now();
+    let uses = b"h\0h\0\x930".repeat(USES);
+    let pickle = [b"\x80\x04", &name[..], b"q\x000", &uses, b"}."].concat();
+    let error = open_bytes("batch", pickle, &OpenOptions::default()).err();
+    assert_eq!(error.unwrap().kind(), ErrorKind::Malformed);
+    let taken = start.elapsed();
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
+}
+
+/// One text as all class names.
+#[test]
+fn class_names_are_bounded() {
+    for (length, count, problem) in [
+        (1 << 20, 10, "a string of more than 1024 bytes"),
+        (1 << 20, 20_000, "20000 strings, expected 10"),
+        (10, 9, "9 strings, expected 10"),
+    ] {
+        let folder = unpack("cifar-10-python.tar.gz");
+        let name = text(&"a".repeat(length));
+        let again = b"h\0".repeat(count - 1);
+        let meta = [
+            b"\x80\x02}",
+            &text("label_names")[..],
+            b"](",
+            &name,
+            b"q\0",
+            &again,
+            b"es.",
+        ];
+        let path = folder.path().join("cifar-10-batches-py/batches.meta");
+        fs::write(path, meta.concat()).unwrap();
+        let error = odin_data::open(folder.path(), &OpenOptions::default()).err();
+        let error = error.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
+/// An array of bytes, all zero.
+fn npy(shape: &str, count: usize) -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+    let length = (header.len() as u16).to_le_bytes();
+    let parts = [b"\x93NUMPY\x01\0", &length[..], header.as_bytes()];
+    [&parts.concat()[..], &vec![0; count]].concat()
+}
+
+/// A zip archive whose members, under different names, are all the same packed bytes.
+fn overlapping(members: usize, content: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    let packed = encoder.finish().unwrap();
+    let mut crc = Crc::new();
+    crc.update(content);
+    let common = [
+        &b"\x14\0\0\0\x08\0\0\0\0\0"[..],
+        &crc.sum().to_le_bytes(),
+        &(packed.len() as u32).to_le_bytes(),
+        &(content.len() as u32).to_le_bytes(),
+        &5u16.to_le_bytes(),
+        &[0; 2],
+    ]
+    .concat();
+    let mut zip = [b"PK\x03\x04", &common[..], b"0.npy", &packed].concat();
+    let directory = zip.len() as u32;
+    for i in 0..members {
+        let name = char::from_digit(i as u32, 36).unwrap().to_string() + ".npy";
+        zip.extend([b"PK\x01\x02\x14\0", &common[..], &[0; 14], name.as_bytes()].concat());
+    }
+    let length = zip.len() as u32 - directory;
+    let count = (members as u16).to_le_bytes();
+    let sizes = [length.to_le_bytes(), directory.to_le_bytes()].concat();
+    zip.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &sizes, &[0; 2]].concat());
+    zip
+}
+
+#[test]
+fn arrays_of_an_archive_share_one_limit() {
+    let images = npy("(1, 100, 100)", 10_000);
+    let list = npy("(20000000,)", 20_000_000);
+    for (members, content, problem) in [
+        (1, &images, None),
+        (
+            30,
+            &images,
+            Some("found at least 2 in: 0 [1, 100, 100], 1 ["),
+        ),
+        (1, &list, Some("found none in: 0 [20000000]")),
+        (30, &list, Some("the limit against decompression bombs")),
+    ] {
+        let bytes = overlapping(members, content);
+        let set = open_bytes("x.npz", bytes, &OpenOptions::default());
+        match (set, problem) {
+            (Ok(set), None) => assert_eq!(set.len(), 1),
+            (Err(error), Some(problem)) => {
+                assert!(error.to_string().contains(problem), "{error}");
+            }
+            (result, _) => panic!("{problem:?}, {:?}", result.map(|set| set.len())),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::checkpoint;
 use super::pickle::{Id, Node, Pickle};
@@ -12,7 +13,9 @@ use super::storage::{
 };
 use crate::Error;
 use crate::checkpoint::{Checkpoint, Container};
+use crate::container::Inflation;
 use crate::element::Element;
+use crate::error::shown;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;
@@ -26,7 +29,7 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     Pickle::read(&mut head).is_ok_and(|p| p.int(p.root()) == Some(MAGIC))
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
+pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
     let mut input = bytes;
     let _magic = Pickle::read(&mut input)?;
     check_protocol(&Pickle::read(&mut input)?)?;
@@ -34,7 +37,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
     let object = Pickle::read(&mut input)?;
     let keys = Pickle::read(&mut input)?;
     let mut storages = Legacy(storages(input, &object, &keys)?);
-    checkpoint(Container::TorchLegacy, &object, &mut storages, bytes.len())
+    checkpoint(Container::TorchLegacy, &object, &mut storages, inflation)
 }
 
 fn check_protocol(version: &Pickle) -> Result<(), Error> {
@@ -76,16 +79,19 @@ fn storages<'a>(
         let key = key_text(keys, key).ok_or_else(|| Error::corrupt("a strange storage key"))?;
         let element = elements.get(&key).copied();
         let element = element.ok_or_else(|| {
-            Error::corrupt(format!("storage `{key}` is not used by the saved object"))
+            Error::corrupt(format!(
+                "storage `{}` is not used by the saved object",
+                shown(&key)
+            ))
         })?;
         let storage = take_storage(&mut input, element)
-            .map_err(|e| e.about(format_args!("storage `{key}`")))?;
+            .map_err(|e| e.about(format_args!("storage `{}`", shown(&key))))?;
         storages.insert(key, storage);
     }
     Ok(storages)
 }
 
-fn elements(object: &Pickle) -> HashMap<String, Element> {
+fn elements(object: &Pickle) -> HashMap<Rc<str>, Element> {
     let ids = object.nodes().iter().filter_map(|node| match node {
         Node::Persistent(id) => Some(*id),
         _ => None,

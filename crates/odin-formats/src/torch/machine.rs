@@ -1,6 +1,7 @@
 //! The machine that runs a pickle's instructions. See [`super::pickle`].
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::opcode as op;
 use super::pickle::{Global, Id, Node, Object};
@@ -9,6 +10,9 @@ use crate::Error;
 /// Most nodes that one pickle may create. A checkpoint takes about twenty per tensor; some
 /// carry a training log with a number per step.
 const MAX_NODES: usize = 4_000_000;
+
+/// Longest name of a module or of something in it, in bytes.
+const MAX_GLOBAL: usize = 1 << 10;
 
 /// The machine, before or after its run.
 pub(super) struct Machine<'a> {
@@ -86,7 +90,7 @@ impl<'a> Machine<'a> {
             op::STRING => self.text_string(),
             op::UNICODE => {
                 let v = self.line()?;
-                self.push(Node::Str(v))
+                self.push(Node::Str(v.into()))
             }
             op::BINSTRING => self.string_of(4, latin1),
             op::SHORT_BINSTRING => self.string_of(1, latin1),
@@ -172,7 +176,7 @@ impl<'a> Machine<'a> {
 
             op::GLOBAL => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Node::Global(Box::new(Global { module, name })))
+                self.push(global(module.into(), name.into())?)
             }
             op::STACK_GLOBAL => self.stack_global(),
             op::REDUCE | op::NEWOBJ => {
@@ -191,7 +195,7 @@ impl<'a> Machine<'a> {
             }
             op::INST => {
                 let (module, name) = (self.line()?, self.line()?);
-                let class = self.alloc(Node::Global(Box::new(Global { module, name })))?;
+                let class = self.alloc(global(module.into(), name.into())?)?;
                 let items = self.pop_to_mark()?;
                 let args = self.alloc(Node::Tuple(items))?;
                 self.object(class, args)
@@ -200,7 +204,7 @@ impl<'a> Machine<'a> {
 
             op::PERSID => {
                 let line = self.line()?;
-                let id = self.alloc(Node::Str(line))?;
+                let id = self.alloc(Node::Str(line.into()))?;
                 self.push(Node::Persistent(id))
             }
             op::BINPERSID => {
@@ -335,12 +339,12 @@ impl<'a> Machine<'a> {
             .iter()
             .find_map(|&q| quoted.strip_prefix(q)?.strip_suffix(q));
         let inner = inner.ok_or_else(|| malformed("a quoted string"))?;
-        self.push(Node::Str(inner.to_owned()))
+        self.push(Node::Str(inner.into()))
     }
 
     fn string_of(&mut self, width: usize, decode: fn(&[u8]) -> String) -> Result<(), Error> {
         let bytes = self.counted(width)?;
-        self.push(Node::Str(decode(bytes)))
+        self.push(Node::Str(decode(bytes).into()))
     }
 
     fn bytes_of(&mut self, width: usize) -> Result<(), Error> {
@@ -379,11 +383,11 @@ impl<'a> Machine<'a> {
     fn stack_global(&mut self) -> Result<(), Error> {
         let (name, module) = (self.pop()?, self.pop()?);
         let text = |id: Id| match &self.nodes[id.0 as usize] {
-            Node::Str(s) => Ok(s.clone()),
+            Node::Str(s) => Ok(Rc::clone(s)),
             _ => Err(malformed("the name of a global")),
         };
-        let (module, name) = (text(module)?, text(name)?);
-        self.push(Node::Global(Box::new(Global { module, name })))
+        let named = global(text(module)?, text(name)?)?;
+        self.push(named)
     }
 
     fn object(&mut self, callable: Id, args: Id) -> Result<(), Error> {
@@ -403,6 +407,15 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
+}
+
+fn global(module: Rc<str>, name: Rc<str>) -> Result<Node, Error> {
+    if module.len().max(name.len()) > MAX_GLOBAL {
+        return Err(Error::corrupt(format!(
+            "the name of a class or function takes more than {MAX_GLOBAL} bytes; the file is damaged"
+        )));
+    }
+    Ok(Node::Global(Box::new(Global { module, name })))
 }
 
 fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, Error> {

@@ -23,24 +23,24 @@ pub(crate) use zip::read as read_zip;
 use indexmap::IndexMap;
 
 use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
-use crate::container::inflation_limit;
+use crate::container::Inflation;
 use crate::{Error, ErrorKind};
 use object::{Objects, View};
 use pickle::Pickle;
 use storage::Storages;
 
-/// The weights in a saved object, from a file of `file_len` bytes.
+/// The weights in a saved object.
 fn checkpoint(
     container: Container,
     pickle: &Pickle,
     storages: &mut dyn Storages,
-    file_len: usize,
+    inflation: Inflation,
 ) -> Result<Checkpoint, Error> {
     let found = weights::find(&Objects::new(pickle, storages))?;
     let is_weight = |(name, view): &(String, View)| view.is_real() && !is_counter(name);
     let (weights, set_aside): (IndexMap<_, _>, IndexMap<_, _>) =
         found.views.into_iter().partition(is_weight);
-    check_size(&weights, file_len)?;
+    check_size(&weights, inflation)?;
     let tensors = read_views(&weights, storages)?;
     if tensors.is_empty() {
         let message = "the file holds no tensor of real numbers";
@@ -58,11 +58,11 @@ fn checkpoint(
 
 /// Views share storages and repeat their elements, so the storages do not bound them; the file's
 /// size does, as for compressed content.
-fn check_size(views: &IndexMap<String, View>, file_len: usize) -> Result<(), Error> {
+fn check_size(views: &IndexMap<String, View>, inflation: Inflation) -> Result<(), Error> {
     let counts = views.values().map(|view| view.layout.count() as u64);
     let elements = counts.fold(0, u64::saturating_add);
     let bytes = elements.saturating_mul(size_of::<f32>() as u64);
-    let limit = inflation_limit(file_len);
+    let (file_len, limit) = (inflation.file_len(), inflation.limit());
     if bytes > limit {
         return Err(Error::unsupported(format!(
             "the tensors have {elements} elements together, {bytes} bytes as f32; a file of \

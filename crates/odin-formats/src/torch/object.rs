@@ -1,11 +1,14 @@
 //! Which pickled values are tensors, modules and mappings.
 
 use std::cell::Cell;
+use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::pickle::{Global, Id, Node, Object, Pickle};
 use super::storage::{Referent, Storage, Storages, extent};
 use crate::Error;
 use crate::element::{Element, Layout};
+use crate::error::shown;
 
 /// Callables inside of each other that still are one tensor: a parameter of a subclass takes
 /// three.
@@ -14,14 +17,14 @@ const MAX_REBUILDS: usize = 8;
 /// Most axes of a tensor.
 const MAX_AXES: usize = 64;
 
-/// Entries of dicts and sets that are looked at. Values may be shared, so the file's size is
-/// no bound.
+/// Entries of dicts and sets, and axes of tensors, that are looked at. Values may be shared, so
+/// the file's size is no bound.
 const MAX_VISITS: usize = 1_000_000;
 
 /// A tensor that has not been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
-    pub(super) storage: String,
+    pub(super) storage: Rc<str>,
     pub(super) element: Element,
     pub(super) layout: Layout,
 }
@@ -30,7 +33,7 @@ impl View {
     /// A view whose layout counts from the start of `storage`.
     pub(super) fn new(storage: &Storage, layout: Layout) -> Self {
         Self {
-            storage: storage.key.clone(),
+            storage: Rc::clone(&storage.key),
             element: storage.element,
             layout: layout.shifted(storage.offset),
         }
@@ -62,7 +65,7 @@ impl<'a> Objects<'a> {
         self.visits.set(self.visits.get().saturating_add(entries));
         if self.visits.get() > MAX_VISITS {
             return Err(Error::unsupported(format!(
-                "more than {MAX_VISITS} entries; save the model's state_dict alone"
+                "more than {MAX_VISITS} entries and axes; save the model's state_dict alone"
             )));
         }
         Ok(())
@@ -97,7 +100,7 @@ impl<'a> Objects<'a> {
     fn call(&self, callable: Id, args: Id) -> Option<(&'a Global, &'a [Id])> {
         let args = self.pickle.sequence(args)?;
         let global = self.global(callable)?;
-        match (global.name.as_str(), args) {
+        match (&*global.name, args) {
             ("__newobj__" | "_reconstructor", &[class, ref args @ ..]) => {
                 Some((self.global(class)?, args))
             }
@@ -107,7 +110,7 @@ impl<'a> Objects<'a> {
 
     /// What a value is, for messages.
     pub(super) fn describe(&self, id: Id) -> String {
-        let named = |g: &Global| format!("{}.{}", g.module, g.name);
+        let named = |g: &Global| format!("{}.{}", shown(&g.module), shown(&g.name));
         match self.pickle.get(id) {
             Node::None => "None".to_owned(),
             Node::Bool(_) => "a bool".to_owned(),
@@ -133,7 +136,9 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// When it is a tensor of a kind that holds no plain array, or a damaged one.
     pub(super) fn tensor(&self, id: Id) -> Result<Option<View>, Error> {
-        self.tensor_within(id, MAX_REBUILDS)
+        let tensor = self.tensor_within(id, MAX_REBUILDS)?;
+        self.count_visits(tensor.as_ref().map_or(0, |view| view.layout.shape().len()))?;
+        Ok(tensor)
     }
 
     fn tensor_within(&self, id: Id, rebuilds_left: usize) -> Result<Option<View>, Error> {
@@ -166,7 +171,7 @@ impl<'a> Objects<'a> {
                 "tensors wrapped into each other without end",
             ));
         };
-        match (global.module.as_str(), global.name.as_str()) {
+        match (&*global.module, &*global.name) {
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
                 self.view(args).map(Some)
             }
@@ -188,7 +193,9 @@ impl<'a> Objects<'a> {
             }
             (module, name) if module.starts_with("torch") && name.starts_with("_rebuild_") => {
                 Err(Error::unsupported(format!(
-                    "a tensor made by {module}.{name}; only dense tensors are read"
+                    "a tensor made by {}.{}; only dense tensors are read",
+                    shown(module),
+                    shown(name)
                 )))
             }
             _ => Ok(None),
@@ -248,7 +255,7 @@ impl<'a> Objects<'a> {
             _ => return None,
         };
         let (global, args) = self.call(object.callable, object.args)?;
-        let is_dict = matches!(global.name.as_str(), "OrderedDict" | "dict" | "defaultdict");
+        let is_dict = matches!(&*global.name, "OrderedDict" | "dict" | "defaultdict");
         if !is_dict {
             return (!object.items.is_empty()).then(|| object.items.clone());
         }
@@ -263,7 +270,7 @@ impl<'a> Objects<'a> {
     }
 
     /// The attributes of an `nn.Module`.
-    pub(super) fn module(&self, id: Id) -> Result<Option<Module>, Error> {
+    pub(super) fn module(&self, id: Id) -> Result<Option<Module<'a>>, Error> {
         let state = self.object(id).and_then(|object| object.state);
         let attributes = state.map(|state| self.mapping(state)).transpose()?;
         let attributes = attributes.flatten().unwrap_or_default();
@@ -289,20 +296,19 @@ impl<'a> Objects<'a> {
             parameters,
             buffers,
             modules,
-            transient: transient.map_or(Ok(Vec::new()), |set| self.texts(set))?,
+            transient: transient.map_or(Ok(HashSet::new()), |set| self.texts(set))?,
         }))
     }
 
     /// The texts in a set.
-    fn texts(&self, id: Id) -> Result<Vec<String>, Error> {
+    fn texts(&self, id: Id) -> Result<HashSet<&'a str>, Error> {
         let id = match self.object(id).map(|set| self.pickle.sequence(set.args)) {
             Some(Some(&[list])) => list,
             _ => id,
         };
         let items = self.pickle.sequence(id).unwrap_or_default();
         self.count_visits(items.len())?;
-        let texts = items.iter().filter_map(|&i| self.pickle.str(i));
-        Ok(texts.map(str::to_owned).collect())
+        Ok(items.iter().filter_map(|&i| self.pickle.str(i)).collect())
     }
 }
 
@@ -310,12 +316,12 @@ impl<'a> Objects<'a> {
 pub(super) type Entries = Vec<(Id, Id)>;
 
 /// What an `nn.Module` consists of, by name.
-pub(super) struct Module {
+pub(super) struct Module<'a> {
     pub(super) parameters: Entries,
     pub(super) buffers: Entries,
     pub(super) modules: Entries,
     /// Buffers that are no part of the state.
-    pub(super) transient: Vec<String>,
+    pub(super) transient: HashSet<&'a str>,
 }
 
 fn strange_tensor() -> Error {

@@ -8,6 +8,8 @@
 //!
 //! The format is described in CPython's `Lib/pickletools.py`; protocols 0 to 5 are read.
 
+use std::rc::Rc;
+
 use super::machine::Machine;
 use crate::Error;
 
@@ -22,7 +24,7 @@ pub(super) enum Node {
     Bool(bool),
     Int(i128),
     Float(f64),
-    Str(String),
+    Str(Rc<str>),
     /// Bytes, or an integer of more than 128 bits.
     Opaque,
     Tuple(Vec<Id>),
@@ -40,8 +42,8 @@ pub(super) enum Node {
 /// The name of something that Python would import.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Global {
-    pub(super) module: String,
-    pub(super) name: String,
+    pub(super) module: Rc<str>,
+    pub(super) name: Rc<str>,
 }
 
 /// What the pickle says about an object: `callable(*args)`, then `__setstate__(state)`, then

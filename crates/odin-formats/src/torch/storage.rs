@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::object::{Objects, View};
-use super::pickle::{Global, Id, Pickle};
+use super::pickle::{Global, Id, Node, Pickle};
 use crate::Error;
 use crate::element::Element;
+use crate::error::shown;
+
+/// Longest key of a storage or a tensor, in bytes. Keys are numbers.
+const MAX_KEY: usize = 256;
 
 /// What a container keeps outside of its pickle.
 pub(super) trait Storages {
@@ -29,7 +34,7 @@ pub(super) enum Referent {
 /// A storage, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
-    pub(super) key: String,
+    pub(super) key: Rc<str>,
     pub(super) element: Element,
     /// The first element of the part.
     pub(super) offset: usize,
@@ -86,7 +91,7 @@ pub(super) fn tuple_referent(pickle: &Pickle, id: Id) -> Result<Referent, Error>
 
 /// The element of a storage class such as `torch.cuda.HalfStorage`.
 pub(super) fn element_of_storage(class: &Global) -> Element {
-    match class.name.as_str() {
+    match &*class.name {
         "HalfStorage" => Element::F16,
         "BFloat16Storage" => Element::Bf16,
         "FloatStorage" => Element::F32,
@@ -100,9 +105,12 @@ pub(super) fn element_of_storage(class: &Global) -> Element {
 }
 
 /// A key: a text in zip and legacy containers, an integer (an address) in tar ones.
-pub(super) fn key_text(pickle: &Pickle, id: Id) -> Option<String> {
-    let text = pickle.str(id).map(str::to_owned);
-    text.or_else(|| pickle.int(id).map(|i| i.to_string()))
+pub(super) fn key_text(pickle: &Pickle, id: Id) -> Option<Rc<str>> {
+    match pickle.get(id) {
+        Node::Str(text) if text.len() <= MAX_KEY => Some(Rc::clone(text)),
+        Node::Int(number) => Some(number.to_string().into()),
+        _ => None,
+    }
 }
 
 pub(super) fn extent(pickle: &Pickle, id: Id) -> Option<usize> {
@@ -124,10 +132,11 @@ pub(super) fn take_storage<'a>(input: &mut &'a [u8], element: Element) -> Result
 }
 
 /// Storages that lie in a file in memory.
-pub(super) type InMemory<'a> = HashMap<String, &'a [u8]>;
+pub(super) type InMemory<'a> = HashMap<Rc<str>, &'a [u8]>;
 
 pub(super) fn missing(key: &str) -> Error {
     Error::corrupt(format!(
-        "storage `{key}` is not in the file; it is truncated or damaged"
+        "storage `{}` is not in the file; it is truncated or damaged",
+        shown(key)
     ))
 }

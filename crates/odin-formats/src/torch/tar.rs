@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::checkpoint;
 use super::legacy::check_machine;
@@ -15,7 +16,7 @@ use super::storage::{
 };
 use crate::Error;
 use crate::checkpoint::{Checkpoint, Container};
-use crate::container::tar_files;
+use crate::container::{Inflation, tar_files};
 use crate::element::Layout;
 
 /// The files that make a tar archive a checkpoint.
@@ -24,7 +25,7 @@ pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
 /// Most axes of a tensor.
 const MAX_AXES: usize = 64;
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
+pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
     let files: HashMap<String, &[u8]> = tar_files(bytes)?.into_iter().collect();
     let part = |name: &str| files.get(name).copied().ok_or_else(|| missing(name));
     if let Ok(mut facts) = part("sys_info") {
@@ -39,14 +40,14 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
         .read_tensors(part("tensors")?)
         .map_err(about("tensors"))?;
     let object = Pickle::read(&mut part("pickle")?).map_err(about("pickle"))?;
-    checkpoint(Container::TorchTar, &object, &mut contents, bytes.len())
+    checkpoint(Container::TorchTar, &object, &mut contents, inflation)
 }
 
 #[derive(Default)]
 struct Contents<'a> {
     bytes: InMemory<'a>,
-    storages: HashMap<String, Storage>,
-    tensors: HashMap<String, View>,
+    storages: HashMap<Rc<str>, Storage>,
+    tensors: HashMap<Rc<str>, View>,
 }
 
 impl<'a> Contents<'a> {

@@ -1,9 +1,12 @@
 //! Finds the weights in a saved object: a state dict, a module, or either of them in a dict.
 
+use std::cell::Cell;
+
 use indexmap::IndexMap;
 
 use super::object::{Entries, Objects, View};
 use super::pickle::{Id, Node};
+use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind};
 
 /// The keys under which training programs save the weights, most telling first.
@@ -24,6 +27,17 @@ const MAX_NESTING: usize = 8;
 /// Modules inside of each other.
 const MAX_DEPTH: usize = 64;
 
+/// Longest name of a weight in bytes.
+const MAX_NAME: usize = 4 << 10;
+
+/// Bytes of all names together. A pickle may use one text as a key many times, so the file's
+/// size is no bound.
+const MAX_NAMES: usize = 64 << 20;
+
+/// Longest text that is metadata, and bytes of all metadata together.
+const MAX_METADATA_TEXT: usize = 64 << 10;
+const MAX_METADATA: usize = 1 << 20;
+
 /// The weights of a saved object.
 #[derive(Default)]
 pub(super) struct Weights {
@@ -35,7 +49,10 @@ pub(super) struct Weights {
 }
 
 pub(super) fn find(objects: &Objects<'_>) -> Result<Weights, Error> {
-    let search = Search { objects };
+    let search = Search {
+        objects,
+        names: Cell::new(0),
+    };
     let root = objects.pickle.root();
     let path = match search.locate(root, MAX_NESTING)? {
         Some(path) => path,
@@ -46,7 +63,7 @@ pub(super) fn find(objects: &Objects<'_>) -> Result<Weights, Error> {
     for (key, value) in path {
         search.collect_metadata(place, &mut weights.metadata)?;
         let outer = weights.key.take().map(|k| k + ".").unwrap_or_default();
-        weights.key = Some(outer + &key);
+        weights.key = Some(outer + key);
         place = value;
     }
     search.collect_metadata(place, &mut weights.metadata)?;
@@ -55,28 +72,49 @@ pub(super) fn find(objects: &Objects<'_>) -> Result<Weights, Error> {
 }
 
 /// Keys and the values under them, from the outside in.
-type Path = Vec<(String, Id)>;
+type Path<'a> = Vec<(&'a str, Id)>;
 
 struct Search<'a> {
     objects: &'a Objects<'a>,
+    /// Bytes in the names of weights so far.
+    names: Cell<usize>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     fn mapping(&self, id: Id) -> Result<Entries, Error> {
         Ok(self.objects.mapping(id)?.unwrap_or_default())
     }
 
     /// The entries that have a text as their key.
-    fn named(&self, entries: &Entries) -> Vec<(String, Id)> {
-        let named = entries.iter().filter_map(|&(key, value)| {
-            let name = self.objects.pickle.str(key)?;
-            Some((name.to_owned(), value))
-        });
+    fn named(&self, entries: &Entries) -> Vec<(&'a str, Id)> {
+        let text = |key| self.objects.pickle.str(key);
+        let named = entries
+            .iter()
+            .filter_map(|&(k, value)| Some((text(k)?, value)));
         named.collect()
     }
 
+    /// The name of what is `name` inside of what is `prefix`, dots included.
+    fn full_name(&self, prefix: &str, name: &str) -> Result<String, Error> {
+        let length = prefix.len() + name.len();
+        if length > MAX_NAME {
+            return Err(Error::unsupported(format!(
+                "the name `{}` takes more than {MAX_NAME} bytes; no weight is called like that",
+                shown(name)
+            )));
+        }
+        self.names.set(self.names.get() + length);
+        if self.names.get() > MAX_NAMES {
+            return Err(Error::unsupported(format!(
+                "the names of the weights take more than {MAX_NAMES} bytes; save the model's \
+                 state_dict alone"
+            )));
+        }
+        Ok(format!("{prefix}{name}"))
+    }
+
     /// The way from a value to the weights inside of it; `None` when it holds none.
-    fn locate(&self, id: Id, nesting_left: usize) -> Result<Option<Path>, Error> {
+    fn locate(&self, id: Id, nesting_left: usize) -> Result<Option<Path<'a>>, Error> {
         if self.objects.module(id)?.is_some() {
             return Ok(Some(Path::new()));
         }
@@ -85,16 +123,16 @@ impl Search<'_> {
         };
         let entries = self.named(&self.mapping(id)?);
         for known in KEYS {
-            for (name, value) in entries.iter().filter(|(name, _)| name == known) {
-                if let Some(rest) = self.locate(*value, left)? {
-                    return Ok(Some(prepend(name, *value, rest)));
+            for &(name, value) in entries.iter().filter(|&&(name, _)| name == known) {
+                if let Some(rest) = self.locate(value, left)? {
+                    return Ok(Some(prepend(name, value, rest)));
                 }
             }
         }
-        for (name, value) in &entries {
+        for &(name, value) in &entries {
             // A number such as the best accuracy may be saved as a tensor without axes, the
             // state of a random generator as one of bytes.
-            let tensor = self.tensor(*value, name)?;
+            let tensor = self.tensor(value, name)?;
             if tensor.is_some_and(|view| view.is_real() && !view.layout.shape().is_empty()) {
                 return Ok(Some(Path::new()));
             }
@@ -105,25 +143,27 @@ impl Search<'_> {
     /// The way to the weights when exactly one entry has any.
     fn locate_only(
         &self,
-        entries: &[(String, Id)],
+        entries: &[(&'a str, Id)],
         nesting_left: usize,
-    ) -> Result<Option<Path>, Error> {
-        let mut found: Option<(&str, Path)> = None;
-        let unknown = |(name, _): &&(String, Id)| !KEYS.contains(&name.as_str());
-        for (name, value) in entries.iter().filter(unknown) {
-            let Some(rest) = self.locate(*value, nesting_left)? else {
+    ) -> Result<Option<Path<'a>>, Error> {
+        let mut found: Option<(&str, Path<'_>)> = None;
+        let unknown = |(name, _): &&(&str, Id)| !KEYS.contains(name);
+        for &(name, value) in entries.iter().filter(unknown) {
+            let Some(rest) = self.locate(value, nesting_left)? else {
                 continue;
             };
             if let Some((other, _)) = found {
                 return Err(Error::new(
                     ErrorKind::NoWeights,
                     format!(
-                        "several models, `{other}` and `{name}`; save the state_dict of one \
-                         alone or under the key `state_dict`"
+                        "several models, `{}` and `{}`; save the state_dict of one \
+                         alone or under the key `state_dict`",
+                        shown(other),
+                        shown(name)
                     ),
                 ));
             }
-            found = Some((name, prepend(name, *value, rest)));
+            found = Some((name, prepend(name, value, rest)));
         }
         Ok(found.map(|(_, path)| path))
     }
@@ -131,10 +171,12 @@ impl Search<'_> {
     fn nothing_in(&self, root: Id) -> Result<Error, Error> {
         let what = self.objects.describe(root);
         let keys = self.named(&self.mapping(root)?);
-        let keys: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).take(8).collect();
         let with_keys = match keys[..] {
             [] => String::new(),
-            _ => format!(" with the keys {keys:?}"),
+            _ => format!(
+                " with the keys {:?}",
+                first_shown(keys.iter().map(|&(key, _)| key))
+            ),
         };
         Ok(Error::new(
             ErrorKind::NoWeights,
@@ -153,15 +195,20 @@ impl Search<'_> {
         if self.objects.module(id)?.is_some() {
             return Ok(());
         }
+        let mut size: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
         for (key, value) in self.named(&self.mapping(id)?) {
             let text = match self.objects.pickle.get(value) {
                 Node::Bool(v) => v.to_string(),
                 Node::Int(v) => v.to_string(),
                 Node::Float(v) => v.to_string(),
-                Node::Str(v) => v.clone(),
+                Node::Str(v) if v.len() <= MAX_METADATA_TEXT => v.to_string(),
                 _ => continue,
             };
-            metadata.insert(key, text);
+            size += key.len() + text.len();
+            if size > MAX_METADATA {
+                break;
+            }
+            metadata.insert(key.to_owned(), text);
         }
         Ok(())
     }
@@ -178,21 +225,23 @@ impl Search<'_> {
         let left = left.ok_or_else(|| Error::unsupported("modules nested too deeply"))?;
         let Some(module) = self.objects.module(id)? else {
             for (name, value) in self.named(&self.mapping(id)?) {
-                self.collect_entry(value, format!("{prefix}{name}"), left, views)?;
+                let name = self.full_name(prefix, name)?;
+                self.collect_entry(value, name, left, views)?;
             }
             return Ok(());
         };
         for (name, value) in self.named(&module.parameters) {
-            self.collect_own(value, format!("{prefix}{name}"), views)?;
+            self.collect_own(value, self.full_name(prefix, name)?, views)?;
         }
         for (name, value) in self.named(&module.buffers) {
-            if !module.transient.contains(&name) {
-                self.collect_own(value, format!("{prefix}{name}"), views)?;
+            if !module.transient.contains(name) {
+                self.collect_own(value, self.full_name(prefix, name)?, views)?;
             }
         }
         for (name, value) in self.named(&module.modules) {
             if !matches!(self.objects.pickle.get(value), Node::None) {
-                self.collect(value, &format!("{prefix}{name}."), left, views)?;
+                let inner = self.full_name(prefix, name)? + ".";
+                self.collect(value, &inner, left, views)?;
             }
         }
         Ok(())
@@ -226,7 +275,8 @@ impl Search<'_> {
             None => {
                 let what = self.objects.describe(value);
                 return Err(Error::unsupported(format!(
-                    "`{name}` is {what}; expected a tensor"
+                    "`{}` is {what}; expected a tensor",
+                    shown(&name)
                 )));
             }
         }
@@ -235,12 +285,12 @@ impl Search<'_> {
 
     fn tensor(&self, value: Id, name: &str) -> Result<Option<View>, Error> {
         let tensor = self.objects.tensor(value);
-        tensor.map_err(|e| e.about(format_args!("`{name}`")))
+        tensor.map_err(|e| e.about(format_args!("`{}`", shown(name))))
     }
 }
 
-fn prepend(key: &str, value: Id, rest: Path) -> Path {
-    let mut path = vec![(key.to_owned(), value)];
+fn prepend<'a>(key: &'a str, value: Id, rest: Path<'a>) -> Path<'a> {
+    let mut path = vec![(key, value)];
     path.extend(rest);
     path
 }

@@ -2,7 +2,7 @@
 //! `data.pkl`, one entry per storage under `data/`, and small texts such as `byteorder`.
 
 use std::borrow::Cow;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
@@ -11,11 +11,12 @@ use super::checkpoint;
 use super::pickle::{Id, Pickle};
 use super::storage::{Referent, Storages, missing, tuple_referent};
 use crate::checkpoint::{Checkpoint, Container};
-use crate::container::inflation_limit;
+use crate::container::Inflation;
+use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind};
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    let mut entries = Entries::open(bytes)?;
+pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
+    let mut entries = Entries::open(bytes, inflation)?;
     if let Some(order) = entries.read("byteorder")?
         && order != b"little"
     {
@@ -27,18 +28,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
         .read("data.pkl")?
         .ok_or_else(|| missing("data.pkl"))?;
     let pickle = Pickle::read(&mut data.as_slice())?;
-    checkpoint(Container::TorchZip, &pickle, &mut entries, bytes.len())
+    checkpoint(Container::TorchZip, &pickle, &mut entries, inflation)
 }
 
 struct Entries<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
     folder: String,
-    /// Bytes that may still be read.
-    budget: u64,
+    inflation: Inflation,
 }
 
 impl<'a> Entries<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+    fn open(bytes: &'a [u8], inflation: Inflation) -> Result<Self, Error> {
         let archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
         let names = names(&archive)?;
         let folders = names
@@ -59,7 +59,7 @@ impl<'a> Entries<'a> {
         Ok(Self {
             archive,
             folder,
-            budget: inflation_limit(bytes.len()),
+            inflation,
         })
     }
 
@@ -69,15 +69,11 @@ impl<'a> Entries<'a> {
         let entry = match self.archive.by_name(&path) {
             Ok(entry) => entry,
             Err(ZipError::FileNotFound) => return Ok(None),
-            Err(e) => return Err(damaged(e).about(path)),
+            Err(e) => return Err(damaged(e).about(shown(&path))),
         };
-        let mut content = Vec::new();
-        let read = entry.take(self.budget + 1).read_to_end(&mut content);
-        read.map_err(|e| Error::corrupt(format!("zip: {path}: {e}; the file is damaged")))?;
-        let left = self.budget.checked_sub(content.len() as u64);
-        self.budget = left
-            .ok_or_else(|| Error::unsupported("zip: unfolds to far more bytes than weights do"))?;
-        Ok(Some(content))
+        let content = self.inflation.read(entry);
+        let about = |e: Error| e.about(format_args!("zip: {}", shown(&path)));
+        content.map(Some).map_err(about)
     }
 }
 
@@ -104,7 +100,7 @@ fn names(archive: &ZipArchive<Cursor<&[u8]>>) -> Result<Vec<String>, Error> {
 }
 
 fn no_pickle(names: &[String]) -> Error {
-    let some = &names[..names.len().min(8)];
+    let some = first_shown(names.iter().map(String::as_str));
     Error::new(
         ErrorKind::UnknownContainer,
         format!(

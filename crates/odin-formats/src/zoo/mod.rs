@@ -22,6 +22,7 @@ mod wide_resnet;
 
 use odin_graph::{Graph, Tensor};
 
+use crate::error::first_shown;
 use crate::{Checkpoint, Error, ErrorKind};
 use net::{Net, Params};
 
@@ -122,8 +123,7 @@ fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
 
 fn unknown(checkpoint: &Checkpoint) -> Error {
     let families = FAMILIES.map(|f| f.name).join("; ");
-    let tensors = checkpoint.tensors().take(8);
-    let names: Vec<&str> = tensors.map(|(name, _)| name).collect();
+    let names = first_shown(checkpoint.tensors().map(|(name, _)| name));
     Error::new(
         ErrorKind::UnknownArchitecture,
         format!(

@@ -7,6 +7,7 @@ use odin_graph::op::Window;
 use odin_graph::{Graph, Shape, Tensor, Type, ValueId};
 
 use super::INPUT;
+use crate::error::shown;
 use crate::{Checkpoint, Error, ErrorKind};
 
 /// Added to the variance by every batch normalisation: PyTorch's default.
@@ -19,6 +20,8 @@ const CLASSIFIERS: [&str; 3] = ["fc", "linear", "classifier"];
 /// out of them, and put back in messages.
 pub(super) struct Params<'a> {
     tensors: IndexMap<&'a str, &'a Tensor>,
+    /// All names in order, so that those with the same beginning are neighbours.
+    sorted: Vec<&'a str>,
     prefix: &'a str,
     set_aside: &'a [String],
 }
@@ -27,8 +30,12 @@ impl<'a> Params<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint) -> Self {
         let prefix = common_prefix(checkpoint);
         let tensors = checkpoint.tensors();
+        let tensors: IndexMap<_, _> = tensors.map(|(n, t)| (&n[prefix.len()..], t)).collect();
+        let mut sorted: Vec<&str> = tensors.keys().copied().collect();
+        sorted.sort_unstable();
         Self {
-            tensors: tensors.map(|(n, t)| (&n[prefix.len()..], t)).collect(),
+            tensors,
+            sorted,
             prefix,
             set_aside: checkpoint.set_aside(),
         }
@@ -40,14 +47,20 @@ impl<'a> Params<'a> {
 
     /// Whether there is a tensor whose name begins like this.
     pub(super) fn any(&self, prefix: &str) -> bool {
-        self.tensors.keys().any(|name| name.starts_with(prefix))
+        self.beginning_with(prefix).next().is_some()
+    }
+
+    fn beginning_with(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
+        let first = self.sorted.partition_point(|&name| name < prefix);
+        let from_first = self.sorted[first..].iter().copied();
+        from_first.take_while(move |name| name.starts_with(prefix))
     }
 
     /// How many numbers from `first` on give, in place of `{}`, the beginning of a name. Gaps
     /// count, so that what they lack is missed later.
     pub(super) fn count(&self, template: &str, first: usize) -> usize {
         let (head, tail) = template.split_once("{}").unwrap_or((template, ""));
-        let numbers = self.tensors.keys().filter_map(|name| {
+        let numbers = self.beginning_with(head).filter_map(|name| {
             let rest = name.strip_prefix(head)?;
             let digits = rest.find(|c: char| !c.is_ascii_digit())?;
             let (number, rest) = rest.split_at(digits);
@@ -58,6 +71,11 @@ impl<'a> Params<'a> {
         count.min(self.tensors.len())
     }
 
+    /// A name as messages show it.
+    fn title(&self, name: &str) -> String {
+        format!("`{}`", shown(&format!("{}{name}", self.prefix)))
+    }
+
     pub(super) fn missing(&self, name: &str) -> Error {
         let name = format!("{}{name}", self.prefix);
         let why = if self.set_aside.contains(&name) {
@@ -65,7 +83,7 @@ impl<'a> Params<'a> {
         } else {
             "is missing"
         };
-        mismatch(format!("tensor `{name}` {why}"))
+        mismatch(format!("tensor `{}` {why}", shown(&name)))
     }
 }
 
@@ -150,20 +168,13 @@ impl<'a> Net<'a> {
     /// The error for the first tensor that no layer took.
     pub(super) fn check_all_used(&self) -> Result<(), Error> {
         let unused = |name: &&&str| !self.used.contains(**name);
-        let left: Vec<String> = self
-            .params
-            .tensors
-            .keys()
-            .filter(unused)
-            .map(|n| format!("`{}{n}`", self.params.prefix))
-            .collect();
+        let left: Vec<&&str> = self.params.tensors.keys().filter(unused).collect();
+        let titles: Vec<String> = left.iter().take(5).map(|n| self.params.title(n)).collect();
+        let titles = titles.join(", ");
         match left.len() {
             0 => Ok(()),
-            1 => Err(mismatch(format!("tensor {} is left over", left[0]))),
-            n => {
-                let some = left[..n.min(5)].join(", ");
-                Err(mismatch(format!("{n} tensors are left over: {some}")))
-            }
+            1 => Err(mismatch(format!("tensor {titles} is left over"))),
+            n => Err(mismatch(format!("{n} tensors are left over: {titles}"))),
         }
     }
 
@@ -182,8 +193,8 @@ impl<'a> Net<'a> {
 
     fn wrong_shape(&self, name: &str, expected: &str, found: &[usize]) -> Error {
         mismatch(format!(
-            "tensor `{}{name}` has the wrong shape: expected {expected}, found {found:?}",
-            self.params.prefix
+            "tensor {} has the wrong shape: expected {expected}, found {found:?}",
+            self.params.title(name)
         ))
     }
 
@@ -246,8 +257,8 @@ impl<'a> Net<'a> {
         let var = self.weight(format!("{name}.running_var"), &shape)?;
         if let Some(&found) = var.data().iter().find(|&&v| v + EPSILON <= 0.0) {
             return Err(mismatch(format!(
-                "tensor `{}{name}.running_var` holds {found}; a variance is not negative",
-                self.params.prefix
+                "tensor {} holds {found}; a variance is not negative",
+                self.params.title(&format!("{name}.running_var"))
             )));
         }
         let mut parameter = |of| self.constant(format!("{name}.{of}"), &shape);

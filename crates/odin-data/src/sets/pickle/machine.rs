@@ -1,5 +1,7 @@
 //! The pickle machine: a stack, a memo and one instruction after the other.
 
+use std::ops::Range;
+
 use super::{Id, MAX_STEPS, Memo, PickleError, Result, Span, Value, text, wrong};
 
 /// Runs the instructions up to STOP; returns all values, and the place of the result.
@@ -170,15 +172,14 @@ impl Machine<'_> {
     /// GLOBAL, REDUCE and BUILD, none of which is carried out.
     fn call(&mut self, opcode: u8) -> Result<()> {
         let value = match opcode {
-            b'c' => {
-                let module = String::from_utf8_lossy(self.line()?).into_owned();
-                let name = String::from_utf8_lossy(self.line()?).into_owned();
-                Value::Global(format!("{module} {name}"))
-            }
+            b'c' => Value::Global {
+                module: self.line_range()?,
+                name: self.line_range()?,
+            },
             0x93 => {
                 let name = self.pop_name()?;
                 let module = self.pop_name()?;
-                Value::Global(format!("{module} {name}"))
+                Value::Global { module, name }
             }
             b'R' => {
                 let arguments = self.pop()?;
@@ -261,12 +262,10 @@ impl Machine<'_> {
         }
     }
 
-    fn pop_name(&mut self) -> Result<String> {
+    fn pop_name(&mut self) -> Result<Range<usize>> {
         let id = self.pop()?;
         match &self.values[id] {
-            Value::Text(Span::Input(range)) => {
-                Ok(String::from_utf8_lossy(&self.input[range.clone()]).into_owned())
-            }
+            Value::Text(Span::Input(range)) => Ok(range.clone()),
             _ => wrong("it imports something whose name is no text"),
         }
     }
@@ -279,7 +278,7 @@ impl Machine<'_> {
         self.take(count).map(|_| ())
     }
 
-    fn take(&mut self, count: u64) -> Result<std::ops::Range<usize>> {
+    fn take(&mut self, count: u64) -> Result<Range<usize>> {
         let left = self.input.len() - self.position;
         match usize::try_from(count) {
             Ok(count) if count <= left => {
@@ -300,13 +299,19 @@ impl Machine<'_> {
         Ok(bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
     }
 
-    /// Up to the line feed, which is left out.
     fn line(&mut self) -> Result<&'_ [u8]> {
-        let rest = &self.input[self.position..];
+        let range = self.line_range()?;
+        Ok(&self.input[range])
+    }
+
+    /// Up to the line feed, which is left out.
+    fn line_range(&mut self) -> Result<Range<usize>> {
+        let start = self.position;
+        let rest = &self.input[start..];
         match rest.iter().position(|&b| b == b'\n') {
             Some(len) => {
                 self.position += len + 1;
-                Ok(&rest[..len])
+                Ok(start..start + len)
             }
             None => wrong("it ends within a line"),
         }

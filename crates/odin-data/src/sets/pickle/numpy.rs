@@ -31,14 +31,14 @@ impl Pickle {
         };
         let (shape, dtype, column_major, data) = match (self.function(*callable), state) {
             // Protocols up to 4: an empty array, filled from (version, shape, dtype, order, data).
-            (Some("_reconstruct"), Some(state)) => match self.tuple(*state)[..] {
+            (Some(b"_reconstruct"), Some(state)) => match self.tuple(*state)[..] {
                 [_, shape, dtype, order, data] => {
                     (shape, dtype, self.values[order] == Value::Bool(true), data)
                 }
                 _ => return wrong(format!("{key:?} is a numpy array of an unknown form")),
             },
             // Protocol 5: made from (buffer, dtype, shape, order).
-            (Some("_frombuffer"), None) => match self.tuple(*arguments)[..] {
+            (Some(b"_frombuffer"), None) => match self.tuple(*arguments)[..] {
                 [data, dtype, shape, order] => {
                     (shape, dtype, self.string(order) == Some(b"F"), data)
                 }
@@ -71,14 +71,10 @@ impl Pickle {
     }
 
     /// The name of an importable that belongs to numpy; its module has moved over the years.
-    fn function(&self, id: Id) -> Option<&str> {
-        match &self.values[id] {
-            Value::Global(name) => match name.split_once(' ')? {
-                (module, name) if module.split('.').next() == Some("numpy") => Some(name),
-                _ => None,
-            },
-            _ => None,
-        }
+    fn function(&self, id: Id) -> Option<&[u8]> {
+        let (module, name) = self.global(id)?;
+        let package = module.split(|&byte| byte == b'.').next();
+        matches!(package, Some(b"numpy")).then_some(name)
     }
 
     fn tuple(&self, id: Id) -> &[Id] {
@@ -104,7 +100,7 @@ impl Pickle {
         else {
             return false;
         };
-        self.function(callable) == Some("dtype")
+        matches!(self.function(callable), Some(b"dtype"))
             && self
                 .tuple(arguments)
                 .first()
