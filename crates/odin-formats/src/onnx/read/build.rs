@@ -223,3 +223,76 @@ impl Batch {
         (whole && wanted.per_image == self.per_image.saturating_mul(positions)).then_some(positions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
+    use crate::onnx::read::import::Value;
+    use odin_graph::{Array, Type};
+
+    /// Positions that were taken together stay in order through operators that change the shape:
+    /// `y[n, l] = x[n, 2l + 1]`, picked while the rows of all images lie side by side.
+    #[test]
+    fn rows_side_by_side_come_back_in_order() {
+        let ints = |name: &str, dims: &[i64], data: &[i64]| TensorProto {
+            name: name.to_string(),
+            dims: dims.to_vec(),
+            data_type: crate::onnx::proto::data_type::INT64,
+            int64_data: data.to_vec(),
+            ..TensorProto::default()
+        };
+        let node =
+            |op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
+                op_type: op.to_string(),
+                input: inputs.iter().map(|i| i.to_string()).collect(),
+                output: vec![output.to_string()],
+                attribute,
+                ..NodeProto::default()
+            };
+        let perm = |ints: &[i64]| AttributeProto {
+            name: "perm".to_string(),
+            r#type: attribute_type::INTS,
+            ints: ints.to_vec(),
+            ..AttributeProto::default()
+        };
+        let axis = AttributeProto {
+            name: "axis".to_string(),
+            r#type: attribute_type::INT,
+            i: 1,
+            ..AttributeProto::default()
+        };
+        let graph = GraphProto {
+            initializer: vec![
+                ints("apart", &[3], &[-1, 3, 2]),
+                ints("rows", &[2], &[-1, 2]),
+                ints("second", &[], &[1]),
+                ints("back", &[2], &[3, -1]),
+            ],
+            ..GraphProto::default()
+        };
+        let nodes = [
+            node("Reshape", &["x", "apart"], "a", vec![]),
+            node("Transpose", &["a"], "b", vec![perm(&[1, 0, 2])]),
+            node("Reshape", &["b", "rows"], "c", vec![]),
+            node("Gather", &["c", "second"], "d", vec![axis]),
+            node("Reshape", &["d", "back"], "e", vec![]),
+            node("Transpose", &["e"], "y", vec![perm(&[1, 0])]),
+        ];
+        let mut importer = Importer::new(&graph, &[], 17, None, 1000);
+        let x = Type::float(Shape::batched(&[6]));
+        let x = importer.graph.input("x", x).unwrap();
+        importer.define("x", Value::Node(x));
+        importer.nodes(&nodes, 0);
+        importer.check().unwrap();
+        let Value::Node(y) = importer.value("y").unwrap() else {
+            panic!("it depends on the input");
+        };
+        assert!(importer.is_in_order(y));
+        importer.graph.output("y", y);
+        let images = Array::new(vec![2, 6], (0..12).map(f64::from).collect());
+        let found = interpret(&importer.graph, &[("x", images)]).unwrap();
+        assert_eq!(found[0].floats(), [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]);
+        assert_eq!(found[0].array().shape(), [2, 3]);
+    }
+}

@@ -58,13 +58,7 @@ pub(super) fn read(file: &File<'_>, options: &ReadOptions) -> Result<Model, Erro
     importer.define(&info.name, Value::Node(images));
     importer.nodes(&nodes, 0);
     importer.check()?;
-    let value = importer.value(output)?;
-    let value = importer.node_of(&value)?;
-    if !importer.is_in_order(value) {
-        return Err(Error::unsupported(format!(
-            "the output {output:?} mixes the images of a batch"
-        )));
-    }
+    let value = importer.output(output)?;
 
     let mut graph = importer.graph;
     let logits = strip_softmax(&graph, value, &mut notices);

@@ -70,7 +70,6 @@ fn operators_give_what_the_standard_says() {
 }
 
 /// `docs/operators.md` is what this gives; `ODIN_WRITE_DOCS=1` writes it.
-#[allow(clippy::format_push_string)]
 fn check_documents(tallies: &BTreeMap<String, Tally>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
     let (first, last) = (OPSETS.start(), OPSETS.end());

@@ -191,6 +191,18 @@ impl<'a> Importer<'a> {
         self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
     }
 
+    /// The value of an output of the file.
+    pub(super) fn output(&mut self, name: &str) -> Result<ValueId, Error> {
+        let value = self.value(name)?;
+        let value = self.node_of(&value)?;
+        match self.is_in_order(value) {
+            true => Ok(value),
+            false => Err(Error::unsupported(format!(
+                "the output {name:?} mixes the images of a batch"
+            ))),
+        }
+    }
+
     /// Real numbers become a constant of the graph, others are kept to be computed with.
     pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
         self.account_for(proto)?;

@@ -169,8 +169,7 @@ impl<'a> File<'a> {
         importer.nodes(&self.nodes_for(&names), 0);
         importer.check()?;
         for name in names {
-            let value = importer.value(name)?;
-            let value = importer.node_of(&value)?;
+            let value = importer.output(name)?;
             importer.graph.output(name, value);
         }
         Ok(importer.graph)

@@ -6,11 +6,15 @@ mod attention;
 mod convolution;
 mod layout;
 mod norm;
+mod pick;
 mod product;
 mod reduce;
+mod reshape;
 mod resize;
 
-pub(super) use layout::{fixed_shape, indices, permutation, shape_from, slice_lists, split_sizes};
+pub(super) use layout::permutation;
+pub(super) use pick::{indices, slice_lists, split_sizes};
+pub(super) use reshape::{fixed_shape, shape_from};
 
 use super::import::{Importer, Value};
 use super::node::Node;
@@ -61,11 +65,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("Equal", known_only),
     operator("Erf", activation::unary),
     operator("Exp", activation::unary),
-    operator("Expand", layout::expand),
-    operator("Flatten", layout::flatten),
+    operator("Expand", reshape::expand),
+    operator("Flatten", reshape::flatten),
     operator("Floor", known_only),
-    operator("Gather", layout::gather),
-    operator("GatherND", layout::gather_nd),
+    operator("Gather", pick::gather),
+    operator("GatherND", pick::gather_nd),
     operator("Gelu", activation::gelu),
     operator("Gemm", product::gemm),
     operator("GlobalAveragePool", convolution::global_average_pool),
@@ -114,7 +118,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("ReduceSum", reduce::reduce),
     operator("ReduceSumSquare", reduce::reduce),
     operator("Relu", activation::relu),
-    operator("Reshape", layout::reshape),
+    operator("Reshape", reshape::reshape),
     operator("Resize", resize::resize),
     operator("Round", known_only),
     operator("ScatterND", known_only),
@@ -124,14 +128,14 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("Sign", arithmetic::sign),
     operator("Sin", activation::unary),
     operator("Size", known_only),
-    operator("Slice", layout::slice),
+    operator("Slice", pick::slice),
     operator("Softmax", activation::softmax),
     operator("Softplus", activation::unary),
     operator("Softsign", activation::softsign),
     operator("SpaceToDepth", layout::space_to_depth),
-    operator("Split", layout::split),
+    operator("Split", pick::split),
     operator("Sqrt", activation::unary),
-    operator("Squeeze", layout::squeeze),
+    operator("Squeeze", reshape::squeeze),
     operator("Sub", arithmetic::binary),
     operator("Sum", arithmetic::variadic),
     operator("Swish", activation::swish),
@@ -139,7 +143,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("ThresholdedRelu", activation::thresholded_relu),
     operator("Tile", layout::tile),
     operator("Transpose", layout::transpose),
-    operator("Unsqueeze", layout::unsqueeze),
+    operator("Unsqueeze", reshape::unsqueeze),
     operator("Upsample", resize::upsample),
     operator("Where", arithmetic::r#where),
 ];

@@ -2,7 +2,7 @@
 
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::Node;
 use odin_graph::op::{Gemm, ReduceKind};
 use odin_graph::{Dim, Op, Shape, ValueId};
@@ -27,10 +27,7 @@ pub(super) fn mat_mul(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         dims.remove(dims.len() - if column { 1 } else { 2 });
     }
     match row || column {
-        true => one(im
-            .graph
-            .reshape(product, Shape::new(dims))
-            .map_err(invalid)?),
+        true => one(im.reshape(product, Shape::new(dims))?),
         false => one(product),
     }
 }

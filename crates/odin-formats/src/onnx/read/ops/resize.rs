@@ -1,9 +1,9 @@
 //! Enlarging and shrinking: along each axis a weighted sum of entries.
 
-use super::layout::mix;
+use super::pick::mix;
 use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, invalid};
+use crate::onnx::read::import::Importer;
 use crate::onnx::read::node::{Node, axis};
 use odin_graph::{Dim, Shape, ValueId};
 
@@ -237,11 +237,6 @@ fn repeat(im: &mut Importer<'_>, x: ValueId, axis: usize, times: usize) -> Resul
     let mut joined = dims;
     joined[axis] = Dim::Fixed(joined[axis].at(1) * times);
     let apart = im.reshape(x, Shape::new(apart))?;
-    let repeated = im
-        .graph
-        .expand(apart, Shape::new(repeated))
-        .map_err(invalid)?;
-    im.graph
-        .reshape(repeated, Shape::new(joined))
-        .map_err(invalid)
+    let repeated = im.expand(apart, Shape::new(repeated))?;
+    im.reshape(repeated, Shape::new(joined))
 }
