@@ -18,7 +18,7 @@
 //! ```
 //!
 //! High scores mean in-distribution. An input is taken for in-distribution when its score
-//! exceeds a threshold.
+//! reaches a threshold.
 
 mod accuracy;
 mod classifier;
