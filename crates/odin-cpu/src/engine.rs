@@ -1,11 +1,14 @@
-use crate::kernels::AnyKernel;
+use crate::barrier::Barrier;
+use crate::kernels::{AnyKernel, Share, Written};
 use crate::lower::{Plan, Port, Step, lower};
-use crate::workspace::{Operands, Request, Source, Workspace, filled, out_of_memory};
+use crate::program::{Program, Times};
+use crate::simd::{InstructionSet, Isa};
+use crate::workspace::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
-use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What is computed from weights alone is computed once, unless it has more elements than this.
 const LARGEST_CONSTANT: usize = 1 << 28;
@@ -14,8 +17,8 @@ const LARGEST_CONSTANT: usize = 1 << 28;
 pub struct Engine {
     plan: Plan,
     pool: rayon::ThreadPool,
-    /// Those not in use; as many as threads once all have been busy.
-    workspaces: Mutex<Vec<Workspace>>,
+    spare: Spare<Workspace>,
+    scratches: Spare<Scratch>,
 }
 
 /// What a run gives for one output of the graph: the elements of all images, row-major.
@@ -36,9 +39,23 @@ impl Engine {
     /// When the graph asks for something that the engine does not do, or the threads cannot be
     /// started.
     pub fn new(graph: &Graph, threads: usize) -> Result<Self, Error> {
+        Self::with_instructions(graph, threads, InstructionSet(Isa::best()))
+    }
+
+    /// As [`Engine::new`], with kernels of an instruction set other than the fastest. Those with
+    /// fused multiplication and addition (all but the portable one) give the same results to the
+    /// last bit.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_instructions(
+        graph: &Graph,
+        threads: usize,
+        instructions: InstructionSet,
+    ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
-        let plan = lower(&folded)?;
+        let plan = lower(&folded, instructions.0)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .build();
@@ -46,11 +63,11 @@ impl Engine {
             let message = format!("{threads} threads could not be started: {e}; use fewer");
             Error::new(ErrorKind::Threads, message)
         })?;
-        let workspaces = Mutex::new(Vec::new());
         Ok(Self {
             plan,
             pool,
-            workspaces,
+            spare: Spare::new(),
+            scratches: Spare::new(),
         })
     }
 
@@ -70,40 +87,45 @@ impl Engine {
             inputs: &inputs,
         };
         let mut outputs = self.allocate_outputs(images)?;
-        let compute = |image| self.compute(&request, image);
-        // One round of images after the other, so that what waits to be put together stays small.
-        for first in (0..images).step_by(self.threads()) {
-            let round = first..images.min(first + self.threads());
-            let results: Vec<Result<Vec<Output>, Error>> = self.pool.install(|| {
-                round
-                    .clone()
-                    .into_par_iter()
-                    .with_max_len(1)
-                    .map(compute)
-                    .collect()
+        let threads = self.threads();
+        // While there are enough images each thread has its own; the last few are shared.
+        let apart = images - images % threads;
+        for first in (0..apart).step_by(threads) {
+            let workspaces = self.workspaces(threads)?;
+            let alone = Barrier::new(1);
+            let results = self.pool.broadcast(|thread| {
+                let (i, barrier) = (thread.index(), &alone);
+                self.compute(&workspaces[i], &request, first + i, Share::WHOLE, barrier)
             });
-            for (image, result) in round.zip(results) {
-                for (i, own) in result?.iter().enumerate() {
-                    let layout = self.plan.outputs[i].0.layout;
-                    match (own, &mut outputs[i]) {
-                        (Output::Float(own), Output::Float(all)) => {
-                            layout.scatter(own, images, image, all)
-                        }
-                        (Output::Int(own), Output::Int(all)) => {
-                            layout.scatter(own, images, image, all)
-                        }
-                        (Output::Bool(own), Output::Bool(all)) => {
-                            layout.scatter(own, images, image, all)
-                        }
-                        _ => unreachable!("an output has one type"),
-                    }
-                }
+            results.into_iter().collect::<Result<Vec<()>, Error>>()?;
+            for (i, workspace) in workspaces.iter().enumerate() {
+                self.collect(workspace, &request, first + i, &mut outputs);
             }
+            workspaces.into_iter().for_each(|w| self.spare.give(w));
+        }
+        for image in apart..images {
+            let workspaces = self.workspaces(1)?;
+            let together = Barrier::new(threads);
+            let results = self.pool.broadcast(|thread| {
+                let share = Share {
+                    index: thread.index(),
+                    count: threads,
+                };
+                self.compute(&workspaces[0], &request, image, share, &together)
+            });
+            results.into_iter().collect::<Result<Vec<()>, Error>>()?;
+            self.collect(&workspaces[0], &request, image, &mut outputs);
+            workspaces.into_iter().for_each(|w| self.spare.give(w));
         }
         Ok(outputs)
     }
 
-    /// The number of threads, which is also the number of images computed at a time.
+    fn workspaces(&self, count: usize) -> Result<Vec<Workspace>, Error> {
+        let new = || Workspace::new(&self.plan.sizes);
+        (0..count).map(|_| self.spare.take(new)).collect()
+    }
+
+    /// The number of threads, which is also the most images computed at a time.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
     }
@@ -111,7 +133,47 @@ impl Engine {
     /// The bytes that each thread needs for the values of an image. Weights, which all threads
     /// share, come on top, as do inputs and outputs.
     pub fn memory_per_thread(&self) -> usize {
-        self.plan.sizes.bytes()
+        self.plan.sizes.values() + self.plan.sizes.scratch()
+    }
+
+    /// What the graph has become.
+    pub fn program(&self) -> Program {
+        let bytes = |n: usize| n as u64;
+        Program {
+            instructions: self.plan.instructions,
+            steps: self.plan.steps.iter().map(|s| s.about.clone()).collect(),
+            image_bytes: bytes(self.plan.sizes.values()),
+            thread_bytes: bytes(self.plan.sizes.scratch()),
+        }
+    }
+
+    /// Runs an image `repetitions` times on the calling thread, and returns how long each step of
+    /// [`Engine::program`] took at its fastest. `clock` gives the time since some fixed moment.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn times(
+        &self,
+        inputs: &[(&str, &[f32])],
+        repetitions: usize,
+        clock: &dyn Fn() -> Duration,
+    ) -> Result<Times, Error> {
+        let inputs = self.check_inputs(1, inputs)?;
+        let request = Request {
+            images: 1,
+            inputs: &inputs,
+        };
+        let workspace = Workspace::new(&self.plan.sizes)?;
+        let mut scratch = Scratch::new(&self.plan.sizes)?;
+        let mut times = vec![Duration::MAX; self.plan.steps.len()];
+        for _ in 0..repetitions.max(1) {
+            for (step, time) in self.plan.steps.iter().zip(&mut times) {
+                let start = clock();
+                step.execute(&workspace, &request, 0, &mut scratch, Share::WHOLE);
+                *time = clock().saturating_sub(start).min(*time);
+            }
+        }
+        Ok(times)
     }
 
     /// The inputs in the order of the graph.
@@ -170,64 +232,109 @@ impl Engine {
         self.plan.outputs.iter().map(allocate).collect()
     }
 
-    /// The outputs of one image.
-    fn compute(&self, request: &Request<'_>, image: usize) -> Result<Vec<Output>, Error> {
-        let idle = self
-            .workspaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let mut workspace = match idle {
-            Some(workspace) => workspace,
-            None => Workspace::new(&self.plan.sizes)?,
-        };
+    /// The outputs of one image, computed by as many threads as call this with their share.
+    fn compute(
+        &self,
+        workspace: &Workspace,
+        request: &Request<'_>,
+        image: usize,
+        share: Share,
+        barrier: &Barrier,
+    ) -> Result<(), Error> {
+        let mut scratch = self.scratches.take(|| Scratch::new(&self.plan.sizes));
         for step in &self.plan.steps {
-            step.execute(&mut workspace, request, image);
+            if let Ok(scratch) = &mut scratch {
+                step.execute(workspace, request, image, scratch, share);
+            }
+            barrier.wait();
         }
-        let sources: Vec<Source> = self.plan.outputs.iter().map(|(_, s)| s.clone()).collect();
-        let values = Operands {
-            workspace: &workspace,
-            sources: &sources,
-            request,
-            image,
-        };
-        let copy = |(i, (port, _)): (usize, &(Port, Source))| match port.dtype {
-            DType::Int => Output::Int(values.ints(i).to_vec()),
-            DType::Bool => Output::Bool(values.masks(i).to_vec()),
-            _ => Output::Float(values.floats(i).to_vec()),
-        };
-        let outputs = self.plan.outputs.iter().enumerate().map(copy).collect();
-        self.workspaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(workspace);
-        Ok(outputs)
+        self.scratches.give(scratch?);
+        Ok(())
+    }
+
+    /// Puts the outputs of an image where they belong in those of the batch.
+    fn collect(
+        &self,
+        workspace: &Workspace,
+        request: &Request<'_>,
+        image: usize,
+        outputs: &mut [Output],
+    ) {
+        for ((port, source), all) in self.plan.outputs.iter().zip(outputs) {
+            let sources = std::slice::from_ref(source);
+            // SAFETY: the image is computed; nobody writes any more.
+            #[allow(unsafe_code)]
+            let own = unsafe { Operands::new(workspace, sources, request, image) };
+            let images = request.images;
+            match all {
+                Output::Float(all) => port.layout.scatter(own.floats(0), images, image, all),
+                Output::Int(all) => port.layout.scatter(own.ints(0), images, image, all),
+                Output::Bool(all) => port.layout.scatter(own.masks(0), images, image, all),
+            }
+        }
     }
 }
 
 impl Step {
-    /// Takes the output's buffer out of the workspace while the kernel reads the others.
-    fn execute(&self, workspace: &mut Workspace, request: &Request<'_>, image: usize) {
-        macro_rules! run {
-            ($kernel:expr, $buffers:ident) => {{
-                let mut y = std::mem::take(&mut workspace.$buffers[self.buffer]);
-                let mut scratch = std::mem::take(&mut workspace.scratch);
-                let sources = &self.operands;
-                let x = Operands {
-                    workspace,
-                    sources,
-                    request,
-                    image,
-                };
-                $kernel.run(&x, &mut y[..self.len], &mut scratch);
-                workspace.$buffers[self.buffer] = y;
-                workspace.scratch = scratch;
-            }};
+    /// A share of the step. All shares are to be done before the next step begins.
+    #[allow(unsafe_code)]
+    fn execute(
+        &self,
+        workspace: &Workspace,
+        request: &Request<'_>,
+        image: usize,
+        scratch: &mut Scratch,
+        share: Share,
+    ) {
+        // SAFETY: the plan gives the step's output a place that none of its operands has, and all
+        // steps before it are done. A kernel that is not shared is run by one thread alone; of a
+        // shared one, every thread writes its own part.
+        unsafe {
+            let x = Operands::new(workspace, &self.operands, request, image);
+            let (output, len) = (self.output, self.output.len);
+            match &self.kernel {
+                AnyKernel::Shared(kernel) => {
+                    let [before, after] = self.signs.map(|s| s.map(|s| workspace.signs_out(s)));
+                    let floats = workspace.floats_out(output);
+                    let y = Written {
+                        floats,
+                        before,
+                        after,
+                    };
+                    kernel.run(&x, y, scratch, share);
+                }
+                _ if share.index != 0 => {}
+                AnyKernel::Float(kernel) => {
+                    kernel.run(&x, workspace.floats_out(output).part(0..len), scratch);
+                }
+                AnyKernel::Int(kernel) => {
+                    kernel.run(&x, workspace.ints_out(output).part(0..len), scratch);
+                }
+                AnyKernel::Bool(kernel) => {
+                    kernel.run(&x, workspace.masks_out(output).part(0..len), scratch);
+                }
+            }
         }
-        match &self.kernel {
-            AnyKernel::Float(kernel) => run!(kernel, floats),
-            AnyKernel::Int(kernel) => run!(kernel, ints),
-            AnyKernel::Bool(kernel) => run!(kernel, masks),
-        }
+    }
+}
+
+/// Memory that waits to be used again.
+struct Spare<T>(Mutex<Vec<T>>);
+
+impl<T> Spare<T> {
+    fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn take(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(make, Ok)
+    }
+
+    fn give(&self, used: T) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(used);
     }
 }

@@ -24,13 +24,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod barrier;
 mod batch;
-mod buffers;
 mod engine;
 mod error;
 mod kernels;
 mod lower;
+mod pointwise;
+mod product;
+mod program;
+mod simd;
 mod workspace;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
+pub use program::{Program, ProgramStep, Times};
+pub use simd::InstructionSet;

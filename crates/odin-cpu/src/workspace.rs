@@ -1,72 +1,209 @@
-//! The memory that one thread computes one image in.
+//! The memory that an image is computed in.
+//!
+//! Each type of element has one arena. The plan gives every value a place in it; places overlap
+//! only where one value is part of another, or where one is over before the other begins. What
+//! reads and what writes is therefore kept apart by the plan, not by the borrow checker, and this
+//! module is where the two meet.
+#![allow(unsafe_code)]
 
 use crate::kernels::ScratchSize;
 use crate::{Error, ErrorKind};
 use odin_graph::Tensor;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::Range;
 
-/// How many buffers there are of each type, and how long they are.
+/// How long the arenas are, in elements, and what a thread needs besides.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sizes {
-    pub(crate) floats: Vec<usize>,
-    pub(crate) ints: Vec<usize>,
-    pub(crate) masks: Vec<usize>,
+    pub(crate) floats: usize,
+    pub(crate) ints: usize,
+    pub(crate) masks: usize,
+    /// Bytes of eight signs each.
+    pub(crate) signs: usize,
     pub(crate) scratch: ScratchSize,
 }
 
 impl Sizes {
-    pub(crate) fn bytes(&self) -> usize {
-        let sum = |lengths: &[usize]| lengths.iter().fold(0usize, |sum, &n| sum.saturating_add(n));
-        let total = |n: usize, width: usize| n.saturating_mul(width);
-        total(sum(&self.floats), size_of::<f32>())
-            .saturating_add(total(sum(&self.ints), size_of::<i64>()))
-            .saturating_add(total(sum(&self.masks), size_of::<bool>()))
-            .saturating_add(total(self.scratch.floats, size_of::<f32>()))
-            .saturating_add(total(self.scratch.indices, size_of::<usize>()))
+    /// Bytes for one image in the works.
+    pub(crate) fn values(&self) -> usize {
+        let bytes = |n: usize, width: usize| n.saturating_mul(width);
+        bytes(self.floats, size_of::<f32>())
+            .saturating_add(bytes(self.ints, size_of::<i64>()))
+            .saturating_add(bytes(self.masks, size_of::<bool>()))
+            .saturating_add(self.signs)
+    }
+
+    /// Bytes for one thread at work.
+    pub(crate) fn scratch(&self) -> usize {
+        let floats = self.scratch.floats.saturating_mul(size_of::<f32>());
+        floats.saturating_add(self.scratch.indices.saturating_mul(size_of::<usize>()))
     }
 }
 
-/// What the values of an image are stored in. Several values take turns in one buffer.
-#[derive(Debug, Default)]
-pub(crate) struct Workspace {
-    pub(crate) floats: Vec<Vec<f32>>,
-    pub(crate) ints: Vec<Vec<i64>>,
-    pub(crate) masks: Vec<Vec<bool>>,
-    pub(crate) scratch: Scratch,
+/// Sixteen numbers in a cache line, so that an arena begins where one does.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; Line::LEN]);
+
+impl Line {
+    const LEN: usize = 16;
 }
 
-/// Memory that a kernel uses while it runs.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub(crate) floats: Vec<f32>,
-    pub(crate) indices: Vec<usize>,
+/// Numbers that begin where a cache line does.
+#[derive(Default)]
+pub(crate) struct Aligned(Vec<Line>);
+
+impl Aligned {
+    /// `len` zeros, if there is memory for them.
+    pub(crate) fn zeros(len: usize) -> Option<Self> {
+        filled(len.div_ceil(Line::LEN), Line([0.0; Line::LEN])).map(Self)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        // SAFETY: a `Line` is sixteen numbers and nothing else.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * Line::LEN) }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
+        let len = self.0.len() * Line::LEN;
+        // SAFETY: as above; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+}
+
+/// Elements that several threads read and write, at places that the plan keeps apart.
+struct Arena<T>(Box<[UnsafeCell<T>]>);
+
+// SAFETY: the contents are reached only through the unsafe methods, whose callers keep readers and
+// writers apart.
+unsafe impl<T: Send + Sync> Sync for Arena<T> {}
+
+impl<T: Copy> Arena<T> {
+    fn new(len: usize, value: T) -> Option<Self> {
+        let mut cells = Vec::new();
+        cells.try_reserve_exact(len).ok()?;
+        cells.resize_with(len, || UnsafeCell::new(value));
+        Some(Self(cells.into_boxed_slice()))
+    }
+
+    /// # Safety
+    /// Nobody writes there while the result is in use.
+    unsafe fn read(&self, range: Range<usize>) -> &[T] {
+        let cells = &self.0[range];
+        // SAFETY: a cell has the layout of its contents.
+        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+    }
+
+    fn write(&self, range: Range<usize>) -> Out<'_, T> {
+        let cells = &self.0[range];
+        Out {
+            // Through the cell, which may be written behind a shared reference.
+            start: UnsafeCell::raw_get(cells.as_ptr()),
+            len: cells.len(),
+            arena: PhantomData,
+        }
+    }
+}
+
+/// Where a kernel writes: a place that several threads may share in, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Out<'a, T> {
+    start: *mut T,
+    len: usize,
+    arena: PhantomData<&'a UnsafeCell<T>>,
+}
+
+// SAFETY: only the unsafe method reaches the contents, and its callers keep the threads apart.
+unsafe impl<T: Send> Send for Out<'_, T> {}
+unsafe impl<T: Send> Sync for Out<'_, T> {}
+
+impl<'a, T> Out<'a, T> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// # Safety
+    /// Nobody else reads or writes there while the result is in use.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside of the place, by the assertion; nobody else is there, by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
+
+/// The values of an image in the works.
+pub(crate) struct Workspace {
+    /// In lines, so that vectors do not straddle them.
+    floats: Arena<Line>,
+    ints: Arena<i64>,
+    masks: Arena<bool>,
+    signs: Arena<u8>,
 }
 
 impl Workspace {
     pub(crate) fn new(sizes: &Sizes) -> Result<Self, Error> {
         let allocate = || {
             Some(Self {
-                floats: sizes
-                    .floats
-                    .iter()
-                    .map(|&n| filled(n, 0.0))
-                    .collect::<Option<_>>()?,
-                ints: sizes
-                    .ints
-                    .iter()
-                    .map(|&n| filled(n, 0))
-                    .collect::<Option<_>>()?,
-                masks: sizes
-                    .masks
-                    .iter()
-                    .map(|&n| filled(n, false))
-                    .collect::<Option<_>>()?,
-                scratch: Scratch {
-                    floats: filled(sizes.scratch.floats, 0.0)?,
-                    indices: filled(sizes.scratch.indices, 0)?,
-                },
+                floats: Arena::new(sizes.floats.div_ceil(Line::LEN), Line([0.0; Line::LEN]))?,
+                ints: Arena::new(sizes.ints, 0)?,
+                masks: Arena::new(sizes.masks, false)?,
+                signs: Arena::new(sizes.signs, 0)?,
             })
         };
-        allocate().ok_or_else(|| out_of_memory("the activations of one thread", sizes.bytes()))
+        allocate().ok_or_else(|| out_of_memory("the values of one image", sizes.values()))
+    }
+
+    /// # Safety
+    /// Nobody writes there while the result is in use.
+    unsafe fn floats(&self, place: Place) -> &[f32] {
+        let out = self.floats_out(place);
+        // SAFETY: `floats_out` has checked the place; nobody writes there, by the contract.
+        unsafe { std::slice::from_raw_parts(out.start, out.len) }
+    }
+
+    pub(crate) fn floats_out(&self, place: Place) -> Out<'_, f32> {
+        let lines = &self.floats.0;
+        assert!(place.offset + place.len <= lines.len() * Line::LEN);
+        let start = UnsafeCell::raw_get(lines.as_ptr()).cast::<f32>();
+        Out {
+            // SAFETY: inside of the arena, by the assertion.
+            start: unsafe { start.add(place.offset) },
+            len: place.len,
+            arena: PhantomData,
+        }
+    }
+
+    pub(crate) fn ints_out(&self, place: Place) -> Out<'_, i64> {
+        self.ints.write(place.range())
+    }
+
+    pub(crate) fn masks_out(&self, place: Place) -> Out<'_, bool> {
+        self.masks.write(place.range())
+    }
+
+    pub(crate) fn signs_out(&self, place: Place) -> Out<'_, u8> {
+        self.signs.write(place.range())
+    }
+}
+
+/// Memory that a kernel uses while it runs; each thread has its own.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) floats: Aligned,
+    pub(crate) indices: Vec<usize>,
+}
+
+impl Scratch {
+    pub(crate) fn new(sizes: &Sizes) -> Result<Self, Error> {
+        let allocate = || {
+            Some(Self {
+                floats: Aligned::zeros(sizes.scratch.floats)?,
+                indices: filled(sizes.scratch.indices, 0)?,
+            })
+        };
+        allocate().ok_or_else(|| out_of_memory("the scratch memory of one thread", sizes.scratch()))
     }
 }
 
@@ -87,11 +224,24 @@ pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
     Some(vec)
 }
 
-/// Where a value is: known beforehand, or the first `len` elements of a buffer of its type.
+/// Where a value is in the arena of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+}
+
+impl Place {
+    fn range(self) -> Range<usize> {
+        self.offset..self.offset + self.len
+    }
+}
+
+/// Where an operand is: known beforehand, or at a place in an arena.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     Constant(Tensor),
-    Buffer { index: usize, len: usize },
+    Value(Place),
 }
 
 /// The batch that a run is about.
@@ -103,15 +253,31 @@ pub(crate) struct Request<'a> {
 }
 
 /// The operands of a kernel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
-    pub(crate) workspace: &'a Workspace,
-    pub(crate) sources: &'a [Source],
-    pub(crate) request: &'a Request<'a>,
-    pub(crate) image: usize,
+    workspace: &'a Workspace,
+    sources: &'a [Source],
+    request: &'a Request<'a>,
+    image: usize,
 }
 
 impl<'a> Operands<'a> {
+    /// # Safety
+    /// While the operands are in use nobody writes to their places.
+    pub(crate) unsafe fn new(
+        workspace: &'a Workspace,
+        sources: &'a [Source],
+        request: &'a Request<'a>,
+        image: usize,
+    ) -> Self {
+        Self {
+            workspace,
+            sources,
+            request,
+            image,
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.sources.len()
     }
@@ -128,7 +294,8 @@ impl<'a> Operands<'a> {
     pub(crate) fn floats(&self, operand: usize) -> &'a [f32] {
         match &self.sources[operand] {
             Source::Constant(tensor) => tensor.data(),
-            Source::Buffer { index, len } => &self.workspace.floats[*index][..*len],
+            // SAFETY: nobody writes there, by the contract of `new`.
+            Source::Value(place) => unsafe { self.workspace.floats(*place) },
         }
     }
 
@@ -136,7 +303,8 @@ impl<'a> Operands<'a> {
     pub(crate) fn ints(&self, operand: usize) -> &'a [i64] {
         match &self.sources[operand] {
             Source::Constant(_) => &[],
-            Source::Buffer { index, len } => &self.workspace.ints[*index][..*len],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.ints.read(place.range()) },
         }
     }
 
@@ -144,7 +312,17 @@ impl<'a> Operands<'a> {
     pub(crate) fn masks(&self, operand: usize) -> &'a [bool] {
         match &self.sources[operand] {
             Source::Constant(_) => &[],
-            Source::Buffer { index, len } => &self.workspace.masks[*index][..*len],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.masks.read(place.range()) },
+        }
+    }
+
+    /// The signs of an activation, see [`crate::pointwise`].
+    pub(crate) fn signs(&self, operand: usize) -> &'a [u8] {
+        match &self.sources[operand] {
+            Source::Constant(_) => &[],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.signs.read(place.range()) },
         }
     }
 }

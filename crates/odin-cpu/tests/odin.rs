@@ -170,19 +170,17 @@ proptest! {
 fn neither_batch_nor_threads_change_a_bit() {
     use Layer::{AvgPool, Dense, MaxPool, Residual, Strided};
     let g = odin::transform(
-        &classifier(&[Dense, MaxPool, Residual, AvgPool, Strided]),
+        &classifier(&[Dense, Residual, MaxPool, Residual, AvgPool, Strided]),
         1,
     )
     .unwrap();
     let pixels = numbers(6, 7 * 192);
     let engine = Engine::new(&g, 1).unwrap();
     let whole = run(&engine, &pixels);
-    for threads in 2..4 {
-        assert_eq!(
-            whole,
-            run(&Engine::new(&g, threads).unwrap(), &pixels),
-            "{threads} threads"
-        );
+    for threads in 2..6 {
+        let found = run(&Engine::new(&g, threads).unwrap(), &pixels);
+        // Not `assert_eq`, which would print them.
+        assert!(whole == found, "{threads} threads");
     }
     for batch in 1..7 {
         let parts: Vec<Vec<Output>> = pixels

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use odin_cpu::{Engine, Output};
+use odin_cpu::{Engine, InstructionSet, Output};
 use odin_graph::op::*;
-use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret};
+use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret, vjp};
 
 /// Numbers from -1 to 1 that look random.
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -40,13 +40,20 @@ fn single(op: Op, inputs: &[&[usize]], constants: &[&[usize]]) -> Graph {
     g
 }
 
-fn run(graph: &Graph, threads: usize, images: usize, inputs: &[(&str, Vec<f32>)]) -> Vec<Output> {
-    let engine = Engine::new(graph, threads).unwrap();
+fn run(
+    graph: &Graph,
+    instructions: InstructionSet,
+    threads: usize,
+    images: usize,
+    inputs: &[(&str, Vec<f32>)],
+) -> Vec<Output> {
+    let engine = Engine::with_instructions(graph, threads, instructions).unwrap();
     let inputs: Vec<(&str, &[f32])> = inputs.iter().map(|(n, d)| (*n, &d[..])).collect();
     engine.run(images, &inputs).unwrap()
 }
 
-/// The outputs of a batch of three, engine against interpreter, on one and two threads.
+/// The outputs of a batch of three, engine against interpreter, on one and two threads (of which
+/// the second shares the last image), with every instruction set that this machine has.
 fn check(what: &str, g: &Graph) {
     let images = 3;
     let inputs: Vec<(&str, Vec<f32>, Vec<usize>)> = g
@@ -67,28 +74,41 @@ fn check(what: &str, g: &Graph) {
         .collect();
     let slices: Vec<(&str, Vec<f32>)> = inputs.iter().map(|(n, d, _)| (*n, d.clone())).collect();
     let expected = interpret(g, &arrays).unwrap();
-    let found = run(g, 1, images, &slices);
-    // As text, in which not a number equals itself.
-    let on_two_threads = format!("{:?}", run(g, 2, images, &slices));
-    assert_eq!(format!("{found:?}"), on_two_threads, "{what}: threads");
-    for (found, expected) in found.iter().zip(&expected) {
-        match (found, expected) {
-            (Output::Float(found), Value::Float(expected)) => close(what, found, expected.floats()),
-            (Output::Int(found), Value::Int(expected, _)) => assert_eq!(found, expected, "{what}"),
-            (Output::Bool(found), Value::Bool(expected, _)) => {
-                assert_eq!(found, expected, "{what}")
+    for set in InstructionSet::available() {
+        let what = &format!("{what}, {set}");
+        let found = run(g, set, 1, images, &slices);
+        // As text, in which not a number equals itself.
+        let on_two_threads = format!("{:?}", run(g, set, 2, images, &slices));
+        assert!(
+            format!("{found:?}") == on_two_threads,
+            "{what}: threads change the result"
+        );
+        for (found, expected) in found.iter().zip(&expected) {
+            match (found, expected) {
+                (Output::Float(found), Value::Float(expected)) => {
+                    close(what, found, expected.floats())
+                }
+                (Output::Int(found), Value::Int(expected, _)) => {
+                    assert_eq!(found, expected, "{what}")
+                }
+                (Output::Bool(found), Value::Bool(expected, _)) => {
+                    assert_eq!(found, expected, "{what}")
+                }
+                (found, expected) => panic!("{what}: {found:?} is not {expected:?}"),
             }
-            (found, expected) => panic!("{what}: {found:?} is not {expected:?}"),
         }
     }
 }
 
 fn close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
+    // Sums of many terms have the error of their largest terms.
+    let numbers = expected.iter().filter(|e| e.is_finite());
+    let scale = numbers.fold(1.0, |scale: f32, e| scale.max(e.abs()));
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
         let same = f == e || (f.is_nan() && e.is_nan());
         assert!(
-            same || (f - e).abs() <= 1e-5 * e.abs().max(1.0),
+            same || (f - e).abs() <= 1e-5 * scale,
             "{what}, element {i}: {f} is not {e}"
         );
     }
@@ -144,6 +164,104 @@ fn convolutions() {
             }
         }
     }
+}
+
+/// Sizes that cross the edges of vectors, tiles and strips.
+#[test]
+fn convolutions_across_the_edges_of_blocks() {
+    let shapes = [
+        (1, 1, [1, 1]),
+        (3, 13, [5, 33]),
+        (17, 25, [16, 16]),
+        (5, 48, [40, 32]),
+        (40, 12, [9, 64]),
+        (300, 7, [19, 23]),
+    ];
+    for (c, m, [height, width]) in shapes {
+        for (kernel, stride) in [(1, 1), (3, 1), (1, 2), (3, 2), (5, 3)] {
+            let window = Window::new(&[kernel; 2]).pad(kernel / 2).stride(stride);
+            let what = format!("{kernel}x{kernel} / {stride} {c} -> {m} of {height}x{width}");
+            let conv = Op::Conv(Conv {
+                window: window.clone(),
+                groups: 1,
+            });
+            let g = single(conv, &[&[c, height, width]], &[&[m, c, kernel, kernel]]);
+            check(&what, &scaled(&g, 0.1));
+            let y = [0, 1].map(|a| window.output_extent(a, [height, width][a]).unwrap());
+            let transpose = ConvTranspose {
+                output_padding: vec![0; 2],
+                window,
+                groups: 1,
+            };
+            let g = single(
+                Op::ConvTranspose(transpose),
+                &[&[m, y[0], y[1]]],
+                &[&[m, c, kernel, kernel]],
+            );
+            check(&format!("transposed {what}"), &scaled(&g, 0.1));
+        }
+    }
+}
+
+/// The same graph with its output multiplied, so that long sums stay near 1.
+fn scaled(g: &Graph, factor: f32) -> Graph {
+    let mut g = g.clone();
+    let y = g.outputs()[0].value;
+    let factor = g.scalar(factor).unwrap();
+    let y = g.mul(y, factor).unwrap();
+    g.clear_outputs();
+    g.output("y", y);
+    g
+}
+
+/// Chains of what is computed together, before and after convolutions and alone, with the signs
+/// of activations kept for gradients.
+#[test]
+fn fused_chains() {
+    for (channels, extent) in [(5, 7), (12, 16), (3, 33)] {
+        for kernel in [1, 3] {
+            for stages in 0..64_u32 {
+                let what = format!("{channels} channels of {extent}, {kernel}, {stages:06b}");
+                check(&what, &chain(channels, extent, kernel, stages));
+            }
+        }
+    }
+}
+
+/// A network with the stages whose bits are set, and its gradient.
+fn chain(channels: usize, extent: usize, kernel: usize, stages: u32) -> Graph {
+    let mut g = Graph::new();
+    let shape = Shape::batched(&[channels, extent, extent]);
+    let x = g.input("x", Type::float(shape)).unwrap();
+    let norm = |g: &mut Graph, x: ValueId| {
+        let [scale, shift, mean] = [(); 3].map(|()| constant(g, &[channels]));
+        let var = g.constant(Tensor::vector(vec![1.5; channels])).unwrap();
+        g.batch_norm(x, [scale, shift, mean, var], 0.5).unwrap()
+    };
+    let mut y = x;
+    if stages & 1 != 0 {
+        y = norm(&mut g, y);
+    }
+    if stages & 2 != 0 {
+        y = g.relu(y).unwrap();
+    }
+    let w = constant(&mut g, &[channels, channels, kernel, kernel]);
+    let bias = (stages & 4 != 0).then(|| constant(&mut g, &[channels]));
+    let window = Window::new(&[kernel; 2]).pad(kernel / 2);
+    y = g.conv(y, w, bias, window, 1).unwrap();
+    if stages & 8 != 0 {
+        y = norm(&mut g, y);
+    }
+    if stages & 16 != 0 {
+        y = g.add_values(y, x).unwrap();
+    }
+    if stages & 32 != 0 {
+        y = g.relu(y).unwrap();
+    }
+    let gradient = vjp(&mut g, y, y, x).unwrap();
+    g.output("y", y);
+    g.output("gradient", gradient);
+    g
 }
 
 #[test]

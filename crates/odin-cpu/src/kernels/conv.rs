@@ -1,321 +1,624 @@
-//! Convolutions as products of matrices over the unfolded input (im2col), in blocks of rows that
-//! fit a cache; depthwise ones directly.
+//! Convolutions of lines and planes with known weights, and their adjoints.
+//!
+//! The output is computed strip by strip, a strip being some neighbouring rows of it. The part of
+//! the input that a strip meets is copied with its padding, which is also where an activation
+//! before the convolution is applied; then each tile of weights is multiplied with it, and what
+//! comes after the convolution is done while the sums are still in the cache.
 
-use super::gemm::{Matrix, gemm};
-use super::window::{Run, Sliding};
-use super::{Kernel, ScratchSize};
-use crate::workspace::{Operands, Scratch};
-use odin_graph::Tensor;
-use odin_graph::op;
+use super::axis::{Axis, Extent};
+use super::{ScratchSize, Share, Shared, Written};
+use crate::pointwise::{Bound, Pointwise, Run};
+use crate::product::{Columns, Packed, Tile, multiply, tiles};
+use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::workspace::{Operands, Out, Scratch};
+use odin_graph::op::{self, Window};
 use std::ops::Range;
 
-/// How many unfolded elements a block should hold: 1 MiB, half of a usual second-level cache.
-const BLOCK: usize = 1 << 18;
+/// How many elements of the padded copy of the input a strip should meet: 512 KiB, a part of a
+/// second-level cache.
+const COPY: usize = 1 << 17;
+/// How many positions a strip should have: the sums of a tile of 12 rows take 24 KiB, half of a
+/// first-level cache.
+const POSITIONS: usize = 512;
 
-/// A convolution, or the adjoint of one: both lay `inner` channels, those of a convolution's
-/// input, against `outer` ones, those of its output.
-#[derive(Debug)]
-struct Channels {
-    sliding: Sliding,
+/// See the module.
+pub(crate) struct Conv {
+    isa: Isa,
+    rows: Axis,
+    columns: Axis,
     groups: usize,
-    /// Channels on the input side, per group.
+    /// Channels read for each group.
     inner: usize,
-    /// Channels on the output side, per group.
+    /// Channels written for each group.
     outer: usize,
+    /// Entries of a row of the padded copy, and of one phase of one channel.
+    row: usize,
+    plane: usize,
+    /// Rows of a strip.
+    strip: usize,
+    /// For each phase of the output, row phases outermost.
+    phases: Vec<Phase>,
+    /// Applied to the input. Only where the convolution is [`Conv::is_identity`].
+    pub(crate) before: Pointwise,
+    /// Applied to the sums.
+    pub(crate) after: Pointwise,
 }
 
-impl Channels {
-    /// Shapes without the batch axis: `[C, spatial...]`.
-    fn new(window: &op::Window, groups: usize, input: &[usize], output: &[usize]) -> Self {
-        Self {
-            sliding: Sliding::new(window, &input[1..], &output[1..]),
-            groups,
-            inner: input[0] / groups,
-            outer: output[0] / groups,
+/// The products that give one phase of the output.
+struct Phase {
+    row: usize,
+    column: usize,
+    /// For each group.
+    weights: Vec<Packed>,
+    /// For each channel and contributing window entry, where its row begins in the copy.
+    offsets: Vec<u32>,
+    last_offset: usize,
+}
+
+/// A convolution or its adjoint, as the graph has it.
+pub(crate) enum Kind {
+    Conv(op::Conv),
+    Adjoint(op::ConvTranspose),
+}
+
+impl Kind {
+    fn window(&self) -> (&Window, usize) {
+        match self {
+            Kind::Conv(conv) => (&conv.window, conv.groups),
+            Kind::Adjoint(conv) => (&conv.window, conv.groups),
         }
     }
 
-    fn is_depthwise(&self) -> bool {
-        self.inner == 1
+    fn axis(&self, extent: Extent) -> Axis {
+        match self {
+            Kind::Conv(_) => Axis::conv(extent),
+            Kind::Adjoint(_) => Axis::adjoint(extent),
+        }
+    }
+}
+
+impl Conv {
+    /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` where there
+    /// are more, or no memory for the packed weights.
+    pub(crate) fn new(isa: Isa, kind: &Kind, w: &[f32], x: &[usize], y: &[usize]) -> Option<Self> {
+        let (window, groups) = kind.window();
+        let extent = |axis: usize| Extent {
+            kernel: window.kernel[axis],
+            stride: window.strides[axis],
+            dilation: window.dilations[axis],
+            pad: window.pads_begin[axis],
+            input: x[axis + 2],
+            output: y[axis + 2],
+        };
+        let line = Extent {
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            pad: 0,
+            input: 1,
+            output: 1,
+        };
+        let [rows, columns] = match window.axes() {
+            // A line is cut into strips as rows are.
+            1 => [kind.axis(extent(0)), kind.axis(line)],
+            2 => [kind.axis(extent(0)), kind.axis(extent(1))],
+            _ => return None,
+        };
+        let mut conv = Self {
+            isa,
+            groups,
+            inner: x[1] / groups,
+            outer: y[1] / groups,
+            row: columns.entries(&(0..columns.output())).len(),
+            plane: 0,
+            strip: 0,
+            phases: Vec::new(),
+            before: Pointwise::default(),
+            after: Pointwise::default(),
+            rows,
+            columns,
+        };
+        conv.strip = conv.rows_per_strip();
+        conv.plane = conv.plane_of(conv.strip)?;
+        // Offsets are stored in 32 bits.
+        let copy = conv.copied_planes().checked_mul(conv.plane)?;
+        u32::try_from(copy).ok()?;
+        conv.phases = conv.pack(kind, w)?;
+        Some(conv)
     }
 
-    /// Unfolded elements for each window position.
-    fn depth(&self) -> usize {
-        self.inner.saturating_mul(self.sliding.taps())
+    /// Whether output i meets input i and nothing else.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.groups == 1 && self.rows.is_identity() && self.columns.is_identity()
     }
 
-    fn rows_per_block(&self) -> usize {
-        let row = self.depth().saturating_mul(self.sliding.width()).max(1);
-        (BLOCK / row).clamp(1, self.sliding.rows().max(1))
+    /// Whether rows have one entry, and neighbouring ones meet neighbouring elements.
+    fn is_line(&self) -> bool {
+        self.columns.is_identity() && self.columns.output() == 1 && self.rows.in_step() == 1
     }
 
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, step) = (self.sliding.rows(), self.rows_per_block());
-        (0..rows)
-            .step_by(step)
-            .map(move |first| first..rows.min(first + step))
+    fn in_phases(&self) -> usize {
+        self.rows.in_phases.len() * self.columns.in_phases.len()
+    }
+
+    /// Of one group.
+    fn copied_planes(&self) -> usize {
+        self.inner * self.in_phases()
+    }
+
+    /// The length of a plane that has room for the rows that a strip meets, in an odd number of
+    /// cache lines, so that planes do not compete for the same places in a cache.
+    fn plane_of(&self, strip: usize) -> Option<usize> {
+        let lines = self
+            .rows_met(strip)
+            .checked_mul(self.row)?
+            .div_ceil(LONGEST);
+        Some((lines | 1) * LONGEST)
+    }
+
+    /// The most rows of the copy that `strip` output rows may meet.
+    fn rows_met(&self, strip: usize) -> usize {
+        let met = |first: usize| {
+            let end = (first + strip).min(self.rows.output());
+            self.rows.entries(&(first..end)).len()
+        };
+        // Strips begin at any row.
+        let starts = 0..self.rows.output().min(self.rows.out_step());
+        starts.map(met).max().unwrap_or(0).max(met(0))
+    }
+
+    /// How many rows make whole groups of signs.
+    fn grain(&self) -> usize {
+        let width = self.columns.output().max(1);
+        let common = (1..=LONGEST)
+            .rev()
+            .find(|&d| LONGEST.is_multiple_of(d) && width.is_multiple_of(d));
+        LONGEST / common.unwrap_or(1)
+    }
+
+    fn rows_per_strip(&self) -> usize {
+        let grain = self.grain();
+        let fits = |rows: usize| {
+            let copy = self
+                .plane_of(rows)
+                .map(|plane| plane.saturating_mul(self.copied_planes()));
+            copy.is_some_and(|copy| copy <= COPY) && rows * self.columns.output() <= POSITIONS
+        };
+        let all = self.rows.output().max(1).next_multiple_of(grain);
+        let mut rows = grain;
+        while rows < all && fits(rows + grain) {
+            rows += grain;
+        }
+        rows
+    }
+
+    fn pack(&self, kind: &Kind, w: &[f32]) -> Option<Vec<Phase>> {
+        let entries = self.entries_of(kind);
+        let mut phases = Vec::new();
+        for (row, by_row) in self.rows.out_phases.iter().enumerate() {
+            for (column, by_column) in self.columns.out_phases.iter().enumerate() {
+                let mut taps = Vec::new();
+                for r in &by_row.taps {
+                    for c in &by_column.taps {
+                        let in_phase = r.in_phase * self.columns.in_phases.len() + c.in_phase;
+                        let entry = r.entry * entries[1] + c.entry;
+                        taps.push((entry, in_phase, r.shift * self.row + c.shift));
+                    }
+                }
+                let mut offsets = Vec::new();
+                for channel in 0..self.inner {
+                    for &(_, in_phase, shift) in &taps {
+                        let plane = channel * self.in_phases() + in_phase;
+                        offsets.push((plane * self.plane + shift) as u32);
+                    }
+                }
+                let weight = |group: usize, out: usize, k: usize| {
+                    let (channel, (entry, ..)) = (k / taps.len(), taps[k % taps.len()]);
+                    let kernel = match kind {
+                        Kind::Conv(_) => (group * self.outer + out) * self.inner + channel,
+                        Kind::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
+                    };
+                    w[kernel * entries[0] * entries[1] + entry]
+                };
+                let pack = |group| {
+                    Packed::new(self.isa, self.outer, offsets.len(), |out, k| {
+                        weight(group, out, k)
+                    })
+                };
+                phases.push(Phase {
+                    row,
+                    column,
+                    weights: (0..self.groups).map(pack).collect::<Option<_>>()?,
+                    last_offset: offsets.iter().max().map_or(0, |&o| o as usize),
+                    offsets,
+                });
+            }
+        }
+        Some(phases)
+    }
+
+    fn entries_of(&self, kind: &Kind) -> [usize; 2] {
+        match kind.window().0.kernel[..] {
+            [rows] => [rows, 1],
+            [rows, columns, ..] => [rows, columns],
+            [] => [1, 1],
+        }
+    }
+
+    /// Positions of a strip rounded up to whole vectors, with the entries of padding between rows.
+    fn stride(&self) -> usize {
+        let sums = self.strip.max(1) * self.row.max(self.columns.output());
+        sums.next_multiple_of(LONGEST)
+    }
+
+    fn copy_len(&self) -> usize {
+        // The last vector may reach beyond the last plane.
+        self.copied_planes() * self.plane + self.row + 2 * LONGEST
+    }
+
+    fn height(&self) -> usize {
+        tiles(self.isa, self.outer, 0)
+            .iter()
+            .map(|t| t.height)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl Shared for Conv {
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
+        let job = Job {
+            conv: self,
+            x,
+            y,
+            share,
+            scratch: &mut scratch.floats.as_mut_slice()[..],
+        };
+        self.isa.run(job);
     }
 
     fn scratch(&self) -> ScratchSize {
-        let block = self
-            .depth()
-            .saturating_mul(self.sliding.width())
-            .saturating_mul(self.rows_per_block());
         ScratchSize {
-            floats: if self.is_depthwise() { 0 } else { block },
+            floats: self.copy_len() + 2 * self.height() * self.stride(),
             indices: 0,
         }
     }
+}
 
-    /// Calls `f` with each window entry and the runs of positions in `rows` where it meets input.
-    fn each_tap(&self, rows: Range<usize>, mut f: impl FnMut(usize, &[Run])) {
-        let mut runs = Vec::new();
-        for tap in 0..self.sliding.taps() {
-            self.sliding.runs(tap, rows.clone(), &mut runs);
-            f(tap, &runs);
+/// A share of a convolution.
+struct Job<'a> {
+    conv: &'a Conv,
+    x: &'a Operands<'a>,
+    y: Written<'a>,
+    share: Share,
+    scratch: &'a mut [f32],
+}
+
+impl Work for Job<'_> {
+    type Output = ();
+
+    /// Threads share the rows where there are enough, else the channels of the output.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let conv = self.conv;
+        let (rows, grain) = (conv.rows.output(), conv.grain());
+        let grains = rows.div_ceil(grain);
+        let by_rows = grains >= 4 * self.share.count || grains.is_multiple_of(self.share.count);
+        let (rows, by_channel) = match by_rows {
+            true => {
+                let own = self.share.of(grains);
+                let end = (own.end * grain).min(rows);
+                ((own.start * grain).min(end)..end, Share::WHOLE)
+            }
+            false => (0..rows, self.share),
+        };
+        // The thread that has the first channels keeps the signs of the input for all.
+        let signs = self.y.before.filter(|_| by_channel.index == 0);
+        let [inputs, outputs] = conv.planes();
+        let before = conv
+            .before
+            .bind(self.x, signs, [conv.inner * conv.groups, inputs]);
+        let after = conv
+            .after
+            .bind(self.x, self.y.after, [conv.outer * conv.groups, outputs]);
+        let (copy, rest) = self.scratch.split_at_mut(conv.copy_len());
+        let (sums, apart) = rest.split_at_mut(conv.height() * conv.stride());
+        for first in rows.clone().step_by(conv.strip) {
+            let strip = first..rows.end.min(first + conv.strip);
+            for group in 0..conv.groups {
+                let from = &self.x.floats(0)[group * conv.inner * inputs..][..conv.inner * inputs];
+                match conv.is_identity() {
+                    true => conv.copy_activated(simd, &before, from, &strip, copy),
+                    false => conv.copy_padded(simd, from, &strip, copy),
+                }
+                let strip = Strip {
+                    rows: strip.clone(),
+                    group,
+                    by_channel,
+                };
+                conv.multiply_tiles(simd, &strip, copy, sums, apart, &after, self.y.floats);
+            }
         }
     }
 }
 
-/// [`odin_graph::Op::Conv`].
-#[derive(Debug)]
-pub(crate) struct Conv(Channels);
+/// Some rows of a group's output, and which of its channels are this thread's.
+struct Strip {
+    rows: Range<usize>,
+    group: usize,
+    by_channel: Share,
+}
 
 impl Conv {
-    /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(conv: &op::Conv, x: &[usize], y: &[usize]) -> Self {
-        Self(Channels::new(&conv.window, conv.groups, &x[1..], &y[1..]))
+    /// Elements of a channel of the input and of the output.
+    fn planes(&self) -> [usize; 2] {
+        [
+            self.rows.input() * self.columns.input(),
+            self.rows.output() * self.columns.output(),
+        ]
     }
 
-    fn direct(&self, x: &[f32], w: &[f32], y: &mut [f32]) {
-        let Channels { sliding, outer, .. } = &self.0;
-        let (step, taps) = (sliding.step(), sliding.taps());
-        self.0.each_tap(0..sliding.rows(), |tap, runs| {
-            for (m, plane) in y.chunks_exact_mut(sliding.outputs()).enumerate() {
-                let x = &x[m / outer * sliding.inputs()..];
-                let factor = w[m * taps + tap];
-                for run in runs {
-                    let y = &mut plane[run.output..run.output + run.len];
-                    let x = x[run.input..].iter().step_by(step);
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y += factor * x);
-                }
-            }
-        });
-    }
-
-    fn unfolded(&self, x: &[f32], w: &[f32], y: &mut [f32], scratch: &mut Scratch) {
-        let Channels {
-            sliding,
-            inner,
-            outer,
-            groups,
-        } = &self.0;
-        let (positions, depth) = (sliding.outputs(), self.0.depth());
-        for group in 0..*groups {
-            let x = &x[group * inner * sliding.inputs()..][..inner * sliding.inputs()];
-            let w = Matrix::rows(&w[group * outer * depth..][..outer * depth], depth);
-            let y = &mut y[group * outer * positions..][..outer * positions];
-            if sliding.is_identity() {
-                let x = Matrix::rows(x, positions);
-                gemm([*outer, positions, depth], 1.0, w, x, y, positions, true);
-                continue;
-            }
-            for rows in self.0.blocks() {
-                let (first, n) = (rows.start * sliding.width(), rows.len() * sliding.width());
-                let columns = &mut scratch.floats[..depth * n];
-                self.unfold(x, rows, first, n, columns);
-                let columns = Matrix::rows(columns, n);
-                gemm(
-                    [*outer, n, depth],
-                    1.0,
-                    w,
-                    columns,
-                    &mut y[first..],
-                    positions,
-                    true,
-                );
+    /// Copies what a strip meets, through the activation before the convolution.
+    #[inline(always)]
+    fn copy_activated<S: Simd>(
+        &self,
+        simd: S,
+        before: &Bound<'_>,
+        from: &[f32],
+        strip: &Range<usize>,
+        copy: &mut [f32],
+    ) {
+        let (first, len) = (strip.start * self.row, strip.len() * self.row);
+        let size = self.planes()[0];
+        for channel in 0..self.inner {
+            let run = Run {
+                channel,
+                first,
+                len,
+            };
+            let from = &from[channel * size + first..][..len];
+            let to = &mut copy[channel * self.plane..][..len];
+            // SAFETY: both slices hold the run; the strip is this thread's own, or this is the
+            // thread that keeps the signs for all.
+            #[allow(unsafe_code)]
+            unsafe {
+                before.apply(simd, run, from.as_ptr(), to.as_mut_ptr());
             }
         }
     }
 
-    /// Writes, for each channel and window entry, the line of elements met at the positions.
-    fn unfold(&self, x: &[f32], rows: Range<usize>, first: usize, n: usize, columns: &mut [f32]) {
-        let sliding = &self.0.sliding;
-        let (step, taps) = (sliding.step(), sliding.taps());
-        self.0.each_tap(rows, |tap, runs| {
-            for (channel, plane) in x.chunks_exact(sliding.inputs()).enumerate() {
-                let line = &mut columns[(channel * taps + tap) * n..][..n];
-                let covered: usize = runs.iter().map(|run| run.len).sum();
-                if covered < n {
-                    line.fill(0.0);
+    /// Copies what a strip meets, with the padding around it.
+    #[inline(always)]
+    fn copy_padded<S: Simd>(&self, simd: S, from: &[f32], strip: &Range<usize>, copy: &mut [f32]) {
+        let rows = self.rows.entries(strip);
+        let columns = self.columns.entries(&(0..self.columns.output()));
+        let (size, phases) = (self.planes()[0], self.in_phases());
+        for phase in 0..phases {
+            let (inside, line) = self
+                .rows
+                .inside(phase / self.columns.in_phases.len(), &rows);
+            let (across, first) = self
+                .columns
+                .inside(phase % self.columns.in_phases.len(), &columns);
+            let across = across.start - columns.start..across.end - columns.start;
+            let inside = inside.start - rows.start..inside.end - rows.start;
+            for channel in 0..self.inner {
+                let from = &from[channel * size..][..size];
+                let to =
+                    &mut copy[(channel * phases + phase) * self.plane..][..rows.len() * self.row];
+                if self.is_line() {
+                    to[..inside.start].fill(0.0);
+                    to[inside.clone()].copy_from_slice(&from[line..][..inside.len()]);
+                    to[inside.end..].fill(0.0);
+                    continue;
                 }
-                for run in runs {
-                    let to = &mut line[run.output - first..][..run.len];
-                    match step {
-                        1 => to.copy_from_slice(&plane[run.input..][..run.len]),
-                        _ => copy_strided(to, &plane[run.input..], step),
+                to[..inside.start * self.row].fill(0.0);
+                to[inside.end * self.row..].fill(0.0);
+                if across.is_empty() || inside.is_empty() {
+                    to.fill(0.0);
+                    continue;
+                }
+                let to =
+                    to[inside.start * self.row..inside.end * self.row].chunks_exact_mut(self.row);
+                for (i, to) in to.enumerate() {
+                    let line = line + i * self.rows.in_step();
+                    let from = &from[line * self.columns.input() + first..];
+                    copy_row(
+                        simd,
+                        &from[..(across.len() - 1) * self.columns.in_step() + 1],
+                        self.columns.in_step(),
+                        &across,
+                        to,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Multiplies each tile of weights with the copy, and finishes its rows of the output.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn multiply_tiles<S: Simd>(
+        &self,
+        simd: S,
+        strip: &Strip,
+        copy: &[f32],
+        sums: &mut [f32],
+        apart: &mut [f32],
+        after: &Bound<'_>,
+        y: Out<'_, f32>,
+    ) {
+        let (width, plane) = (self.columns.output(), self.planes()[1]);
+        let all = self.phases[0].weights[strip.group].tiles();
+        for index in strip.by_channel.of(all.len()) {
+            let tile = all[index];
+            let dense: &[f32] = match &self.phases[..] {
+                [phase] => {
+                    self.multiply(simd, phase, tile, strip, copy, sums);
+                    self.close_ranks(simd, tile, strip.rows.len(), sums);
+                    sums
+                }
+                phases => {
+                    for phase in phases {
+                        let tile = phase.weights[strip.group].tiles()[index];
+                        self.multiply(simd, phase, tile, strip, copy, sums);
+                        self.interleave(phase, tile, &strip.rows, sums, apart);
                     }
+                    apart
+                }
+            };
+            for r in 0..tile.height {
+                let run = Run {
+                    channel: strip.group * self.outer + tile.row + r,
+                    first: strip.rows.start * width,
+                    len: strip.rows.len() * width,
+                };
+                let from = &dense[r * self.stride()..][..run.len];
+                let start = run.channel * plane + run.first;
+                // SAFETY: the rows of the strip, or the channels of the tile, are this thread's
+                // own.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = y.part(start..start + run.len);
+                    after.apply(simd, run, from.as_ptr(), to.as_mut_ptr());
                 }
             }
-        });
-    }
-}
-
-fn copy_strided(to: &mut [f32], from: &[f32], step: usize) {
-    to.iter_mut()
-        .zip(from.iter().step_by(step))
-        .for_each(|(to, from)| *to = *from);
-}
-
-impl Kernel<f32> for Conv {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], scratch: &mut Scratch) {
-        start_from_bias(x, self.0.sliding.outputs(), y);
-        match self.0.is_depthwise() && !self.0.sliding.is_identity() {
-            true => self.direct(x.floats(0), x.floats(1), y),
-            false => self.unfolded(x.floats(0), x.floats(1), y, scratch),
         }
     }
 
-    fn scratch(&self) -> ScratchSize {
-        self.0.scratch()
-    }
-}
-
-/// [`odin_graph::Op::ConvTranspose`]: every product goes back to the input element that the
-/// window entry met.
-#[derive(Debug)]
-pub(crate) struct ConvTranspose(Channels);
-
-impl ConvTranspose {
-    /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(conv: &op::ConvTranspose, x: &[usize], y: &[usize]) -> Self {
-        Self(Channels::new(&conv.window, conv.groups, &y[1..], &x[1..]))
+    /// The positions of a phase in a strip.
+    fn positions(&self, phase: &Phase, strip: &Range<usize>) -> [Range<usize>; 2] {
+        let row = &self.rows.out_phases[phase.row];
+        let column = &self.columns.out_phases[phase.column];
+        [
+            self.rows.positions(row, strip),
+            self.columns.positions(column, &(0..self.columns.output())),
+        ]
     }
 
-    fn direct(&self, x: &[f32], w: &[f32], y: &mut [f32]) {
-        let Channels { sliding, outer, .. } = &self.0;
-        let (step, taps) = (sliding.step(), sliding.taps());
-        self.0.each_tap(0..sliding.rows(), |tap, runs| {
-            for (c, plane) in x.chunks_exact(sliding.outputs()).enumerate() {
-                let y = &mut y[c / outer * sliding.inputs()..];
-                let factor = w[c * taps + tap];
-                for run in runs {
-                    let x = &plane[run.output..][..run.len];
-                    let y = y[run.input..].iter_mut().step_by(step);
-                    y.zip(x).for_each(|(y, x)| *y += factor * x);
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &self,
+        simd: S,
+        phase: &Phase,
+        tile: Tile,
+        strip: &Strip,
+        copy: &[f32],
+        sums: &mut [f32],
+    ) {
+        let [rows, columns] = self.positions(phase, &strip.rows);
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let first_row = self.rows.entries(&strip.rows).start;
+        let first_column = self.columns.entries(&(0..self.columns.output())).start;
+        let columns = Columns {
+            b: copy,
+            offsets: &phase.offsets,
+            first: (rows.start - first_row) * self.row + columns.start - first_column,
+            count: (rows.len() - 1) * self.row + columns.len(),
+            last_offset: phase.last_offset,
+        };
+        let a = phase.weights[strip.group].tile(tile);
+        multiply(simd, tile.height, a, &columns, sums, self.stride());
+    }
+
+    /// Takes the entries of padding between the rows of sums out.
+    #[inline(always)]
+    fn close_ranks<S: Simd>(&self, simd: S, tile: Tile, rows: usize, sums: &mut [f32]) {
+        let width = self.columns.output();
+        if self.row == width {
+            return;
+        }
+        for sums in sums.chunks_exact_mut(self.stride()).take(tile.height) {
+            assert!(rows * self.row <= sums.len() && width <= self.row);
+            for row in 1..rows {
+                // SAFETY: both rows are among the sums, by the assertion. The elements go down,
+                // the first ones first, so that none is overwritten before it has gone.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let sums = sums.as_mut_ptr();
+                    move_down(simd, sums.add(row * self.row), sums.add(row * width), width);
                 }
             }
-        });
+        }
     }
 
-    fn folded(&self, x: &[f32], w: &[f32], y: &mut [f32], scratch: &mut Scratch) {
-        let Channels {
-            sliding,
-            inner,
-            outer,
-            groups,
-        } = &self.0;
-        let (positions, depth) = (sliding.outputs(), self.0.depth());
-        for group in 0..*groups {
-            let x = &x[group * outer * positions..][..outer * positions];
-            let w = Matrix::rows(&w[group * outer * depth..][..outer * depth], depth);
-            let y = &mut y[group * inner * sliding.inputs()..][..inner * sliding.inputs()];
-            for rows in self.0.blocks() {
-                let (first, n) = (rows.start * sliding.width(), rows.len() * sliding.width());
-                let columns = &mut scratch.floats[..depth * n];
-                let x = Matrix::rows(&x[first..], positions);
-                gemm(
-                    [depth, n, *outer],
-                    1.0,
-                    w.transposed(),
-                    x,
-                    columns,
-                    n,
-                    false,
-                );
-                self.fold(columns, rows, first, n, y);
+    /// Puts the sums of a phase between those of the others.
+    #[inline(always)]
+    fn interleave(
+        &self,
+        phase: &Phase,
+        tile: Tile,
+        strip: &Range<usize>,
+        sums: &[f32],
+        apart: &mut [f32],
+    ) {
+        let [rows, columns] = self.positions(phase, strip);
+        let row_phase = &self.rows.out_phases[phase.row];
+        let column_phase = &self.columns.out_phases[phase.column];
+        if columns.is_empty() {
+            return;
+        }
+        let first = self.columns.output_at(column_phase, columns.start);
+        let planes = sums
+            .chunks_exact(self.stride())
+            .zip(apart.chunks_exact_mut(self.stride()));
+        for (sums, to) in planes.take(tile.height) {
+            for (i, t) in rows.clone().enumerate() {
+                let line = self.rows.output_at(row_phase, t) - strip.start;
+                let to = &mut to[line * self.columns.output()..][..self.columns.output()];
+                let to = to[first..].iter_mut().step_by(self.columns.out_step());
+                let from = &sums[i * self.row..][..columns.len()];
+                to.zip(from).for_each(|(to, from)| *to = *from);
             }
         }
     }
-
-    /// Adds each line of products to the elements that its channel and window entry met.
-    fn fold(&self, columns: &[f32], rows: Range<usize>, first: usize, n: usize, y: &mut [f32]) {
-        let sliding = &self.0.sliding;
-        let (step, taps) = (sliding.step(), sliding.taps());
-        self.0.each_tap(rows, |tap, runs| {
-            for (channel, plane) in y.chunks_exact_mut(sliding.inputs()).enumerate() {
-                let line = &columns[(channel * taps + tap) * n..][..n];
-                for run in runs {
-                    let from = &line[run.output - first..][..run.len];
-                    let to = plane[run.input..].iter_mut().step_by(step);
-                    to.zip(from).for_each(|(to, from)| *to += from);
-                }
-            }
-        });
-    }
 }
 
-impl Kernel<f32> for ConvTranspose {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], scratch: &mut Scratch) {
-        start_from_bias(x, self.0.sliding.inputs(), y);
-        match self.0.is_depthwise() {
-            true => self.direct(x.floats(0), x.floats(1), y),
-            false => self.folded(x.floats(0), x.floats(1), y, scratch),
-        }
-    }
-
-    fn scratch(&self) -> ScratchSize {
-        self.0.scratch()
-    }
-}
-
-/// Operand 2 is the bias, where there is one.
-fn start_from_bias(x: &Operands<'_>, plane: usize, y: &mut [f32]) {
-    match x.count() {
-        3 => {
-            let planes = y.chunks_exact_mut(plane);
-            planes
-                .zip(x.floats(2))
-                .for_each(|(plane, &b)| plane.fill(b));
-        }
-        _ => y.fill(0.0),
-    }
-}
-
-/// A transposed convolution of stride 1 with known weights, as a convolution with flipped ones:
-/// it unfolds the few channels of a gradient instead of folding the many of its result.
+/// Moves elements to a lower address, or to where they do not overlap.
 ///
-/// `None` where strides or padding forbid it.
-pub(crate) fn as_conv(conv: &op::ConvTranspose, w: &Tensor) -> Option<(op::Conv, Tensor)> {
-    let given = &conv.window;
-    let mut window = given.clone();
-    for axis in 0..given.axes() {
-        let reach = given.dilations[axis] * (given.kernel[axis] - 1);
-        window.pads_begin[axis] = reach.checked_sub(given.pads_begin[axis])?;
-        let end = (reach + conv.output_padding[axis]).checked_sub(given.pads_end[axis])?;
-        window.pads_end[axis] = end;
-    }
-    if given.strides.iter().any(|&s| s != 1) {
-        return None;
-    }
-    let groups = conv.groups;
-    let flipped = flip(w, groups)?;
-    Some((op::Conv { window, groups }, flipped))
-}
-
-/// `[C, M/groups, kernel...]` to `[M, C/groups, kernel...]`, the kernel reversed along all axes.
-fn flip(w: &Tensor, groups: usize) -> Option<Tensor> {
-    let (c, m) = (w.shape()[0] / groups, w.shape()[1]);
-    let taps: usize = w.shape()[2..].iter().product();
-    let mut flipped = Vec::new();
-    flipped.try_reserve_exact(w.data().len()).ok()?;
-    for out in 0..groups * m {
-        for inner in 0..c {
-            let kernel = (out / m * c + inner) * m + out % m;
-            flipped.extend(w.data()[kernel * taps..][..taps].iter().rev());
+/// # Safety
+/// `from` is valid for reading and `to` for writing `n` elements.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
+    let whole = n / S::LANES * S::LANES;
+    // SAFETY: all inside of the `n` elements.
+    unsafe {
+        for i in (0..whole).step_by(S::LANES) {
+            simd.store(to.add(i), simd.load(from.add(i)));
+        }
+        if n > whole {
+            simd.store_first(
+                n - whole,
+                to.add(whole),
+                simd.load_first(n - whole, from.add(whole)),
+            );
         }
     }
-    let mut shape = w.shape().to_vec();
-    (shape[0], shape[1]) = (groups * m, c);
-    Tensor::new(shape, flipped).ok()
+}
+
+/// Copies every `step`-th element to `across`, and zeros to the rest of a row. Rows are short: a
+/// call of a library function for each would take longer than the copy.
+#[inline(always)]
+fn copy_row<S: Simd>(simd: S, from: &[f32], step: usize, across: &Range<usize>, to: &mut [f32]) {
+    let (to, behind) = to.split_at_mut(across.end);
+    let (before, to) = to.split_at_mut(across.start);
+    before.iter_mut().for_each(|to| *to = 0.0);
+    behind.iter_mut().for_each(|to| *to = 0.0);
+    match step {
+        1 => {
+            let from = &from[..to.len()];
+            // SAFETY: both slices hold the elements.
+            #[allow(unsafe_code)]
+            unsafe {
+                move_down(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
+            }
+        }
+        _ => to
+            .iter_mut()
+            .zip(from.iter().step_by(step))
+            .for_each(|(to, from)| *to = *from),
+    }
 }

@@ -63,64 +63,38 @@ fn unless_nan(a: f32, b: f32, result: f32) -> f32 {
     }
 }
 
-/// [`odin_graph::Op::BatchNorm`] as `factor · x + addend` for each channel.
+/// [`odin_graph::Op::BatchNorm`] with parameters that depend on the image.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     epsilon: f32,
     /// Elements of a channel.
     plane: usize,
-    /// Factors and addends, where the parameters are known beforehand.
-    known: Option<Affine>,
-    /// Whether a [`odin_graph::Op::Relu`] follows.
-    pub(crate) relu: bool,
-}
-
-#[derive(Debug)]
-struct Affine(Vec<[f32; 2]>);
-
-impl Affine {
-    fn new([scale, shift, mean, var]: [&[f32]; 4], epsilon: f32) -> Self {
-        let channel = |c: usize| {
-            let [scale, shift, mean, var] = [scale, shift, mean, var].map(|p| f64::from(p[c]));
-            let factor = scale / (var + f64::from(epsilon)).sqrt();
-            [factor as f32, (shift - mean * factor) as f32]
-        };
-        Self((0..scale.len()).map(channel).collect())
-    }
 }
 
 impl BatchNorm {
-    /// The shape of one image, `[1, C, ...]`, and scale, shift, mean and variance if known.
-    pub(crate) fn new(norm: &op::BatchNorm, x: &[usize], known: Option<[&[f32]; 4]>) -> Self {
+    /// The shape of one image, `[1, C, ...]`.
+    pub(crate) fn new(norm: &op::BatchNorm, x: &[usize]) -> Self {
         Self {
             epsilon: norm.epsilon,
             plane: x[2..].iter().product(),
-            known: known.map(|parameters| Affine::new(parameters, norm.epsilon)),
-            relu: false,
-        }
-    }
-
-    fn apply(&self, affine: &Affine, x: &[f32], y: &mut [f32]) {
-        let plane = self.plane.max(1);
-        let planes = y.chunks_exact_mut(plane).zip(x.chunks_exact(plane));
-        for ((y, x), &[factor, addend]) in planes.zip(affine.0.iter().cycle()) {
-            let elements = y.iter_mut().zip(x);
-            match self.relu {
-                true => elements.for_each(|(y, x)| *y = relu(factor * x + addend)),
-                false => elements.for_each(|(y, x)| *y = factor * x + addend),
-            }
         }
     }
 }
 
 impl Kernel<f32> for BatchNorm {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        match &self.known {
-            Some(affine) => self.apply(affine, x.floats(0), y),
-            None => {
-                let parameters = [1, 2, 3, 4].map(|i| x.floats(i));
-                self.apply(&Affine::new(parameters, self.epsilon), x.floats(0), y);
-            }
+        let [scale, shift, mean, var] = [1, 2, 3, 4].map(|i| x.floats(i));
+        let plane = self.plane.max(1);
+        let planes = y
+            .chunks_exact_mut(plane)
+            .zip(x.floats(0).chunks_exact(plane));
+        for (c, (y, x)) in (0..scale.len()).cycle().zip(planes) {
+            let [scale, shift, mean, var] = [scale, shift, mean, var].map(|p| f64::from(p[c]));
+            let factor = scale / (var + f64::from(self.epsilon)).sqrt();
+            let (factor, addend) = (factor as f32, (shift - mean * factor) as f32);
+            y.iter_mut()
+                .zip(x)
+                .for_each(|(y, x)| *y = factor * x + addend);
         }
     }
 }

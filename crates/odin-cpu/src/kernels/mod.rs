@@ -1,17 +1,21 @@
 //! The operators, prepared for one image: each kernel knows all extents, and computes its output
 //! from its operands.
 
+mod axis;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
 mod gemm;
+pub(crate) mod map;
 pub(crate) mod pool;
 pub(crate) mod product;
 pub(crate) mod reduce;
 pub(crate) mod shape;
+pub(crate) mod unfold;
 mod walk;
 mod window;
 
-use crate::workspace::{Operands, Scratch};
+use crate::workspace::{Operands, Out, Scratch};
+use std::ops::Range;
 
 /// Computes one value of one image. It writes every element of `y`, whatever was there before.
 pub(crate) trait Kernel<T>: Send + Sync {
@@ -24,11 +28,51 @@ pub(crate) trait Kernel<T>: Send + Sync {
     }
 }
 
+/// Computes a value of one image by several threads, each its share.
+pub(crate) trait Shared: Send + Sync {
+    /// A share of `y` from the operands `x`. All shares together write every element of `y`, each
+    /// once, and the signs that the kernel keeps.
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share);
+
+    /// What `run` needs besides its operands.
+    fn scratch(&self) -> ScratchSize {
+        ScratchSize::default()
+    }
+}
+
+/// What a [`Shared`] kernel writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'a> {
+    pub(crate) floats: Out<'a, f32>,
+    /// The signs of its input, of which it computes an activation first.
+    pub(crate) before: Option<Out<'a, u8>>,
+    /// The signs of its output.
+    pub(crate) after: Option<Out<'a, u8>>,
+}
+
+/// A part of the work, for one of `count` threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) index: usize,
+    pub(crate) count: usize,
+}
+
+impl Share {
+    pub(crate) const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// Its part of `n` things.
+    pub(crate) fn of(self, n: usize) -> Range<usize> {
+        let start = |index: usize| (n as u128 * index as u128 / self.count as u128) as usize;
+        start(self.index)..start(self.index + 1)
+    }
+}
+
 /// A kernel by the type of its output.
 pub(crate) enum AnyKernel {
     Float(Box<dyn Kernel<f32>>),
     Int(Box<dyn Kernel<i64>>),
     Bool(Box<dyn Kernel<bool>>),
+    Shared(Box<dyn Shared>),
 }
 
 impl AnyKernel {
@@ -44,11 +88,16 @@ impl AnyKernel {
         Self::Bool(Box::new(kernel))
     }
 
+    pub(crate) fn shared(kernel: impl Shared + 'static) -> Self {
+        Self::Shared(Box::new(kernel))
+    }
+
     pub(crate) fn scratch(&self) -> ScratchSize {
         match self {
             Self::Float(kernel) => kernel.scratch(),
             Self::Int(kernel) => kernel.scratch(),
             Self::Bool(kernel) => kernel.scratch(),
+            Self::Shared(kernel) => kernel.scratch(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Operators that move elements without changing them.
 
-use super::Kernel;
 use super::walk::{Walk, broadcast_strides, row_major};
+use super::{Kernel, Share, Shared, Written};
 use crate::workspace::{Operands, Scratch};
 use odin_graph::op;
+use std::ops::Range;
 
 /// The part of a run's input that belongs to the image at hand. An input that does not grow
 /// with the batch belongs to every image.
@@ -115,29 +116,52 @@ impl Kernel<f32> for Pad {
 /// [`odin_graph::Op::Concat`].
 #[derive(Debug)]
 pub(crate) struct Concat {
-    /// For each operand, the length of the piece that it contributes in turn.
-    pieces: Vec<usize>,
+    /// Where the piece of each operand lies in a line.
+    pieces: Vec<Range<usize>>,
+    /// The length of a line: a piece of every operand.
+    line: usize,
 }
 
 impl Concat {
     pub(crate) fn new(concat: op::Concat, parts: &[Vec<usize>]) -> Self {
-        let piece = |part: &Vec<usize>| part[concat.axis..].iter().product();
-        Self {
-            pieces: parts.iter().map(piece).collect(),
-        }
+        let mut line = 0;
+        let piece = |part: &Vec<usize>| {
+            let start = line;
+            line += part[concat.axis..].iter().product::<usize>();
+            start..line
+        };
+        let pieces = parts.iter().map(piece).collect();
+        Self { pieces, line }
+    }
+
+    /// Where the first piece of each operand begins.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
+        self.pieces.iter().map(|piece| piece.start)
+    }
+
+    /// Forgets the operands that are in their place already, and returns the others.
+    pub(crate) fn leave_out<T: Copy>(&mut self, there: &[bool], operands: &[T]) -> Vec<T> {
+        let mut out = there.iter();
+        self.pieces.retain(|_| out.next() == Some(&false));
+        let missing = operands.iter().zip(there).filter(|(_, there)| !**there);
+        missing.map(|(operand, _)| *operand).collect()
     }
 }
 
-impl Kernel<f32> for Concat {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let line: usize = self.pieces.iter().sum();
-        let mut start = 0;
-        for (i, &piece) in self.pieces.iter().enumerate() {
-            let lines = y
-                .chunks_exact_mut(line.max(1))
-                .zip(x.floats(i).chunks_exact(piece.max(1)));
-            lines.for_each(|(y, x)| y[start..start + piece].copy_from_slice(x));
-            start += piece;
+impl Shared for Concat {
+    /// Only pieces are written: what lies between them may be an operand.
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
+        let lines = y.floats.len() / self.line.max(1);
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let x = x.floats(i);
+            for line in share.of(lines) {
+                let start = line * self.line + piece.start;
+                // SAFETY: the line is this thread's own, and no operand lies under the pieces
+                // that are left.
+                #[allow(unsafe_code)]
+                let y = unsafe { y.floats.part(start..start + piece.len()) };
+                y.copy_from_slice(&x[line * piece.len()..][..piece.len()]);
+            }
         }
     }
 }

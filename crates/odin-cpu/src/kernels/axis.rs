@@ -1,0 +1,170 @@
+//! One spatial axis of a convolution, or of the adjoint of one.
+//!
+//! Both are computed as products whose rows of elements begin at offsets into a padded copy of
+//! the input. A stride is taken apart into phases: of the input, where a convolution skips
+//! elements; of the output, where its adjoint writes only every so many. Within a phase
+//! neighbouring positions meet neighbouring elements.
+
+use std::ops::Range;
+
+/// The axis: where each entry of the window reads, for each phase of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Axis {
+    input: usize,
+    output: usize,
+    /// Entry `j` of input phase `q` is input element `in_step · j + q + in_first`.
+    in_step: usize,
+    in_first: isize,
+    /// The phases of the input that are read.
+    pub(crate) in_phases: Vec<usize>,
+    pub(crate) out_phases: Vec<OutPhase>,
+    /// The furthest that a window entry reads behind its position.
+    reach: usize,
+    out_step: usize,
+}
+
+/// The outputs `out_step · t + base` for whole `t`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutPhase {
+    base: isize,
+    /// The window entries that contribute.
+    pub(crate) taps: Vec<Tap>,
+}
+
+/// Position `t` meets entry `t + shift` of an input phase, numbered as in `in_phases`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tap {
+    /// Which window entry.
+    pub(crate) entry: usize,
+    pub(crate) in_phase: usize,
+    pub(crate) shift: usize,
+}
+
+/// An axis of a window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+    pub(crate) pad: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+impl Axis {
+    /// Of a convolution: output `t` meets input `stride · t + dilation · k - pad`.
+    pub(crate) fn conv(e: Extent) -> Self {
+        let phase = |k: usize| k * e.dilation % e.stride;
+        let mut in_phases: Vec<usize> = (0..e.kernel).map(phase).collect();
+        in_phases.sort_unstable();
+        in_phases.dedup();
+        let tap = |k: usize| Tap {
+            entry: k,
+            in_phase: in_phases.binary_search(&phase(k)).unwrap_or_default(),
+            shift: k * e.dilation / e.stride,
+        };
+        let taps: Vec<Tap> = (0..e.kernel).map(tap).collect();
+        Self {
+            input: e.input,
+            output: e.output,
+            in_step: e.stride,
+            in_first: -(e.pad as isize),
+            in_phases,
+            reach: taps.iter().map(|tap| tap.shift).max().unwrap_or(0),
+            out_phases: vec![OutPhase { base: 0, taps }],
+            out_step: 1,
+        }
+    }
+
+    /// Of the adjoint: input `i` goes to output `stride · i + dilation · k - pad`. Output
+    /// `stride · t + q - pad` therefore meets, for each `k` with `dilation · k = stride · u + q`,
+    /// input `t - u`.
+    pub(crate) fn adjoint(e: Extent) -> Self {
+        let far = (e.kernel - 1) * e.dilation / e.stride;
+        let phase = |q: usize| OutPhase {
+            base: q as isize - e.pad as isize,
+            taps: (0..e.kernel)
+                .filter(|k| k * e.dilation % e.stride == q)
+                .map(|k| Tap {
+                    entry: k,
+                    in_phase: 0,
+                    shift: far - k * e.dilation / e.stride,
+                })
+                .collect(),
+        };
+        Self {
+            input: e.input,
+            output: e.output,
+            in_step: 1,
+            in_first: -(far as isize),
+            in_phases: vec![0],
+            out_phases: (0..e.stride).map(phase).collect(),
+            reach: far,
+            out_step: e.stride,
+        }
+    }
+
+    pub(crate) fn output(&self) -> usize {
+        self.output
+    }
+
+    pub(crate) fn input(&self) -> usize {
+        self.input
+    }
+
+    /// Whether output i meets input i and nothing else.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.in_step == 1
+            && self.out_step == 1
+            && self.in_first == 0
+            && self.reach == 0
+            && self.input == self.output
+    }
+
+    /// The `t` of a phase whose outputs are in a range.
+    pub(crate) fn positions(&self, phase: &OutPhase, outputs: &Range<usize>) -> Range<usize> {
+        let step = self.out_step as isize;
+        let from = |o: usize| {
+            let distance = o as isize - phase.base;
+            (distance + step - 1).div_euclid(step).max(0) as usize
+        };
+        from(outputs.start)..from(outputs.end)
+    }
+
+    /// The output of position `t` of a phase, which is one of [`Axis::positions`].
+    pub(crate) fn output_at(&self, phase: &OutPhase, t: usize) -> usize {
+        ((self.out_step * t) as isize + phase.base) as usize
+    }
+
+    pub(crate) fn out_step(&self) -> usize {
+        self.out_step
+    }
+
+    /// The entries of each input phase that a range of outputs meets.
+    pub(crate) fn entries(&self, outputs: &Range<usize>) -> Range<usize> {
+        let ranges = self.out_phases.iter().map(|p| self.positions(p, outputs));
+        let ranges = ranges.filter(|t| !t.is_empty());
+        let (mut start, mut end) = (usize::MAX, 0);
+        for t in ranges {
+            start = start.min(t.start);
+            end = end.max(t.end + self.reach);
+        }
+        start.min(end)..end
+    }
+
+    /// Of a range of entries of an input phase, those that are input elements, and the first
+    /// element.
+    pub(crate) fn inside(&self, in_phase: usize, entries: &Range<usize>) -> (Range<usize>, usize) {
+        let first = self.in_phases[in_phase] as isize + self.in_first;
+        let step = self.in_step as isize;
+        let at = |element: isize| (element - first + step - 1).div_euclid(step).max(0) as usize;
+        let start = at(0).clamp(entries.start, entries.end);
+        let end = at(self.input as isize).clamp(start, entries.end);
+        let element = (start as isize * step + first).max(0) as usize;
+        (start..end, element)
+    }
+
+    pub(crate) fn in_step(&self) -> usize {
+        self.in_step
+    }
+}

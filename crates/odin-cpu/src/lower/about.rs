@@ -1,0 +1,103 @@
+//! What a step does, in words and numbers.
+
+use super::fuse::{Chain, Group, Head, Last};
+use super::place::operands;
+use crate::pointwise::sign_bytes;
+use crate::program::ProgramStep;
+use odin_graph::{DType, Graph, Op, ValueId};
+
+pub(super) fn about(graph: &Graph, group: &Group) -> ProgramStep {
+    let head = match group.head {
+        Head::Single(v) | Head::Conv(v) => Some(v),
+        Head::Map => None,
+    };
+    let words = [
+        words(&group.before),
+        head.map(|v| name(graph, v)).unwrap_or_default(),
+        words(&group.after),
+    ];
+    let said: Vec<&str> = words.iter().map(String::as_str).collect();
+    let what = said.into_iter().filter(|w| !w.is_empty());
+    ProgramStep {
+        what: what.collect::<Vec<_>>().join(" > "),
+        origin: graph.node(head.unwrap_or(group.value)).origin.clone(),
+        shape: graph.shape(group.value).at(1).into_iter().skip(1).collect(),
+        flops: head.map_or(0, |v| flops(graph, v)),
+        bytes: bytes(graph, group, head),
+    }
+}
+
+fn words(chain: &Chain) -> String {
+    let words = [
+        (chain.scale.is_some(), "affine"),
+        (chain.scale.is_none() && chain.bias.is_some(), "bias"),
+        (chain.mask.is_some(), "mask"),
+        (chain.addend.is_some(), "add"),
+        (chain.last == Last::Relu, "relu"),
+        (matches!(chain.last, Last::Keep(_)), "mask"),
+    ];
+    let said = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);
+    said.collect::<Vec<_>>().join(" ")
+}
+
+/// Such as `conv 3x3`.
+fn name(graph: &Graph, v: ValueId) -> String {
+    let window = match &graph.node(v).op {
+        Op::Conv(conv) => Some(("conv", &conv.window, conv.groups)),
+        Op::ConvTranspose(conv) => Some(("conv-transpose", &conv.window, conv.groups)),
+        _ => None,
+    };
+    let Some((name, window, groups)) = window else {
+        return graph.node(v).op.name().to_lowercase();
+    };
+    let extents = |of: &[usize]| {
+        let all: Vec<String> = of.iter().map(ToString::to_string).collect();
+        all.join("x")
+    };
+    let mut name = format!("{name} {}", extents(&window.kernel));
+    if window.strides.iter().any(|&s| s != 1) {
+        name.push_str(&format!(" /{}", extents(&window.strides)));
+    }
+    if groups != 1 {
+        name.push_str(&format!(" in {groups} groups"));
+    }
+    name
+}
+
+fn elements(graph: &Graph, v: ValueId) -> u64 {
+    graph.shape(v).at(1).iter().product::<usize>() as u64
+}
+
+/// Of products only.
+fn flops(graph: &Graph, v: ValueId) -> u64 {
+    let node = graph.node(v);
+    let extents = |i: usize| graph.shape(node.operands[i]).at(1);
+    let products = match &node.op {
+        // Each output meets a filter.
+        Op::Conv(_) => elements(graph, v) * extents(1)[1..].iter().product::<usize>() as u64,
+        // Each input meets a filter.
+        Op::ConvTranspose(_) => {
+            elements(graph, node.operands[0]) * extents(1)[1..].iter().product::<usize>() as u64
+        }
+        Op::MatMul => elements(graph, v) * extents(0).last().map_or(0, |&k| k as u64),
+        Op::Gemm(gemm) => elements(graph, v) * extents(0)[usize::from(!gemm.trans_a)] as u64,
+        _ => 0,
+    };
+    2 * products
+}
+
+fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {
+    let size = |v: ValueId| match graph.ty(v).dtype {
+        DType::Float => 4 * elements(graph, v),
+        DType::Int => 8 * elements(graph, v),
+        _ if matches!(group.head, Head::Single(_)) => elements(graph, v),
+        _ => sign_bytes(elements(graph, v) as usize) as u64,
+    };
+    let signs = |mask: Option<ValueId>| mask.map_or(0, |v| sign_bytes(elements(graph, v) as usize));
+    let read: u64 = operands(graph, group).into_iter().map(size).sum();
+    let known = head.map_or(&[][..], |v| &graph.node(v).operands);
+    let known = known.iter().filter(|&&x| graph.constant_value(x).is_some());
+    let weights: u64 = known.map(|&x| size(x)).sum();
+    let saved = signs(group.before.save) + signs(group.after.save);
+    read + weights + size(group.value) + saved as u64
+}

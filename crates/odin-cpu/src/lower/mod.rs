@@ -1,0 +1,340 @@
+//! From the portable graph to a program: steps that compute several operators at once, and places
+//! in memory for what is between them.
+
+mod about;
+mod fuse;
+mod place;
+mod views;
+
+use crate::batch::Layout;
+use crate::kernels::conv::{Conv, Kind};
+use crate::kernels::map::Map;
+use crate::kernels::{AnyKernel, ScratchSize, elementwise, pool, product, reduce, shape, unfold};
+use crate::pointwise::{Addend, After, Pointwise};
+use crate::program::ProgramStep;
+use crate::simd::{InstructionSet, Isa};
+use crate::workspace::{Place, Sizes, Source, out_of_memory};
+use crate::{Error, ErrorKind};
+use fuse::{Chain, Group, Head, Last};
+use odin_graph::op::Axis;
+use odin_graph::{DType, Graph, Op, ValueId};
+use place::{Places, Storage, grid};
+use views::{View, views};
+
+/// A graph ready to run.
+pub(crate) struct Plan {
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outputs: Vec<(Port, Source)>,
+    pub(crate) sizes: Sizes,
+    pub(crate) instructions: InstructionSet,
+}
+
+/// A value that goes in or out.
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) dtype: DType,
+    pub(crate) layout: Layout,
+}
+
+/// One kernel, what it reads and where it writes.
+pub(crate) struct Step {
+    pub(crate) kernel: AnyKernel,
+    pub(crate) operands: Vec<Source>,
+    pub(crate) output: Place,
+    /// Where the signs go, of an activation before the kernel and of its result.
+    pub(crate) signs: [Option<Place>; 2],
+    pub(crate) about: ProgramStep,
+}
+
+pub(crate) fn lower(graph: &Graph, isa: Isa) -> Result<Plan, Error> {
+    let views = views(graph)?;
+    let groups = in_order(graph, fuse::groups(graph));
+    let (storage, in_place) = Storage::new(graph, &views, &groups);
+    let mut places = Places::new(graph, &storage, &groups);
+    let lowering = Lowering {
+        graph,
+        isa,
+        views: &views,
+        storage: &storage,
+        places: &places,
+    };
+    let mut steps = Vec::new();
+    for (group, in_place) in groups.iter().zip(in_place) {
+        steps.extend(lowering.step(group, in_place)?);
+    }
+    let ports = graph.outputs().iter();
+    let outputs = ports.map(|o| Some((port(graph, &o.name, o.value), lowering.source(o.value)?)));
+    let outputs = outputs.collect::<Option<_>>().ok_or_else(|| lost(graph))?;
+    places.sizes.scratch =
+        steps
+            .iter()
+            .map(|step| step.kernel.scratch())
+            .fold(ScratchSize::default(), |a, b| ScratchSize {
+                floats: a.floats.max(b.floats),
+                indices: a.indices.max(b.indices),
+            });
+    Ok(Plan {
+        inputs: graph
+            .inputs()
+            .map(|(v, input)| port(graph, &input.name, v))
+            .collect(),
+        steps,
+        outputs,
+        sizes: places.sizes,
+        instructions: InstructionSet(isa),
+    })
+}
+
+fn port(graph: &Graph, name: &str, value: ValueId) -> Port {
+    let ty = graph.ty(value);
+    Port {
+        name: name.to_string(),
+        dtype: ty.dtype,
+        layout: Layout::new(&ty.shape),
+    }
+}
+
+/// A value that no step computes: a mistake of this module, not of the graph.
+fn lost(graph: &Graph) -> Error {
+    let nodes = graph.nodes().len();
+    let message = format!("a value of this graph of {nodes} nodes has no place; please report it");
+    Error::new(ErrorKind::UnsupportedGraph, message)
+}
+
+/// Groups in the order of their values; a comparison comes directly after its operands, so that an
+/// activation may go as soon as its mask is taken.
+fn in_order(graph: &Graph, mut groups: Vec<Group>) -> Vec<Group> {
+    let turn = |group: &Group| match group.head {
+        Head::Single(v) if matches!(graph.node(v).op, Op::Compare(_)) => {
+            let operands = graph.node(v).operands.iter().copied();
+            let last = operands
+                .filter(|&x| graph.constant_value(x).is_none())
+                .max();
+            (last.unwrap_or(v), Some(v))
+        }
+        _ => (group.value, None),
+    };
+    groups.sort_by_key(turn);
+    groups
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    isa: Isa,
+    views: &'a [View],
+    storage: &'a Storage<'a>,
+    places: &'a Places,
+}
+
+impl Lowering<'_> {
+    /// Where an operand is; `None` if no step computes it.
+    fn source(&self, v: ValueId) -> Option<Source> {
+        let view = self.views[v.index()];
+        match self.graph.constant_value(view.root) {
+            Some(tensor) => Some(Source::Constant(tensor.clone())),
+            None => self
+                .places
+                .value(self.storage.resolve(view))
+                .map(Source::Value),
+        }
+    }
+
+    /// The step of a group; none where there is nothing to compute.
+    fn step(&self, group: &Group, in_place: bool) -> Result<Option<Step>, Error> {
+        let sources = |values: &[ValueId]| -> Option<Vec<Source>> {
+            values.iter().map(|&x| self.source(x)).collect()
+        };
+        let (kernel, operands) = match group.head {
+            Head::Single(v) => match self.node(v)? {
+                Some((kernel, values)) => (kernel, sources(&values)),
+                None => return Ok(None),
+            },
+            Head::Map => {
+                let mut operands = sources(&[group.input]);
+                let pointwise = self.pointwise(&group.after, in_place, &mut operands);
+                let (channels, plane) = grid(self.graph, group.value);
+                let map = Map {
+                    isa: self.isa,
+                    pointwise,
+                    channels,
+                    plane,
+                };
+                (AnyKernel::shared(map), operands)
+            }
+            Head::Conv(v) => {
+                let mut operands = sources(&[group.input]);
+                let mut conv = self.conv(v)?;
+                conv.before = self.pointwise(&group.before, false, &mut operands);
+                conv.after = self.pointwise(&group.after, in_place, &mut operands);
+                (AnyKernel::shared(conv), operands)
+            }
+        };
+        let saves = [group.before.save, group.after.save];
+        let place = self.places.value(self.storage.of(group.value));
+        let (Some(output), Some(operands)) = (place, operands) else {
+            return Err(lost(self.graph));
+        };
+        let is_concat =
+            matches!(group.head, Head::Single(v) if matches!(self.graph.node(v).op, Op::Concat(_)));
+        if !is_concat && self.reads_under(group, output, in_place) {
+            return Err(lost(self.graph));
+        }
+        Ok(Some(Step {
+            kernel,
+            operands,
+            output,
+            signs: saves.map(|mask| self.places.signs(mask?)),
+            about: about::about(self.graph, group),
+        }))
+    }
+
+    /// Whether the step reads where it writes, other than through [`Addend::Output`].
+    fn reads_under(&self, group: &Group, output: Place, in_place: bool) -> bool {
+        let dtype = self.graph.ty(group.value).dtype;
+        let operands = place::operands(self.graph, group).into_iter();
+        let under = operands.filter(|&x| {
+            let place = self.places.value(self.storage.of(x));
+            let overlaps = |p: Place| {
+                p.offset < output.offset + output.len && output.offset < p.offset + p.len
+            };
+            self.graph.ty(x).dtype == dtype && place.is_some_and(overlaps)
+        });
+        under.count() > usize::from(in_place)
+    }
+
+    /// A chain whose operands follow those that are there already.
+    fn pointwise(
+        &self,
+        chain: &Chain,
+        in_place: bool,
+        operands: &mut Option<Vec<Source>>,
+    ) -> Pointwise {
+        let mut number = |source: Option<Source>| match (operands.as_mut(), source) {
+            (Some(all), Some(source)) => {
+                all.push(source);
+                all.len() - 1
+            }
+            _ => {
+                *operands = None;
+                0
+            }
+        };
+        let signs = |mask: ValueId| self.places.signs(mask).map(Source::Value);
+        Pointwise {
+            scale: chain.scale.clone(),
+            bias: chain.bias.clone(),
+            mask: chain.mask.map(|mask| number(signs(mask))),
+            addend: chain.addend.map(|value| match in_place {
+                true => Addend::Output,
+                false => Addend::Operand(number(self.source(value))),
+            }),
+            after: match chain.last {
+                Last::Nothing => After::Nothing,
+                Last::Relu => After::Relu,
+                Last::Keep(mask) => After::Keep(number(signs(mask))),
+            },
+            save: chain.save.is_some(),
+        }
+    }
+
+    fn conv(&self, v: ValueId) -> Result<Conv, Error> {
+        let node = self.graph.node(v);
+        let kind = match &node.op {
+            Op::ConvTranspose(op) => Kind::Adjoint(op.clone()),
+            Op::Conv(op) => Kind::Conv(op.clone()),
+            _ => return Err(lost(self.graph)),
+        };
+        let weights = self.graph.constant_value(node.operands[1]);
+        let w = weights.ok_or_else(|| lost(self.graph))?.data();
+        let (x, y) = (self.extents(node.operands[0]), self.extents(v));
+        let place = || format!("the packed weights of {}", self.graph.describe(v));
+        Conv::new(self.isa, &kind, w, &x, &y).ok_or_else(|| out_of_memory(&place(), 4 * w.len()))
+    }
+
+    fn extents(&self, v: ValueId) -> Vec<usize> {
+        self.graph.shape(v).at(1)
+    }
+
+    /// The kernel of a single node, and its operands.
+    fn node(&self, v: ValueId) -> Result<Option<(AnyKernel, Vec<ValueId>)>, Error> {
+        let node = self.graph.node(v);
+        let is_view = self.views[v.index()].root != v;
+        match &node.op {
+            Op::Constant(_) => Ok(None),
+            Op::Reshape(_) | Op::Slice(_) if is_view => Ok(None),
+            Op::Concat(op) => Ok(self.concat(v, *op)),
+            _ => Ok(Some((self.kernel(v)?, node.operands.clone()))),
+        }
+    }
+
+    /// Copies the parts that are not computed where they belong.
+    fn concat(&self, v: ValueId, op: odin_graph::op::Concat) -> Option<(AnyKernel, Vec<ValueId>)> {
+        let parts = &self.graph.node(v).operands;
+        let shapes: Vec<Vec<usize>> = parts.iter().map(|&x| self.extents(x)).collect();
+        let mut concat = shape::Concat::new(op, &shapes);
+        let outer: usize = self.extents(v)[..op.axis].iter().product();
+        let is_there = |(&part, offset): (&ValueId, usize)| {
+            outer == 1 && self.storage.is_part(part, v, offset)
+        };
+        let there: Vec<bool> = parts.iter().zip(concat.starts()).map(is_there).collect();
+        let missing: Vec<ValueId> = concat.leave_out(&there, parts);
+        (!missing.is_empty()).then(|| (AnyKernel::shared(concat), missing))
+    }
+
+    fn batch_norm(&self, v: ValueId) -> elementwise::BatchNorm {
+        let node = self.graph.node(v);
+        let Op::BatchNorm(norm) = &node.op else {
+            unreachable!("only called for batch normalisations");
+        };
+        elementwise::BatchNorm::new(norm, &self.extents(node.operands[0]))
+    }
+
+    /// The kernel of a single node.
+    fn kernel(&self, v: ValueId) -> Result<AnyKernel, Error> {
+        let node = self.graph.node(v);
+        let y = &self.extents(v);
+        let shapes: Vec<Vec<usize>> = node.operands.iter().map(|&x| self.extents(x)).collect();
+        let x = |i: usize| &shapes[i][..];
+        Ok(match &node.op {
+            Op::Input(input) if input.ty.dtype != DType::Float => {
+                let reason = format!("the input {:?} is {}, not float", input.name, input.ty);
+                return Err(Error::new(ErrorKind::UnsupportedGraph, reason));
+            }
+            Op::Input(_) => AnyKernel::float(shape::Load {
+                input: self
+                    .graph
+                    .inputs()
+                    .take_while(|&(other, _)| other != v)
+                    .count(),
+                layout: Layout::new(&node.ty.shape),
+            }),
+            Op::Conv(op) => AnyKernel::float(unfold::Conv::new(op, x(0), y)),
+            Op::ConvTranspose(op) => AnyKernel::float(unfold::ConvTranspose::new(op, x(0), y)),
+            Op::BatchNorm(_) => AnyKernel::float(self.batch_norm(v)),
+            Op::Relu => AnyKernel::float(elementwise::Relu),
+            Op::Unary(op) => AnyKernel::float(elementwise::Unary(*op)),
+            Op::MaxPool(w) => AnyKernel::float(pool::MaxPool::new(w, x(0), y)),
+            Op::MaxPoolGrad(w) => AnyKernel::float(pool::MaxPoolGrad::new(w, x(0), x(1))),
+            Op::AvgPool(op) => AnyKernel::float(pool::AvgPool::new(op, x(0), y)),
+            Op::Binary(op) => AnyKernel::float(elementwise::Zip::new(*op, x(0), x(1), y)),
+            Op::Compare(op) => AnyKernel::bool(elementwise::Zip::new(*op, x(0), x(1), y)),
+            Op::Where => AnyKernel::float(elementwise::Where::new([x(0), x(1), x(2)], y)),
+            Op::Slice(op) => AnyKernel::float(shape::Gather::slice(op, x(0), y)),
+            Op::Pad(op) => AnyKernel::float(shape::Pad::new(op, x(0), y)),
+            Op::Expand(_) => AnyKernel::float(shape::Gather::expand(x(0), y)),
+            Op::Transpose(perm) => AnyKernel::float(shape::Gather::transpose(perm, x(0), y)),
+            Op::MatMul => AnyKernel::float(product::MatMul::new(x(0), x(1), y)),
+            Op::Gemm(op) => {
+                let c = shapes.get(2).map(|c| &c[..]);
+                AnyKernel::float(product::Gemm::new(*op, x(0), c, y))
+            }
+            Op::Reduce(op) => AnyKernel::float(reduce::Reduce::new(op, x(0))),
+            Op::Softmax(Axis(axis)) => AnyKernel::float(reduce::Softmax::new(y, *axis, false)),
+            Op::LogSoftmax(Axis(axis)) => AnyKernel::float(reduce::Softmax::new(y, *axis, true)),
+            Op::ArgMax(Axis(axis)) => AnyKernel::int(reduce::ArgMax::new(x(0), *axis)),
+            Op::OneHot(depth) => AnyKernel::float(reduce::OneHot { depth: *depth }),
+            Op::Constant(_) | Op::Reshape(_) | Op::Concat(_) => return Err(lost(self.graph)),
+        })
+    }
+}

@@ -1,0 +1,219 @@
+//! The product that all heavy operators come down to: rows of weights times columns of elements.
+//!
+//! `c[m, n] = Σ_k a[m, k] · b[k, n]`, where row `k` of `b` begins at an offset of its own. With
+//! offsets that point into a padded image, the product is a convolution that never unfolds it.
+//!
+//! Each sum is formed over `k` in order, in one accumulator, wherever its tile lies. A result
+//! therefore depends neither on how the columns were cut, nor on how many threads did it.
+#![allow(unsafe_code)]
+
+use crate::simd::{Isa, Simd, WIDEST, Work};
+use crate::workspace::Aligned;
+use std::ops::Range;
+
+/// A matrix `[rows, depth]` cut into tiles of rows, each stored column by column.
+pub(crate) struct Packed {
+    tiles: Vec<Tile>,
+    data: Aligned,
+}
+
+/// Some neighbouring rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tile {
+    pub(crate) row: usize,
+    pub(crate) height: usize,
+    /// Where it begins in the packed matrix.
+    start: usize,
+}
+
+impl Packed {
+    /// Packs `matrix(row, k)`; `None` if there is no memory for it.
+    pub(crate) fn new(
+        isa: Isa,
+        rows: usize,
+        depth: usize,
+        matrix: impl Fn(usize, usize) -> f32,
+    ) -> Option<Self> {
+        let mut data = Aligned::zeros(rows.checked_mul(depth)?)?;
+        let tiles = tiles(isa, rows, depth);
+        let packed = data.as_mut_slice();
+        for tile in &tiles {
+            for k in 0..depth {
+                for r in 0..tile.height {
+                    packed[tile.start + k * tile.height + r] = matrix(tile.row + r, k);
+                }
+            }
+        }
+        Some(Self { tiles, data })
+    }
+
+    pub(crate) fn tiles(&self) -> &[Tile] {
+        &self.tiles
+    }
+
+    /// The rows of a tile, column by column.
+    pub(crate) fn tile(&self, tile: Tile) -> &[f32] {
+        &self.data.as_slice()[tile.start..]
+    }
+}
+
+/// Cuts rows into tiles of the heights that the instruction set likes.
+pub(crate) fn tiles(isa: Isa, rows: usize, depth: usize) -> Vec<Tile> {
+    let mut row = 0;
+    let place = |height| {
+        let tile = Tile {
+            row,
+            height,
+            start: row * depth,
+        };
+        row += height;
+        tile
+    };
+    isa.run(Heights(rows)).into_iter().map(place).collect()
+}
+
+struct Heights(usize);
+
+impl Work for Heights {
+    type Output = Vec<usize>;
+
+    /// The fewest tiles; of those, the lowest.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Vec<usize> {
+        let cut = |tallest: usize| {
+            let (mut rest, mut heights) = (self.0, Vec::new());
+            for &height in S::HEIGHTS.iter().filter(|&&h| h <= tallest) {
+                heights.extend(std::iter::repeat_n(height, rest / height));
+                rest %= height;
+            }
+            heights
+        };
+        let cuts = S::HEIGHTS.iter().rev().map(|&tallest| cut(tallest));
+        cuts.min_by_key(Vec::len).unwrap_or_default()
+    }
+}
+
+/// The columns that a tile is multiplied with, and where the sums go.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    /// The elements.
+    pub(crate) b: &'a [f32],
+    /// For each `k`, where its row begins, counted from `first`.
+    pub(crate) offsets: &'a [u32],
+    pub(crate) first: usize,
+    /// How many columns are wanted. Up to `LONGEST - 1` more are read and computed.
+    pub(crate) count: usize,
+    /// The largest of `offsets`.
+    pub(crate) last_offset: usize,
+}
+
+/// Computes `c [height, stride]` for a tile. `c` has room for the columns rounded up to whole
+/// vectors of the longest kind.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    height: usize,
+    a: &[f32],
+    x: &Columns<'_>,
+    c: &mut [f32],
+    stride: usize,
+) {
+    let vectors = x.count.div_ceil(S::LANES);
+    let columns = vectors * S::LANES;
+    assert!(columns <= stride && height * stride <= c.len());
+    assert!(height * x.offsets.len() <= a.len());
+    assert!(x.first + x.last_offset + columns <= x.b.len());
+    // SAFETY: by the assertions, every element that `sweep` reads and writes is inside.
+    unsafe {
+        match height {
+            12 => sweep::<S, 12>(simd, a, x, vectors, c, stride),
+            8 => sweep::<S, 8>(simd, a, x, vectors, c, stride),
+            6 => sweep::<S, 6>(simd, a, x, vectors, c, stride),
+            4 => sweep::<S, 4>(simd, a, x, vectors, c, stride),
+            2 => sweep::<S, 2>(simd, a, x, vectors, c, stride),
+            _ => sweep::<S, 1>(simd, a, x, vectors, c, stride),
+        }
+    }
+}
+
+/// # Safety
+/// `a` holds `H` elements for each offset; behind each offset `b` holds `vectors` vectors from
+/// `first`; `c` holds `H` rows of `stride` elements, which is at least `vectors` vectors.
+#[inline(always)]
+unsafe fn sweep<S: Simd, const H: usize>(
+    simd: S,
+    a: &[f32],
+    x: &Columns<'_>,
+    vectors: usize,
+    c: &mut [f32],
+    stride: usize,
+) {
+    if !S::HEIGHTS.contains(&H) {
+        return;
+    }
+    for part in parts(vectors, S::width(H)) {
+        let column = part.start * S::LANES;
+        // SAFETY: the vectors of a part are among `vectors`.
+        unsafe {
+            let b = x.b.as_ptr().add(x.first + column);
+            let c = c.as_mut_ptr().add(column);
+            let (a, k) = (a.as_ptr(), x.offsets);
+            match part.len() {
+                4 if S::width(H) >= 4 => tile::<S, H, 4>(simd, a, k, b, c, stride),
+                3 if S::width(H) >= 3 => tile::<S, H, 3>(simd, a, k, b, c, stride),
+                2 if S::width(H) >= 2 => tile::<S, H, 2>(simd, a, k, b, c, stride),
+                _ => tile::<S, H, 1>(simd, a, k, b, c, stride),
+            }
+        }
+    }
+}
+
+/// `vectors` in the fewest parts of at most `widest`, of nearly equal length.
+#[inline(always)]
+fn parts(vectors: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
+    debug_assert!(widest <= WIDEST);
+    let count = vectors.div_ceil(widest).max(1);
+    let (length, longer) = (vectors / count, vectors % count);
+    let start = move |part: usize| part * length + part.min(longer);
+    (0..count).map(move |part| start(part)..start(part + 1))
+}
+
+/// `H` rows times `V` vectors.
+///
+/// # Safety
+/// As for [`sweep`], with `b` and `c` at the first vector.
+#[inline(always)]
+unsafe fn tile<S: Simd, const H: usize, const V: usize>(
+    simd: S,
+    a: *const f32,
+    offsets: &[u32],
+    b: *const f32,
+    c: *mut f32,
+    stride: usize,
+) {
+    let mut sums = [[simd.splat(0.0); V]; H];
+    let mut a = a;
+    for &offset in offsets {
+        // SAFETY: by the contract.
+        unsafe {
+            let b = b.add(offset as usize);
+            let mut x = [simd.splat(0.0); V];
+            for (v, x) in x.iter_mut().enumerate() {
+                *x = simd.load(b.add(v * S::LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let weight = simd.splat(*a.add(r));
+                for (sum, &x) in sums.iter_mut().zip(&x) {
+                    *sum = simd.mul_add(weight, x, *sum);
+                }
+            }
+            a = a.add(H);
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (v, &sum) in sums.iter().enumerate() {
+            // SAFETY: by the contract.
+            unsafe { simd.store(c.add(r * stride + v * S::LANES), sum) };
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! AVX2 with FMA: 8 lanes, 16 registers.
+#![allow(unsafe_code)]
+
+use super::{Simd, Work};
+use std::arch::x86_64::*;
+
+/// Exists only where the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(crate) fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
+    }
+
+    /// All bits of the lanes whose bit is set.
+    #[inline(always)]
+    fn lanes(self, bits: u16) -> __m256i {
+        // SAFETY: as below.
+        unsafe {
+            let own = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let set = _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), own);
+            _mm256_cmpeq_epi32(set, own)
+        }
+    }
+}
+
+pub(crate) fn run<W: Work>(simd: Avx2, work: W) -> W::Output {
+    #[target_feature(enable = "avx2,fma")]
+    fn inner<W: Work>(simd: Avx2, work: W) -> W::Output {
+        work.run(simd)
+    }
+    // SAFETY: an `Avx2` exists only where the processor has these features.
+    unsafe { inner(simd, work) }
+}
+
+fn first(n: usize) -> u16 {
+    ((1u32 << n) - 1) as u16
+}
+
+// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
+// is read or written, by the contract of the trait.
+impl Simd for Avx2 {
+    type Vector = __m256;
+    const LANES: usize = 8;
+    const HEIGHTS: &'static [usize] = &[6, 4, 2, 1];
+
+    /// At most 12 sums, so that 16 registers hold them, the elements and a weight.
+    fn width(height: usize) -> usize {
+        match height {
+            6 => 2,
+            4 => 3,
+            _ => 4,
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m256) {
+        unsafe { _mm256_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, n: usize, from: *const f32) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, self.lanes(first(n))) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, n: usize, to: *mut f32, x: __m256) {
+        unsafe { _mm256_maskstore_ps(to, self.lanes(first(n)), x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    /// The instruction gives its second operand where one is not a number.
+    #[inline(always)]
+    fn relu(self, x: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
+    }
+    #[inline(always)]
+    fn positive(self, x: __m256) -> u16 {
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps())) as u16 }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16, x: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(_mm256_castsi256_ps(self.lanes(bits)), x) }
+    }
+}

@@ -1,0 +1,94 @@
+//! AVX-512: 16 lanes, 32 registers, a mask register for each comparison.
+#![allow(unsafe_code)]
+
+use super::{Simd, Work};
+use std::arch::x86_64::*;
+
+/// Exists only where the processor has AVX-512F, and AVX2 and FMA besides.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
+    }
+}
+
+pub(crate) fn run<W: Work>(simd: Avx512, work: W) -> W::Output {
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    fn inner<W: Work>(simd: Avx512, work: W) -> W::Output {
+        work.run(simd)
+    }
+    // SAFETY: an `Avx512` exists only where the processor has these features.
+    unsafe { inner(simd, work) }
+}
+
+fn first(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as __mmask16
+}
+
+// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
+// is read or written, by the contract of the trait.
+impl Simd for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+    const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
+
+    /// At most 24 sums, so that 32 registers hold them, the elements and a weight.
+    fn width(height: usize) -> usize {
+        match height {
+            12 => 2,
+            8 => 3,
+            _ => 4,
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m512) {
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, n: usize, from: *const f32) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(first(n), from) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, n: usize, to: *mut f32, x: __m512) {
+        unsafe { _mm512_mask_storeu_ps(to, first(n), x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    /// The instruction gives its second operand where one is not a number.
+    #[inline(always)]
+    fn relu(self, x: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
+    }
+    #[inline(always)]
+    fn positive(self, x: __m512) -> u16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16, x: __m512) -> __m512 {
+        unsafe { _mm512_maskz_mov_ps(bits, x) }
+    }
+}

@@ -1,0 +1,163 @@
+//! Vectors of real numbers, by the instructions of the machine at hand.
+//!
+//! A value of an instruction set exists only where the processor has it: its constructor asks the
+//! processor. What is generic over [`Simd`] is compiled once for each set, by [`Isa::run`].
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+use std::fmt;
+
+/// How many elements the longest vector has. Masks are stored in groups of this many.
+pub(crate) const LONGEST: usize = 16;
+
+/// Vectors of `LANES` numbers and what can be done with them.
+///
+/// The methods are inlined into a function that [`Isa::run`] compiles for the instruction set.
+/// Nowhere else may they be called from: elsewhere they are correct, but slow.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector.
+    type Vector: Copy;
+    /// Elements of a vector: 8 or 16.
+    const LANES: usize;
+    /// The heights that a tile of a product may have, descending, ending in 1.
+    const HEIGHTS: &'static [usize];
+    /// The most vectors that a tile of a height may be wide, at most [`WIDEST`].
+    fn width(height: usize) -> usize;
+
+    fn splat(self, x: f32) -> Self::Vector;
+    /// # Safety
+    /// `from` is valid for reading `LANES` elements.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `to` is valid for writing `LANES` elements.
+    unsafe fn store(self, to: *mut f32, x: Self::Vector);
+    /// The first `n` elements, below `LANES`; the others are 0.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `n` elements.
+    unsafe fn load_first(self, n: usize, from: *const f32) -> Self::Vector;
+    /// The first `n` elements, below `LANES`.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `n` elements.
+    unsafe fn store_first(self, n: usize, to: *mut f32, x: Self::Vector);
+
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a · b + c`, rounded once where the processor can.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `x < 0 ? 0 : x`; not a number stays what it is.
+    fn relu(self, x: Self::Vector) -> Self::Vector;
+    /// For each element a bit, from the lowest: whether it is above 0.
+    fn positive(self, x: Self::Vector) -> u16;
+    /// The elements whose bit is set; 0 elsewhere.
+    fn keep(self, bits: u16, x: Self::Vector) -> Self::Vector;
+}
+
+/// The most vectors that a tile may be wide.
+pub(crate) const WIDEST: usize = 4;
+
+/// An instruction set that the processor has.
+#[derive(Clone, Copy)]
+pub(crate) enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
+    Portable(portable::Portable),
+}
+
+/// An instruction set that this machine's processor has.
+#[derive(Debug, Clone, Copy)]
+pub struct InstructionSet(pub(crate) Isa);
+
+impl InstructionSet {
+    /// All that the processor has and the engine can use, fastest first. The last is always there:
+    /// it needs nothing special.
+    pub fn available() -> Vec<Self> {
+        Isa::available().into_iter().map(Self).collect()
+    }
+}
+
+impl PartialEq for InstructionSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.name())
+    }
+}
+
+/// Something to do with vectors, whatever their length.
+pub(crate) trait Work {
+    type Output;
+    /// To be marked `#[inline(always)]`, like all that it calls and that touches vectors.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+impl Isa {
+    /// All that the processor has, fastest first.
+    pub(crate) fn available() -> Vec<Isa> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(avx512::Avx512::new().map(Isa::Avx512));
+            all.extend(avx2::Avx2::new().map(Isa::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        all.extend(neon::Neon::new().map(Isa::Neon));
+        all.push(Isa::Portable(portable::Portable));
+        all
+    }
+
+    /// The fastest that the processor has.
+    pub(crate) fn best() -> Isa {
+        let first = Isa::available().first().copied();
+        first.unwrap_or(Isa::Portable(portable::Portable))
+    }
+
+    /// Does the work with the vectors of this set.
+    #[inline]
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(simd) => avx512::run(simd, work),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(simd) => avx2::run(simd, work),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(simd) => neon::run(simd, work),
+            Isa::Portable(simd) => work.run(simd),
+        }
+    }
+
+    /// Its name, as processors are described.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "AVX2+FMA",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => "NEON",
+            Isa::Portable(_) => "portable",
+        }
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

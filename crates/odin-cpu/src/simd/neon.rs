@@ -1,0 +1,118 @@
+//! NEON: two registers of 4 lanes taken as one vector of 8, 32 registers.
+#![allow(unsafe_code)]
+
+use super::{Simd, Work};
+use std::arch::aarch64::*;
+
+/// Exists only where the processor has NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon(());
+
+impl Neon {
+    pub(crate) fn new() -> Option<Self> {
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+}
+
+pub(crate) fn run<W: Work>(simd: Neon, work: W) -> W::Output {
+    #[target_feature(enable = "neon")]
+    fn inner<W: Work>(simd: Neon, work: W) -> W::Output {
+        work.run(simd)
+    }
+    // SAFETY: a `Neon` exists only where the processor has it.
+    unsafe { inner(simd, work) }
+}
+
+type Vector = [float32x4_t; 2];
+
+/// All bits of the lanes whose bit is set.
+#[inline(always)]
+unsafe fn lanes(bits: u16, own: [u32; 4]) -> uint32x4_t {
+    unsafe { vtstq_u32(vdupq_n_u32(u32::from(bits)), vld1q_u32(own.as_ptr())) }
+}
+
+// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
+// is read or written, by the contract of the trait.
+impl Simd for Neon {
+    type Vector = Vector;
+    const LANES: usize = 8;
+    const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
+
+    /// At most 24 registers of sums, so that 32 hold them, the elements and a weight.
+    fn width(height: usize) -> usize {
+        match height {
+            12 | 8 => 1,
+            4 => 3,
+            _ => 4,
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Vector {
+        unsafe { [vdupq_n_f32(x); 2] }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Vector {
+        unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, [a, b]: Vector) {
+        unsafe {
+            vst1q_f32(to, a);
+            vst1q_f32(to.add(4), b);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, n: usize, from: *const f32) -> Vector {
+        let mut x = [0.0; 8];
+        unsafe {
+            x.as_mut_ptr().copy_from_nonoverlapping(from, n);
+            self.load(x.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, n: usize, to: *mut f32, x: Vector) {
+        let mut elements = [0.0; 8];
+        unsafe {
+            self.store(elements.as_mut_ptr(), x);
+            to.copy_from_nonoverlapping(elements.as_ptr(), n);
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Vector, b: Vector) -> Vector {
+        unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn mul(self, a: Vector, b: Vector) -> Vector {
+        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
+        unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])] }
+    }
+    /// The instruction gives not a number where an operand is none.
+    #[inline(always)]
+    fn relu(self, x: Vector) -> Vector {
+        unsafe {
+            let zero = vdupq_n_f32(0.0);
+            [vmaxq_f32(x[0], zero), vmaxq_f32(x[1], zero)]
+        }
+    }
+    #[inline(always)]
+    fn positive(self, x: Vector) -> u16 {
+        unsafe {
+            let zero = vdupq_n_f32(0.0);
+            let low = vandq_u32(vcgtq_f32(x[0], zero), vld1q_u32([1, 2, 4, 8].as_ptr()));
+            let high = vandq_u32(vcgtq_f32(x[1], zero), vld1q_u32([16, 32, 64, 128].as_ptr()));
+            vaddvq_u32(vorrq_u32(low, high)) as u16
+        }
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16, x: Vector) -> Vector {
+        unsafe {
+            let low = vandq_u32(lanes(bits, [1, 2, 4, 8]), vreinterpretq_u32_f32(x[0]));
+            let high = vandq_u32(lanes(bits, [16, 32, 64, 128]), vreinterpretq_u32_f32(x[1]));
+            [vreinterpretq_f32_u32(low), vreinterpretq_f32_u32(high)]
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Plain arrays, for every processor; the compiler makes vectors of them where it can.
+#![allow(unsafe_code)]
+
+use super::Simd;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+type Vector = [f32; 8];
+
+// SAFETY of every block: pointers are valid for what is read or written, by the contract of the
+// trait.
+impl Simd for Portable {
+    type Vector = Vector;
+    const LANES: usize = 8;
+    const HEIGHTS: &'static [usize] = &[4, 2, 1];
+
+    fn width(_: usize) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Vector {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Vector {
+        unsafe { from.cast::<Vector>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: Vector) {
+        unsafe { to.cast::<Vector>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, n: usize, from: *const f32) -> Vector {
+        let mut x = [0.0; 8];
+        unsafe { x.as_mut_ptr().copy_from_nonoverlapping(from, n) }
+        x
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, n: usize, to: *mut f32, x: Vector) {
+        unsafe { to.copy_from_nonoverlapping(x.as_ptr(), n) }
+    }
+    #[inline(always)]
+    fn add(self, a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    /// Rounded twice: without an instruction for it, rounding once would call a slow function.
+    #[inline(always)]
+    fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn relu(self, x: Vector) -> Vector {
+        x.map(|x| if x < 0.0 { 0.0 } else { x })
+    }
+    #[inline(always)]
+    fn positive(self, x: Vector) -> u16 {
+        let bit = |(i, &x): (usize, &f32)| u16::from(x > 0.0) << i;
+        x.iter().enumerate().map(bit).sum()
+    }
+    #[inline(always)]
+    fn keep(self, bits: u16, x: Vector) -> Vector {
+        std::array::from_fn(|i| if bits >> i & 1 == 1 { x[i] } else { 0.0 })
+    }
+}
