@@ -1,0 +1,84 @@
+//! Networks and images to measure with.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use odin::{Classifier, Detector, Normalization};
+use odin_data::{DataSet, Image, NoiseKind, OpenOptions, noise, open};
+use std::path::PathBuf;
+
+/// A network, and how it is run.
+#[derive(Debug, Clone, Args)]
+pub struct Model {
+    /// A checkpoint or ONNX file.
+    pub network: PathBuf,
+    /// Threads of the engine.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// T.
+    #[arg(long, default_value_t = 1000.0)]
+    pub temperature: f64,
+    /// ε, on the [0, 1] pixel scale.
+    #[arg(long, default_value_t = 0.0014)]
+    pub magnitude: f64,
+    /// Mean of each channel; together with --std. Otherwise what the file says, or is usual.
+    #[arg(long, value_delimiter = ',', requires = "std")]
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel.
+    #[arg(long, value_delimiter = ',', requires = "mean")]
+    pub std: Vec<f32>,
+}
+
+impl Model {
+    /// Reads the network.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(&self) -> Result<Classifier> {
+        let path = &self.network;
+        Ok(if self.mean.is_empty() {
+            Classifier::open(path, odin::ClassifierOptions::default())?
+        } else {
+            Classifier::open(path, Normalization::new(&self.mean, &self.std)?)?
+        })
+    }
+
+    /// Prepares ODIN around the network.
+    ///
+    /// # Errors
+    /// When it has no gradient.
+    pub fn detector(&self, classifier: &Classifier, threads: usize) -> Result<Detector> {
+        let builder = Detector::builder(classifier).temperature(self.temperature);
+        Ok(builder.threads(threads).build()?)
+    }
+}
+
+/// Noise in the size that the network takes.
+///
+/// # Errors
+/// When that is no size of an image.
+pub fn noise_for(classifier: &Classifier, count: usize) -> Result<impl DataSet + use<>> {
+    let [channels, height, width] = classifier.image_shape();
+    let seed = 0;
+    Ok(noise(
+        NoiseKind::Uniform,
+        channels,
+        height,
+        width,
+        count,
+        seed,
+    )?)
+}
+
+/// `count` images in memory: those of `file`, or noise.
+///
+/// # Errors
+/// When the file cannot be read or has too few images.
+pub fn images(classifier: &Classifier, file: Option<&PathBuf>, count: usize) -> Result<Vec<Image>> {
+    let set: Box<dyn DataSet> = match file {
+        Some(path) => open(path, &OpenOptions::default())?,
+        None => Box::new(noise_for(classifier, count)?),
+    };
+    let read = |i| Ok(set.get(i)?.image);
+    let images: Result<Vec<Image>> = (0..count).map(read).collect();
+    images.with_context(|| format!("{count} images were asked for"))
+}
