@@ -16,6 +16,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     options.layout = [None, Some(ArrayLayout::Nchw), Some(ArrayLayout::Nhwc), None]
         [usize::from(choice >> 2) & 3];
     options.split = (choice & 0x10 != 0).then_some(Split::Train);
+    options.measurements = choice & 0x40 != 0;
+    options.shape = (choice & 0x80 != 0).then_some([2, 1, 4]);
     let name = NAMES[usize::from(choice >> 5) & 1];
     check::data_set(open_bytes(name, bytes.to_vec(), &options));
 });

@@ -70,6 +70,15 @@ pub(crate) struct Selection {
     pub(crate) any_shape: bool,
 }
 
+impl Selection {
+    /// Whether the network takes signals, vectors or images that are no pictures, whose values
+    /// may be any.
+    fn takes_measurements(&self) -> bool {
+        let [channels, height, _] = self.image_shape;
+        self.any_shape || height == 1 || !matches!(channels, 1 | 3)
+    }
+}
+
 /// A set as the user named it.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
@@ -164,7 +173,11 @@ impl Spec {
             Source::Path(path) => path,
         };
         let mut options = OpenOptions::default();
-        options.channels = (!selection.any_shape).then_some(channels);
+        if !selection.any_shape {
+            options.channels = Some(channels);
+            options.shape = Some(selection.image_shape);
+        }
+        options.measurements = selection.takes_measurements();
         let set = match &self.entry {
             Some(entry) => entry.open(path, &options)?,
             None => open(path, &options)?,

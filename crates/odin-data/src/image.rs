@@ -8,12 +8,18 @@ mod gif;
 /// pixel, which is 1.1 GB at most.
 pub const MAX_PIXELS: usize = 1 << 26;
 
-/// An image in CHW layout with values in [0, 1]: 8-bit levels divided by 255 in `f32`.
+/// The most values: those of an RGB image of so many pixels.
+const MAX_VALUES: usize = 3 * MAX_PIXELS;
+
+/// An image in CHW layout with values in [0, 1]: 8-bit levels divided by 255 in `f32`. Channels
+/// are grey, or red, green, blue.
 ///
-/// Channels are grey, or red, green, blue.
+/// A set of measurements ([`OpenOptions::measurements`](crate::OpenOptions::measurements)) has
+/// any number of channels, and values that are taken as they are. A signal is an image of one
+/// row, a vector one of one row and one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
-    /// Number of channels: 1 (grey) or 3 (RGB).
+    /// Number of channels: 1 (grey), 3 (RGB), or that of measurements.
     pub channels: usize,
     /// Number of rows.
     pub height: usize,
@@ -27,8 +33,8 @@ impl Image {
     /// An image of checked size.
     ///
     /// # Errors
-    /// `Invalid` if a side is zero, the image exceeds [`MAX_PIXELS`], or `pixels` does not hold
-    /// `channels * height * width` values.
+    /// `Invalid` if it has no channels, a side is zero, the image exceeds [`MAX_PIXELS`] or three
+    /// times as many values, or `pixels` does not hold `channels * height * width` values.
     pub fn new(
         channels: usize,
         height: usize,
@@ -87,13 +93,15 @@ impl Image {
     /// luma (8-bit images exactly as Pillow does).
     ///
     /// # Errors
-    /// `Invalid` unless both channel counts are 1 or 3.
+    /// `Invalid` unless it has so many already, or both channel counts are 1 or 3.
     pub fn to_channels(self, channels: usize) -> Result<Self, Error> {
+        if self.channels == channels {
+            return Ok(self);
+        }
         check_channels(channels)?;
         check_channels(self.channels)?;
         let area = self.height * self.width;
         let pixels = match (self.channels, channels) {
-            (from, to) if from == to => return Ok(self),
             (1, _) => self.pixels.repeat(3),
             _ => match self.levels() {
                 Some(levels) => (0..area)
@@ -136,24 +144,37 @@ impl Image {
 
 /// `Invalid` unless an image of this size may exist.
 pub(crate) fn check_size(channels: usize, height: usize, width: usize) -> Result<(), Error> {
-    check_channels(channels)?;
-    match height.checked_mul(width) {
-        Some(1..=MAX_PIXELS) => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Invalid,
-            format!("an image has 1 to {MAX_PIXELS} pixels, not {height}x{width}"),
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    let Some(pixels @ 1..=MAX_PIXELS) = height.checked_mul(width) else {
+        return invalid(format!(
+            "an image has 1 to {MAX_PIXELS} pixels, not {height}x{width}"
+        ));
+    };
+    match pixels.checked_mul(channels) {
+        Some(1..=MAX_VALUES) => Ok(()),
+        _ => invalid(format!(
+            "an image has 1 to {MAX_VALUES} values, not {channels} channels of {height}x{width}"
         )),
     }
 }
 
+/// `Invalid` unless a picture may have so many channels.
 pub(crate) fn check_channels(channels: usize) -> Result<(), Error> {
-    match channels {
-        1 | 3 => Ok(()),
-        other => Err(Error::new(
+    match is_picture(channels) {
+        true => Ok(()),
+        false => Err(Error::new(
             ErrorKind::Invalid,
-            format!("channels must be 1 (grey) or 3 (RGB), not {other}"),
+            format!(
+                "pictures have 1 channel (grey) or 3 (RGB), not {channels}; other channels are \
+                 read of .npy and .npz arrays"
+            ),
         )),
     }
+}
+
+/// Whether so many channels are those of a picture, which become one another: grey or RGB.
+pub(crate) fn is_picture(channels: usize) -> bool {
+    matches!(channels, 1 | 3)
 }
 
 pub(crate) fn to_unit(level: u8) -> f32 {
@@ -187,13 +208,33 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         for (c, h, w, n) in [
-            (2, 1, 1, 2),
+            (0, 1, 1, 0),
+            (MAX_VALUES + 1, 1, 1, 0),
+            (usize::MAX, 2, 2, 0),
             (3, 0, 1, 0),
             (1, 2, 2, 3),
             (1, usize::MAX, 2, 0),
         ] {
             let error = Image::new(c, h, w, vec![0.0; n]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn only_pictures_change_their_channels() {
+        let image = |channels| Image::new(channels, 1, 2, vec![0.5; 2 * channels]).unwrap();
+        for (from, to, allowed) in [
+            (1, 3, true),
+            (3, 1, true),
+            (4, 4, true),
+            (4, 3, false),
+            (1, 2, false),
+        ] {
+            assert_eq!(
+                image(from).to_channels(to).is_ok(),
+                allowed,
+                "{from} to {to}"
+            );
         }
     }
 

@@ -80,7 +80,7 @@ pub enum Step {
 /// then that of Pillow's 8-bit images, and the result equals that of Pillow 3.3 to 12 in every
 /// pixel. (From version 13 on, Pillow resizes the columns first where the height shrinks much more
 /// than the width, which changes results.) Any other image is resized like Pillow's floating-point
-/// images (mode `F`) and clipped to [0, 1].
+/// images (mode `F`) and clipped to [0, 1], or to the range of its values where that is wider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Transform {
     steps: Vec<Step>,

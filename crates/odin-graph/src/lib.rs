@@ -43,4 +43,4 @@ pub use op::Op;
 pub use shape::{DType, Dim, Shape, Type};
 pub use tensor::Tensor;
 pub use verify::verify;
-pub use vjp::vjp;
+pub use vjp::{vjp, without_gradient};

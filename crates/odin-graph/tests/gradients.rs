@@ -7,6 +7,7 @@
 use odin_graph::op::*;
 use odin_graph::{
     Array, Dim, Error, Graph, Op, Shape, Tensor, Type, ValueId, interpret, verify, vjp,
+    without_gradient,
 };
 use proptest::prelude::*;
 
@@ -433,21 +434,83 @@ fn gradients_where_there_is_no_derivative() {
     }
 }
 
+/// Pools by the gradient of a maximum, which has no gradient itself.
+fn pool_without_gradient(g: &mut Graph, place: &str, x: ValueId) -> Result<ValueId, Error> {
+    let ones = g.constant(Tensor::new(vec![1, 1, 2], vec![1.0; 2])?)?;
+    let dy = g.expand(ones, Shape::batched(&[1, 2]))?;
+    let window = Window::new(&[2]).stride(2);
+    g.at(place).add(Op::MaxPoolGrad(window), &[x, dy])
+}
+
 #[test]
-fn a_missing_rule_names_the_node() {
-    let case = case(&[1, 4], |g, x| {
-        let cotangent = g.constant(Tensor::new(vec![1, 1, 2], vec![1.0; 2])?)?;
-        let dy = g.expand(cotangent, Shape::batched(&[1, 2]))?;
-        let window = Window::new(&[2]).stride(2);
-        g.at("head").add(Op::MaxPoolGrad(window), &[x, dy])
-    })
-    .unwrap();
-    let mut graph = case.graph;
-    let dy = graph.input("dy", graph.ty(case.y).clone()).unwrap();
-    let error = vjp(&mut graph, case.y, dy, case.x).unwrap_err();
-    assert_eq!(error.kind(), odin_graph::ErrorKind::NoGradient);
-    assert!(
-        error.to_string().starts_with("head: MaxPoolGrad"),
-        "{error}"
-    );
+fn every_missing_rule_is_named() {
+    type Build = fn(&mut Graph, ValueId) -> Result<ValueId, Error>;
+    let cases: [(&str, Build, &[&str]); 5] = [
+        ("nothing", |g, x| g.relu(x), &[]),
+        (
+            "one",
+            |g, x| pool_without_gradient(g, "head", x),
+            &["head: MaxPoolGrad"],
+        ),
+        (
+            "one behind the other, and one beside",
+            |g, x| {
+                let y = pool_without_gradient(g, "first", x)?;
+                let y = g.at("between").relu(y)?;
+                let y = pool_without_gradient(g, "second", y)?;
+                let beside = pool_without_gradient(g, "beside", x)?;
+                g.at("sum").add_values(y, beside)
+            },
+            &[
+                "first: MaxPoolGrad",
+                "second: MaxPoolGrad",
+                "beside: MaxPoolGrad",
+            ],
+        ),
+        (
+            "both operands of one",
+            |g, x| {
+                let window = Window::new(&[2]).stride(2);
+                let dy = g.add(
+                    Op::AvgPool(AvgPool {
+                        window: window.clone(),
+                        count_padding: true,
+                    }),
+                    &[x],
+                )?;
+                g.at("head").add(Op::MaxPoolGrad(window), &[x, dy])
+            },
+            &["head: MaxPoolGrad"],
+        ),
+        (
+            "off the path",
+            |g, x| {
+                pool_without_gradient(g, "unused", x)?;
+                g.at("used").relu(x)
+            },
+            &[],
+        ),
+    ];
+    for (name, f, expected) in cases {
+        let case = case(&[1, 4], f).unwrap();
+        let mut graph = case.graph;
+        let missing = without_gradient(&graph, case.y, case.x).unwrap();
+        let described: Vec<String> = missing.iter().map(|&v| graph.describe(v)).collect();
+        assert_eq!(described.len(), expected.len(), "{name}: {described:?}");
+        for (described, expected) in described.iter().zip(expected) {
+            assert!(described.starts_with(expected), "{name}: {described}");
+        }
+        let dy = graph.input("dy", graph.ty(case.y).clone()).unwrap();
+        match (vjp(&mut graph, case.y, dy, case.x), missing.is_empty()) {
+            (Ok(_), true) => {}
+            (Err(error), false) => {
+                assert_eq!(error.kind(), odin_graph::ErrorKind::NoGradient, "{name}");
+                let named = described
+                    .iter()
+                    .any(|d| error.to_string().starts_with(d.as_str()));
+                assert!(named, "{name}: {error}");
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl<'a> InspectionReport<'a> {
         if file.outputs.len() > 1 {
             entry("Outputs", &file.outputs.join(", "));
         }
-        entry("Images", &network.input_text());
+        entry("Takes", &network.input_text());
         entry("Normalisation", &network.normalization_text());
         if let Some(transform) = &network.preprocessing.transform {
             let text = format!("{} ({})", transform.value, transform.from);
@@ -78,12 +78,9 @@ impl<'a> InspectionReport<'a> {
         }
         entry("Parameters", &grouped(file.parameters));
         entry("Cost", &self.cost());
-        match &self.inspection.odin_multiply_adds {
-            Ok(_) => entry(
-                "Gradients",
-                "every operator on the way to the input has one",
-            ),
-            Err(error) => entry("Gradients", &format!("missing: {error}")),
+        entry("Gradients", &gradients(self.inspection));
+        for operator in &self.inspection.without_gradient {
+            entry("No gradient", operator);
         }
         if let Some(card) = self.card {
             entry("Detector", &detector(card));
@@ -119,7 +116,8 @@ impl<'a> InspectionReport<'a> {
                 "forward_multiply_adds": self.inspection.forward_multiply_adds,
                 "odin_multiply_adds": odin.as_ref().ok(),
                 "gradients": odin.is_ok(),
-                "gradients_missing": odin.as_ref().err(),
+                "gradients_missing": self.inspection.without_gradient,
+                "odin_error": odin.as_ref().err(),
                 "detector": self.card.map(|card| json!({
                     "temperature": card.temperature,
                     "magnitude": card.magnitude,
@@ -148,6 +146,16 @@ impl<'a> InspectionReport<'a> {
             "{} multiply-adds per image{of_odin} (1 multiply-add = 2 FLOPs)",
             grouped(forward)
         )
+    }
+}
+
+fn gradients(inspection: &Inspection) -> String {
+    let missing = inspection.without_gradient.len();
+    match (&inspection.odin_multiply_adds, missing) {
+        (Ok(_), _) => "every operator on the way to the input has one".to_string(),
+        (Err(error), 0) => format!("ODIN cannot be built in: {error}"),
+        (Err(_), 1) => "one operator on the way to the input has none".to_string(),
+        (Err(_), n) => format!("{n} operators on the way to the input have none"),
     }
 }
 

@@ -1,4 +1,4 @@
-use odin::{Classifier, Preprocessing};
+use odin::{Classifier, Layout, Preprocessing};
 use serde_json::{Value, json};
 
 /// What a report says of the network: the file it was read from, and how images become its
@@ -49,7 +49,7 @@ impl Network {
         };
         let mut lines = vec![
             format!(
-                "{}: {}{format}, {} classes, images {}",
+                "{}: {}{format}, {} classes, {}",
                 self.file,
                 self.architecture,
                 self.classes,
@@ -67,12 +67,16 @@ impl Network {
         lines
     }
 
-    /// The layout and the shape of the images.
+    /// What the network takes: its kind, its extents, its layout.
     pub(crate) fn input_text(&self) -> String {
         let (shape, layout) = (&self.preprocessing.image_shape, &self.preprocessing.layout);
-        let [c, h, w] = shape.value;
+        let extents = match (layout.value, shape.value) {
+            (Layout::Ncl | Layout::Nlc, [c, _, l]) => format!("signals {c}x{l}"),
+            (Layout::Nf, [1, 1, f]) => format!("vectors of {f}"),
+            (_, [c, h, w]) => format!("images {c}x{h}x{w}"),
+        };
         format!(
-            "{c}x{h}x{w} ({}), {} ({})",
+            "{extents} ({}), {} ({})",
             shape.from, layout.value, layout.from
         )
     }

@@ -311,7 +311,7 @@ impl Classifier {
         self.class_names.as_deref()
     }
 
-    /// `[C, H, W]` of one image. A signal `[C, L]` is an image `[1, C, L]`, a volume
+    /// `[C, H, W]` of one image. A signal `[C, L]` is an image `[C, 1, L]`, a volume
     /// `[C, D, H, W]` is `[1, C·D·H, W]`, a vector `[F]` is `[1, 1, F]` unless a size is given.
     pub fn image_shape(&self) -> [usize; 3] {
         self.preprocessing.image_shape.value
@@ -374,19 +374,23 @@ fn read_onnx(
     let normalization = layers.first(|config| config.normalization.as_ref());
     let layouts = match layout {
         Some(layout) => vec![layout.value],
-        None => vec![Layout::Nchw, Layout::Nhwc],
+        None => vec![
+            Layout::Nchw,
+            Layout::Nhwc,
+            Layout::Ncl,
+            Layout::Nlc,
+            Layout::Ncdhw,
+        ],
     };
+    // First those that the file says.
     let channels = match normalization.map(|n| n.value.mean().len()) {
-        Some(channels) if channels > 1 => vec![channels],
-        _ => vec![3, 1],
+        Some(channels) if channels > 1 => vec![None, Some(channels)],
+        _ => vec![None, Some(3), Some(1)],
     };
     let mut first_error = None;
     for &channels in &channels {
         for &layout in &layouts {
-            options.input_shape = Some(match layout {
-                Layout::Nhwc => vec![height, width, channels],
-                _ => vec![channels, height, width],
-            });
+            options.input_shape = Some(layout.extents(channels, [height, width]));
             match read(&options) {
                 Ok(model) => return Ok(model),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -432,7 +436,7 @@ fn with_size(
     let (elements, area) = (c * h * w, height * width);
     let value = match layout {
         Layout::Nf if elements.is_multiple_of(area) => [elements / area, height, width],
-        Layout::Nchw | Layout::Nhwc if [h, w] == [height, width] => [c, h, w],
+        _ if layout.has_size([c, h, w], size.value) => [c, h, w],
         _ => {
             return Err(unfit(
                 &from,

@@ -32,16 +32,20 @@ pub(crate) fn normalization(
     if let Some(guess) = own_preprocessing(graph) {
         return guess;
     }
-    let images = matches!(layout, Layout::Nchw | Layout::Nhwc) && channels == 3;
+    let images = matches!(layout, Layout::Nchw | Layout::Nhwc);
+    let colour = images && channels == 3;
     let side = image_shape[1].min(image_shape[2]);
-    match images {
+    match colour {
         true if side <= LARGEST_SMALL_IMAGE => {
             usual(Normalization::cifar(), "that of the paper's CIFAR networks")
         }
         true if side >= SMALLEST_LARGE_IMAGE => {
             usual(Normalization::imagenet(), "that usual for ImageNet")
         }
-        _ => usual(Normalization::identity(), "none, values in [0, 1]"),
+        _ if images && matches!(channels, 1 | 3) => {
+            usual(Normalization::identity(), "none, values in [0, 1]")
+        }
+        _ => usual(Normalization::identity(), "none, values as they are"),
     }
 }
 

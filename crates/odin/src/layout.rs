@@ -76,16 +76,45 @@ impl Layout {
         }
     }
 
-    /// The shape of the images, `[C, H, W]`, that an input of these extents takes. A signal is a
-    /// grey image of one row for each channel, a vector one of a single row, a volume one of all
-    /// its rows below each other.
+    /// The shape of the images, `[C, H, W]`, that an input of these extents takes. A signal is an
+    /// image of one row, a vector one of one row and one channel, a volume a grey one of all its
+    /// rows below each other.
     pub(crate) fn image_shape(self, extents: &[usize]) -> Option<[usize; 3]> {
         match (self, extents) {
             (Layout::Nchw, &[c, h, w]) | (Layout::Nhwc, &[h, w, c]) => Some([c, h, w]),
-            (Layout::Ncl, &[c, l]) | (Layout::Nlc, &[l, c]) => Some([1, c, l]),
+            (Layout::Ncl, &[c, l]) | (Layout::Nlc, &[l, c]) => Some([c, 1, l]),
             (Layout::Nf, &[f]) => Some([1, 1, f]),
             (Layout::Ncdhw, &[c, d, h, w]) => Some([1, c * d * h, w]),
             _ => None,
+        }
+    }
+
+    /// The extents of an input for images of this size, as far as the size says them. The
+    /// positions of a signal are the width.
+    pub(crate) fn extents(
+        self,
+        channels: Option<usize>,
+        [height, width]: [usize; 2],
+    ) -> Vec<Option<usize>> {
+        let (c, h, w) = (channels, Some(height), Some(width));
+        match self {
+            Layout::Nchw => vec![c, h, w],
+            Layout::Nhwc => vec![h, w, c],
+            Layout::Ncdhw => vec![c, None, h, w],
+            Layout::Ncl => vec![c, w],
+            Layout::Nlc => vec![w, c],
+            Layout::Nf => vec![height.saturating_mul(width).checked_mul(c.unwrap_or(1))],
+        }
+    }
+
+    /// Whether a size that somebody states is that of images of this shape. One number, which
+    /// stands for both sides, may be the positions of a signal.
+    pub(crate) fn has_size(self, [_, h, w]: [usize; 3], [height, width]: [usize; 2]) -> bool {
+        match self {
+            Layout::Nchw | Layout::Nhwc => [h, w] == [height, width],
+            Layout::Ncl | Layout::Nlc => w == width && (height == 1 || height == width),
+            Layout::Ncdhw => w == width && h.is_multiple_of(height),
+            Layout::Nf => false,
         }
     }
 }
@@ -131,6 +160,50 @@ mod tests {
         for (extents, expected) in cases {
             assert_eq!(Layout::guess(extents), expected, "{extents:?}");
         }
+    }
+
+    #[test]
+    fn sizes_say_extents_and_are_checked_against_them() {
+        let cases = [
+            (
+                Layout::Nchw,
+                vec![Some(3), Some(48), Some(64)],
+                [48, 64],
+                true,
+            ),
+            (
+                Layout::Nhwc,
+                vec![Some(48), Some(64), Some(3)],
+                [48, 64],
+                true,
+            ),
+            (
+                Layout::Nhwc,
+                vec![Some(64), Some(48), Some(3)],
+                [48, 64],
+                false,
+            ),
+            (Layout::Ncl, vec![Some(3), Some(64)], [64, 64], true),
+            (Layout::Nlc, vec![Some(64), Some(3)], [1, 64], true),
+            (Layout::Ncl, vec![Some(3), Some(64)], [48, 64], false),
+            (
+                Layout::Ncdhw,
+                vec![Some(3), Some(2), Some(48), Some(64)],
+                [48, 64],
+                true,
+            ),
+        ];
+        for (layout, extents, size, fits) in cases {
+            let known: Vec<usize> = extents.iter().copied().flatten().collect();
+            let shape = layout.image_shape(&known).unwrap();
+            assert_eq!(layout.has_size(shape, size), fits, "{layout} {extents:?}");
+            if fits {
+                let said = layout.extents(Some(3), size);
+                let agree = |(said, is): (&Option<usize>, _)| said.is_none() || said == is;
+                assert!(said.iter().zip(&extents).all(agree), "{layout} {said:?}");
+            }
+        }
+        assert_eq!(Layout::Nf.extents(None, [4, 6]), [Some(24)]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn floats(value: &Value) -> Vec<f64> {
     values.map(|v| v.as_f64().unwrap()).collect()
 }
 
-/// The images of a network: a signal has rows of its channels, a volume one stack of slices.
+/// The images of a network: a signal is one row, a volume one stack of slices.
 fn images(network: &Value) -> Vec<Image> {
     let bytes = std::fs::read(folder().join("images.safetensors")).unwrap();
     let text = network["shape"].as_str().unwrap();
@@ -35,7 +35,7 @@ fn images(network: &Value) -> Vec<Image> {
     let shape: Vec<usize> = text.split('x').map(|v| v.parse().unwrap()).collect();
     let (channels, height, width) = match shape[..] {
         [f] => (1, 1, f),
-        [c, l] => (1, c, l),
+        [c, l] => (c, 1, l),
         [c, h, w] => (c, h, w),
         [c, d, h, w] => (1, c * d * h, w),
         _ => panic!("{text}"),
@@ -110,14 +110,14 @@ fn channels_of_signals_may_be_rows() {
     let network = &index["networks"]["conv1d"];
     let path = folder().join("conv1d.torchscript11.onnx");
     let classifier = Classifier::open(&path, normalization(network)).unwrap();
-    assert_eq!(classifier.image_shape(), [1, 2, 96]);
+    assert_eq!(classifier.image_shape(), [2, 1, 96]);
     let detector = Detector::builder(&classifier).build().unwrap();
-    let as_rows = images(network);
-    let as_channels: Vec<Image> = as_rows
+    let as_channels = images(network);
+    let as_rows: Vec<Image> = as_channels
         .iter()
         .map(|image| Image {
-            channels: image.height,
-            height: 1,
+            channels: 1,
+            height: image.channels,
             ..image.clone()
         })
         .collect();
@@ -125,7 +125,7 @@ fn channels_of_signals_may_be_rows() {
     assert_eq!(scores(&as_rows), scores(&as_channels));
     let mut short = as_rows[0].clone();
     (short.width, short.height) = (48, 4);
-    assert!(scores(&[short]).unwrap_err().to_string().contains("2x96"));
+    assert!(scores(&[short]).unwrap_err().to_string().contains("96"));
 }
 
 #[test]
@@ -205,9 +205,10 @@ fn another_temperature_or_model_is_noticed() {
 #[test]
 fn what_a_network_takes_is_guessed_from_how_it_begins() {
     let (cifar, pixels, bytes) = ("CIFAR", "in [0, 1]", "0 to 255");
+    let any = "as they are";
     for (file, wanted, normalization) in [
         ("resnet.torchscript9.onnx", cifar, Normalization::cifar()),
-        ("mlp.torchscript9.onnx", pixels, Normalization::identity()),
+        ("mlp.torchscript9.onnx", any, Normalization::identity()),
         (
             "pixels.torchscript11.onnx",
             pixels,
@@ -241,4 +242,27 @@ fn what_a_network_takes_is_guessed_from_how_it_begins() {
     let found = &classifier.preprocessing().normalization;
     assert_eq!(found.from, Provenance::File);
     assert_eq!(found.value.std(), [1.0 / 255.0; 3]);
+}
+
+/// Also those that read what others give.
+#[test]
+fn unsupported_operators_are_all_named_at_once() {
+    let path = folder().join("vgg.torchscript9.onnx");
+    let whole = Classifier::open(&path, ClassifierOptions::default()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    for i in 0..bytes.len() - 4 {
+        if bytes[i..].starts_with(b"Relu") {
+            bytes[i..i + 4].copy_from_slice(b"Rely");
+        }
+    }
+    let error = Classifier::from_bytes(&bytes, "vgg.onnx", ClassifierOptions::default());
+    let message = error.unwrap_err().to_string();
+    let count = whole.file().operators["Relu"];
+    assert!(count > 1);
+    let named = message
+        .matches("the operator Rely is not supported")
+        .count();
+    assert_eq!(named, count, "{message}");
+    let heading = format!("vgg.onnx: {count} nodes cannot be read");
+    assert!(message.contains(&heading), "{message}");
 }

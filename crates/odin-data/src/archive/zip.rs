@@ -51,7 +51,7 @@ impl Zip {
 
     /// Calls `action` with the member's content and its packed size. The archive is cloned (a
     /// reference count and a position) so that threads read side by side.
-    fn with_member<T>(
+    pub(crate) fn with_member<T>(
         &self,
         index: usize,
         action: impl FnOnce(&mut dyn Read, u64) -> Result<T, Error>,

@@ -1,7 +1,8 @@
-//! Sets that are one array of images, read image by image.
+//! Sets that are one array of images, signals or vectors, read one by one.
 
 use std::sync::Arc;
 
+use super::axes::{Axes, Kind, axes};
 use super::recognise::Origin;
 use super::{ArrayLayout, DataSet, Sample};
 use crate::archive::Blob;
@@ -58,7 +59,7 @@ pub(super) struct Array {
     /// Where the first value lies in `blob`.
     pub(super) start: u64,
     pub(super) element: Element,
-    /// Three axes (image, row, column) or four.
+    /// The samples are along the first axis.
     pub(super) shape: Vec<usize>,
 }
 
@@ -67,12 +68,12 @@ struct ArraySet {
     name: String,
     title: String,
     array: Array,
-    count: usize,
-    /// Channels, rows, columns.
-    size: (usize, usize, usize),
-    layout: ArrayLayout,
+    axes: Axes,
+    /// Whether real numbers may lie outside of [0, 1].
+    measurements: bool,
     labels: Option<Vec<usize>>,
     channels: Option<usize>,
+    notes: Vec<String>,
 }
 
 /// The set of `array`'s images, whose values the caller knows to be there.
@@ -81,77 +82,40 @@ pub(super) fn open(
     labels: Option<Vec<usize>>,
     origin: &Origin,
 ) -> Result<Box<dyn DataSet>, Error> {
-    let layout = layout(&array.shape, origin)?;
-    let (count, size) = match (array.shape[..].as_ref(), layout) {
-        (&[n, h, w], _) => (n, (1, h, w)),
-        (&[n, c, h, w], ArrayLayout::Nchw) => (n, (c, h, w)),
-        (&[n, h, w, c], ArrayLayout::Nhwc) => (n, (c, h, w)),
-        _ => return Err(wrong_shape(&array.shape, origin)),
-    };
+    let axes = axes(&array.shape, origin)?;
+    let (count, size) = (axes.count, axes.size);
     if count == 0 {
         return Err(origin.error(ErrorKind::Empty, "the array holds no image"));
     }
     check_size(size.0, size.1, size.2).map_err(|e| {
         origin
-            .error(ErrorKind::Unsupported, shape_text(&array.shape))
+            .error(ErrorKind::Unsupported, format!("{:?}", array.shape))
             .because(e)
     })?;
     if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != count) {
         let problem = format!("{} labels do not fit {count} images", labels.len());
         return Err(origin.error(ErrorKind::Malformed, problem));
     }
-    Ok(Box::new(ArraySet {
+    let vectors = array.shape.len() == 2;
+    let mut set = ArraySet {
         name: origin.name.clone(),
         title: origin.title.clone(),
         array,
-        count,
-        size,
-        layout,
+        axes,
+        measurements: origin.options.measurements || vectors,
         labels,
         channels: origin.options.channels,
-    }))
-}
-
-fn layout(shape: &[usize], origin: &Origin) -> Result<ArrayLayout, Error> {
-    let is_channels = |axis: usize| matches!(shape.get(axis), Some(1 | 3));
-    if shape.len() == 3 {
-        return Ok(ArrayLayout::Nchw);
-    }
-    match (origin.options.layout, is_channels(1), is_channels(3)) {
-        _ if shape.len() != 4 => Err(wrong_shape(shape, origin)),
-        (Some(ArrayLayout::Nchw), true, _) | (None, true, false) => Ok(ArrayLayout::Nchw),
-        (Some(ArrayLayout::Nhwc), _, true) | (None, false, true) => Ok(ArrayLayout::Nhwc),
-        (None, true, true) => Err(origin.error(
-            ErrorKind::Invalid,
-            format!(
-                "the shape {} fits NCHW and NHWC; say which it is with the layout option",
-                shape_text(shape)
-            ),
-        )),
-        _ => Err(wrong_shape(shape, origin)),
-    }
-}
-
-fn wrong_shape(shape: &[usize], origin: &Origin) -> Error {
-    let layout = match origin.options.layout {
-        Some(ArrayLayout::Nchw) => "[N, C, H, W]",
-        Some(ArrayLayout::Nhwc) => "[N, H, W, C]",
-        None => "[N, C, H, W] or [N, H, W, C]",
+        notes: Vec::new(),
     };
-    let problem = format!(
-        "the array has the shape {}, expected [N, H, W], or {layout} with 1 or 3 channels",
-        shape_text(shape)
-    );
-    origin.error(ErrorKind::Unsupported, problem)
-}
-
-fn shape_text(shape: &[usize]) -> String {
-    format!("{shape:?}")
+    if set.measurements {
+        set.notes = set.describe();
+    }
+    Ok(Box::new(set))
 }
 
 impl ArraySet {
     fn image(&self, i: usize) -> Result<Image, Error> {
-        let (channels, height, width) = self.size;
+        let (channels, height, width) = self.axes.size;
         let values = channels * height * width;
         let bytes = (values * self.array.element.size()) as u64;
         let offset = self.array.start + i as u64 * bytes;
@@ -160,21 +124,83 @@ impl ArraySet {
             Error::new(ErrorKind::Io, message).because(e)
         })?;
         let stored = self.array.element.decode(&bytes);
-        if let Some(value) = stored.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-            let message = format!(
-                "{}: image {i} holds the value {value}; floats must lie in [0, 1] (divide 8-bit \
-                 levels by 255, and undo any normalisation)",
-                self.title
-            );
-            return Err(Error::new(ErrorKind::Malformed, message));
-        }
-        let pixels = match self.layout {
+        self.check_values(&stored, i)?;
+        let pixels = match self.axes.layout {
             ArrayLayout::Nchw => stored,
             ArrayLayout::Nhwc => (0..channels)
                 .flat_map(|c| stored[c..].iter().step_by(channels).copied())
                 .collect(),
         };
         Image::new(channels, height, width, pixels)
+    }
+
+    fn check_values(&self, values: &[f32], i: usize) -> Result<(), Error> {
+        let (allowed, expected): (fn(&f32) -> bool, _) = match self.measurements {
+            true => (|v| v.is_finite(), "values must be finite in float32"),
+            false => (
+                |v| (0.0..=1.0).contains(v),
+                "floats of images must lie in [0, 1] (divide 8-bit levels by 255, and undo any \
+                 normalisation)",
+            ),
+        };
+        match values.iter().find(|v| !allowed(v)) {
+            None => Ok(()),
+            Some(value) => Err(Error::new(
+                ErrorKind::Malformed,
+                format!(
+                    "{}: image {i} holds the value {value}; {expected}",
+                    self.title
+                ),
+            )),
+        }
+    }
+
+    /// How measurements were understood.
+    fn describe(&self) -> Vec<String> {
+        let (c, h, w) = self.axes.size;
+        let (first, last) = (ArrayLayout::Nchw, ArrayLayout::Nhwc);
+        let (what, axes) = match (Kind::of(self.axes.size), self.axes.layout) {
+            (Kind::Vectors, _) => (format!("vectors of {w} values"), "[N, F]"),
+            (Kind::Signals, layout) => (
+                format!("signals of {c} channels and {w} positions"),
+                if layout == first {
+                    "[N, C, L]"
+                } else {
+                    "[N, L, C]"
+                },
+            ),
+            (Kind::Images, layout) => (
+                format!("images of {c} channels, {h}x{w}"),
+                if layout == last {
+                    "[N, H, W, C]"
+                } else {
+                    "[N, C, H, W]"
+                },
+            ),
+        };
+        let doubt = match self.axes.ambiguous {
+            true => "; the shape fits channels at the end as well",
+            false => "",
+        };
+        let shape = &self.array.shape;
+        let mut notes = vec![format!(
+            "the array {shape:?} is read as {axes}, {what}{doubt}"
+        )];
+        if self.array.element == Element::U8 {
+            notes.push("its bytes are divided by 255".to_owned());
+        } else if let Ok(sample) = self.image(0) {
+            let min = sample.pixels.iter().copied().fold(f32::INFINITY, f32::min);
+            let max = sample
+                .pixels
+                .iter()
+                .copied()
+                .fold(f32::NEG_INFINITY, f32::max);
+            notes.push(format!(
+                "its values are taken as they are (those of the first sample go from {min} to \
+                 {max}); ε counts in their unit"
+            ));
+        }
+        notes
     }
 }
 
@@ -184,7 +210,7 @@ impl DataSet for ArraySet {
     }
 
     fn len(&self) -> usize {
-        self.count
+        self.axes.count
     }
 
     fn class_names(&self) -> Option<&[String]> {
@@ -192,7 +218,7 @@ impl DataSet for ArraySet {
     }
 
     fn sample_name(&self, i: usize) -> String {
-        match i < self.count {
+        match i < self.len() {
             true => format!("{i:05}"),
             false => String::new(),
         }
@@ -207,5 +233,9 @@ impl DataSet for ArraySet {
             label: self.labels.as_ref().map(|labels| labels[i]),
             image: image.to_channels(channels)?,
         })
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 }

@@ -2,10 +2,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
-use crate::image::{Image, check_channels};
+use crate::image::{Image, check_size};
 use crate::transform::Transform;
 
 mod array;
+mod axes;
 mod cifar;
 mod idx;
 mod images;
@@ -108,13 +109,13 @@ impl Split {
     }
 }
 
-/// The order of axes in an array of images.
+/// The order of axes in an array of images or signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArrayLayout {
-    /// Image, channel, row, column.
+    /// Image, channel, row, column; of signals, channel and position.
     Nchw,
-    /// Image, row, column, channel.
+    /// Image, row, column, channel; of signals, position and channel.
     Nhwc,
 }
 
@@ -125,12 +126,20 @@ pub struct OpenOptions {
     /// The split of CIFAR and MNIST-style sets; `None` is the test split. Asking a source
     /// without splits for the training split is an error.
     pub split: Option<Split>,
-    /// Channels of the images: 1 (grey) or 3 (RGB). `None` is 3 for image files, and what the
-    /// source has for arrays, CIFAR and MNIST-style sets.
+    /// Channels of the images: 1 (grey) or 3 (RGB), and of arrays any number. `None` is 3 for
+    /// image files, and what the source has for arrays, CIFAR and MNIST-style sets.
     pub channels: Option<usize>,
-    /// The layout of four-dimensional arrays; `None` recognises it from the shape, and is an
-    /// error where the shape fits both.
+    /// The layout of arrays; `None` recognises it from the shape, and is an error where the shape
+    /// fits both.
     pub layout: Option<ArrayLayout>,
+    /// What the images are for, `[C, H, W]`, which tells the axes of an array from each other: one
+    /// of a single row (`[C, 1, L]`) asks for signals, `[N, C, L]` or `[N, L, C]`. Sets of other
+    /// sizes are opened all the same.
+    pub shape: Option<[usize; 3]>,
+    /// Whether arrays hold measurements and not pictures: real numbers are taken as they are,
+    /// also outside of [0, 1], and grey does not become RGB. Arrays of vectors, `[N, F]`, always
+    /// do.
+    pub measurements: bool,
     /// The set's name, if it shall not be that of the file or folder.
     pub name: Option<String>,
     /// The most bytes that a compressed file may unpack to; 16 GiB by default. Whatever this
@@ -147,6 +156,8 @@ impl Default for OpenOptions {
             split: None,
             channels: None,
             layout: None,
+            shape: None,
+            measurements: false,
             name: None,
             max_unpacked: 16 << 30,
             scratch: None,
@@ -160,7 +171,7 @@ impl Default for OpenOptions {
 ///   the folder above, or one batch file;
 /// - MNIST-style idx files, plain or gzipped, or a folder of them;
 /// - SVHN's cropped digits, a MATLAB file;
-/// - `.npy` and `.npz` arrays of images;
+/// - `.npy` and `.npz` arrays of images, signals or vectors;
 /// - a folder of images, with or without class sub-folders, or a single image;
 /// - a tar, tar.gz or zip archive of such a folder.
 ///
@@ -202,7 +213,7 @@ pub fn from_npy_bytes(
 }
 
 fn check_options(options: &OpenOptions) -> Result<(), Error> {
-    options.channels.map_or(Ok(()), check_channels)
+    check_size(options.channels.unwrap_or(1), 1, 1)
 }
 
 /// A set with a [`Transform`] applied to every image.

@@ -1,27 +1,35 @@
 //! The `.npy` format, versions 1 to 3 (NEP 1 and `numpy.lib.format`).
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::DataSet;
 use super::array::{self, Array, Element, Endian};
 use super::recognise::{Origin, sibling};
-use crate::archive::Blob;
+use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
 
 /// The longest header that is read; numpy's own limit is 10,000 bytes.
-const MAX_HEADER: u64 = 1 << 16;
+const MAX_HEADER: u32 = 1 << 16;
 
 /// The most labels that are read.
 const MAX_LABELS: usize = 100_000_000;
 
-/// A header, and where the values start. They are known to be all there.
+/// What a file says of its values.
 #[derive(Debug, Clone)]
-pub(super) struct Npy {
-    blob: Arc<Blob>,
-    start: u64,
+pub(super) struct Header {
+    /// Bytes up to the values.
+    len: u64,
     descr: String,
     column_major: bool,
     pub(super) shape: Vec<usize>,
+}
+
+/// A header and its values, which are known to be all there.
+#[derive(Debug, Clone)]
+pub(super) struct Npy {
+    blob: Arc<Blob>,
+    header: Header,
 }
 
 /// `.npy` images, with labels from the caller or from `<stem>_labels.npy` beside the file.
@@ -48,50 +56,43 @@ pub(super) fn open(blob: Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>,
     array::open(images, labels, origin)
 }
 
-impl Npy {
-    pub(super) fn parse(blob: Arc<Blob>, title: &str) -> Result<Self, Error> {
-        let damaged = |problem: &str| {
-            let message = format!("{title} is no whole .npy file: {problem}");
-            Error::new(ErrorKind::Malformed, message)
+impl Header {
+    /// Reads the first bytes of a file, and no more.
+    pub(super) fn read(mut source: impl Read, title: &str) -> Result<Self, Error> {
+        let cut = |e: io::Error| damaged(title, "it ends within its header").because(e);
+        let mut magic = [0; 8];
+        source.read_exact(&mut magic).map_err(cut)?;
+        let length_bytes = match magic {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => 2,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => 4,
+            _ => {
+                return Err(damaged(title, "it does not start as one of version 1 to 3"));
+            }
         };
-        let cut = |e: std::io::Error| damaged("it ends within its header").because(e);
-        let magic = blob.read(0, 8).map_err(cut)?;
-        let (offset, length_bytes) = match magic[..] {
-            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => (10, 2),
-            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => (12, 4),
-            _ => return Err(damaged("it does not start as one of version 1 to 3")),
-        };
-        let length = blob.read(8, length_bytes).map_err(cut)?;
-        let length = length.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
+        let mut length = [0; 4];
+        source
+            .read_exact(&mut length[..length_bytes])
+            .map_err(cut)?;
+        let length = u32::from_le_bytes(length);
         if length > MAX_HEADER {
-            return Err(damaged("its header is longer than 65536 bytes"));
+            return Err(damaged(title, "its header is longer than 65536 bytes"));
         }
-        let header = blob.read(offset, length).map_err(cut)?;
+        let mut header = vec![0; length as usize];
+        source.read_exact(&mut header).map_err(cut)?;
         let header = String::from_utf8_lossy(&header);
         let (descr, column_major, shape) =
-            parse_header(&header).ok_or_else(|| damaged("its header is not understood"))?;
-        let npy = Self {
-            start: offset + length,
-            blob,
+            parse_header(&header).ok_or_else(|| damaged(title, "its header is not understood"))?;
+        Ok(Self {
+            len: (magic.len() + length_bytes) as u64 + u64::from(length),
             descr,
             column_major,
             shape,
-        };
-        let size = npy.value_size().ok_or_else(|| npy.unreadable(title))?;
-        let sides = npy.shape.iter();
-        let expected = sides
-            .map(|&side| side as u64)
-            .try_fold(size, u64::checked_mul)
-            .ok_or_else(|| damaged("its shape is larger than memory can be"))?;
-        let found = npy.blob.len() - npy.start;
-        if found < expected {
-            return Err(damaged(&format!(
-                "{expected} bytes should follow the header, {found} do"
-            )));
-        }
-        Ok(npy)
+        })
     }
 
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
     /// Bytes of one value; none where a value is something else than a number.
     fn value_size(&self) -> Option<u64> {
         let digits = self.descr.trim_start_matches(|c: char| !c.is_ascii_digit());
@@ -106,9 +107,37 @@ impl Npy {
         let message = format!("{title} holds {what}, which are not read; save numbers instead");
         Error::new(ErrorKind::Unsupported, message)
     }
+}
+
+fn damaged(title: &str, problem: &str) -> Error {
+    let message = format!("{title} is no whole .npy file: {problem}");
+    Error::new(ErrorKind::Malformed, message)
+}
+
+impl Npy {
+    pub(super) fn parse(blob: Arc<Blob>, title: &str) -> Result<Self, Error> {
+        let header = Header::read(BlobReader::new(Arc::clone(&blob)), title)?;
+        let size = header
+            .value_size()
+            .ok_or_else(|| header.unreadable(title))?;
+        let sides = header.shape.iter();
+        let expected = sides
+            .map(|&side| side as u64)
+            .try_fold(size, u64::checked_mul)
+            .ok_or_else(|| damaged(title, "its shape is larger than memory can be"))?;
+        let found = blob.len().saturating_sub(header.len);
+        if found < expected {
+            return Err(damaged(
+                title,
+                &format!("{expected} bytes should follow the header, {found} do"),
+            ));
+        }
+        Ok(Self { blob, header })
+    }
 
     pub(super) fn into_array(self, title: &str) -> Result<Array, Error> {
-        let element = match self.descr.as_str() {
+        let header = self.header;
+        let element = match header.descr.as_str() {
             "|u1" | "u1" | "<u1" | ">u1" => Element::U8,
             "<f4" => Element::F32(Endian::Little),
             ">f4" => Element::F32(Endian::Big),
@@ -122,7 +151,7 @@ impl Npy {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         };
-        if self.column_major && self.shape.len() > 1 {
+        if header.column_major && header.shape.len() > 1 {
             let message = format!(
                 "{title}: the array is stored in Fortran order; save it with \
                  numpy.ascontiguousarray"
@@ -131,36 +160,37 @@ impl Npy {
         }
         Ok(Array {
             blob: self.blob,
-            start: self.start,
+            start: header.len,
             element,
-            shape: self.shape,
+            shape: header.shape,
         })
     }
 
     /// A one-dimensional array (or a column) of class indices.
     pub(super) fn labels(&self, title: &str) -> Result<Vec<usize>, Error> {
         let refuse = |kind, problem: String| Err(Error::new(kind, format!("{title}: {problem}")));
-        let count = match self.shape[..] {
+        let header = &self.header;
+        let count = match header.shape[..] {
             [count] | [count, 1] if count <= MAX_LABELS => count,
             _ => {
-                let problem = format!("labels of shape {:?}, expected [N]", self.shape);
+                let problem = format!("labels of shape {:?}, expected [N]", header.shape);
                 return refuse(ErrorKind::Unsupported, problem);
             }
         };
-        let (order, kind, width) = match self.descr.as_bytes() {
+        let (order, kind, width) = match header.descr.as_bytes() {
             [
                 order,
                 kind @ (b'i' | b'u'),
                 width @ (b'1' | b'2' | b'4' | b'8'),
             ] => (*order, *kind, usize::from(width - b'0')),
             _ => {
-                let problem = format!("labels of type {:?}, expected whole numbers", self.descr);
+                let problem = format!("labels of type {:?}, expected whole numbers", header.descr);
                 return refuse(ErrorKind::Unsupported, problem);
             }
         };
         let bytes = self
             .blob
-            .read(self.start, (count * width) as u64)
+            .read(header.len, (count * width) as u64)
             .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e))?;
         let mut labels = Vec::with_capacity(count);
         for chunk in bytes.chunks_exact(width) {

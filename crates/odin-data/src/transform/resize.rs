@@ -26,10 +26,13 @@ pub(super) fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image,
             .into_iter()
             .map(to_unit)
             .collect(),
-        None => resize_planes(&image.pixels, from, to, filter, sum_floats)
-            .into_iter()
-            .map(|v| v.clamp(0.0, 1.0))
-            .collect(),
+        None => {
+            let (min, max) = range(&image.pixels);
+            resize_planes(&image.pixels, from, to, filter, sum_floats)
+                .into_iter()
+                .map(|v| v.clamp(min, max))
+                .collect()
+        }
     };
     Ok(Image {
         channels: image.channels,
@@ -37,6 +40,12 @@ pub(super) fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image,
         width,
         pixels,
     })
+}
+
+/// What resized values are clipped to: [0, 1], or the range of the image where that is wider.
+fn range(pixels: &[f32]) -> (f32, f32) {
+    let wider = |(min, max): (f32, f32), &v: &f32| (min.min(v), max.max(v));
+    pixels.iter().fold((0.0, 1.0), wider)
 }
 
 fn longer(side: usize, long: usize, short: usize) -> usize {

@@ -66,6 +66,8 @@ fn grey_and_colour_are_converted_when_asked() {
         assert_eq!(set.get(0).unwrap().image.channels, channels);
     }
     let error = error_of(open_with("arrays/u8_grey.npy", |o| o.channels = Some(2)));
+    assert!(error.to_string().contains("[N, 2, H, W]"), "{error}");
+    let error = error_of(open_with("arrays/u8_grey.npy", |o| o.channels = Some(0)));
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 

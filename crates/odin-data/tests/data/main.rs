@@ -14,6 +14,7 @@ mod cifar;
 mod folders;
 mod hostile;
 mod images;
+mod measurements;
 mod noise;
 mod refdata;
 mod resize;

@@ -71,7 +71,7 @@ fn streams_are_pinned() {
 fn impossible_sets_are_refused() {
     for (channels, side, count, kind) in [
         (3, 32, 0, ErrorKind::Empty),
-        (2, 32, 1, ErrorKind::Invalid),
+        (0, 32, 1, ErrorKind::Invalid),
         (3, 0, 1, ErrorKind::Invalid),
         (3, usize::MAX, 1, ErrorKind::Invalid),
     ] {

@@ -38,6 +38,41 @@ pub fn vjp(
             format!("the cotangent must be {expected} like the output, it is {found}"),
         ));
     }
+    cotangent_of(graph, output, cotangent, wrt, |_, _, missing| Err(missing))
+}
+
+/// The nodes on a path from `wrt` to `output` that lack a gradient rule, in the order of the
+/// graph: all that [`vjp`] would fail at, one after another.
+///
+/// # Errors
+/// When the gradient of the other nodes cannot be written.
+pub fn without_gradient(
+    graph: &Graph,
+    output: ValueId,
+    wrt: ValueId,
+) -> Result<Vec<ValueId>, Error> {
+    let mut scratch = graph.clone();
+    let cotangent = zeros_like(&mut scratch, output)?;
+    let mut missing = Vec::new();
+    // What lies behind a node without a rule is looked at as if it had one.
+    cotangent_of(&mut scratch, output, cotangent, wrt, |graph, site, _| {
+        missing.push(site.value);
+        zeros_like(graph, site.operand)
+    })?;
+    missing.sort();
+    missing.dedup();
+    Ok(missing)
+}
+
+/// Goes from `output` to `wrt`, rule by rule. `missing` says what the cotangent of an operand is
+/// for which there is no rule.
+fn cotangent_of(
+    graph: &mut Graph,
+    output: ValueId,
+    cotangent: ValueId,
+    wrt: ValueId,
+    mut missing: impl FnMut(&mut Graph, &Site, Error) -> Rule,
+) -> Rule {
     let depends = graph.depends_on(wrt);
     let needed = graph.needed_for([output]);
     let mut cotangents: Vec<Option<ValueId>> = vec![None; graph.nodes().len()];
@@ -60,9 +95,16 @@ pub fn vjp(
             let site = Site {
                 value,
                 position,
+                operand,
                 dy,
             };
-            if let Some(contribution) = site.rule(graph, &node.op, &node.operands)? {
+            let contribution = match site.rule(graph, &node.op, &node.operands) {
+                Err(error) if error.kind() == ErrorKind::NoGradient => {
+                    Some(missing(graph, &site, error)?)
+                }
+                other => other?,
+            };
+            if let Some(contribution) = contribution {
                 let sum = match cotangents[operand.index()] {
                     Some(earlier) => graph.add_values(earlier, contribution)?,
                     None => contribution,
@@ -90,6 +132,7 @@ fn origin_or_op<'a>(origin: &'a str, op: &Op) -> &'a str {
 struct Site {
     value: ValueId,
     position: usize,
+    operand: ValueId,
     dy: ValueId,
 }
 

@@ -124,14 +124,22 @@ impl<'a> Importer<'a> {
     /// What a node gives; `None` when it reads what a failed node would have given.
     fn node(&mut self, proto: &NodeProto, depth: usize) -> Result<Option<Vec<Value>>, Error> {
         self.nodes_left = self.nodes_left.checked_sub(1).ok_or_else(too_large)?;
+        let function = self
+            .functions
+            .get(&(&proto.domain[..], &proto.op_type[..]))
+            .copied();
+        let standard = matches!(proto.domain.as_str(), "" | "ai.onnx");
+        let operator = ops::find(&proto.op_type).filter(|_| standard);
+        // Before the check of what it reads, so that all unknown operators are named at once.
+        if function.is_none() && operator.is_none() {
+            return Err(unknown_operator(proto));
+        }
         if proto.input.iter().any(|name| self.failed.contains(name)) {
             return Ok(None);
         }
-        if let Some(&function) = self.functions.get(&(&proto.domain[..], &proto.op_type[..])) {
+        if let Some(function) = function {
             return self.call(function, proto, depth);
         }
-        let standard = matches!(proto.domain.as_str(), "" | "ai.onnx");
-        let operator = ops::find(&proto.op_type).filter(|_| standard);
         let operator = operator.ok_or_else(|| unknown_operator(proto))?;
         let inputs = proto.input.iter().map(|name| match name.as_str() {
             "" => Ok(None),

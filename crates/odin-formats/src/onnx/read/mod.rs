@@ -31,8 +31,9 @@ pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 pub struct ReadOptions {
     /// The output that holds the logits, where there are several.
     pub output: Option<String>,
-    /// The extents of the input without the batch axis, where the file leaves them open.
-    pub input_shape: Option<Vec<usize>>,
+    /// The extents of the input without the batch axis, where the file leaves them open; `None`
+    /// for those that the file says.
+    pub input_shape: Option<Vec<Option<usize>>>,
 }
 
 /// Reads a classifier from a file; external data is looked for beside it.
@@ -194,7 +195,7 @@ fn reads(node: &NodeProto, names: &mut HashSet<String>) {
 fn declare(
     importer: &mut Importer<'_>,
     info: &ValueInfoProto,
-    rest: Option<&[usize]>,
+    rest: Option<&[Option<usize>]>,
 ) -> Result<ValueId, Error> {
     let about = |e: Error| e.about(format_args!("input {:?}", info.name));
     let ty = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
@@ -225,7 +226,7 @@ fn declare(
     added.map_err(import::invalid)
 }
 
-fn input_shape(extents: &[Option<usize>], rest: Option<&[usize]>) -> Result<Shape, Error> {
+fn input_shape(extents: &[Option<usize>], rest: Option<&[Option<usize>]>) -> Result<Shape, Error> {
     let show = |extents: &[Option<usize>]| {
         let text = |e: &Option<usize>| e.map_or("?".to_string(), |v| v.to_string());
         extents.iter().map(text).collect::<Vec<_>>().join(", ")
@@ -239,18 +240,23 @@ fn input_shape(extents: &[Option<usize>], rest: Option<&[usize]>) -> Result<Shap
         ));
     }
     let fits = rest.is_none_or(|rest| {
-        rest.len() == own.len() && own.iter().zip(rest).all(|(o, r)| o.is_none_or(|o| o == *r))
+        let mut pairs = own.iter().zip(rest);
+        rest.len() == own.len() && pairs.all(|(o, r)| o.is_none() || r.is_none() || o == r)
     });
     if !fits {
         return Err(Error::new(
             ErrorKind::Mismatch,
-            format!("its shape is [{}], not [N, {rest:?}]", show(extents)),
+            format!(
+                "its shape is [{}], not [N, {}]",
+                show(extents),
+                show(rest.unwrap_or_default())
+            ),
         ));
     }
     let dims: Option<Vec<Dim>> = own
         .iter()
         .enumerate()
-        .map(|(i, o)| o.or(rest.map(|r| r[i])).map(Dim::Fixed))
+        .map(|(i, o)| o.or(rest.and_then(|r| r[i])).map(Dim::Fixed))
         .collect();
     let dims = dims.ok_or_else(|| {
         Error::unsupported(format!(
