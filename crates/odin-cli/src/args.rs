@@ -31,6 +31,7 @@ Examples:
   odin verify detector.onnx --nn net.onnx            does it equal the model?
   odin list                                          the names it knows
   odin fetch cifar10 Imagenet                        get what they stand for
+  odin eval --device cpu-ort --nn net.onnx ...       by ONNX Runtime (docs/onnxruntime.md)
   odin eval --help                                   all options of the evaluation
 
 Exit codes: 0 success, 1 failure, 2 wrong usage."
@@ -174,6 +175,35 @@ pub(crate) struct NetworkOptions {
     pub(crate) registry: Vec<PathBuf>,
 }
 
+/// Where networks run.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DeviceOptions {
+    /// Where the network runs: `cpu` is the built-in engine; `cpu-ort`, `cuda:N`, `tensorrt:N`,
+    /// `rocm:N`, `openvino`, `coreml` and `directml:N` are ONNX Runtime, in builds that can load
+    /// it
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "cpu",
+        help_heading = "Device"
+    )]
+    pub(crate) device: odin::Device,
+
+    /// The same as --device cuda:N
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "device",
+        help_heading = "Device"
+    )]
+    pub(crate) gpu: Option<u16>,
+
+    /// The library of ONNX Runtime [default: what ORT_DYLIB_PATH names, or the loader finds, or
+    /// the Python package onnxruntime brings]
+    #[arg(long, value_name = "PATH", help_heading = "Device")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
 /// Shows what a model is: inputs and outputs, operators, parameters, cost, how images become its
 /// input, and whether ODIN can be built into it.
 #[derive(Debug, Clone, ClapArgs)]
@@ -249,8 +279,10 @@ pub(crate) struct Compile {
 Examples:
   odin verify detector.onnx --nn densenet10.pth
   odin verify detector.onnx --nn net.onnx --images photos/ --count 200 --transform resize:32x32
+  odin verify detector.onnx --nn net.onnx --device cpu-ort
 
-The options that describe the network must be those that it was compiled with.")]
+The options that describe the network must be those that it was compiled with. --device is for the
+model; the detector runs by the built-in engine.")]
 pub(crate) struct Verify {
     /// The compiled detector
     #[arg(value_name = "DETECTOR")]
@@ -282,7 +314,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
-    /// Images worked on at once [default: the available cores]
+    /// Threads that work at once [default: the available cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
@@ -293,6 +325,9 @@ pub(crate) struct Verify {
     /// Say nothing on standard error but errors
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
@@ -307,12 +342,14 @@ Examples:
   odin eval --nn net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
             --in-dataset test/ --out-dataset other/ --out-dataset Uniform --ci
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --format json --scores scores/
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --gpu 0
 
 High scores mean in-distribution, which is the positive class. Data goes to standard output,
 everything else to standard error.")]
 pub(crate) struct Eval {
     /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, a registry
-    /// name, or a detector that `odin compile` wrote
+    /// name, or a detector that `odin compile` wrote, of which the network, temperature and
+    /// magnitude are used
     #[arg(long, value_name = "FILE|NAME")]
     pub(crate) nn: String,
 
@@ -357,11 +394,11 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
-    /// Images read at a time; the scores do not depend on it
+    /// Images read at a time; the scores of the built-in engine do not depend on it
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
     pub(crate) batch_size: usize,
 
-    /// Images worked on at once [default: the available cores]
+    /// Threads that work at once [default: the available cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
@@ -389,9 +426,8 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) quiet: bool,
 
-    /// Not in this build: the network runs on the CPU (see --threads)
-    #[arg(long, value_name = "N")]
-    pub(crate) gpu: Option<String>,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,

@@ -73,6 +73,8 @@ pub(crate) fn run() -> Result<()> {
         in_set: SetInfo::default(),
         accuracy: in_scored.accuracy(&classifier),
         temperature: TEMPERATURE,
+        device: detector.device().to_string(),
+        engine: detector.engine(),
         mode: MetricsMode::Exact,
         seed: SEED,
         results,

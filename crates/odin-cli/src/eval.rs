@@ -1,13 +1,15 @@
 //! `odin eval`.
 
 use crate::args::{Eval, Format, Magnitude, UsageError};
-use crate::network;
 use crate::open_set::{OpenSet, tell_apart};
 use crate::progress::{Meter, say};
 use crate::score_files::{ScoreFile, ScoreFiles};
 use crate::spec::{self, Selection, Spec};
+use crate::{device, network};
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, Detector, ErrorKind, Images, Intervals, NoAccuracy, ScoredSet, evaluate};
+use odin::{
+    Classifier, Detector, Device, ErrorKind, Images, Intervals, NoAccuracy, ScoredSet, evaluate,
+};
 use odin_data::registry::Registry;
 use odin_report::{Comparison, Network, Report};
 use std::io::Write;
@@ -15,12 +17,7 @@ use std::io::Write;
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
-    if let Some(gpu) = &eval.gpu {
-        return Err(UsageError(format!(
-            "--gpu {gpu}: this build has no GPU engine; leave the option out to run on the CPU, whose cores --threads counts"
-        ))
-        .into());
-    }
+    let device = device::chosen(&eval.device)?;
     let registry = spec::registry(&eval.network.registry)?;
     let classifier = network::open(&eval.nn, "--nn", &eval.network, &registry)?;
     let selection = Selection {
@@ -34,7 +31,7 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         any_shape: network::takes_any_shape(&classifier),
     };
     let specs = specs(eval, &selection, &registry)?;
-    let experiment = Experiment::new(eval, selection, &classifier)?;
+    let experiment = Experiment::new(eval, selection, &classifier, device)?;
     let asked_for = network::magnitude(eval.magnitude, &classifier, eval.quiet);
     let report = experiment.run(specs, |out| magnitude(asked_for, &eval.nn, &registry, out))?;
     print(&report, eval.format)
@@ -121,17 +118,22 @@ struct Experiment<'a> {
 }
 
 impl<'a> Experiment<'a> {
-    fn new(eval: &'a Eval, selection: Selection, classifier: &'a Classifier) -> Result<Self> {
+    fn new(
+        eval: &'a Eval,
+        selection: Selection,
+        classifier: &'a Classifier,
+        device: Device,
+    ) -> Result<Self> {
         let threads = threads(eval.threads);
-        let detector = Detector::builder(classifier)
+        let builder = Detector::builder(classifier)
             .temperature(network::temperature(
                 eval.temperature,
                 classifier,
                 eval.quiet,
             ))
             .threads(threads)
-            .batch_size(eval.batch_size)
-            .build()?;
+            .batch_size(eval.batch_size);
+        let detector = device::build(builder, device, &eval.device)?;
         Ok(Self {
             eval,
             selection,
@@ -206,6 +208,8 @@ impl<'a> Experiment<'a> {
             in_set: in_set.info(in_skipped),
             accuracy,
             temperature: self.detector.temperature(),
+            device: self.detector.device().to_string(),
+            engine: self.detector.engine(),
             mode: self.eval.metrics.into(),
             seed: self.eval.seed,
             results,
@@ -307,6 +311,7 @@ impl<'a> Experiment<'a> {
             return Ok(());
         }
         network::announce(self.classifier, false);
+        device::announce(&self.detector, self.classifier, false);
         for set in sets {
             set.announce(&self.selection)?;
         }

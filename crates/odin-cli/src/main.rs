@@ -3,6 +3,7 @@
 mod args;
 mod compile;
 mod demo;
+mod device;
 mod eval;
 mod fetch;
 mod inspect;

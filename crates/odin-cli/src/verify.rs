@@ -4,7 +4,7 @@ use crate::args::{TextFormat, Verify};
 use crate::eval::{self, threads};
 use crate::progress::{Meter, say};
 use crate::spec::{self, Selection, Spec};
-use crate::{args::SplitArg, network};
+use crate::{args::SplitArg, device, network};
 use anyhow::{Result, bail};
 use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
 use odin_data::registry::Registry;
@@ -14,6 +14,7 @@ use odin_data::{DataSet, Image};
 const BATCH: usize = 32;
 
 pub(crate) fn run(args: &Verify) -> Result<()> {
+    let device = device::chosen(&args.device)?;
     let registry = spec::registry(&args.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
     network::announce(&classifier, args.quiet);
@@ -23,15 +24,16 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
             say(&notice);
         }
     }
-    let detector = Detector::builder(&classifier)
+    let builder = Detector::builder(&classifier)
         .temperature(file.card().temperature)
-        .threads(threads(args.threads))
-        .build()?;
+        .threads(threads(args.threads));
+    let detector = device::build(builder, device, &args.device)?;
+    device::announce(&detector, &classifier, args.quiet);
     let agreement = compare(args, &registry, &classifier, &file, &detector)?;
     let holds = agreement.holds(args.tolerance);
     eval::write_stdout(&match args.format {
         TextFormat::Table => table(&agreement, holds),
-        TextFormat::Json => json(args, &agreement, holds),
+        TextFormat::Json => json(args, &detector, &agreement, holds),
     })?;
     match holds {
         true => Ok(()),
@@ -140,10 +142,12 @@ Verdict:                 {verdict}
     )
 }
 
-fn json(args: &Verify, agreement: &Agreement, holds: bool) -> String {
+fn json(args: &Verify, detector: &Detector, agreement: &Agreement, holds: bool) -> String {
     let value = serde_json::json!({
         "detector": args.detector.display().to_string(),
         "model": args.nn,
+        "device": detector.device().to_string(),
+        "engine": detector.engine(),
         "images": agreement.images,
         "temperature": agreement.temperature,
         "largest_difference": {

@@ -287,7 +287,7 @@ const RUNS: &[Run] = &[
     (
         "eval --nn {onnx}/conv1d.torchscript11.onnx --mean 0.5,0.4 --std 0.25,0.3 --in-dataset Uniform --out-dataset Gaussian --limit 8",
         &["Uniform", "Gaussian"],
-        &["images 1x2x96", "NCL"],
+        &["signals 2x96", "NCL"],
     ),
 ];
 

@@ -15,6 +15,8 @@ pub(crate) fn render(report: &Report) -> String {
         "accuracy": report.accuracy.ok(),
         "no_accuracy": report.accuracy.err().map(|reason| reason.to_string()),
         "temperature": report.temperature,
+        "device": report.device,
+        "engine": report.engine,
         "metrics": report.mode.as_str(),
         "positive_class": POSITIVE_CLASS,
         "seed": report.seed,

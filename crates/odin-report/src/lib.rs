@@ -27,6 +27,10 @@ pub struct Report {
     pub accuracy: Result<f64, NoAccuracy>,
     /// The temperature T.
     pub temperature: f64,
+    /// Where the network ran, such as `cpu`.
+    pub device: String,
+    /// The program that ran it and its version.
+    pub engine: String,
     /// The definition of the metrics.
     pub mode: MetricsMode,
     /// The seed of noise, crops and resampling.

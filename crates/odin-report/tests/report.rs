@@ -33,6 +33,8 @@ fn report(classes: usize, mode: MetricsMode, intervals: Option<Intervals>) -> Re
         in_set: SetInfo::default(),
         accuracy: in_set.accuracy(&classifier),
         temperature: 1000.0,
+        device: detector.device().to_string(),
+        engine: detector.engine(),
         mode,
         seed: 0,
         results: vec![result("one"), result("two")],

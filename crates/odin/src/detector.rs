@@ -1,10 +1,12 @@
 use crate::detector_file::Outcome;
-use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
-use odin_cpu::{Engine, Output};
+use crate::engine::{self, Engine};
+use crate::{Classifier, Device, Error, ErrorKind, Layout, Normalization};
+use odin_cpu::Output;
 use odin_data::Image;
 use odin_graph::Graph;
 use odin_graph::odin::{names, transform};
 use std::fmt;
+use std::path::PathBuf;
 
 /// What the detector says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +24,7 @@ pub struct Score {
 /// A classifier with ODIN built into it, ready to score images.
 pub struct Detector {
     engine: Engine,
+    device: Device,
     input: String,
     image_shape: [usize; 3],
     layout: Layout,
@@ -34,6 +37,7 @@ pub struct Detector {
 impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Detector")
+            .field("device", &self.device)
             .field("image_shape", &self.image_shape)
             .field("layout", &self.layout)
             .field("classes", &self.classes)
@@ -50,7 +54,7 @@ impl fmt::Debug for Detector {
 pub struct DetectorBuilder<'a> {
     classifier: &'a Classifier,
     temperature: f64,
-    threads: usize,
+    engine: engine::Settings,
     batch_size: usize,
 }
 
@@ -61,14 +65,28 @@ impl DetectorBuilder<'_> {
         self
     }
 
-    /// How many images are worked on at once; 1 unless set. The scores do not depend on it.
+    /// How many threads work at once; 1 unless set. The scores of the built-in engine do not
+    /// depend on it.
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads;
+        self.engine.threads = threads;
         self
     }
 
-    /// How many images of a set are read before they are scored; 32 unless set. The scores do
-    /// not depend on it.
+    /// Where the network runs; on the CPU, by the built-in engine, unless set.
+    pub fn device(mut self, device: Device) -> Self {
+        self.engine.device = device;
+        self
+    }
+
+    /// Where the library of ONNX Runtime may be: the first file that can be used is loaded. Only
+    /// devices that need it read this; without it they fail.
+    pub fn onnx_runtime(mut self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.engine.libraries = libraries.into_iter().collect();
+        self
+    }
+
+    /// How many images of a set are read before they are scored; 32 unless set. The scores of the
+    /// built-in engine do not depend on it.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
@@ -77,7 +95,8 @@ impl DetectorBuilder<'_> {
     /// Prepares the network.
     ///
     /// # Errors
-    /// When a setting is out of its range, or an operator of the network has no gradient.
+    /// When a setting is out of its range, an operator of the network has no gradient, or the
+    /// device is not there. No other device steps in for one that is not.
     pub fn build(self) -> Result<Detector, Error> {
         let t = self.temperature;
         let in_f32 = (t as f32).is_finite() && t as f32 > 0.0;
@@ -86,7 +105,7 @@ impl DetectorBuilder<'_> {
                 "the temperature must be positive and finite, it is {t}"
             )));
         }
-        if self.threads == 0 || self.batch_size == 0 {
+        if self.engine.threads == 0 || self.batch_size == 0 {
             return Err(invalid("threads and batch size must be at least 1"));
         }
         let classifier = self.classifier;
@@ -98,7 +117,8 @@ impl DetectorBuilder<'_> {
         let mut graph = transform(classifier.graph(), classifier.layout().channel_axis())?;
         keep_outputs(&mut graph);
         Ok(Detector {
-            engine: Engine::new(&graph, self.threads)?,
+            engine: Engine::new(&graph, &self.engine)?,
+            device: self.engine.device,
             input: input.unwrap_or_default(),
             image_shape: classifier.image_shape(),
             layout: classifier.layout(),
@@ -116,7 +136,11 @@ impl Detector {
         DetectorBuilder {
             classifier,
             temperature: 1000.0,
-            threads: 1,
+            engine: engine::Settings {
+                device: Device::default(),
+                threads: 1,
+                libraries: Vec::new(),
+            },
             batch_size: 32,
         }
     }
@@ -124,6 +148,16 @@ impl Detector {
     /// The temperature T.
     pub fn temperature(&self) -> f64 {
         self.temperature
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The program that runs it and its version, such as `ONNX Runtime 1.32`.
+    pub fn engine(&self) -> String {
+        self.engine.name()
     }
 
     /// The number of classes.
@@ -257,6 +291,16 @@ impl Detector {
                     "the image is {fh}x{fw} (height x width) with {}, {} values; the network takes vectors of {expected}",
                     channels(fc),
                     image.pixels.len()
+                ),
+            ));
+        }
+        if matches!(self.layout, Layout::Ncl | Layout::Nlc) {
+            let found = channels(fc.saturating_mul(fh));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "the signal has {found} and {fw} positions, the network takes {} and {w} positions",
+                    channels(c)
                 ),
             ));
         }

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NotFinite,
     /// The engine could not run the network.
     Engine,
+    /// The device, or the library that it needs, is not there.
+    Device,
     /// A metric is not defined for the scores.
     Metrics,
 }
@@ -67,3 +69,15 @@ from_error!(odin_graph::Error, Classifier);
 from_error!(odin_data::Error, Data);
 from_error!(odin_cpu::Error, Engine);
 from_error!(odin_metrics::Error, Metrics);
+
+#[cfg(feature = "onnxruntime")]
+impl From<odin_ort::Error> for Error {
+    fn from(source: odin_ort::Error) -> Self {
+        use odin_ort::ErrorKind as Source;
+        let kind = match source.kind() {
+            Source::Library | Source::Provider => ErrorKind::Device,
+            _ => ErrorKind::Engine,
+        };
+        Self::new(kind, source.to_string())
+    }
+}

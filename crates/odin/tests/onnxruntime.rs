@@ -1,0 +1,188 @@
+//! ONNX Runtime against the built-in engine: the same classes and scores for every ONNX fixture,
+//! and for real weights and images where they are. The library is that which `ORT_DYLIB_PATH`
+//! names; without it nothing is checked, and the tests say so.
+#![cfg(feature = "onnxruntime")]
+// Clippy lets only functions marked as tests unwrap, not their helpers.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+use odin::{Classifier, Detector, Device, ErrorKind, ModelConfig, Normalization, Score};
+use odin_data::{DataSet, Image, NoiseKind, OpenOptions, noise, open};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn library() -> Option<PathBuf> {
+    let library = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+    if library.is_none() {
+        println!("SKIPPED: ORT_DYLIB_PATH names no library of ONNX Runtime");
+    }
+    library.map(PathBuf::from)
+}
+
+fn detector(classifier: &Classifier, device: Device, library: &Path) -> Detector {
+    let builder = Detector::builder(classifier).threads(2).device(device);
+    builder
+        .onnx_runtime([library.to_path_buf()])
+        .build()
+        .unwrap()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../odin-formats/tests/fixtures/onnx")
+}
+
+fn fixture(file: &str, output: Option<&str>) -> Classifier {
+    let mut given = ModelConfig::default();
+    given.output = output.map(str::to_string);
+    Classifier::open(&folder().join(file), given).unwrap()
+}
+
+/// Noise of the shape that a network takes.
+fn images(classifier: &Classifier, count: usize) -> Vec<Image> {
+    let [c, h, w] = classifier.image_shape();
+    first(
+        &noise(NoiseKind::Uniform, c, h, w, count, 0).unwrap(),
+        count,
+    )
+}
+
+fn first(set: &dyn DataSet, count: usize) -> Vec<Image> {
+    let images = (0..count.min(set.len())).map(|i| set.get(i).unwrap().image);
+    images.collect()
+}
+
+/// The largest differences.
+#[derive(Debug, Default)]
+struct Difference {
+    msp: f64,
+    odin: f64,
+}
+
+impl Difference {
+    fn of(name: &str, found: &[Score], expected: &[Score]) -> Self {
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let mut difference = Self::default();
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+            assert_eq!(a.prediction, b.prediction, "{name}, image {i}");
+            difference.msp = difference.msp.max((a.msp - b.msp).abs());
+            difference.odin = difference.odin.max((a.odin - b.odin).abs());
+        }
+        difference
+    }
+
+    fn check(&self, name: &str) {
+        println!("{name}: msp {:.1e}, odin {:.1e}", self.msp, self.odin);
+        let holds = self.msp <= TOLERANCE.msp && self.odin <= TOLERANCE.odin;
+        assert!(holds, "{name}: {self:?}, allowed are {TOLERANCE:?}");
+    }
+}
+
+const EPS: f64 = 0.0014;
+
+/// Rounding of f32 through a few dozen layers. With ONNX Runtime 1.32 on one machine the largest
+/// differences are 2.1e-6 of MSP and 1.0e-9 of ODIN scores at T = 1000; where the sign of a
+/// gradient near zero changes, as it may with other kernels, they come near 1e-6.
+const TOLERANCE: Difference = Difference {
+    msp: 1e-5,
+    odin: 1e-6,
+};
+
+#[test]
+fn every_fixture_has_the_scores_of_the_built_in_engine() {
+    let Some(library) = library() else { return };
+    let index = std::fs::read(folder().join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    for file in index["files"].as_array().unwrap() {
+        let name = file["file"].as_str().unwrap();
+        let classifier = fixture(name, file["output"].as_str());
+        let images = images(&classifier, 5);
+        let scores = |device| {
+            let detector = detector(&classifier, device, &library);
+            detector.score(&images, EPS).unwrap()
+        };
+        let difference = Difference::of(name, &scores(Device::CpuOrt), &scores(Device::Cpu));
+        difference.check(name);
+    }
+}
+
+#[test]
+fn real_networks_have_the_scores_of_the_built_in_engine() {
+    let Some(library) = library() else { return };
+    let refdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata");
+    if !refdata.is_dir() {
+        println!("SKIPPED: there is no {}", refdata.display());
+        return;
+    }
+    let imagenet = Normalization::new(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]).unwrap();
+    for (weights, normalization) in [
+        ("resnet20_cifar10.th", imagenet),
+        ("densenet_bc_100_12_cifar10.pth", Normalization::cifar()),
+    ] {
+        let classifier =
+            Classifier::open(&refdata.join("weights").join(weights), normalization).unwrap();
+        let set = open(
+            &refdata.join("sets/Imagenet_resize"),
+            &OpenOptions::default(),
+        );
+        let images = first(&*set.unwrap(), 24);
+        let scores = |device| {
+            let detector = detector(&classifier, device, &library);
+            detector.score(&images, EPS).unwrap()
+        };
+        let difference = Difference::of(weights, &scores(Device::CpuOrt), &scores(Device::Cpu));
+        difference.check(weights);
+    }
+}
+
+#[test]
+fn batches_of_any_size_are_taken() {
+    let Some(library) = library() else { return };
+    let classifier = fixture("resnet.torchscript9.onnx", None);
+    let images = images(&classifier, 7);
+    let detector = detector(&classifier, Device::CpuOrt, &library);
+    assert_eq!(detector.device(), Device::CpuOrt);
+    assert!(detector.engine().starts_with("ONNX Runtime 1."));
+    let together = detector.score(&images, EPS).unwrap();
+    for size in [1, 3] {
+        let batches = images.chunks(size);
+        let scores = batches.flat_map(|batch| detector.score(batch, EPS).unwrap());
+        let scores: Vec<Score> = scores.collect();
+        let name = format!("batches of {size}");
+        Difference::of(&name, &scores, &together).check(&name);
+    }
+    assert!(detector.score(&[], EPS).unwrap().is_empty());
+}
+
+/// Nothing else steps in for a device that is not there.
+#[test]
+fn a_missing_provider_or_another_library_is_an_error() {
+    let Some(library) = library() else { return };
+    let classifier = fixture("mlp.torchscript9.onnx", None);
+    let build = |device, library: &Path| {
+        let builder = Detector::builder(&classifier).device(device);
+        builder.onnx_runtime([library.to_path_buf()]).build()
+    };
+    build(Device::CpuOrt, &library).unwrap();
+    for (device, library, parts) in [
+        (
+            Device::Rocm(0),
+            &*library,
+            ["ROCMExecutionProvider", "pip install onnxruntime-rocm"],
+        ),
+        (
+            Device::DirectMl(1),
+            &*library,
+            ["DmlExecutionProvider", "pip install onnxruntime-directml"],
+        ),
+        (
+            Device::CpuOrt,
+            Path::new("/absent/libonnxruntime.so"),
+            ["already", "/absent/"],
+        ),
+    ] {
+        let error = build(device, library).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+        for part in parts {
+            assert!(error.to_string().contains(part), "{device}: {error}");
+        }
+    }
+}
