@@ -6,8 +6,9 @@
 //! element `i` is above 0.
 #![allow(unsafe_code)]
 
-use crate::simd::{LONGEST, Simd};
+use crate::simd::{Isa, LONGEST, Simd, Work};
 use crate::workspace::{Operands, Out};
+use std::ops::Range;
 
 /// `after(keep(mask, scale · x + bias) + addend)`, element by element, in this order.
 #[derive(Debug, Clone, Default)]
@@ -48,11 +49,11 @@ pub(crate) fn sign_bytes(plane: usize) -> usize {
     plane.div_ceil(LONGEST) * (LONGEST / 8)
 }
 
-/// Neighbouring elements of a channel. Where signs are read or kept, `first` is a multiple of
-/// [`LONGEST`], and so is `len` unless the channel ends there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
-    pub(crate) channel: usize,
+/// The same neighbouring elements of some channels. Where signs are read or kept, `first` is a
+/// multiple of [`LONGEST`], and so is `len` unless the channels end there.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs {
+    pub(crate) channels: Range<usize>,
     pub(crate) first: usize,
     pub(crate) len: usize,
 }
@@ -61,6 +62,7 @@ impl Pointwise {
     /// Finds what the elements of `channels` channels of `plane` elements will meet.
     pub(crate) fn bind<'a>(
         &'a self,
+        isa: Isa,
         x: &Operands<'a>,
         signs: Option<Out<'a, u8>>,
         [channels, plane]: [usize; 2],
@@ -71,6 +73,7 @@ impl Pointwise {
         let save = signs.filter(|_| self.save);
         assert!(save.is_none_or(|save| save.len() == channels * bytes));
         Bound {
+            isa,
             channels,
             plane,
             bytes,
@@ -94,6 +97,7 @@ impl Pointwise {
 
 /// A [`Pointwise`] and what it reads and keeps.
 pub(crate) struct Bound<'a> {
+    isa: Isa,
     channels: usize,
     plane: usize,
     bytes: usize,
@@ -107,112 +111,275 @@ pub(crate) struct Bound<'a> {
     save: Option<Out<'a, u8>>,
 }
 
-/// What a run of elements meets.
+/// The elements of a channel, and those of the next `stride` further on.
 #[derive(Clone, Copy)]
-struct Meets<V> {
-    scale: Option<V>,
-    bias: Option<V>,
-    mask: Option<*const u8>,
-    addend: Option<*const f32>,
-    relu: bool,
-    keep: Option<*const u8>,
+pub(crate) struct Strided<T> {
+    pub(crate) start: T,
+    pub(crate) stride: usize,
+}
+
+impl<T> Strided<T> {
+    pub(crate) fn new(start: T, stride: usize) -> Self {
+        Self { start, stride }
+    }
+}
+
+/// Where the first run and what it meets begin; null where it meets nothing.
+#[derive(Clone, Copy)]
+struct Meets {
+    scale: *const f32,
+    bias: *const f32,
+    mask: *const u8,
+    addend: Strided<*const f32>,
+    keep: *const u8,
+    save: *mut u8,
 }
 
 impl Bound<'_> {
-    /// `to` becomes what it is of `from`, for a run of elements. With [`Addend::Output`], `to` is
-    /// also read.
+    /// `to` becomes what it is of `from`, for a run of elements in each channel. With
+    /// [`Addend::Output`], `to` is also read.
     ///
     /// # Safety
-    /// `from` is valid for reading and `to` for writing `run.len` elements; they are the same or
-    /// apart. Nobody else touches the run's part of the signs that are kept.
-    #[inline(always)]
-    pub(crate) unsafe fn apply<S: Simd>(&self, simd: S, run: Run, from: *const f32, to: *mut f32) {
-        assert!(run.channel < self.channels && run.first + run.len <= self.plane);
+    /// `from` is valid for reading and `to` for writing `runs.len` elements in each channel; they
+    /// are the same or apart. Nobody else touches the runs' part of the signs that are kept.
+    pub(crate) unsafe fn apply(
+        &self,
+        runs: Runs,
+        from: Strided<*const f32>,
+        to: Strided<*mut f32>,
+    ) {
+        let Runs {
+            channels,
+            first,
+            len,
+        } = runs;
+        assert!(channels.start <= channels.end && channels.end <= self.channels);
+        assert!(first + len <= self.plane);
         debug_assert!(
             (self.mask.is_none() && self.keep.is_none() && self.save.is_none())
-                || (run.first.is_multiple_of(LONGEST)
-                    && (run.len.is_multiple_of(LONGEST) || run.first + run.len == self.plane))
+                || (first.is_multiple_of(LONGEST)
+                    && (len.is_multiple_of(LONGEST) || first + len == self.plane))
         );
-        let start = run.channel * self.plane + run.first;
-        let byte = run.channel * self.bytes + run.first / 8;
-        // SAFETY: the run is inside of the channels, by the assertion, whose elements and signs
-        // `bind` has found to be there.
-        let (meets, save) = unsafe {
-            let own = |values: &[f32]| simd.splat(*values.get_unchecked(run.channel));
-            let meets = Meets {
-                scale: self.scale.map(own),
-                bias: self.bias.map(own),
-                mask: self.mask.map(|signs| signs.as_ptr().add(byte)),
-                addend: match self.adds_output {
-                    true => Some(to.cast_const()),
-                    false => self.addend.map(|addend| addend.as_ptr().add(start)),
-                },
-                relu: self.relu,
-                keep: self.keep.map(|signs| signs.as_ptr().add(byte)),
-            };
-            let bytes = byte..byte + sign_bytes(run.len);
-            (meets, self.save.map(|signs| signs.part(bytes).as_mut_ptr()))
+        let start = channels.start * self.plane + first;
+        let byte = channels.start * self.bytes + first / 8;
+        let signs = |signs: Option<&[u8]>| match signs {
+            Some(signs) => signs.as_ptr().wrapping_add(byte),
+            None => std::ptr::null(),
         };
-        let whole = run.len / S::LANES * S::LANES;
+        let own = |values: Option<&[f32]>| match values {
+            Some(values) => values.as_ptr().wrapping_add(channels.start),
+            None => std::ptr::null(),
+        };
+        let meets = Meets {
+            scale: own(self.scale),
+            bias: own(self.bias),
+            mask: signs(self.mask),
+            addend: match (self.adds_output, self.addend) {
+                (true, _) => Strided::new(to.start.cast_const(), to.stride),
+                (false, Some(addend)) => {
+                    Strided::new(addend.as_ptr().wrapping_add(start), self.plane)
+                }
+                (false, None) => Strided::new(std::ptr::null(), 0),
+            },
+            keep: signs(self.keep),
+            save: match self.save {
+                Some(save) => save.start().wrapping_add(byte),
+                None => std::ptr::null_mut(),
+            },
+        };
+        let last = match (self.relu, self.save, self.keep) {
+            (true, None, _) => RELU,
+            (true, Some(_), _) => RELU_AND_SAVE,
+            (false, _, Some(_)) => KEEP,
+            (false, Some(_), None) => SAVE,
+            (false, None, None) => NOTHING,
+        };
+        self.isa.run(Elements {
+            meets,
+            channels: channels.len(),
+            len,
+            bytes: self.bytes,
+            from,
+            to,
+            affine: self.scale.is_some() || self.bias.is_some(),
+            mask: self.mask.is_some(),
+            add: self.adds_output || self.addend.is_some(),
+            last,
+        });
+    }
+}
+
+const NOTHING: u8 = 0;
+const RELU: u8 = 1;
+const RELU_AND_SAVE: u8 = 2;
+const SAVE: u8 = 3;
+const KEEP: u8 = 4;
+
+/// Runs of elements, and what is to be done to them.
+struct Elements {
+    meets: Meets,
+    channels: usize,
+    len: usize,
+    /// From the signs of one channel to those of the next.
+    bytes: usize,
+    from: Strided<*const f32>,
+    to: Strided<*mut f32>,
+    affine: bool,
+    mask: bool,
+    add: bool,
+    last: u8,
+}
+
+impl Work for Elements {
+    type Output = ();
+
+    /// Each combination has a loop of its own: deciding anew for each vector takes longer than
+    /// the arithmetic.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        macro_rules! choose {
+            ($affine:literal, $mask:literal, $add:literal) => {
+                match self.last {
+                    RELU => self.each::<S, $affine, $mask, $add, RELU>(simd),
+                    RELU_AND_SAVE => self.each::<S, $affine, $mask, $add, RELU_AND_SAVE>(simd),
+                    SAVE => self.each::<S, $affine, $mask, $add, SAVE>(simd),
+                    KEEP => self.each::<S, $affine, $mask, $add, KEEP>(simd),
+                    _ => self.each::<S, $affine, $mask, $add, NOTHING>(simd),
+                }
+            };
+        }
+        match (self.affine, self.mask, self.add) {
+            (false, false, false) => choose!(false, false, false),
+            (false, false, true) => choose!(false, false, true),
+            (false, true, false) => choose!(false, true, false),
+            (false, true, true) => choose!(false, true, true),
+            (true, false, false) => choose!(true, false, false),
+            (true, false, true) => choose!(true, false, true),
+            (true, true, false) => choose!(true, true, false),
+            (true, true, true) => choose!(true, true, true),
+        }
+    }
+}
+
+impl Elements {
+    #[inline(always)]
+    fn each<S: Simd, const AFFINE: bool, const MASK: bool, const ADD: bool, const LAST: u8>(
+        mut self,
+        simd: S,
+    ) {
+        for _ in 0..self.channels {
+            self.channel::<S, AFFINE, MASK, ADD, LAST>(simd);
+            self.next();
+        }
+    }
+
+    /// To the next channel.
+    #[inline(always)]
+    fn next(&mut self) {
+        let meets = &mut self.meets;
+        self.from.start = self.from.start.wrapping_add(self.from.stride);
+        self.to.start = self.to.start.wrapping_add(self.to.stride);
+        meets.addend.start = meets.addend.start.wrapping_add(meets.addend.stride);
+        for one in [&mut meets.scale, &mut meets.bias] {
+            *one = if one.is_null() {
+                *one
+            } else {
+                one.wrapping_add(1)
+            };
+        }
+        for signs in [&mut meets.mask, &mut meets.keep] {
+            *signs = signs.wrapping_add(self.bytes);
+        }
+        meets.save = meets.save.wrapping_add(self.bytes);
+    }
+
+    #[inline(always)]
+    fn channel<S: Simd, const AFFINE: bool, const MASK: bool, const ADD: bool, const LAST: u8>(
+        &self,
+        simd: S,
+    ) {
+        let (from, to, addend) = (self.from.start, self.to.start, self.meets.addend.start);
+        let own = |value: *const f32, otherwise: f32| match value.is_null() {
+            true => otherwise,
+            // SAFETY: `bind` has found a value for each channel.
+            false => unsafe { *value },
+        };
+        let affine = [
+            simd.splat(own(self.meets.scale, 1.0)),
+            simd.splat(own(self.meets.bias, 0.0)),
+        ];
+        let whole = self.len / S::LANES * S::LANES;
         for i in (0..whole).step_by(S::LANES) {
-            // SAFETY: whole vectors inside of the run.
+            // SAFETY: whole vectors inside of the run, by the contract of [`Bound::apply`]; what
+            // they meet is there, as `bind` has found.
             unsafe {
-                let y = vector(simd, &meets, i, simd.load(from.add(i)), |p| simd.load(p));
+                let x = simd.load(from.add(i));
+                let addend = if ADD { simd.load(addend.add(i)) } else { x };
+                let y = self.one::<S, AFFINE, MASK, ADD, LAST>(simd, affine, i, x, addend);
                 simd.store(to.add(i), y);
-                if let Some(save) = save {
-                    set::<S>(save, i, simd.positive(y));
+                if LAST == RELU_AND_SAVE || LAST == SAVE {
+                    set::<S>(self.meets.save, i, simd.positive(y));
                 }
             }
         }
-        let rest = run.len - whole;
+        let rest = self.len - whole;
         if rest > 0 {
             // SAFETY: the first `rest` elements of the last vector are inside of the run; signs
             // come in whole groups.
             unsafe {
-                let first = |p| simd.load_first(rest, p);
-                let y = vector(simd, &meets, whole, first(from.add(whole)), first);
+                let x = simd.load_first(rest, from.add(whole));
+                let addend = match ADD {
+                    true => simd.load_first(rest, addend.add(whole)),
+                    false => x,
+                };
+                let y = self.one::<S, AFFINE, MASK, ADD, LAST>(simd, affine, whole, x, addend);
                 simd.store_first(rest, to.add(whole), y);
-                if let Some(save) = save {
+                if LAST == RELU_AND_SAVE || LAST == SAVE {
                     let inside = (1u16 << rest) - 1;
-                    set::<S>(save, whole, simd.positive(y) & inside);
+                    set::<S>(self.meets.save, whole, simd.positive(y) & inside);
                 }
             }
         }
     }
-}
 
-/// # Safety
-/// A vector from element `i` is inside of the run.
-#[inline(always)]
-unsafe fn vector<S: Simd>(
-    simd: S,
-    meets: &Meets<S::Vector>,
-    i: usize,
-    x: S::Vector,
-    load: impl Fn(*const f32) -> S::Vector,
-) -> S::Vector {
-    let mut y = match (meets.scale, meets.bias) {
-        (Some(scale), Some(bias)) => simd.mul_add(x, scale, bias),
-        (Some(scale), None) => simd.mul(x, scale),
-        (None, Some(bias)) => simd.add(x, bias),
-        (None, None) => x,
-    };
-    // SAFETY: by the contract.
-    unsafe {
-        if let Some(mask) = meets.mask {
-            y = simd.keep(get::<S>(mask, i), y);
+    /// # Safety
+    /// A vector from element `i` is inside of the run.
+    #[inline(always)]
+    unsafe fn one<
+        S: Simd,
+        const AFFINE: bool,
+        const MASK: bool,
+        const ADD: bool,
+        const LAST: u8,
+    >(
+        &self,
+        simd: S,
+        [scale, bias]: [S::Vector; 2],
+        i: usize,
+        x: S::Vector,
+        addend: S::Vector,
+    ) -> S::Vector {
+        let mut y = x;
+        if AFFINE {
+            y = simd.mul_add(y, scale, bias);
         }
-        if let Some(addend) = meets.addend {
-            y = simd.add(y, load(addend.add(i)));
+        // SAFETY: by the contract.
+        unsafe {
+            if MASK {
+                y = simd.keep(get::<S>(self.meets.mask, i), y);
+            }
+            if ADD {
+                y = simd.add(y, addend);
+            }
+            if LAST == RELU || LAST == RELU_AND_SAVE {
+                y = simd.relu(y);
+            }
+            if LAST == KEEP {
+                y = simd.keep(get::<S>(self.meets.keep, i), y);
+            }
         }
-        if meets.relu {
-            y = simd.relu(y);
-        }
-        if let Some(keep) = meets.keep {
-            y = simd.keep(get::<S>(keep, i), y);
-        }
+        y
     }
-    y
 }
 
 /// The signs of a vector that begins at element `i`.
@@ -224,7 +391,7 @@ unsafe fn get<S: Simd>(signs: *const u8, i: usize) -> u16 {
     // SAFETY: by the contract.
     unsafe {
         match S::LANES {
-            16 => u16::from_le_bytes([*signs.add(i / 8), *signs.add(i / 8 + 1)]),
+            16 => u16::from_le(signs.add(i / 8).cast::<u16>().read_unaligned()),
             _ => u16::from(*signs.add(i / 8)),
         }
     }
@@ -234,12 +401,11 @@ unsafe fn get<S: Simd>(signs: *const u8, i: usize) -> u16 {
 /// The signs of a vector that begins at element `i` are valid for writing.
 #[inline(always)]
 unsafe fn set<S: Simd>(signs: *mut u8, i: usize, bits: u16) {
-    let [low, high] = bits.to_le_bytes();
     // SAFETY: by the contract.
     unsafe {
-        *signs.add(i / 8) = low;
-        if S::LANES == 16 {
-            *signs.add(i / 8 + 1) = high;
+        match S::LANES {
+            16 => signs.add(i / 8).cast::<u16>().write_unaligned(bits.to_le()),
+            _ => *signs.add(i / 8) = bits as u8,
         }
     }
 }

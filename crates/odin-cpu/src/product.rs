@@ -178,6 +178,10 @@ fn parts(vectors: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |part| start(part)..start(part + 1))
 }
 
+/// How many rows of elements ahead are asked for: they are too far apart for the processor to
+/// guess.
+const AHEAD: usize = 8;
+
 /// `H` rows times `V` vectors.
 ///
 /// # Safety
@@ -193,7 +197,11 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); V]; H];
     let mut a = a;
-    for &offset in offsets {
+    for (k, &offset) in offsets.iter().enumerate() {
+        let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)];
+        for v in 0..V {
+            simd.prefetch(b.wrapping_add(ahead as usize + v * S::LANES));
+        }
         // SAFETY: by the contract.
         unsafe {
             let b = b.add(offset as usize);

@@ -119,6 +119,11 @@ unsafe impl<T: Send> Send for Out<'_, T> {}
 unsafe impl<T: Send> Sync for Out<'_, T> {}
 
 impl<'a, T> Out<'a, T> {
+    /// Where the place begins.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -431,6 +431,17 @@ fn reductions() {
     check("one hot", &g);
 }
 
+/// A known matrix times one that depends on the image.
+fn left_product() -> Graph {
+    let mut g = Graph::new();
+    let shape = Shape::batched(&[9, 40]);
+    let x = g.input("x", Type::float(shape)).unwrap();
+    let a = constant(&mut g, &[21, 9]);
+    let y = g.add(Op::MatMul, &[a, x]).unwrap();
+    g.output("y", y);
+    g
+}
+
 #[test]
 fn products() {
     check("matrices", &single(Op::MatMul, &[&[3, 4]], &[&[4, 5]]));
@@ -440,6 +451,15 @@ fn products() {
         &single(Op::MatMul, &[&[2, 3, 4]], &[&[1, 2, 4, 5]]),
     );
     check("rows", &single(Op::MatMul, &[&[4]], &[&[4, 5]]));
+    check(
+        "long sums",
+        &single(Op::MatMul, &[&[13, 1100]], &[&[1100, 7]]),
+    );
+    check("panels", &single(Op::MatMul, &[&[25, 17]], &[&[17, 203]]));
+    check("from the left", &left_product());
+    let heads: [&[usize]; 2] = [&[3, 29, 11], &[3, 11, 101]];
+    check("many", &single(Op::MatMul, &heads, &[]));
+    check("few", &single(Op::MatMul, &[&[5, 1, 8]], &[&[8, 31]]));
     for (c, trans_b) in [(&[5][..], false), (&[1, 5], true), (&[], true)] {
         let b: &[usize] = if trans_b { &[5, 4] } else { &[4, 5] };
         let gemm = Gemm {

@@ -7,12 +7,13 @@
 
 use super::axis::{Axis, Extent};
 use super::{ScratchSize, Share, Shared, Written};
-use crate::pointwise::{Bound, Pointwise, Run};
+use crate::pointwise::{Bound, Pointwise, Runs, Strided};
 use crate::product::{Columns, Packed, Tile, multiply, tiles};
 use crate::simd::{Isa, LONGEST, Simd, Work};
 use crate::workspace::{Operands, Out, Scratch};
 use odin_graph::op::{self, Window};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How many elements of the padded copy of the input a strip should meet: 512 KiB, a part of a
 /// second-level cache.
@@ -37,7 +38,7 @@ pub(crate) struct Conv {
     /// Rows of a strip.
     strip: usize,
     /// For each phase of the output, row phases outermost.
-    phases: Vec<Phase>,
+    phases: Arc<[Phase]>,
     /// Applied to the input. Only where the convolution is [`Conv::is_identity`].
     pub(crate) before: Pointwise,
     /// Applied to the sums.
@@ -45,7 +46,7 @@ pub(crate) struct Conv {
 }
 
 /// The products that give one phase of the output.
-struct Phase {
+pub(crate) struct Phase {
     row: usize,
     column: usize,
     /// For each group.
@@ -79,8 +80,8 @@ impl Kind {
 
 impl Conv {
     /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` where there
-    /// are more, or no memory for the packed weights.
-    pub(crate) fn new(isa: Isa, kind: &Kind, w: &[f32], x: &[usize], y: &[usize]) -> Option<Self> {
+    /// are more, or the image is too large.
+    pub(crate) fn new(isa: Isa, kind: &Kind, x: &[usize], y: &[usize]) -> Option<Self> {
         let (window, groups) = kind.window();
         let extent = |axis: usize| Extent {
             kernel: window.kernel[axis],
@@ -112,7 +113,7 @@ impl Conv {
             row: columns.entries(&(0..columns.output())).len(),
             plane: 0,
             strip: 0,
-            phases: Vec::new(),
+            phases: Arc::new([]),
             before: Pointwise::default(),
             after: Pointwise::default(),
             rows,
@@ -123,8 +124,13 @@ impl Conv {
         // Offsets are stored in 32 bits.
         let copy = conv.copied_planes().checked_mul(conv.plane)?;
         u32::try_from(copy).ok()?;
-        conv.phases = conv.pack(kind, w)?;
         Some(conv)
+    }
+
+    /// With weights that [`Conv::pack`] has packed.
+    pub(crate) fn with(mut self, phases: Arc<[Phase]>) -> Self {
+        self.phases = phases;
+        self
     }
 
     /// Whether output i meets input i and nothing else.
@@ -192,7 +198,8 @@ impl Conv {
         rows
     }
 
-    fn pack(&self, kind: &Kind, w: &[f32]) -> Option<Vec<Phase>> {
+    /// Packs the weights; `None` if there is no memory for them.
+    pub(crate) fn pack(&self, kind: &Kind, w: &[f32]) -> Option<Vec<Phase>> {
         let entries = self.entries_of(kind);
         let mut phases = Vec::new();
         for (row, by_row) in self.rows.out_phases.iter().enumerate() {
@@ -253,7 +260,8 @@ impl Conv {
 
     fn copy_len(&self) -> usize {
         // The last vector may reach beyond the last plane.
-        self.copied_planes() * self.plane + self.row + 2 * LONGEST
+        let reach = self.row + 2 * LONGEST;
+        (self.copied_planes() * self.plane + reach).next_multiple_of(LONGEST)
     }
 
     fn height(&self) -> usize {
@@ -317,10 +325,13 @@ impl Work for Job<'_> {
         let [inputs, outputs] = conv.planes();
         let before = conv
             .before
-            .bind(self.x, signs, [conv.inner * conv.groups, inputs]);
-        let after = conv
-            .after
-            .bind(self.x, self.y.after, [conv.outer * conv.groups, outputs]);
+            .bind(conv.isa, self.x, signs, [conv.inner * conv.groups, inputs]);
+        let after = conv.after.bind(
+            conv.isa,
+            self.x,
+            self.y.after,
+            [conv.outer * conv.groups, outputs],
+        );
         let (copy, rest) = self.scratch.split_at_mut(conv.copy_len());
         let (sums, apart) = rest.split_at_mut(conv.height() * conv.stride());
         for first in rows.clone().step_by(conv.strip) {
@@ -328,7 +339,7 @@ impl Work for Job<'_> {
             for group in 0..conv.groups {
                 let from = &self.x.floats(0)[group * conv.inner * inputs..][..conv.inner * inputs];
                 match conv.is_identity() {
-                    true => conv.copy_activated(simd, &before, from, &strip, copy),
+                    true => conv.copy_activated(&before, from, &strip, copy),
                     false => conv.copy_padded(simd, from, &strip, copy),
                 }
                 let strip = Strip {
@@ -360,9 +371,8 @@ impl Conv {
 
     /// Copies what a strip meets, through the activation before the convolution.
     #[inline(always)]
-    fn copy_activated<S: Simd>(
+    fn copy_activated(
         &self,
-        simd: S,
         before: &Bound<'_>,
         from: &[f32],
         strip: &Range<usize>,
@@ -370,20 +380,19 @@ impl Conv {
     ) {
         let (first, len) = (strip.start * self.row, strip.len() * self.row);
         let size = self.planes()[0];
-        for channel in 0..self.inner {
-            let run = Run {
-                channel,
-                first,
-                len,
-            };
-            let from = &from[channel * size + first..][..len];
-            let to = &mut copy[channel * self.plane..][..len];
-            // SAFETY: both slices hold the run; the strip is this thread's own, or this is the
-            // thread that keeps the signs for all.
-            #[allow(unsafe_code)]
-            unsafe {
-                before.apply(simd, run, from.as_ptr(), to.as_mut_ptr());
-            }
+        assert!(from.len() == self.inner * size && len <= self.plane);
+        assert!(copy.len() >= self.inner * self.plane);
+        let runs = Runs {
+            channels: 0..self.inner,
+            first,
+            len,
+        };
+        // SAFETY: both hold all channels, by the assertions; the strip is this thread's own, or
+        // this is the thread that keeps the signs for all.
+        #[allow(unsafe_code)]
+        unsafe {
+            let from = Strided::new(from.as_ptr().wrapping_add(first), size);
+            before.apply(runs, from, Strided::new(copy.as_mut_ptr(), self.plane));
         }
     }
 
@@ -467,21 +476,22 @@ impl Conv {
                     apart
                 }
             };
-            for r in 0..tile.height {
-                let run = Run {
-                    channel: strip.group * self.outer + tile.row + r,
-                    first: strip.rows.start * width,
-                    len: strip.rows.len() * width,
-                };
-                let from = &dense[r * self.stride()..][..run.len];
-                let start = run.channel * plane + run.first;
-                // SAFETY: the rows of the strip, or the channels of the tile, are this thread's
-                // own.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let to = y.part(start..start + run.len);
-                    after.apply(simd, run, from.as_ptr(), to.as_mut_ptr());
-                }
+            let channel = strip.group * self.outer + tile.row;
+            let runs = Runs {
+                channels: channel..channel + tile.height,
+                first: strip.rows.start * width,
+                len: strip.rows.len() * width,
+            };
+            let start = channel * plane + runs.first;
+            assert!(dense.len() >= tile.height * self.stride() && runs.len <= self.stride());
+            assert!(y.len() == self.outer * self.groups * plane);
+            // SAFETY: both hold the runs, by the assertions; the rows of the strip, or the
+            // channels of the tile, are this thread's own.
+            #[allow(unsafe_code)]
+            unsafe {
+                let from = Strided::new(dense.as_ptr(), self.stride());
+                let to = Strided::new(y.start().wrapping_add(start), plane);
+                after.apply(runs, from, to);
             }
         }
     }

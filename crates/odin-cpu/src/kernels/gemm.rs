@@ -29,11 +29,6 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// The same matrix, transposed if so wished.
-    pub(crate) fn transposed_if(self, transposed: bool) -> Self {
-        if transposed { self.transposed() } else { self }
-    }
-
     fn holds(&self, rows: usize, columns: usize) -> bool {
         holds(
             self.data.len(),

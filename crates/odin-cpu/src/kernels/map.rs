@@ -1,8 +1,8 @@
 //! What is done to each element of a value, where no heavier operator comes before or after.
 
 use super::{Share, Shared, Written};
-use crate::pointwise::{Pointwise, Run};
-use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::pointwise::{Pointwise, Runs, Strided};
+use crate::simd::{Isa, LONGEST};
 use crate::workspace::{Operands, Scratch};
 
 /// A [`Pointwise`] of operand 0.
@@ -15,59 +15,35 @@ pub(crate) struct Map {
 }
 
 impl Shared for Map {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
-        self.isa.run(Job {
-            map: self,
-            x,
-            y,
-            share,
-        });
-    }
-}
-
-struct Job<'a> {
-    map: &'a Map,
-    x: &'a Operands<'a>,
-    y: Written<'a>,
-    share: Share,
-}
-
-impl Work for Job<'_> {
-    type Output = ();
-
     /// Threads share the channels where there are enough, else groups of elements.
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
         let Map {
             channels, plane, ..
-        } = *self.map;
-        let groups = plane.div_ceil(LONGEST);
-        let (own, elements) = match channels >= self.share.count {
-            true => (self.share.of(channels), 0..plane),
+        } = *self;
+        let (own, elements) = match channels >= share.count {
+            true => (share.of(channels), 0..plane),
             false => {
-                let own = self.share.of(groups);
+                let own = share.of(plane.div_ceil(LONGEST));
                 let at = |group: usize| plane.min(group * LONGEST);
                 (0..channels, at(own.start)..at(own.end))
             }
         };
-        let x = self.x.floats(0);
-        let pointwise = &self.map.pointwise;
-        let pointwise = pointwise.bind(self.x, self.y.after, [channels, plane]);
-        for channel in own {
-            let (first, len) = (elements.start, elements.len());
-            let run = Run {
-                channel,
-                first,
-                len,
-            };
-            let start = channel * plane + first;
-            let from = &x[start..start + len];
-            // SAFETY: the run is this thread's own.
-            #[allow(unsafe_code)]
-            unsafe {
-                let to = self.y.floats.part(start..start + len);
-                pointwise.apply(simd, run, from.as_ptr(), to.as_mut_ptr());
-            }
+        let pointwise = self.pointwise.bind(self.isa, x, y.after, [channels, plane]);
+        let from = &x.floats(0)[..channels * plane];
+        assert!(y.floats.len() == channels * plane);
+        let first = own.start * plane + elements.start;
+        let runs = Runs {
+            channels: own,
+            first: elements.start,
+            len: elements.len(),
+        };
+        // SAFETY: both hold all channels, by the assertion and the slice; the runs are this
+        // thread's own.
+        #[allow(unsafe_code)]
+        unsafe {
+            let from = from.as_ptr().wrapping_add(first);
+            let to = y.floats.start().wrapping_add(first);
+            pointwise.apply(runs, Strided::new(from, plane), Strided::new(to, plane));
         }
     }
 }

@@ -1,95 +1,381 @@
 //! Products of matrices.
+//!
+//! The left matrix is packed in tiles of rows, the right one in panels of columns; a known one
+//! once, when the engine is made. A panel stays in the second-level cache while all tiles go by.
 
-use super::Kernel;
-use super::gemm::{Matrix, gemm};
-use super::walk::Walk;
-use crate::workspace::{Operands, Scratch};
+use super::walk::{Walk, broadcast_strides};
+use super::{ScratchSize, Share, Shared, Written};
+use crate::product::{Columns, Packed, Tile, multiply, tiles};
+use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::workspace::{Aligned, Operands, Out, Scratch};
 use odin_graph::op;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// [`odin_graph::Op::MatMul`].
-#[derive(Debug)]
-pub(crate) struct MatMul {
-    extents: [usize; 3],
-    /// Over the leading axes, in matrices.
-    lead: Walk<2>,
+/// Columns of a panel: a multiple of all widths of tiles.
+const PANEL: usize = 96;
+/// Long sums are formed in blocks of this many products: a block of all tiles stays in the
+/// second-level cache while the panels go by.
+const DEPTH: usize = 512;
+
+/// `alpha · a · b + beta · c` for matrices `a [m, k]` and `b [k, n]`, or for many pairs of them.
+/// Operands are `a`, `b` and, if there is an addend, `c`; known ones are not read.
+pub(crate) struct Product {
+    isa: Isa,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix,
+    b: Matrix,
+    known: Known,
+    /// For each pair, which matrix of each operand.
+    pairs: Vec<[usize; 2]>,
+    tiles: Vec<Tile>,
+    /// Where the rows of a whole panel and of the last begin.
+    offsets: [Vec<u32>; 2],
+    alpha: f32,
+    addend: Option<Addend>,
 }
 
-impl MatMul {
-    pub(crate) fn new(a: &[usize], b: &[usize], y: &[usize]) -> Self {
+/// How a matrix lies in memory.
+#[derive(Debug, Clone, Copy)]
+struct Matrix {
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl Matrix {
+    /// Stored row by row, or column by column.
+    fn new(rows: usize, columns: usize, transposed: bool) -> Self {
+        let (row_stride, column_stride) = if transposed { (1, rows) } else { (columns, 1) };
+        Self {
+            row_stride,
+            column_stride,
+        }
+    }
+
+    fn at(self, row: usize, column: usize) -> usize {
+        row * self.row_stride + column * self.column_stride
+    }
+}
+
+/// The operands that were packed beforehand.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    rows: Option<Arc<Packed>>,
+    panels: Option<Arc<Aligned>>,
+}
+
+/// `beta · c[row · strides[0] + column · strides[1]]`.
+struct Addend {
+    beta: f32,
+    strides: [usize; 2],
+}
+
+impl Product {
+    /// [`odin_graph::Op::MatMul`], shapes as of one image.
+    pub(crate) fn mat_mul(isa: Isa, a: &[usize], b: &[usize], y: &[usize]) -> Self {
+        let (rank, k) = (y.len(), a[a.len() - 1]);
+        let (mut m, n) = (y[rank - 2], y[rank - 1]);
         let lead = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
-        Self {
-            extents: [y[y.len() - 2], y[y.len() - 1], a[a.len() - 1]],
-            lead: Walk::broadcast(&lead(y), [&lead(a), &lead(b)]),
+        let count = |shape: &[usize]| lead(shape).iter().product::<usize>();
+        let mut pairs = Walk::broadcast(&lead(y), [&lead(a), &lead(b)]);
+        // Many matrices times one are one long matrix times that.
+        if count(b) == 1 && count(a) == count(y) {
+            m *= count(y);
+            pairs = Walk::broadcast(&[], [&[], &[]]);
         }
+        let (a, b) = (Matrix::new(m, k, false), Matrix::new(k, n, false));
+        Self::new(isa, [m, n, k], a, b, pairs)
     }
-}
 
-impl Kernel<f32> for MatMul {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let [m, n, k] = self.extents;
-        let (a, b) = (x.floats(0), x.floats(1));
-        let mut matrices = y.chunks_exact_mut((m * n).max(1));
-        self.lead.runs(|[i, j]| {
-            for step in 0..self.lead.extent {
-                let Some(y) = matrices.next() else { return };
-                let [i, j] = [
-                    i + step * self.lead.strides[0],
-                    j + step * self.lead.strides[1],
-                ];
-                let a = Matrix::rows(&a[i * m * k..][..m * k], k);
-                let b = Matrix::rows(&b[j * k * n..][..k * n], n);
-                gemm(self.extents, 1.0, a, b, y, n, false);
+    /// [`odin_graph::Op::Gemm`], shapes as of one image.
+    pub(crate) fn gemm(
+        isa: Isa,
+        gemm: op::Gemm,
+        a: &[usize],
+        c: Option<&[usize]>,
+        y: &[usize],
+    ) -> Self {
+        let (m, n, k) = (y[0], y[1], a[usize::from(!gemm.trans_a)]);
+        let (a, b) = (
+            Matrix::new(m, k, gemm.trans_a),
+            Matrix::new(k, n, gemm.trans_b),
+        );
+        let pairs = Walk::broadcast(&[], [&[], &[]]);
+        let mut product = Self::new(isa, [m, n, k], a, b, pairs);
+        product.alpha = gemm.alpha;
+        product.addend = c.map(|c| {
+            let strides = broadcast_strides(c, y);
+            Addend {
+                beta: gemm.beta,
+                strides: [strides[0], strides[1]],
             }
         });
-    }
-}
-
-/// [`odin_graph::Op::Gemm`].
-#[derive(Debug)]
-pub(crate) struct Gemm {
-    gemm: op::Gemm,
-    extents: [usize; 3],
-    addend: Option<Walk<1>>,
-}
-
-impl Gemm {
-    pub(crate) fn new(gemm: op::Gemm, a: &[usize], c: Option<&[usize]>, y: &[usize]) -> Self {
-        Self {
-            gemm,
-            extents: [y[0], y[1], a[usize::from(!gemm.trans_a)]],
-            addend: c.map(|c| Walk::broadcast(y, [c])),
-        }
+        product
     }
 
-    fn start(&self, c: &[f32], walk: &Walk<1>, y: &mut [f32]) {
-        let mut runs = y.chunks_exact_mut(walk.extent.max(1));
-        walk.runs(|[offset]| {
-            let Some(y) = runs.next() else { return };
-            for (k, y) in y.iter_mut().enumerate() {
-                *y = self.gemm.beta * c[offset + k * walk.strides[0]];
-            }
+    fn new(isa: Isa, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, walk: Walk<2>) -> Self {
+        let mut pairs = Vec::new();
+        walk.runs(|[i, j]| {
+            let [a, b] = walk.strides;
+            pairs.extend((0..walk.extent).map(|step| [i + step * a, j + step * b]));
         });
-    }
-}
-
-impl Kernel<f32> for Gemm {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let [m, n, k] = self.extents;
-        let stored = |transposed, rows, columns| if transposed { rows } else { columns };
-        let (trans_a, trans_b) = (self.gemm.trans_a, self.gemm.trans_b);
-        let a = Matrix::rows(x.floats(0), stored(trans_a, m, k)).transposed_if(trans_a);
-        let b = Matrix::rows(x.floats(1), stored(trans_b, k, n)).transposed_if(trans_b);
-        if let Some(walk) = &self.addend {
-            self.start(x.floats(2), walk, y);
-        }
-        gemm(
-            self.extents,
-            self.gemm.alpha,
+        let offsets = |width: usize| (0..k).map(|k| (k * width) as u32).collect();
+        let last = panel_width(n, n.saturating_sub(1) / PANEL);
+        Self {
+            isa,
+            m,
+            n,
+            k,
             a,
             b,
-            y,
-            n,
-            self.addend.is_some(),
-        );
+            known: Known::default(),
+            pairs,
+            tiles: tiles(isa, m, k),
+            offsets: [offsets(PANEL), offsets(last)],
+            alpha: 1.0,
+            addend: None,
+        }
+    }
+
+    /// Packs what is known of the operands, if it is one matrix; `None` if there is no memory for
+    /// it.
+    pub(crate) fn pack(&self, a: Option<&[f32]>, b: Option<&[f32]>) -> Option<Known> {
+        let mut known = Known::default();
+        if let Some(a) = a.filter(|a| a.len() == self.m * self.k) {
+            let at = |row, k| a[self.a.at(row, k)];
+            known.rows = Some(Arc::new(Packed::new(self.isa, self.m, self.k, at)?));
+        }
+        if let Some(b) = b.filter(|b| b.len() == self.k * self.n) {
+            let mut panels = Aligned::zeros(self.panels_len())?;
+            for panel in 0..self.panels() {
+                let start = self.k * panel * PANEL;
+                self.pack_panel(b, panel, &(0..self.k), &mut panels.as_mut_slice()[start..]);
+            }
+            known.panels = Some(Arc::new(panels));
+        }
+        Some(known)
+    }
+
+    /// What a packed operand depends on, besides the operand.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        [self.m, self.n, self.k]
+    }
+
+    pub(crate) fn with(mut self, known: Known) -> Self {
+        self.known = known;
+        self
+    }
+
+    fn panels(&self) -> usize {
+        self.n.div_ceil(PANEL)
+    }
+
+    fn panels_len(&self) -> usize {
+        self.k * self.n.next_multiple_of(LONGEST)
+    }
+
+    /// Some rows one after the other, as wide as the panel is in whole vectors.
+    fn pack_panel(&self, b: &[f32], panel: usize, block: &Range<usize>, to: &mut [f32]) {
+        let (width, columns) = (panel_width(self.n, panel), panel_columns(self.n, panel));
+        for (k, to) in block.clone().zip(to.chunks_exact_mut(width)) {
+            let (own, rest) = to.split_at_mut(columns.len());
+            match self.b.column_stride {
+                1 => own.copy_from_slice(&b[self.b.at(k, columns.start)..][..columns.len()]),
+                _ => {
+                    let columns = columns.clone();
+                    let from = columns.map(|column| b[self.b.at(k, column)]);
+                    own.iter_mut().zip(from).for_each(|(to, b)| *to = b);
+                }
+            }
+            rest.fill(0.0);
+        }
+    }
+
+    /// Tiles one after the other, as [`Packed`] has them.
+    #[inline(always)]
+    fn pack_rows(&self, a: &[f32], own: &[Tile], to: &mut [f32]) {
+        for tile in own {
+            let to = &mut to[tile.row * self.k..][..tile.height * self.k];
+            // What is written, some columns of the tile, stays in the first-level cache.
+            for (chunk, to) in to.chunks_mut(64 * tile.height).enumerate() {
+                for r in 0..tile.height {
+                    let first = self.a.at(tile.row + r, 64 * chunk);
+                    let from = a[first..].iter().step_by(self.a.column_stride);
+                    let to = to[r..].iter_mut().step_by(tile.height);
+                    to.zip(from).for_each(|(to, a)| *to = *a);
+                }
+            }
+        }
+    }
+
+    /// Elements that are packed while the product runs: all tiles, and a block of a panel.
+    fn packed_now(&self) -> [usize; 2] {
+        let rows = match self.known.rows {
+            Some(_) => 0,
+            None => (self.m * self.k).next_multiple_of(LONGEST),
+        };
+        let panel = match self.known.panels {
+            Some(_) => 0,
+            None => self.k.min(DEPTH) * PANEL,
+        };
+        [rows, panel]
+    }
+
+    fn height(&self) -> usize {
+        self.tiles.iter().map(|tile| tile.height).max().unwrap_or(0)
+    }
+}
+
+fn panel_columns(n: usize, panel: usize) -> Range<usize> {
+    panel * PANEL..n.min((panel + 1) * PANEL)
+}
+
+fn panel_width(n: usize, panel: usize) -> usize {
+    panel_columns(n, panel).len().next_multiple_of(LONGEST)
+}
+
+impl Shared for Product {
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
+        self.isa.run(Job {
+            product: self,
+            x,
+            y: y.floats,
+            scratch: scratch.floats.as_mut_slice(),
+            share,
+        });
+    }
+
+    fn scratch(&self) -> ScratchSize {
+        let [rows, panel] = self.packed_now();
+        ScratchSize {
+            floats: rows + panel + self.height() * PANEL,
+            indices: 0,
+        }
+    }
+}
+
+/// A share of a product.
+struct Job<'a> {
+    product: &'a Product,
+    x: &'a Operands<'a>,
+    y: Out<'a, f32>,
+    scratch: &'a mut [f32],
+    share: Share,
+}
+
+impl Work for Job<'_> {
+    type Output = ();
+
+    /// Threads share the pairs where there are enough, else the panels, else the tiles.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Product { m, n, k, known, .. } = self.product;
+        let pairs = self.product.pairs.len();
+        let (panels, tiles) = (self.product.panels(), &self.product.tiles[..]);
+        let count = self.share.count;
+        let mut own = [Share::WHOLE; 3];
+        let axis = [pairs, panels].iter().position(|&units| units >= count);
+        own[axis.unwrap_or(2)] = self.share;
+        let (own_pairs, own_panels) = (own[0].of(pairs), own[1].of(panels));
+        let tiles = &tiles[own[2].of(tiles.len())];
+
+        let [rows, panel] = self.product.packed_now();
+        let (packed_rows, rest) = self.scratch.split_at_mut(rows);
+        let (packed_panel, sums) = rest.split_at_mut(panel);
+        for pair in own_pairs {
+            let [i, j] = self.product.pairs[pair];
+            if known.rows.is_none() {
+                let a = &self.x.floats(0)[i * m * k..][..m * k];
+                self.product.pack_rows(a, tiles, packed_rows);
+            }
+            for first in (0..(*k).max(1)).step_by(DEPTH) {
+                let block = first..(first + DEPTH).min(*k);
+                for panel in own_panels.clone() {
+                    if known.panels.is_none() {
+                        let b = &self.x.floats(1)[j * k * n..][..k * n];
+                        self.product.pack_panel(b, panel, &block, packed_panel);
+                    }
+                    let width = panel_width(*n, panel);
+                    let packed = match &known.panels {
+                        Some(panels) => &panels.as_slice()[k * panel * PANEL + first * width..],
+                        None => &*packed_panel,
+                    };
+                    for &tile in tiles {
+                        let a = match &known.rows {
+                            Some(known) => known.tile(tile),
+                            None => &packed_rows[tile.row * k..],
+                        };
+                        let a = &a[first * tile.height..];
+                        let product = self.product;
+                        product.multiply(simd, panel, tile, &block, a, packed, sums);
+                        product.write(pair, panel, tile, first == 0, sums, self.x, self.y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Product {
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn multiply<S: Simd>(
+        &self,
+        simd: S,
+        panel: usize,
+        tile: Tile,
+        block: &Range<usize>,
+        a: &[f32],
+        packed: &[f32],
+        sums: &mut [f32],
+    ) {
+        let width = panel_width(self.n, panel);
+        let offsets = &self.offsets[usize::from(width != PANEL)][..block.len()];
+        let columns = Columns {
+            b: packed,
+            offsets,
+            first: 0,
+            count: width,
+            last_offset: block.len().saturating_sub(1) * width,
+        };
+        multiply(simd, tile.height, a, &columns, sums, PANEL);
+    }
+
+    /// Adds a tile of a panel to the result, or, if it is the first, to what the result is to be
+    /// added to.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn write(
+        &self,
+        pair: usize,
+        panel: usize,
+        tile: Tile,
+        is_first: bool,
+        sums: &[f32],
+        x: &Operands<'_>,
+        y: Out<'_, f32>,
+    ) {
+        let columns = panel_columns(self.n, panel);
+        for (r, sums) in sums.chunks_exact(PANEL).take(tile.height).enumerate() {
+            let row = tile.row + r;
+            let start = (pair * self.m + row) * self.n + columns.start;
+            // SAFETY: the pair, the panel or the tile is this thread's own.
+            #[allow(unsafe_code)]
+            let y = unsafe { y.part(start..start + columns.len()) };
+            let products = sums.iter().map(|sum| self.alpha * sum);
+            match &self.addend {
+                _ if !is_first => y.iter_mut().zip(products).for_each(|(y, sum)| *y += sum),
+                None => y.iter_mut().zip(products).for_each(|(y, sum)| *y = sum),
+                Some(Addend { beta, strides }) => {
+                    let c = x.floats(2);
+                    for ((y, sum), column) in y.iter_mut().zip(products).zip(columns.clone()) {
+                        let c = c[row * strides[0] + column * strides[1]];
+                        *y = sum + beta * c;
+                    }
+                }
+            }
+        }
     }
 }

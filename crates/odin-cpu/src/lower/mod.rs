@@ -7,7 +7,7 @@ mod place;
 mod views;
 
 use crate::batch::Layout;
-use crate::kernels::conv::{Conv, Kind};
+use crate::kernels::conv::{Conv, Kind, Phase};
 use crate::kernels::map::Map;
 use crate::kernels::{AnyKernel, ScratchSize, elementwise, pool, product, reduce, shape, unfold};
 use crate::pointwise::{Addend, After, Pointwise};
@@ -19,6 +19,9 @@ use fuse::{Chain, Group, Head, Last};
 use odin_graph::op::Axis;
 use odin_graph::{DType, Graph, Op, ValueId};
 use place::{Places, Storage, grid};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 use views::{View, views};
 
 /// A graph ready to run.
@@ -58,6 +61,8 @@ pub(crate) fn lower(graph: &Graph, isa: Isa) -> Result<Plan, Error> {
         views: &views,
         storage: &storage,
         places: &places,
+        convs: RefCell::default(),
+        products: RefCell::default(),
     };
     let mut steps = Vec::new();
     for (group, in_place) in groups.iter().zip(in_place) {
@@ -125,6 +130,9 @@ struct Lowering<'a> {
     views: &'a [View],
     storage: &'a Storage<'a>,
     places: &'a Places,
+    /// What is packed already: the second forward pass has the weights of the first.
+    convs: RefCell<HashMap<String, Arc<[Phase]>>>,
+    products: RefCell<HashMap<String, product::Known>>,
 }
 
 impl Lowering<'_> {
@@ -249,7 +257,45 @@ impl Lowering<'_> {
         let w = weights.ok_or_else(|| lost(self.graph))?.data();
         let (x, y) = (self.extents(node.operands[0]), self.extents(v));
         let place = || format!("the packed weights of {}", self.graph.describe(v));
-        Conv::new(self.isa, &kind, w, &x, &y).ok_or_else(|| out_of_memory(&place(), 4 * w.len()))
+        let memory = || out_of_memory(&place(), 4 * w.len());
+        let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(memory)?;
+        let key = format!("{} {x:?} {y:?} {:?}", node.operands[1], node.op);
+        let mut shared = self.convs.borrow_mut();
+        let packed = match shared.get(&key) {
+            Some(packed) => Arc::clone(packed),
+            None => conv.pack(&kind, w).ok_or_else(memory)?.into(),
+        };
+        shared.insert(key, Arc::clone(&packed));
+        Ok(conv.with(packed))
+    }
+
+    /// A product with its known operands packed; those that another step has packed in the same
+    /// way are shared with it.
+    fn packed(&self, v: ValueId, product: product::Product) -> Result<product::Product, Error> {
+        let operands = &self.graph.node(v).operands;
+        let root = |i: usize| self.views[operands[i].index()].root;
+        let known = |i: usize| self.graph.constant_value(root(i)).map(|t| t.data());
+        let pack = || product.pack(known(0), known(1));
+        let place = || format!("the packed weights of {}", self.graph.describe(v));
+        let bytes = 4 * (known(0).map_or(0, <[f32]>::len) + known(1).map_or(0, <[f32]>::len));
+        if known(0).is_none() && known(1).is_none() {
+            return Ok(product);
+        }
+        let id = |i: usize| known(i).map(|_| root(i));
+        let key = format!(
+            "{:?} {:?} {:?} {:?}",
+            id(0),
+            id(1),
+            product.shape(),
+            self.graph.node(v).op
+        );
+        let mut shared = self.products.borrow_mut();
+        let packed = match shared.get(&key) {
+            Some(packed) => packed.clone(),
+            None => pack().ok_or_else(|| out_of_memory(&place(), bytes))?,
+        };
+        shared.insert(key, packed.clone());
+        Ok(product.with(packed))
     }
 
     fn extents(&self, v: ValueId) -> Vec<usize> {
@@ -324,10 +370,14 @@ impl Lowering<'_> {
             Op::Pad(op) => AnyKernel::float(shape::Pad::new(op, x(0), y)),
             Op::Expand(_) => AnyKernel::float(shape::Gather::expand(x(0), y)),
             Op::Transpose(perm) => AnyKernel::float(shape::Gather::transpose(perm, x(0), y)),
-            Op::MatMul => AnyKernel::float(product::MatMul::new(x(0), x(1), y)),
+            Op::MatMul => {
+                let product = product::Product::mat_mul(self.isa, x(0), x(1), y);
+                AnyKernel::shared(self.packed(v, product)?)
+            }
             Op::Gemm(op) => {
                 let c = shapes.get(2).map(|c| &c[..]);
-                AnyKernel::float(product::Gemm::new(*op, x(0), c, y))
+                let product = product::Product::gemm(self.isa, *op, x(0), c, y);
+                AnyKernel::shared(self.packed(v, product)?)
             }
             Op::Reduce(op) => AnyKernel::float(reduce::Reduce::new(op, x(0))),
             Op::Softmax(Axis(axis)) => AnyKernel::float(reduce::Softmax::new(y, *axis, false)),

@@ -31,6 +31,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The most vectors that a tile of a height may be wide, at most [`WIDEST`].
     fn width(height: usize) -> usize;
 
+    /// Asks for the cache line of an element, which need not exist.
+    fn prefetch(self, from: *const f32);
     fn splat(self, x: f32) -> Self::Vector;
     /// # Safety
     /// `from` is valid for reading `LANES` elements.
@@ -50,7 +52,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_first(self, n: usize, to: *mut f32, x: Self::Vector);
 
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a · b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `x < 0 ? 0 : x`; not a number stays what it is.

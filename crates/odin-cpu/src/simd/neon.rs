@@ -48,6 +48,8 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         unsafe { [vdupq_n_f32(x); 2] }
     }
@@ -81,10 +83,6 @@ impl Simd for Neon {
     #[inline(always)]
     fn add(self, a: Vector, b: Vector) -> Vector {
         unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
-    }
-    #[inline(always)]
-    fn mul(self, a: Vector, b: Vector) -> Vector {
-        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])] }
     }
     #[inline(always)]
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {

@@ -20,6 +20,8 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         [x; 8]
     }
@@ -44,10 +46,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn add(self, a: Vector, b: Vector) -> Vector {
         std::array::from_fn(|i| a[i] + b[i])
-    }
-    #[inline(always)]
-    fn mul(self, a: Vector, b: Vector) -> Vector {
-        std::array::from_fn(|i| a[i] * b[i])
     }
     /// Rounded twice: without an instruction for it, rounding once would call a slow function.
     #[inline(always)]
