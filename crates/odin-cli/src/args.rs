@@ -27,6 +27,7 @@ Examples:
   odin                                               the demonstration
   odin eval --nn net.onnx --in-dataset test/ --out-dataset photos/
   odin inspect net.onnx                              what a model is and costs
+  odin explain --nn net.onnx                         where its time goes
   odin compile --nn net.onnx -o detector.onnx        ODIN as one ONNX file
   odin verify detector.onnx --nn net.onnx            does it equal the model?
   odin list                                          the names it knows
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Eval(Box<Eval>),
     /// Show what a model is: inputs, operators, cost, normalisation
     Inspect(Inspect),
+    /// Show the program that a network becomes, and where its time goes
+    Explain(Explain),
     /// Write a model with ODIN built in as one ONNX file for any runtime
     Compile(Box<Compile>),
     /// Compare a compiled detector with the model it was made of
@@ -215,6 +218,32 @@ pub(crate) struct Inspect {
     /// An ONNX file, a PyTorch checkpoint or safetensors file, or a registry name
     #[arg(value_name = "FILE|NAME")]
     pub(crate) nn: String,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TextFormat,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+/// Shows the program that a network with ODIN built in becomes on this machine's CPU: what is
+/// computed together, shapes, arithmetic, bytes moved, and how long each step takes for an image
+/// on one thread.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  odin explain --nn densenet10.pth
+  odin explain --nn resnet50.onnx --repetitions 3 --format json")]
+pub(crate) struct Explain {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
+    /// name
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// How often an image is run; each step counts at its fastest
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repetitions: u32,
 
     /// How to print it
     #[arg(long, value_enum, default_value = "table")]

@@ -5,6 +5,7 @@ mod compile;
 mod demo;
 mod device;
 mod eval;
+mod explain;
 mod fetch;
 mod inspect;
 mod list;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
+        Some(args::Command::Explain(explain)) => explain::run(&explain),
         Some(args::Command::Compile(compile)) => compile::run(&compile),
         Some(args::Command::Verify(verify)) => verify::run(&verify),
         Some(args::Command::Fetch(fetch)) => fetch::run(&fetch),

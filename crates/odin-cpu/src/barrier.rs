@@ -1,12 +1,13 @@
 //! Where threads that work on one image wait for each other.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// As [`std::sync::Barrier`], but without going to sleep: the steps of an image take microseconds.
 pub(crate) struct Barrier {
     threads: usize,
     arrived: AtomicUsize,
     round: AtomicUsize,
+    broken: AtomicBool,
 }
 
 /// How often to look before letting another thread have the processor.
@@ -18,27 +19,87 @@ impl Barrier {
             threads,
             arrived: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
         }
     }
 
-    /// Returns once all threads are here. What each did before, all see afterwards.
-    pub(crate) fn wait(&self) {
+    /// Returns once all threads are here: what each did before, all see afterwards. `false` if one
+    /// will never come, because it panicked.
+    pub(crate) fn wait(&self) -> bool {
         if self.threads == 1 {
-            return;
+            return true;
         }
         let round = self.round.load(Ordering::Relaxed);
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
             self.arrived.store(0, Ordering::Relaxed);
             self.round.store(round.wrapping_add(1), Ordering::Release);
-            return;
+            return true;
         }
         let mut spins = 0;
         while self.round.load(Ordering::Acquire) == round {
+            if self.broken.load(Ordering::Relaxed) {
+                return false;
+            }
             spins += 1;
             match spins % SPINS {
                 0 => std::thread::yield_now(),
                 _ => std::hint::spin_loop(),
             }
         }
+        true
+    }
+
+    /// Lets the others go if the thread that holds the result panics.
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard(self)
+    }
+}
+
+/// See [`Barrier::guard`].
+pub(crate) struct Guard<'a>(&'a Barrier);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn nobody_goes_ahead() {
+        let (barrier, steps) = (Barrier::new(3), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for step in 0..200 {
+                        steps.fetch_add(1, Ordering::Relaxed);
+                        assert!(barrier.wait());
+                        assert!(steps.load(Ordering::Relaxed) >= 3 * (step + 1));
+                        assert!(barrier.wait());
+                    }
+                });
+            }
+        });
+        assert_eq!(steps.into_inner(), 600);
+    }
+
+    #[test]
+    fn a_panic_lets_the_others_go() {
+        let barrier = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| barrier.wait());
+            let panics = scope.spawn(|| {
+                let _guard = barrier.guard();
+                panic!("on purpose");
+            });
+            assert!(panics.join().is_err());
+            assert!(!waits.join().unwrap_or(true));
+        });
     }
 }

@@ -241,12 +241,16 @@ impl Engine {
         share: Share,
         barrier: &Barrier,
     ) -> Result<(), Error> {
+        let _guard = barrier.guard();
+        // Who has no memory waits with the others all the same, and tells afterwards.
         let mut scratch = self.scratches.take(|| Scratch::new(&self.plan.sizes));
         for step in &self.plan.steps {
             if let Ok(scratch) = &mut scratch {
                 step.execute(workspace, request, image, scratch, share);
             }
-            barrier.wait();
+            if !barrier.wait() {
+                return Ok(());
+            }
         }
         self.scratches.give(scratch?);
         Ok(())

@@ -1,13 +1,21 @@
-//! The CPU engine: runs a graph on a pool of threads.
+//! The CPU engine: runs a graph on a pool of threads, with the vectors of the machine at hand.
 //!
-//! No operator of [`odin_graph`] mixes the images of a batch, so that each image is computed
-//! alone, by one thread. A result is therefore the same to the last bit whatever the batch and
-//! the number of threads, and memory is bounded by the number of threads, not by the batch.
+//! An [`Engine`] is prepared once: the graph is lowered to a program of steps that each compute
+//! several operators ([`Engine::program`] shows it), weights are packed in the order in which
+//! they are read, and every value gets a place in memory that others use before and after it.
 //!
-//! An [`Engine`] is prepared once: what the outputs do not need is left out, parameters of batch
-//! normalisations are merged, and every value is given a buffer that others use before and after
-//! it. A mask that the gradient needs is taken as soon as its activation is there, which may then
-//! go.
+//! - A convolution is a product over a padded copy of its input, which is never unfolded; its
+//!   adjoint is a product too. Normalisations, activations and sums next to it happen while
+//!   elements are read or written.
+//! - The gradient of a ReLU needs the signs of its output: a bit each.
+//! - A concatenation is a place in which its parts are computed; a slice is a part of a place.
+//! - Kernels exist for AVX-512, AVX2 with FMA, NEON, and every other processor
+//!   ([`InstructionSet`]).
+//!
+//! No operator of [`odin_graph`] mixes the images of a batch. While there are images enough, each
+//! is computed by one thread; the last ones are shared by all. Every sum is formed in an order of
+//! its own, whoever forms it, so that a result is the same to the last bit whatever the batch and
+//! the number of threads.
 //!
 //! ```
 //! use odin_cpu::{Engine, Output};

@@ -1,12 +1,14 @@
 //! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
 
 mod csv;
+mod explain;
 mod footnotes;
 mod inspect;
 mod json;
 mod network;
 mod table;
 
+pub use explain::ExplainReport;
 pub use inspect::InspectionReport;
 pub use network::Network;
 

@@ -1,12 +1,13 @@
 use crate::detector_file::Outcome;
 use crate::engine::{self, Engine};
 use crate::{Classifier, Device, Error, ErrorKind, Layout, Normalization};
-use odin_cpu::Output;
+use odin_cpu::{Output, Program};
 use odin_data::Image;
 use odin_graph::Graph;
 use odin_graph::odin::{names, transform};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the detector says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -253,6 +254,38 @@ impl Detector {
                 Err(Error::new(ErrorKind::NotFinite, format!("{}: {problem}", name(i))))
             })
             .collect()
+    }
+
+    /// The program that the built-in engine has made of the network with ODIN built in; `None`
+    /// where another engine runs it.
+    pub fn program(&self) -> Option<Program> {
+        self.engine.built_in().map(odin_cpu::Engine::program)
+    }
+
+    /// How long each step of [`Detector::program`] takes for an image on one thread: the shortest
+    /// of some repetitions. `clock` gives the time since some fixed moment.
+    ///
+    /// # Errors
+    /// When another engine runs the network, or as [`Detector::score`].
+    pub fn step_times(
+        &self,
+        image: &Image,
+        magnitude: f64,
+        repetitions: usize,
+        clock: &dyn Fn() -> Duration,
+    ) -> Result<Vec<Duration>, Error> {
+        let engine = self.engine.built_in().ok_or_else(|| {
+            invalid("only the built-in engine tells how long its steps take; use --device cpu")
+        })?;
+        let pixels = self.normalize(std::slice::from_ref(image))?;
+        let temperature = [self.temperature as f32];
+        let step = self.step(magnitude);
+        let inputs = [
+            (self.input.as_str(), &pixels[..]),
+            (names::TEMPERATURE, &temperature[..]),
+            (names::STEP, &step[..]),
+        ];
+        Ok(engine.times(&inputs, repetitions, clock)?)
     }
 
     /// The batch, normalised, in the order of the network's input.

@@ -171,6 +171,14 @@ impl Engine {
         ))
     }
 
+    pub(crate) fn built_in(&self) -> Option<&odin_cpu::Engine> {
+        match self {
+            Self::BuiltIn(engine) => Some(engine),
+            #[cfg(feature = "onnxruntime")]
+            Self::OnnxRuntime { .. } => None,
+        }
+    }
+
     /// The outputs of a batch, in the order of the graph.
     pub(crate) fn run(
         &self,

@@ -52,5 +52,6 @@ pub use layout::Layout;
 pub use model_config::ModelConfig;
 pub use model_file::ModelFile;
 pub use normalization::Normalization;
+pub use odin_cpu::{InstructionSet, Program, ProgramStep};
 pub use preprocessing::{Preprocessing, Provenance, Sourced};
 pub use set::{Images, Progress, Row, ScoredSet, Skipped};

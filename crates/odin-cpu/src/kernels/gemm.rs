@@ -1,4 +1,11 @@
-//! The product of two matrices: the one place where this crate calls unsafe code.
+//! The product of two matrices that are not known beforehand, on one thread.
+
+use crate::product::{Columns, Tile, multiply, tiles};
+use crate::simd::{Isa, LONGEST, Simd, Work};
+use std::ops::Range;
+
+/// Columns that are multiplied at a time.
+const PANEL: usize = 96;
 
 /// A view of a matrix inside a slice.
 #[derive(Debug, Clone, Copy)]
@@ -29,85 +36,92 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
-        holds(
-            self.data.len(),
-            rows,
-            columns,
-            self.row_stride,
-            self.column_stride,
-        )
+    fn at(self, row: usize, column: usize) -> f32 {
+        self.data[row * self.row_stride + column * self.column_stride]
     }
 }
 
-/// Whether the last entry of a matrix that is not empty lies within `len` elements.
-fn holds(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
-    let last_row = (rows - 1).checked_mul(row_stride);
-    let last_column = (columns - 1).checked_mul(column_stride);
-    let last = last_row
-        .zip(last_column)
-        .and_then(|(r, c)| r.checked_add(c));
-    last.is_some_and(|last| last < len)
-}
-
-/// `y = alpha · a · b`, or `y += alpha · a · b`, for `a [m, k]`, `b [k, n]` and `y [m, n]` stored
-/// in rows `y_stride` apart. On one thread: the sums are formed in an order that depends on
-/// nothing but m, n, k and the strides.
-#[allow(unsafe_code)]
+/// `y = a · b`, or `y += a · b`, for `a [m, k]`, `b [k, n]` and `y [m, n]` stored in rows
+/// `y_stride` apart.
 pub(crate) fn gemm(
-    [m, n, k]: [usize; 3],
-    alpha: f32,
+    isa: Isa,
+    extents: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
     y: &mut [f32],
     y_stride: usize,
     accumulate: bool,
 ) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        if !accumulate {
-            y.chunks_mut(y_stride.max(1))
-                .take(m)
-                .for_each(|row| row[..n].fill(0.0));
+    let [m, n, k] = extents;
+    let tiles = tiles(isa, m, k);
+    let mut rows = vec![0.0; m * k];
+    for tile in &tiles {
+        let to = rows[tile.row * k..].chunks_exact_mut(tile.height.max(1));
+        for (k, to) in to.take(k).enumerate() {
+            for (r, to) in to.iter_mut().enumerate() {
+                *to = a.at(tile.row + r, k);
+            }
         }
-        return;
     }
-    assert!(
-        a.holds(m, k) && b.holds(k, n),
-        "an operand is smaller than its matrix"
-    );
-    assert!(
-        (m == 1 || y_stride >= n) && holds(y.len(), m, n, y_stride, 1),
-        "the result is smaller than its matrix, or its rows overlap"
-    );
-    let stride = |s: usize| s as isize;
-    // SAFETY: the asserts above show that every entry of the three matrices lies inside its
-    // slice (a slice has at most isize::MAX bytes, so that the strides used fit isize), and that
-    // the entries of `y` are distinct. `y` is borrowed mutably, so that it overlaps neither `a`
-    // nor `b`. f32 is a type that `gemm` supports; `y` is initialised whether it is read or not.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            y.as_mut_ptr(),
-            1,
-            stride(y_stride),
+    for first in (0..n).step_by(PANEL) {
+        let columns = first..n.min(first + PANEL);
+        let width = columns.len().next_multiple_of(LONGEST);
+        let mut panel = vec![0.0; k * width];
+        for (k, to) in panel.chunks_exact_mut(width).enumerate() {
+            let from = columns.clone().map(|column| b.at(k, column));
+            to.iter_mut().zip(from).for_each(|(to, b)| *to = b);
+        }
+        let offsets: Vec<u32> = (0..k).map(|k| (k * width) as u32).collect();
+        isa.run(Panel {
+            tiles: &tiles,
+            rows: &rows,
+            panel: &panel,
+            offsets: &offsets,
+            columns,
+            y: &mut *y,
+            y_stride,
             accumulate,
-            a.data.as_ptr(),
-            stride(a.column_stride),
-            stride(a.row_stride),
-            b.data.as_ptr(),
-            stride(b.column_stride),
-            stride(b.row_stride),
-            1.0,
-            alpha,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+        });
+    }
+}
+
+/// All rows times some columns.
+struct Panel<'a> {
+    tiles: &'a [Tile],
+    rows: &'a [f32],
+    panel: &'a [f32],
+    offsets: &'a [u32],
+    columns: Range<usize>,
+    y: &'a mut [f32],
+    y_stride: usize,
+    accumulate: bool,
+}
+
+impl Work for Panel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let count = self.columns.len();
+        let mut sums = vec![0.0; 16 * PANEL];
+        for tile in self.tiles {
+            let columns = Columns {
+                b: self.panel,
+                offsets: self.offsets,
+                first: 0,
+                count,
+                last_offset: self.offsets.last().map_or(0, |&last| last as usize),
+            };
+            let a = &self.rows[tile.row * self.offsets.len()..];
+            multiply(simd, tile.height, a, &columns, &mut sums, PANEL);
+            for (r, sums) in sums.chunks_exact(PANEL).take(tile.height).enumerate() {
+                let start = (tile.row + r) * self.y_stride + self.columns.start;
+                let y = &mut self.y[start..start + count];
+                match self.accumulate {
+                    true => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
+                    false => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
+                }
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::gemm::{Matrix, gemm};
 use super::window::{Run, Sliding};
 use super::{Kernel, ScratchSize};
+use crate::simd::Isa;
 use crate::workspace::{Operands, Scratch};
 use odin_graph::op;
 use std::ops::Range;
@@ -16,6 +17,7 @@ const BLOCK: usize = 1 << 18;
 /// input, against `outer` ones, those of its output.
 #[derive(Debug)]
 struct Channels {
+    isa: Isa,
     sliding: Sliding,
     groups: usize,
     /// Channels on the input side, per group.
@@ -26,8 +28,15 @@ struct Channels {
 
 impl Channels {
     /// Shapes without the batch axis: `[C, spatial...]`.
-    fn new(window: &op::Window, groups: usize, input: &[usize], output: &[usize]) -> Self {
+    fn new(
+        isa: Isa,
+        window: &op::Window,
+        groups: usize,
+        input: &[usize],
+        output: &[usize],
+    ) -> Self {
         Self {
+            isa,
             sliding: Sliding::new(window, &input[1..], &output[1..]),
             groups,
             inner: input[0] / groups,
@@ -83,8 +92,14 @@ pub(crate) struct Conv(Channels);
 
 impl Conv {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(conv: &op::Conv, x: &[usize], y: &[usize]) -> Self {
-        Self(Channels::new(&conv.window, conv.groups, &x[1..], &y[1..]))
+    pub(crate) fn new(isa: Isa, conv: &op::Conv, x: &[usize], y: &[usize]) -> Self {
+        Self(Channels::new(
+            isa,
+            &conv.window,
+            conv.groups,
+            &x[1..],
+            &y[1..],
+        ))
     }
 
     fn direct(&self, x: &[f32], w: &[f32], y: &mut [f32]) {
@@ -109,6 +124,7 @@ impl Conv {
             inner,
             outer,
             groups,
+            ..
         } = &self.0;
         let (positions, depth) = (sliding.outputs(), self.0.depth());
         for group in 0..*groups {
@@ -117,7 +133,15 @@ impl Conv {
             let y = &mut y[group * outer * positions..][..outer * positions];
             if sliding.is_identity() {
                 let x = Matrix::rows(x, positions);
-                gemm([*outer, positions, depth], 1.0, w, x, y, positions, true);
+                gemm(
+                    self.0.isa,
+                    [*outer, positions, depth],
+                    w,
+                    x,
+                    y,
+                    positions,
+                    true,
+                );
                 continue;
             }
             for rows in self.0.blocks() {
@@ -126,8 +150,8 @@ impl Conv {
                 self.unfold(x, rows, first, n, columns);
                 let columns = Matrix::rows(columns, n);
                 gemm(
+                    self.0.isa,
                     [*outer, n, depth],
-                    1.0,
                     w,
                     columns,
                     &mut y[first..],
@@ -188,8 +212,14 @@ pub(crate) struct ConvTranspose(Channels);
 
 impl ConvTranspose {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(conv: &op::ConvTranspose, x: &[usize], y: &[usize]) -> Self {
-        Self(Channels::new(&conv.window, conv.groups, &y[1..], &x[1..]))
+    pub(crate) fn new(isa: Isa, conv: &op::ConvTranspose, x: &[usize], y: &[usize]) -> Self {
+        Self(Channels::new(
+            isa,
+            &conv.window,
+            conv.groups,
+            &y[1..],
+            &x[1..],
+        ))
     }
 
     fn direct(&self, x: &[f32], w: &[f32], y: &mut [f32]) {
@@ -214,6 +244,7 @@ impl ConvTranspose {
             inner,
             outer,
             groups,
+            ..
         } = &self.0;
         let (positions, depth) = (sliding.outputs(), self.0.depth());
         for group in 0..*groups {
@@ -225,8 +256,8 @@ impl ConvTranspose {
                 let columns = &mut scratch.floats.as_mut_slice()[..depth * n];
                 let x = Matrix::rows(&x[first..], positions);
                 gemm(
+                    self.0.isa,
                     [depth, n, *outer],
-                    1.0,
                     w.transposed(),
                     x,
                     columns,

@@ -355,8 +355,10 @@ impl Lowering<'_> {
                     .count(),
                 layout: Layout::new(&node.ty.shape),
             }),
-            Op::Conv(op) => AnyKernel::float(unfold::Conv::new(op, x(0), y)),
-            Op::ConvTranspose(op) => AnyKernel::float(unfold::ConvTranspose::new(op, x(0), y)),
+            Op::Conv(op) => AnyKernel::float(unfold::Conv::new(self.isa, op, x(0), y)),
+            Op::ConvTranspose(op) => {
+                AnyKernel::float(unfold::ConvTranspose::new(self.isa, op, x(0), y))
+            }
             Op::BatchNorm(_) => AnyKernel::float(self.batch_norm(v)),
             Op::Relu => AnyKernel::float(elementwise::Relu),
             Op::Unary(op) => AnyKernel::float(elementwise::Unary(*op)),

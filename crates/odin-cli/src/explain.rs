@@ -1,0 +1,39 @@
+//! `odin explain`.
+
+use crate::args::{Explain, TextFormat};
+use crate::{eval, network, spec};
+use anyhow::{Context, Result};
+use odin::{Classifier, Detector};
+use odin_data::Image;
+use odin_report::ExplainReport;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Explain) -> Result<()> {
+    let registry = spec::registry(&args.network.registry)?;
+    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    let detector = Detector::builder(&classifier).build()?;
+    let program = detector
+        .program()
+        .context("the built-in engine has no program")?;
+    let repetitions = args.repetitions as usize;
+    let start = Instant::now();
+    let clock = || start.elapsed();
+    let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
+    let report = ExplainReport::new(&classifier, &program, &times, repetitions);
+    eval::write_stdout(&match args.format {
+        TextFormat::Table => report.to_table(),
+        TextFormat::Json => report.to_json(),
+    })
+}
+
+/// Something to look at: what it shows makes no difference to how long it takes.
+fn pattern(classifier: &Classifier) -> Image {
+    let [channels, height, width] = classifier.image_shape();
+    let pixels = (0..channels * height * width).map(|i| (i * 7919 % 256) as f32 / 255.0);
+    Image {
+        channels,
+        height,
+        width,
+        pixels: pixels.collect(),
+    }
+}
