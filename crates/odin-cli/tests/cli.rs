@@ -199,6 +199,22 @@ const RUNS: &[Run] = &[
         &[],
     ),
     (
+        "explain --nn {demo}/model.safetensors --repetitions 1",
+        &[
+            "GFLOP an image",
+            "affine relu > conv 1x1 > affine relu",
+            "conv-transpose 1x1",
+            "8x8",
+            "Where the time goes",
+        ],
+        &[],
+    ),
+    (
+        "explain --nn {onnx}/vit.torchscript17.onnx --repetitions 1 --format json",
+        &["\"what\": \"matmul\"", "\"instructions\":", "\"seconds\":"],
+        &[],
+    ),
+    (
         "inspect {onnx}/bytes.torchscript13.onnx",
         &[
             "bytes[N, 32, 32, 3]",
@@ -378,7 +394,9 @@ fn help_fits_on_a_screen_and_has_examples() {
     let folder = tempfile::tempdir().unwrap();
     let help = text(&odin(folder.path(), "--help").stdout);
     assert!(help.lines().count() <= 40, "{help}");
-    for command in ["eval", "inspect", "compile", "verify", "fetch", "list"] {
+    for command in [
+        "eval", "inspect", "explain", "compile", "verify", "fetch", "list",
+    ] {
         assert!(help.contains(&format!("odin {command}")), "{help}");
         let own = text(&odin(folder.path(), &format!("{command} --help")).stdout);
         assert!(own.contains("Examples:"), "{own}");
@@ -564,6 +582,12 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         "verify d.onnx --nn {demo}/model.safetensors --threads 0",
         2,
         "--threads",
+    ),
+    ("explain", 2, "--nn"),
+    (
+        "explain --nn {demo}/model.safetensors --repetitions 0",
+        2,
+        "--repetitions",
     ),
     ("inspect", 2, "FILE"),
     ("inspect absent.onnx", 1, "absent.onnx"),

@@ -7,6 +7,7 @@ use crate::workspace::{Operands, Request, Scratch, Source, Workspace, filled, ou
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,39 +91,65 @@ impl Engine {
         let threads = self.threads();
         // While there are enough images each thread has its own; the last few are shared.
         let apart = images - images % threads;
-        for first in (0..apart).step_by(threads) {
-            let workspaces = self.workspaces(threads)?;
-            let alone = Barrier::new(1);
-            let results = self.pool.broadcast(|thread| {
-                let (i, barrier) = (thread.index(), &alone);
-                self.compute(&workspaces[i], &request, first + i, Share::WHOLE, barrier)
-            });
-            results.into_iter().collect::<Result<Vec<()>, Error>>()?;
-            for (i, workspace) in workspaces.iter().enumerate() {
-                self.collect(workspace, &request, first + i, &mut outputs);
-            }
-            workspaces.into_iter().for_each(|w| self.spare.give(w));
+        if apart > 0 {
+            self.run_apart(&request, apart, &mut outputs)?;
         }
         for image in apart..images {
-            let workspaces = self.workspaces(1)?;
-            let together = Barrier::new(threads);
-            let results = self.pool.broadcast(|thread| {
-                let share = Share {
-                    index: thread.index(),
-                    count: threads,
-                };
-                self.compute(&workspaces[0], &request, image, share, &together)
-            });
-            results.into_iter().collect::<Result<Vec<()>, Error>>()?;
-            self.collect(&workspaces[0], &request, image, &mut outputs);
-            workspaces.into_iter().for_each(|w| self.spare.give(w));
+            self.run_together(&request, image, &mut outputs)?;
         }
         Ok(outputs)
     }
 
-    fn workspaces(&self, count: usize) -> Result<Vec<Workspace>, Error> {
-        let new = || Workspace::new(&self.plan.sizes);
-        (0..count).map(|_| self.spare.take(new)).collect()
+    /// Computes the first `images` images, each by one thread, which then takes the next.
+    fn run_apart(
+        &self,
+        request: &Request<'_>,
+        images: usize,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), Error> {
+        let next = AtomicUsize::new(0);
+        let outputs = Mutex::new(outputs);
+        let results = self.pool.broadcast(|_| {
+            let workspace = self.workspace()?;
+            let alone = Barrier::new(1);
+            loop {
+                let image = next.fetch_add(1, Ordering::Relaxed);
+                if image >= images {
+                    self.spare.give(workspace);
+                    return Ok(());
+                }
+                self.compute(&workspace, request, image, Share::WHOLE, &alone)?;
+                let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+                self.collect(&workspace, request, image, &mut outputs);
+            }
+        });
+        results.into_iter().collect()
+    }
+
+    /// Computes an image by all threads.
+    fn run_together(
+        &self,
+        request: &Request<'_>,
+        image: usize,
+        outputs: &mut [Output],
+    ) -> Result<(), Error> {
+        let workspace = self.workspace()?;
+        let together = Barrier::new(self.threads());
+        let results = self.pool.broadcast(|thread| {
+            let share = Share {
+                index: thread.index(),
+                count: thread.num_threads(),
+            };
+            self.compute(&workspace, request, image, share, &together)
+        });
+        results.into_iter().collect::<Result<Vec<()>, Error>>()?;
+        self.collect(&workspace, request, image, outputs);
+        self.spare.give(workspace);
+        Ok(())
+    }
+
+    fn workspace(&self) -> Result<Workspace, Error> {
+        self.spare.take(|| Workspace::new(&self.plan.sizes))
     }
 
     /// The number of threads, which is also the most images computed at a time.
