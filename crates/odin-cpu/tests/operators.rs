@@ -293,6 +293,27 @@ fn pools() {
     }
 }
 
+/// Lines longer than a vector, of odd and even lengths.
+#[test]
+fn pools_of_images() {
+    for extent in [[16, 16], [23, 37], [7, 7]] {
+        for (kernel, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 1, 1), (5, 3, 2), (7, 7, 0)] {
+            let window = Window::new(&[kernel; 2]).stride(stride).pad(pad);
+            let what = format!("{extent:?} {window:?}");
+            let x: &[usize] = &[5, extent[0], extent[1]];
+            let y = [0, 1].map(|a| window.output_extent(a, extent[a]).unwrap());
+            let grad = Op::MaxPoolGrad(window.clone());
+            check(&what, &single(grad, &[x, &[5, y[0], y[1]]], &[]));
+            check(&what, &single(Op::MaxPool(window.clone()), &[x], &[]));
+            let mean = Op::AvgPool(AvgPool {
+                window,
+                count_padding: false,
+            });
+            check(&what, &single(mean, &[x], &[]));
+        }
+    }
+}
+
 #[test]
 fn broadcasting() {
     let shapes: [&[usize]; 7] = [
@@ -332,6 +353,109 @@ fn broadcasting() {
         "two ways",
         &single(Op::Binary(Binary::Mul), &[&[3, 1], &[1, 4]], &[]),
     );
+}
+
+/// Elementwise operators that are computed together, with values that several blocks need, and
+/// the gradient, at sizes that cross the edges of blocks.
+#[test]
+fn elementwise_blocks() {
+    for shape in [&[1][..], &[5], &[17, 31], &[3, 7, 50], &[4, 300, 2]] {
+        for stages in 0..32_u32 {
+            check(&format!("{shape:?} {stages:05b}"), &blocks(shape, stages));
+        }
+    }
+}
+
+/// A chain of activations with operands of all kinds of shapes, and its gradient.
+fn blocks(shape: &[usize], stages: u32) -> Graph {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(shape))).unwrap();
+    let row = constant(&mut g, &shape[shape.len() - 1..]);
+    let mut column = shape.to_vec();
+    column[shape.len() - 1] = 1;
+    let column = constant(&mut g, &column);
+    let (two, one) = (g.scalar(2.0).unwrap(), g.scalar(1.0).unwrap());
+    let mut y = g.mul(x, row).unwrap();
+    if stages & 1 != 0 {
+        // x / 2 · (1 + erf(x / sqrt(2))), as exporters write it.
+        let root = g.scalar(std::f32::consts::SQRT_2).unwrap();
+        let scaled = g.add(Op::Binary(Binary::Div), &[y, root]).unwrap();
+        let erf = g.add(Op::Unary(Unary::Erf), &[scaled]).unwrap();
+        let above = g.add_values(erf, one).unwrap();
+        y = g.mul(y, above).unwrap();
+        y = g.add(Op::Binary(Binary::Div), &[y, two]).unwrap();
+    }
+    if stages & 2 != 0 {
+        let s = g.add(Op::Unary(Unary::Sigmoid), &[y]).unwrap();
+        y = g.mul(y, s).unwrap();
+        y = g.add_values(y, column).unwrap();
+    }
+    if stages & 4 != 0 {
+        let (min, max) = (-0.25, 0.5);
+        y = g.add(Op::Unary(Unary::Clip { min, max }), &[y]).unwrap();
+        y = g.add_values(y, x).unwrap();
+    }
+    if stages & 8 != 0 {
+        let mean = Op::Reduce(Reduce {
+            kind: ReduceKind::Mean,
+            axes: vec![shape.len()],
+            keep_dims: true,
+        });
+        let mean = g.add(mean, &[y]).unwrap();
+        y = g.add(Op::Binary(Binary::Sub), &[y, mean]).unwrap();
+        let square = g.add(Op::Binary(Binary::Pow), &[y, two]).unwrap();
+        let shifted = g.add_values(square, one).unwrap();
+        let root = g.add(Op::Unary(Unary::Sqrt), &[shifted]).unwrap();
+        y = g.add(Op::Binary(Binary::Div), &[y, root]).unwrap();
+    }
+    let greater = Op::Compare(Compare::Greater);
+    if stages & 16 != 0 {
+        let mask = g.add(greater.clone(), &[y, row]).unwrap();
+        let other = g.add(Op::Unary(Unary::Tanh), &[x]).unwrap();
+        y = g.select(mask, y, other).unwrap();
+        g.output("mask", mask);
+    }
+    let gradient = vjp(&mut g, y, y, x).unwrap();
+    g.output("y", y);
+    g.output("gradient", gradient);
+    g
+}
+
+/// What tests of other operators never meet: infinities, and what is not a number.
+#[test]
+fn special_numbers() {
+    let numbers = |g: &mut Graph| {
+        let data = vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0];
+        g.constant(Tensor::new(vec![5], data).unwrap()).unwrap()
+    };
+    use Binary::*;
+    for binary in [Add, Sub, Mul, Div, Max, Min] {
+        for swapped in [false, true] {
+            let mut g = Graph::new();
+            let x = g.input("x", Type::float(Shape::batched(&[7, 5]))).unwrap();
+            let special = numbers(&mut g);
+            let operands = if swapped { [special, x] } else { [x, special] };
+            let y = g.add(Op::Binary(binary), &operands).unwrap();
+            g.output("y", y);
+            let clip = Unary::Clip {
+                min: -1.0,
+                max: 1.0,
+            };
+            for unary in [clip, Unary::Erf, Unary::Exp, Unary::Log, Unary::Sigmoid] {
+                let y = g.add(Op::Unary(unary), &[y]).unwrap();
+                g.output(unary_name(unary), y);
+            }
+            for unary in [Unary::Softplus, Unary::Sqrt, Unary::Tanh] {
+                let y = g.add(Op::Unary(unary), &[y]).unwrap();
+                g.output(unary_name(unary), y);
+            }
+            check(&format!("{binary:?} {swapped}"), &g);
+        }
+    }
+}
+
+fn unary_name(unary: Unary) -> &'static str {
+    Op::Unary(unary).name()
 }
 
 #[test]
@@ -389,6 +513,28 @@ fn moves() {
     for op in cases {
         check(&format!("{op:?}"), &single(op, &[&[3, 4, 5]], &[]));
     }
+    for op in [
+        Op::Transpose(vec![0, 3, 2, 1]),
+        Op::Transpose(vec![0, 2, 3, 1]),
+        Op::Transpose(vec![0, 1, 3, 2]),
+        Op::Softmax(Axis(2)),
+        Op::Softmax(Axis(3)),
+        Op::LogSoftmax(Axis(3)),
+        Op::Slice(Slice {
+            axes: vec![cut(2, 3, 40, 4), cut(3, 0, 131, 2)],
+        }),
+        Op::Pad(Pad {
+            axes: vec![border(2, 5, 0), border(3, 1, 7)],
+            value: -1.0,
+        }),
+    ] {
+        check(&format!("large {op:?}"), &single(op, &[&[3, 41, 131]], &[]));
+    }
+    for (times, rest) in [(2, 1), (4, 3), (5, 33)] {
+        let expand = Op::Expand(Shape::batched(&[6, rest, times, 17, times]));
+        let what = format!("repeat {times} times");
+        check(&what, &single(expand, &[&[6, rest, 1, 17, 1]], &[]));
+    }
     check(
         "expand",
         &single(Op::Expand(Shape::batched(&[3, 4, 5])), &[&[3, 1, 5]], &[]),
@@ -423,6 +569,25 @@ fn reductions() {
                 });
                 check(&format!("{reduce:?}"), &single(reduce, &[&[3, 4, 5]], &[]));
             }
+        }
+    }
+    for kind in [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max] {
+        for axes in [
+            vec![1],
+            vec![2],
+            vec![3],
+            vec![2, 3],
+            vec![1, 3],
+            vec![1, 2],
+        ] {
+            let reduce = Op::Reduce(Reduce {
+                kind,
+                axes,
+                keep_dims: true,
+            });
+            let what = format!("large {reduce:?}");
+            let g = single(reduce, &[&[5, 70, 150]], &[]);
+            check(&what, &scaled(&g, 0.05));
         }
     }
     let mut g = single(Op::ArgMax(Axis(1)), &[&[4]], &[]);

@@ -2,9 +2,13 @@
 //! from its operands.
 
 mod axis;
+pub(crate) mod block;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
+mod fold;
+pub(crate) mod gather;
 mod gemm;
+mod lines;
 pub(crate) mod map;
 pub(crate) mod pool;
 pub(crate) mod product;

@@ -1,45 +1,133 @@
-//! Pooling: one window entry after the other, over all positions at once.
+//! Pooling, row by row: the lines that a row of windows meets become one line first, whose
+//! elements then become one for each window.
 
-use super::window::Sliding;
-use super::{Kernel, ScratchSize};
-use crate::workspace::{Operands, Scratch};
+use super::fold::{Fold, MaxOrNan, Sum, join_all};
+use super::lines::Lines;
+use super::{ScratchSize, Share, Shared, Written};
+use crate::simd::{Isa, Simd, Work};
+use crate::workspace::{Operands, Out, Scratch};
 use odin_graph::op::{self, Window};
 
-/// [`odin_graph::Op::MaxPool`].
+/// [`odin_graph::Op::MaxPool`] and [`odin_graph::Op::AvgPool`].
 #[derive(Debug)]
-pub(crate) struct MaxPool(Sliding);
+pub(crate) struct Pool {
+    isa: Isa,
+    lines: Lines,
+    /// Of a mean, the divisor at each position of a channel.
+    counts: Option<Vec<f32>>,
+}
 
-impl MaxPool {
+impl Pool {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(window: &Window, x: &[usize], y: &[usize]) -> Self {
-        Self(Sliding::new(window, &x[2..], &y[2..]))
+    pub(crate) fn largest(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
+        Self {
+            isa,
+            lines: Lines::new(window, &x[2..], &y[2..]),
+            counts: None,
+        }
+    }
+
+    /// As [`Pool::largest`].
+    pub(crate) fn mean(isa: Isa, pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Self {
+        let lines = Lines::new(&pool.window, &x[2..], &y[2..]);
+        let counts = match pool.count_padding {
+            true => {
+                let taps: usize = pool.window.kernel.iter().product();
+                vec![taps as f32; lines.rows * lines.row]
+            }
+            false => counts(&lines),
+        };
+        Self {
+            isa,
+            lines,
+            counts: Some(counts),
+        }
     }
 }
 
-/// Whether `candidate` takes the place of `best`, which came before it: not a number wins over
-/// every number.
-fn wins(candidate: f32, best: f32) -> bool {
-    candidate > best || (candidate.is_nan() && !best.is_nan())
+/// How many elements each window meets.
+fn counts(lines: &Lines) -> Vec<f32> {
+    let inside = |i: usize| {
+        let meets = lines.entries.iter().filter(|e| e.positions.contains(&i));
+        meets.count()
+    };
+    let along: Vec<usize> = (0..lines.row).map(inside).collect();
+    let rows = (0..lines.rows).map(|row| lines.met(row).len());
+    rows.flat_map(|lines| along.iter().map(move |&n| (lines * n) as f32))
+        .collect()
 }
 
-impl Kernel<f32> for MaxPool {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let (x, sliding) = (x.floats(0), &self.0);
-        y.fill(f32::NEG_INFINITY);
-        let mut runs = Vec::new();
-        for tap in 0..sliding.taps() {
-            sliding.runs(tap, 0..sliding.rows(), &mut runs);
-            let planes = y
-                .chunks_exact_mut(sliding.outputs())
-                .zip(x.chunks_exact(sliding.inputs()));
-            for (y, x) in planes {
-                for run in &runs {
-                    let y = &mut y[run.output..][..run.len];
-                    let x = x[run.input..].iter().step_by(sliding.step());
-                    y.iter_mut()
-                        .zip(x)
-                        .for_each(|(y, &x)| *y = if wins(x, *y) { x } else { *y });
-                }
+impl Shared for Pool {
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
+        self.isa.run(PoolJob {
+            pool: self,
+            x: x.floats(0),
+            y: y.floats,
+            scratch: scratch.floats.as_mut_slice(),
+            share,
+        });
+    }
+
+    fn scratch(&self) -> ScratchSize {
+        ScratchSize {
+            floats: self.lines.line + self.lines.room(),
+            indices: 0,
+        }
+    }
+}
+
+struct PoolJob<'a> {
+    pool: &'a Pool,
+    x: &'a [f32],
+    y: Out<'a, f32>,
+    scratch: &'a mut [f32],
+    share: Share,
+}
+
+impl Work for PoolJob<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match self.pool.counts {
+            Some(_) => self.rows(simd, Sum),
+            None => self.rows(simd, MaxOrNan),
+        }
+    }
+}
+
+impl PoolJob<'_> {
+    /// Threads share the rows of all channels.
+    #[inline(always)]
+    fn rows<S: Simd, F: Fold>(self, simd: S, fold: F) {
+        let lines = &self.pool.lines;
+        let (line, room) = self.scratch.split_at_mut(lines.line);
+        let room = &mut room[..lines.room()];
+        let own = self.share.of(self.y.len() / lines.row.max(1));
+        let rows = lines.rows.max(1);
+        let (mut channel, mut row) = (own.start / rows, own.start % rows);
+        for i in own {
+            let x = &self.x[channel * lines.lines * lines.line..];
+            // SAFETY: the row is this thread's own.
+            #[allow(unsafe_code)]
+            let y = unsafe { self.y.part(i * lines.row..(i + 1) * lines.row) };
+            line.fill(F::NEUTRAL);
+            for met in lines.met(row) {
+                join_all(simd, fold, line, &x[met * lines.line..]);
+            }
+            let phases = lines.phases(line, room);
+            y.fill(F::NEUTRAL);
+            for entry in &lines.entries {
+                let own = &mut y[entry.positions.clone()];
+                join_all(simd, fold, own, &phases[entry.start..]);
+            }
+            if let Some(counts) = &self.pool.counts {
+                let counts = &counts[row * lines.row..];
+                y.iter_mut().zip(counts).for_each(|(y, count)| *y /= count);
+            }
+            row += 1;
+            if row == rows {
+                (channel, row) = (channel + 1, 0);
             }
         }
     }
@@ -48,34 +136,69 @@ impl Kernel<f32> for MaxPool {
 /// [`odin_graph::Op::MaxPoolGrad`].
 #[derive(Debug)]
 pub(crate) struct MaxPoolGrad {
-    sliding: Sliding,
-    channels: usize,
+    isa: Isa,
+    lines: Lines,
 }
 
 impl MaxPoolGrad {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(window: &Window, x: &[usize], dy: &[usize]) -> Self {
+    pub(crate) fn new(isa: Isa, window: &Window, x: &[usize], dy: &[usize]) -> Self {
         Self {
-            sliding: Sliding::new(window, &x[2..], &dy[2..]),
-            channels: x[1],
+            isa,
+            lines: Lines::new(window, &x[2..], &dy[2..]),
         }
     }
+}
 
-    /// For each position of each channel, where in the channel the largest element lies.
-    fn winners(&self, x: &[f32], winners: &mut [usize]) {
-        let sliding = &self.sliding;
-        winners.fill(usize::MAX);
-        let mut runs = Vec::new();
-        for tap in 0..sliding.taps() {
-            sliding.runs(tap, 0..sliding.rows(), &mut runs);
-            let planes = winners.chunks_exact_mut(sliding.outputs());
-            for (winners, x) in planes.zip(x.chunks_exact(sliding.inputs())) {
-                for run in &runs {
-                    let inputs = (run.input..).step_by(sliding.step());
-                    for (best, i) in winners[run.output..][..run.len].iter_mut().zip(inputs) {
-                        if x.get(*best).is_none_or(|&best| wins(x[i], best)) {
-                            *best = i;
-                        }
+impl Shared for MaxPoolGrad {
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
+        self.isa.run(GradJob {
+            grad: self,
+            x: x.floats(0),
+            dy: x.floats(1),
+            dx: y.floats,
+            scratch,
+            share,
+        });
+    }
+
+    fn scratch(&self) -> ScratchSize {
+        ScratchSize {
+            floats: self.lines.room() + 2 * self.lines.row,
+            indices: self.lines.row,
+        }
+    }
+}
+
+struct GradJob<'a> {
+    grad: &'a MaxPoolGrad,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: Out<'a, f32>,
+    scratch: &'a mut Scratch,
+    share: Share,
+}
+
+impl Work for GradJob<'_> {
+    type Output = ();
+
+    /// Threads share the channels.
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let lines = &self.grad.lines;
+        let plane = lines.lines * lines.line;
+        for channel in self.share.of(self.dx.len() / plane.max(1)) {
+            let x = &self.x[channel * plane..][..plane];
+            // SAFETY: the channel is this thread's own.
+            #[allow(unsafe_code)]
+            let dx = unsafe { self.dx.part(channel * plane..(channel + 1) * plane) };
+            dx.fill(0.0);
+            for row in 0..lines.rows {
+                let dy = &self.dy[(channel * lines.rows + row) * lines.row..][..lines.row];
+                self.winners(simd, x, row);
+                for (&dy, &place) in dy.iter().zip(self.places(row)) {
+                    if let Some(dx) = dx.get_mut(place) {
+                        *dx += dy;
                     }
                 }
             }
@@ -83,86 +206,97 @@ impl MaxPoolGrad {
     }
 }
 
-impl Kernel<f32> for MaxPoolGrad {
-    fn run(&self, x: &Operands<'_>, dx: &mut [f32], scratch: &mut Scratch) {
-        let (x, dy, sliding) = (x.floats(0), x.floats(1), &self.sliding);
-        let winners = &mut scratch.indices[..dy.len()];
-        self.winners(x, winners);
-        dx.fill(0.0);
-        let (planes, n) = (dx.chunks_exact_mut(sliding.inputs()), sliding.outputs());
-        for ((dx, dy), winners) in planes.zip(dy.chunks_exact(n)).zip(winners.chunks_exact(n)) {
-            for (&dy, &i) in dy.iter().zip(winners) {
-                if let Some(dx) = dx.get_mut(i) {
-                    *dx += dy;
-                }
+/// Instead of an origin that is not known yet.
+const NONE: u32 = u32::MAX;
+
+impl GradJob<'_> {
+    /// For each position of a row, the origin of the window's entry that meets the first largest
+    /// element, see [`Lines::origin`]; [`NONE`] where all are infinitely small. Origins are carried
+    /// along in vectors as if they were numbers, with which nothing is computed.
+    #[inline(always)]
+    fn winners<S: Simd>(&mut self, simd: S, x: &[f32], row: usize) {
+        let lines = &self.grad.lines;
+        let scratch = self.scratch.floats.as_mut_slice();
+        let (winners, rest) = scratch.split_at_mut(lines.row);
+        let (best, room) = rest.split_at_mut(lines.row);
+        best.fill(f32::NEG_INFINITY);
+        winners.fill(f32::from_bits(NONE));
+        for &met in lines.met(row) {
+            let line = &x[met * lines.line..][..lines.line];
+            let phases = lines.phases(line, &mut room[..lines.room()]);
+            for entry in &lines.entries {
+                let own = entry.positions.clone();
+                let number = f32::from_bits(lines.origin(met, entry));
+                let (best, winners) = (&mut best[own.clone()], &mut winners[own]);
+                contend(simd, best, winners, &phases[entry.start..], number);
             }
         }
     }
 
-    fn scratch(&self) -> ScratchSize {
-        ScratchSize {
-            floats: 0,
-            indices: self.channels * self.sliding.outputs(),
+    /// For each position of a row, where in the channel its winner lies; beyond it where there is
+    /// none.
+    #[inline(always)]
+    fn places(&mut self, row: usize) -> &[usize] {
+        let lines = &self.grad.lines;
+        let winners = &self.scratch.floats.as_slice()[..lines.row];
+        let places = &mut self.scratch.indices[..lines.row];
+        for (i, (place, winner)) in places.iter_mut().zip(winners).enumerate() {
+            *place = match winner.to_bits() {
+                NONE => lines.first(row, i).unwrap_or(usize::MAX),
+                origin => lines.place(origin, i),
+            };
+        }
+        places
+    }
+}
+
+/// Lets candidates take the place of what is best so far, and their number that of the winner,
+/// where they are larger. What is not a number wins over every number.
+#[inline(always)]
+fn contend<S: Simd>(simd: S, best: &mut [f32], winners: &mut [f32], x: &[f32], number: f32) {
+    let len = best.len();
+    assert!(winners.len() == len && x.len() >= len);
+    let (best, winners, x) = (best.as_mut_ptr(), winners.as_mut_ptr(), x.as_ptr());
+    let (number, rest) = (simd.splat(number), len % S::LANES);
+    for i in (0..len - rest).step_by(S::LANES) {
+        // SAFETY: a whole vector inside of all three.
+        #[allow(unsafe_code)]
+        unsafe {
+            let (old, candidate) = (simd.load(best.add(i)), simd.load(x.add(i)));
+            let winner = simd.load(winners.add(i));
+            let (new, winner) = larger(simd, [old, winner], [candidate, number]);
+            simd.store(best.add(i), new);
+            simd.store(winners.add(i), winner);
+        }
+    }
+    if rest > 0 {
+        let i = len - rest;
+        // SAFETY: the last elements of all three.
+        #[allow(unsafe_code)]
+        unsafe {
+            let old = simd.load_first(rest, best.add(i));
+            let candidate = simd.load_first(rest, x.add(i));
+            let winner = simd.load_first(rest, winners.add(i));
+            let (new, winner) = larger(simd, [old, winner], [candidate, number]);
+            simd.store_first(rest, best.add(i), new);
+            simd.store_first(rest, winners.add(i), winner);
         }
     }
 }
 
-/// [`odin_graph::Op::AvgPool`].
-#[derive(Debug)]
-pub(crate) struct AvgPool {
-    sliding: Sliding,
-    /// The divisor at each position of a channel.
-    counts: Vec<f32>,
-}
-
-impl AvgPool {
-    /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Self {
-        let sliding = Sliding::new(&pool.window, &x[2..], &y[2..]);
-        let counts = counts(&sliding, pool.count_padding);
-        Self { sliding, counts }
-    }
-}
-
-fn counts(sliding: &Sliding, count_padding: bool) -> Vec<f32> {
-    if count_padding {
-        return vec![sliding.taps() as f32; sliding.outputs()];
-    }
-    let mut counts = vec![0.0; sliding.outputs()];
-    let mut runs = Vec::new();
-    for tap in 0..sliding.taps() {
-        sliding.runs(tap, 0..sliding.rows(), &mut runs);
-        for run in &runs {
-            counts[run.output..][..run.len]
-                .iter_mut()
-                .for_each(|count| *count += 1.0);
-        }
-    }
-    counts
-}
-
-impl Kernel<f32> for AvgPool {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let (x, sliding) = (x.floats(0), &self.sliding);
-        y.fill(0.0);
-        let mut runs = Vec::new();
-        for tap in 0..sliding.taps() {
-            sliding.runs(tap, 0..sliding.rows(), &mut runs);
-            let planes = y
-                .chunks_exact_mut(sliding.outputs())
-                .zip(x.chunks_exact(sliding.inputs()));
-            for (y, x) in planes {
-                for run in &runs {
-                    let y = &mut y[run.output..][..run.len];
-                    let x = x[run.input..].iter().step_by(sliding.step());
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-                }
-            }
-        }
-        for y in y.chunks_exact_mut(sliding.outputs()) {
-            y.iter_mut()
-                .zip(&self.counts)
-                .for_each(|(y, count)| *y /= count);
-        }
-    }
+/// Of two elements, each with a number, the larger one, the first one where they are equal.
+#[inline(always)]
+fn larger<S: Simd>(
+    simd: S,
+    [old, winner]: [S::Vector; 2],
+    [candidate, number]: [S::Vector; 2],
+) -> (S::Vector, S::Vector) {
+    // Where the old one is not a number it stays, though no comparison holds.
+    let (is_number, stays) = (simd.ge(old, old), simd.ge(old, candidate));
+    let candidate = simd.select(is_number, candidate, old);
+    let number = simd.select(is_number, number, winner);
+    (
+        simd.select(stays, old, candidate),
+        simd.select(stays, winner, number),
+    )
 }

@@ -1,6 +1,6 @@
 //! Operators that move elements without changing them.
 
-use super::walk::{Walk, broadcast_strides, row_major};
+use super::walk::{Walk, row_major};
 use super::{Kernel, Share, Shared, Written};
 use crate::workspace::{Operands, Scratch};
 use odin_graph::op;
@@ -21,59 +21,6 @@ impl Kernel<f32> for Load {
         let request = x.request();
         self.layout
             .gather(request.inputs[self.input], request.images, x.image(), y);
-    }
-}
-
-/// [`odin_graph::Op::Slice`], [`odin_graph::Op::Expand`] and [`odin_graph::Op::Transpose`]: `y`
-/// in order, `x` with strides.
-#[derive(Debug)]
-pub(crate) struct Gather {
-    walk: Walk<1>,
-    first: usize,
-}
-
-impl Gather {
-    pub(crate) fn slice(slice: &op::Slice, x: &[usize], y: &[usize]) -> Self {
-        let own = row_major(x);
-        let mut strides = own.clone();
-        let mut first = 0;
-        for cut in &slice.axes {
-            first += cut.start * own[cut.axis];
-            strides[cut.axis] *= cut.step;
-        }
-        let walk = Walk::new(y, [&strides]);
-        Self { walk, first }
-    }
-
-    pub(crate) fn expand(x: &[usize], y: &[usize]) -> Self {
-        let walk = Walk::new(y, [&broadcast_strides(x, y)]);
-        Self { walk, first: 0 }
-    }
-
-    pub(crate) fn transpose(perm: &[usize], x: &[usize], y: &[usize]) -> Self {
-        let own = row_major(x);
-        let strides: Vec<usize> = perm.iter().map(|&axis| own[axis]).collect();
-        let walk = Walk::new(y, [&strides]);
-        Self { walk, first: 0 }
-    }
-}
-
-impl Kernel<f32> for Gather {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
-        let x = x.floats(0);
-        let mut runs = y.chunks_exact_mut(self.walk.extent.max(1));
-        self.walk.runs(|[offset]| {
-            let Some(y) = runs.next() else { return };
-            let x = &x[self.first + offset..];
-            match self.walk.strides {
-                [0] => y.fill(x[0]),
-                [1] => y.copy_from_slice(&x[..y.len()]),
-                [s] => y
-                    .iter_mut()
-                    .zip(x.iter().step_by(s))
-                    .for_each(|(y, &x)| *y = x),
-            }
-        });
     }
 }
 
@@ -99,16 +46,32 @@ impl Pad {
     }
 }
 
-impl Kernel<f32> for Pad {
-    fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
+impl Shared for Pad {
+    /// Threads share the elements of the output; each copies the runs that lie in its own.
+    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
+        let own = share.of(y.floats.len());
+        // SAFETY: the part is this thread's own.
+        #[allow(unsafe_code)]
+        let y = unsafe { y.floats.part(own.clone()) };
         y.fill(self.value);
-        let mut runs = x.floats(0).chunks_exact(self.walk.extent.max(1));
+        let (extent, [stride]) = (self.walk.extent, self.walk.strides);
+        let mut runs = x.floats(0).chunks_exact(extent.max(1));
         self.walk.runs(|[offset]| {
             let Some(x) = runs.next() else { return };
-            let y = y[self.first + offset..]
-                .iter_mut()
-                .step_by(self.walk.strides[0].max(1));
-            y.zip(x).for_each(|(y, &x)| *y = x);
+            let first = self.first + offset;
+            let before = own.start.saturating_sub(first).div_ceil(stride).min(extent);
+            let until = own.end.saturating_sub(first).div_ceil(stride).min(extent);
+            if before >= until {
+                return;
+            }
+            let y = &mut y[first + before * stride - own.start..];
+            match stride {
+                1 => y[..until - before].copy_from_slice(&x[before..until]),
+                s => {
+                    let y = y.iter_mut().step_by(s);
+                    y.zip(&x[before..until]).for_each(|(y, &x)| *y = x);
+                }
+            }
         });
     }
 }

@@ -39,6 +39,49 @@ impl<const K: usize> Walk<K> {
         Self::new(shape, std::array::from_fn(|k| &strides[k][..]))
     }
 
+    /// Whether the positions are the elements of all arrays in order.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.outer.is_empty() && self.strides == [1; K]
+    }
+
+    /// Whether all positions are one element of each array.
+    pub(crate) fn is_scalar(&self) -> bool {
+        let still = |strides: &[usize; K]| *strides == [0; K];
+        let outer = self.outer.iter().all(|(_, strides)| still(strides));
+        outer && (still(&self.strides) || (self.extent == 1 && self.outer.is_empty()))
+    }
+
+    /// Extents and strides of all axes, innermost first.
+    pub(crate) fn axes(&self) -> impl Iterator<Item = (usize, [usize; K])> {
+        let inner = std::iter::once((self.extent, self.strides));
+        inner.chain(self.outer.iter().copied())
+    }
+
+    /// The number of runs.
+    pub(crate) fn count(&self) -> usize {
+        self.outer.iter().map(|&(extent, _)| extent).product()
+    }
+
+    /// The offsets of the start of a run by its number.
+    pub(crate) fn start(&self, mut run: usize) -> [usize; K] {
+        let mut offsets = [0; K];
+        for &(extent, strides) in &self.outer {
+            let index = run % extent;
+            run /= extent;
+            for (offset, stride) in offsets.iter_mut().zip(strides) {
+                *offset += index * stride;
+            }
+        }
+        offsets
+    }
+
+    /// The offsets of a position by its number.
+    pub(crate) fn at(&self, position: usize) -> [usize; K] {
+        let (run, index) = (position / self.extent, position % self.extent);
+        let start = self.start(run);
+        std::array::from_fn(|k| start[k] + index * self.strides[k])
+    }
+
     /// Calls `f` with the offsets of the start of each run.
     pub(crate) fn runs(&self, mut f: impl FnMut([usize; K])) {
         if self.extent == 0 || self.outer.iter().any(|&(extent, _)| extent == 0) {

@@ -1,5 +1,6 @@
 //! What a step does, in words and numbers.
 
+use super::blocks::leaves;
 use super::fuse::{Chain, Group, Head, Last};
 use super::place::operands;
 use crate::pointwise::sign_bytes;
@@ -9,11 +10,14 @@ use odin_graph::{DType, Graph, Op, ValueId};
 pub(super) fn about(graph: &Graph, group: &Group) -> ProgramStep {
     let head = match group.head {
         Head::Single(v) | Head::Conv(v) => Some(v),
-        Head::Map => None,
+        Head::Map | Head::Block => None,
     };
     let words = [
         words(&group.before),
-        head.map(|v| name(graph, v)).unwrap_or_default(),
+        match group.head {
+            Head::Block => names(graph, &group.nodes),
+            _ => head.map(|v| name(graph, v)).unwrap_or_default(),
+        },
         words(&group.after),
     ];
     let said: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -38,6 +42,18 @@ fn words(chain: &Chain) -> String {
     ];
     let said = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);
     said.collect::<Vec<_>>().join(" ")
+}
+
+/// The names of elementwise operators, each once.
+fn names(graph: &Graph, nodes: &[ValueId]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for &v in nodes {
+        let name = name(graph, v);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" ")
 }
 
 /// Such as `conv 3x3`.
@@ -90,12 +106,15 @@ fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {
     let size = |v: ValueId| match graph.ty(v).dtype {
         DType::Float => 4 * elements(graph, v),
         DType::Int => 8 * elements(graph, v),
-        _ if matches!(group.head, Head::Single(_)) => elements(graph, v),
+        _ if matches!(group.head, Head::Single(_) | Head::Block) => elements(graph, v),
         _ => sign_bytes(elements(graph, v) as usize) as u64,
     };
     let signs = |mask: Option<ValueId>| mask.map_or(0, |v| sign_bytes(elements(graph, v) as usize));
     let read: u64 = operands(graph, group).into_iter().map(size).sum();
-    let known = head.map_or(&[][..], |v| &graph.node(v).operands);
+    let known = match group.head {
+        Head::Block => leaves(graph, &group.nodes),
+        _ => head.map_or_else(Vec::new, |v| graph.node(v).operands.clone()),
+    };
     let known = known.iter().filter(|&&x| graph.constant_value(x).is_some());
     let weights: u64 = known.map(|&x| size(x)).sum();
     let saved = signs(group.before.save) + signs(group.after.save);

@@ -1,6 +1,8 @@
 //! Which operators are computed together: a convolution with the normalisation, activation and
-//! addition that follow it, and with the activation before it; any of these without a convolution.
+//! addition that follow it, and with the activation before it; any of these without a convolution;
+//! and whatever works element by element, see [`super::blocks`].
 
+use super::blocks::{Blocks, is_elementwise};
 use super::views::is_batch_first;
 use odin_graph::op::{Binary, Compare};
 use odin_graph::{DType, Graph, Op, ValueId, op};
@@ -13,6 +15,8 @@ pub(crate) struct Group {
     pub(crate) input: ValueId,
     pub(crate) before: Chain,
     pub(crate) after: Chain,
+    /// Of [`Head::Block`], the nodes, in order.
+    pub(crate) nodes: Vec<ValueId>,
     /// The value that comes out.
     pub(crate) value: ValueId,
 }
@@ -24,6 +28,8 @@ pub(crate) enum Head {
     Conv(ValueId),
     /// Nothing but the chain.
     Map,
+    /// Elementwise operators of one shape, block by block.
+    Block,
     /// Any other node, alone.
     Single(ValueId),
 }
@@ -122,6 +128,7 @@ pub(crate) fn groups(graph: &Graph) -> Vec<Group> {
         }
     }
     fusion.join_activations();
+    fusion.form_blocks();
     let mut groups: Vec<Group> = fusion.groups.into_iter().flatten().collect();
     groups.sort_by_key(|group| group.value);
     groups
@@ -133,9 +140,13 @@ struct Fusion<'a> {
     graph: &'a Graph,
     needed: Vec<bool>,
     uses: Vec<usize>,
+    /// For each value, the needed nodes that read it.
+    consumers: Vec<Vec<ValueId>>,
     /// For each ReLU, the comparison of it with 0 that only stops gradients.
     signs_of: Vec<Option<ValueId>>,
     is_signs: Vec<bool>,
+    /// The nodes that become parts of blocks.
+    is_block: Vec<bool>,
     groups: Vec<Option<Group>>,
     /// For each value, the group that it comes out of.
     group_of: Vec<Option<usize>>,
@@ -164,16 +175,18 @@ impl<'a> Fusion<'a> {
             graph,
             signs_of: vec![None; n],
             is_signs: vec![false; n],
+            is_block: vec![false; n],
             groups: Vec::new(),
             group_of: vec![None; n],
             uses,
+            consumers,
             needed,
         };
         for v in graph.values().filter(|v| fusion.needed[v.index()]) {
             let Some(relu) = fusion.compared_relu(v) else {
                 continue;
             };
-            let own = &consumers[v.index()];
+            let own = &fusion.consumers[v.index()];
             let only_stops = own.len() == fusion.uses[v.index()]
                 && own.iter().all(|&c| fusion.kept(c) == Some(v));
             if only_stops && fusion.signs_of[relu.index()].is_none() {
@@ -231,15 +244,51 @@ impl<'a> Fusion<'a> {
             }
             _ => {
                 let links = self.links(v);
-                if links.is_empty() {
+                if links.is_empty() && is_elementwise(&node.op) {
+                    self.is_block[v.index()] = true;
+                } else if links.is_empty() {
                     let input = node.operands.first().copied().unwrap_or(v);
                     self.open(Head::Single(v), input, Chain::default(), v);
                 } else if !links.iter().any(|(x, link)| self.attach(*x, link, v)) {
+                    if self.is_sum_of_block(v) {
+                        self.is_block[v.index()] = true;
+                        return;
+                    }
                     let (x, link) = &links[0];
                     let mut chain = Chain::default();
                     chain.push(link);
                     self.open(Head::Map, *x, chain, v);
                 }
+            }
+        }
+    }
+
+    /// Whether `v` is a sum beside elementwise operators that are no links of chains.
+    fn is_sum_of_block(&self, v: ValueId) -> bool {
+        let node = self.graph.node(v);
+        let in_block = |x: &ValueId| self.is_block[x.index()];
+        let joins = |c: &ValueId| {
+            let op = &self.graph.node(*c).op;
+            is_elementwise(op) && !self.is_signs[c.index()] && self.links(*c).is_empty()
+        };
+        let is_sum = matches!(node.op, Op::Binary(Binary::Add));
+        is_sum
+            && (node.operands.iter().any(in_block) || self.consumers[v.index()].iter().any(joins))
+    }
+
+    fn form_blocks(&mut self) {
+        let blocks = Blocks::new(self.graph, &self.is_block, &self.consumers).form();
+        for (value, nodes) in blocks {
+            let lone = nodes.len() == 1 && matches!(self.graph.node(value).op, Op::Compare(_));
+            let head = if lone {
+                Head::Single(value)
+            } else {
+                Head::Block
+            };
+            let input = self.graph.node(nodes[0]).operands[0];
+            self.open(head, input, Chain::default(), value);
+            if let Some(Some(group)) = self.groups.last_mut() {
+                group.nodes = nodes;
             }
         }
     }
@@ -251,6 +300,7 @@ impl<'a> Fusion<'a> {
             input,
             before: Chain::default(),
             after,
+            nodes: Vec::new(),
             value,
         }));
     }

@@ -2,6 +2,7 @@
 //! in memory for what is between them.
 
 mod about;
+mod blocks;
 mod fuse;
 mod place;
 mod views;
@@ -9,7 +10,9 @@ mod views;
 use crate::batch::Layout;
 use crate::kernels::conv::{Conv, Kind, Phase};
 use crate::kernels::map::Map;
-use crate::kernels::{AnyKernel, ScratchSize, elementwise, pool, product, reduce, shape, unfold};
+use crate::kernels::{
+    AnyKernel, ScratchSize, elementwise, gather, pool, product, reduce, shape, unfold,
+};
 use crate::pointwise::{Addend, After, Pointwise};
 use crate::program::ProgramStep;
 use crate::simd::{InstructionSet, Isa};
@@ -169,6 +172,12 @@ impl Lowering<'_> {
                     plane,
                 };
                 (AnyKernel::shared(map), operands)
+            }
+            Head::Block => {
+                let kernel = blocks::kernel(self.graph, self.isa, &group.nodes);
+                let kernel = kernel.ok_or_else(|| lost(self.graph))?;
+                let operands = sources(&blocks::leaves(self.graph, &group.nodes));
+                (AnyKernel::shared(kernel), operands)
             }
             Head::Conv(v) => {
                 let mut operands = sources(&[group.input]);
@@ -336,6 +345,10 @@ impl Lowering<'_> {
         elementwise::BatchNorm::new(norm, &self.extents(node.operands[0]))
     }
 
+    fn softmax(&self, shape: &[usize], axis: usize, logarithm: bool) -> AnyKernel {
+        AnyKernel::shared(reduce::Softmax::new(self.isa, shape, axis, logarithm))
+    }
+
     /// The kernel of a single node.
     fn kernel(&self, v: ValueId) -> Result<AnyKernel, Error> {
         let node = self.graph.node(v);
@@ -360,18 +373,16 @@ impl Lowering<'_> {
                 AnyKernel::float(unfold::ConvTranspose::new(self.isa, op, x(0), y))
             }
             Op::BatchNorm(_) => AnyKernel::float(self.batch_norm(v)),
-            Op::Relu => AnyKernel::float(elementwise::Relu),
-            Op::Unary(op) => AnyKernel::float(elementwise::Unary(*op)),
-            Op::MaxPool(w) => AnyKernel::float(pool::MaxPool::new(w, x(0), y)),
-            Op::MaxPoolGrad(w) => AnyKernel::float(pool::MaxPoolGrad::new(w, x(0), x(1))),
-            Op::AvgPool(op) => AnyKernel::float(pool::AvgPool::new(op, x(0), y)),
-            Op::Binary(op) => AnyKernel::float(elementwise::Zip::new(*op, x(0), x(1), y)),
-            Op::Compare(op) => AnyKernel::bool(elementwise::Zip::new(*op, x(0), x(1), y)),
-            Op::Where => AnyKernel::float(elementwise::Where::new([x(0), x(1), x(2)], y)),
-            Op::Slice(op) => AnyKernel::float(shape::Gather::slice(op, x(0), y)),
-            Op::Pad(op) => AnyKernel::float(shape::Pad::new(op, x(0), y)),
-            Op::Expand(_) => AnyKernel::float(shape::Gather::expand(x(0), y)),
-            Op::Transpose(perm) => AnyKernel::float(shape::Gather::transpose(perm, x(0), y)),
+            Op::MaxPool(w) => AnyKernel::shared(pool::Pool::largest(self.isa, w, x(0), y)),
+            Op::MaxPoolGrad(w) => {
+                AnyKernel::shared(pool::MaxPoolGrad::new(self.isa, w, x(0), x(1)))
+            }
+            Op::AvgPool(op) => AnyKernel::shared(pool::Pool::mean(self.isa, op, x(0), y)),
+            Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
+            Op::Slice(op) => AnyKernel::shared(gather::Gather::slice(op, x(0), y)),
+            Op::Pad(op) => AnyKernel::shared(shape::Pad::new(op, x(0), y)),
+            Op::Expand(_) => AnyKernel::shared(gather::Gather::expand(x(0), y)),
+            Op::Transpose(perm) => AnyKernel::shared(gather::Gather::transpose(perm, x(0), y)),
             Op::MatMul => {
                 let product = product::Product::mat_mul(self.isa, x(0), x(1), y);
                 AnyKernel::shared(self.packed(v, product)?)
@@ -381,11 +392,12 @@ impl Lowering<'_> {
                 let product = product::Product::gemm(self.isa, *op, x(0), c, y);
                 AnyKernel::shared(self.packed(v, product)?)
             }
-            Op::Reduce(op) => AnyKernel::float(reduce::Reduce::new(op, x(0))),
-            Op::Softmax(Axis(axis)) => AnyKernel::float(reduce::Softmax::new(y, *axis, false)),
-            Op::LogSoftmax(Axis(axis)) => AnyKernel::float(reduce::Softmax::new(y, *axis, true)),
+            Op::Reduce(op) => AnyKernel::shared(reduce::Reduce::new(self.isa, op, x(0))),
+            Op::Softmax(Axis(axis)) => self.softmax(y, *axis, false),
+            Op::LogSoftmax(Axis(axis)) => self.softmax(y, *axis, true),
             Op::ArgMax(Axis(axis)) => AnyKernel::int(reduce::ArgMax::new(x(0), *axis)),
             Op::OneHot(depth) => AnyKernel::float(reduce::OneHot { depth: *depth }),
+            Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Where => return Err(lost(self.graph)),
             Op::Constant(_) | Op::Reshape(_) | Op::Concat(_) => return Err(lost(self.graph)),
         })
     }

@@ -2,6 +2,7 @@
 //! which its parts are computed, and a sum may be formed where one of its terms lies. All others
 //! share memory if one is over before the other begins.
 
+use super::blocks::leaves;
 use super::fuse::{Group, Head};
 use super::views::View;
 use crate::pointwise::sign_bytes;
@@ -137,6 +138,7 @@ fn overlap(a: View, b: View) -> bool {
 pub(super) fn operands(graph: &Graph, group: &Group) -> Vec<ValueId> {
     let all: Vec<ValueId> = match group.head {
         Head::Single(v) => graph.node(v).operands.clone(),
+        Head::Block => leaves(graph, &group.nodes),
         Head::Conv(_) | Head::Map => [group.input]
             .into_iter()
             .chain(group.before.operands())

@@ -1,7 +1,7 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 #![allow(unsafe_code)]
 
-use super::{Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
 use std::arch::x86_64::*;
 
 /// Exists only where the processor has AVX2 and FMA.
@@ -43,6 +43,7 @@ fn first(n: usize) -> u16 {
 // is read or written, by the contract of the trait.
 impl Simd for Avx2 {
     type Vector = __m256;
+    type Mask = __m256;
     const LANES: usize = 8;
     const HEIGHTS: &'static [usize] = &[6, 4, 2, 1];
 
@@ -82,6 +83,59 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, x: __m256) -> __m256 {
+        unsafe { _mm256_sqrt_ps(x) }
+    }
+    #[inline(always)]
+    fn abs(self, x: __m256) -> __m256 {
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), x) }
+    }
+    #[inline(always)]
+    fn with_sign(self, x: __m256, of: __m256) -> __m256 {
+        unsafe { _mm256_or_ps(x, _mm256_and_ps(of, _mm256_set1_ps(-0.0))) }
+    }
+    #[inline(always)]
+    fn pow2(self, n: __m256) -> __m256 {
+        unsafe {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(BIAS));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<{ MANTISSA as _ }>(exponent))
+        }
+    }
+    #[inline(always)]
+    fn split(self, x: __m256) -> (__m256, __m256) {
+        unsafe {
+            let bits = _mm256_castps_si256(x);
+            let above = _mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF));
+            let n = _mm256_srai_epi32::<{ MANTISSA as _ }>(above);
+            let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<{ MANTISSA as _ }>(n));
+            (_mm256_castsi256_ps(m), _mm256_cvtepi32_ps(n))
+        }
+    }
+    #[inline(always)]
+    fn gt(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn ge(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_GE_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(b, a, mask) }
     }
     #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {

@@ -1,7 +1,7 @@
 //! AVX-512: 16 lanes, 32 registers, a mask register for each comparison.
 #![allow(unsafe_code)]
 
-use super::{Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
 use std::arch::x86_64::*;
 
 /// Exists only where the processor has AVX-512F, and AVX2 and FMA besides.
@@ -34,6 +34,7 @@ fn first(n: usize) -> __mmask16 {
 // is read or written, by the contract of the trait.
 impl Simd for Avx512 {
     type Vector = __m512;
+    type Mask = __mmask16;
     const LANES: usize = 16;
     const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
 
@@ -73,6 +74,62 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, x: __m512) -> __m512 {
+        unsafe { _mm512_sqrt_ps(x) }
+    }
+    #[inline(always)]
+    fn abs(self, x: __m512) -> __m512 {
+        unsafe { _mm512_abs_ps(x) }
+    }
+    #[inline(always)]
+    fn with_sign(self, x: __m512, of: __m512) -> __m512 {
+        unsafe {
+            let sign = _mm512_and_si512(_mm512_castps_si512(of), _mm512_set1_epi32(i32::MIN));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(x), sign))
+        }
+    }
+    #[inline(always)]
+    fn pow2(self, n: __m512) -> __m512 {
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(BIAS));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<{ MANTISSA as _ }>(exponent))
+        }
+    }
+    #[inline(always)]
+    fn split(self, x: __m512) -> (__m512, __m512) {
+        unsafe {
+            let bits = _mm512_castps_si512(x);
+            let above = _mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF));
+            let n = _mm512_srai_epi32::<{ MANTISSA as _ }>(above);
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<{ MANTISSA as _ }>(n));
+            (_mm512_castsi512_ps(m), _mm512_cvtepi32_ps(n))
+        }
+    }
+    #[inline(always)]
+    fn gt(self, a: __m512, b: __m512) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn ge(self, a: __m512, b: __m512) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
     }
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {

@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -24,6 +25,8 @@ pub(crate) const LONGEST: usize = 16;
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector.
     type Vector: Copy;
+    /// A truth value for each element.
+    type Mask: Copy;
     /// Elements of a vector: 8 or 16.
     const LANES: usize;
     /// The heights that a tile of a product may have, descending, ending in 1.
@@ -52,6 +55,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_first(self, n: usize, to: *mut f32, x: Self::Vector);
 
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sqrt(self, x: Self::Vector) -> Self::Vector;
+    fn abs(self, x: Self::Vector) -> Self::Vector;
+    /// `x`, at least 0, with the sign of `of`.
+    fn with_sign(self, x: Self::Vector, of: Self::Vector) -> Self::Vector;
+    /// `2^n` for whole `n` from -126 to 127.
+    fn pow2(self, n: Self::Vector) -> Self::Vector;
+    /// `m` and `n` with `x = m · 2^n` and `m` from `sqrt(1/2)` to `sqrt(2)`, for normal `x` above 0.
+    fn split(self, x: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// Whether `a > b`.
+    fn gt(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// Whether `a >= b`.
+    fn ge(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// `mask ? a : b`.
+    fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a · b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `x < 0 ? 0 : x`; not a number stays what it is.
@@ -61,6 +81,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The elements whose bit is set; 0 elsewhere.
     fn keep(self, bits: u16, x: Self::Vector) -> Self::Vector;
 }
+
+/// The bits of `sqrt(1/2)`, below which [`Simd::split`] leaves no mantissa.
+const SQRT_HALF: i32 = 0x3f35_04f3;
+/// How far the exponent is from the lowest bit, and what is added to it.
+const MANTISSA: u32 = 23;
+const BIAS: i32 = 127;
 
 /// The most vectors that a tile may be wide.
 pub(crate) const WIDEST: usize = 4;

@@ -1,7 +1,7 @@
 //! NEON: two registers of 4 lanes taken as one vector of 8, 32 registers.
 #![allow(unsafe_code)]
 
-use super::{Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
 use std::arch::aarch64::*;
 
 /// Exists only where the processor has NEON.
@@ -35,6 +35,7 @@ unsafe fn lanes(bits: u16, own: [u32; 4]) -> uint32x4_t {
 // is read or written, by the contract of the trait.
 impl Simd for Neon {
     type Vector = Vector;
+    type Mask = [uint32x4_t; 2];
     const LANES: usize = 8;
     const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
 
@@ -83,6 +84,68 @@ impl Simd for Neon {
     #[inline(always)]
     fn add(self, a: Vector, b: Vector) -> Vector {
         unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn mul(self, a: Vector, b: Vector) -> Vector {
+        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn sub(self, a: Vector, b: Vector) -> Vector {
+        unsafe { [vsubq_f32(a[0], b[0]), vsubq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn div(self, a: Vector, b: Vector) -> Vector {
+        unsafe { [vdivq_f32(a[0], b[0]), vdivq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn sqrt(self, x: Vector) -> Vector {
+        unsafe { [vsqrtq_f32(x[0]), vsqrtq_f32(x[1])] }
+    }
+    #[inline(always)]
+    fn abs(self, x: Vector) -> Vector {
+        unsafe { [vabsq_f32(x[0]), vabsq_f32(x[1])] }
+    }
+    #[inline(always)]
+    fn with_sign(self, x: Vector, of: Vector) -> Vector {
+        unsafe {
+            let sign = vdupq_n_u32(1 << 31);
+            [vbslq_f32(sign, of[0], x[0]), vbslq_f32(sign, of[1], x[1])]
+        }
+    }
+    #[inline(always)]
+    fn pow2(self, n: Vector) -> Vector {
+        n.map(|n| unsafe {
+            let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(BIAS));
+            vreinterpretq_f32_s32(vshlq_n_s32::<{ MANTISSA as i32 }>(exponent))
+        })
+    }
+    #[inline(always)]
+    fn split(self, x: Vector) -> (Vector, Vector) {
+        let halves = x.map(|x| unsafe {
+            let bits = vreinterpretq_s32_f32(x);
+            let above = vsubq_s32(bits, vdupq_n_s32(SQRT_HALF));
+            let n = vshrq_n_s32::<{ MANTISSA as i32 }>(above);
+            let m = vsubq_s32(bits, vshlq_n_s32::<{ MANTISSA as i32 }>(n));
+            (vreinterpretq_f32_s32(m), vcvtq_f32_s32(n))
+        });
+        (halves.map(|(m, _)| m), halves.map(|(_, n)| n))
+    }
+    #[inline(always)]
+    fn gt(self, a: Vector, b: Vector) -> [uint32x4_t; 2] {
+        unsafe { [vcgtq_f32(a[0], b[0]), vcgtq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn ge(self, a: Vector, b: Vector) -> [uint32x4_t; 2] {
+        unsafe { [vcgeq_f32(a[0], b[0]), vcgeq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn select(self, mask: [uint32x4_t; 2], a: Vector, b: Vector) -> Vector {
+        unsafe {
+            [
+                vbslq_f32(mask[0], a[0], b[0]),
+                vbslq_f32(mask[1], a[1], b[1]),
+            ]
+        }
     }
     #[inline(always)]
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {

@@ -1,7 +1,7 @@
 //! Plain arrays, for every processor; the compiler makes vectors of them where it can.
 #![allow(unsafe_code)]
 
-use super::Simd;
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -12,6 +12,7 @@ type Vector = [f32; 8];
 // trait.
 impl Simd for Portable {
     type Vector = Vector;
+    type Mask = [bool; 8];
     const LANES: usize = 8;
     const HEIGHTS: &'static [usize] = &[4, 2, 1];
 
@@ -46,6 +47,55 @@ impl Simd for Portable {
     #[inline(always)]
     fn add(self, a: Vector, b: Vector) -> Vector {
         std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn div(self, a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn sqrt(self, x: Vector) -> Vector {
+        x.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn abs(self, x: Vector) -> Vector {
+        x.map(f32::abs)
+    }
+    #[inline(always)]
+    fn with_sign(self, x: Vector, of: Vector) -> Vector {
+        std::array::from_fn(|i| x[i].copysign(of[i]))
+    }
+    #[inline(always)]
+    fn pow2(self, n: Vector) -> Vector {
+        n.map(|n| f32::from_bits(((n as i32).wrapping_add(BIAS) as u32) << MANTISSA))
+    }
+    #[inline(always)]
+    fn split(self, x: Vector) -> (Vector, Vector) {
+        let exponent = |x: f32| (x.to_bits() as i32).wrapping_sub(SQRT_HALF) >> MANTISSA;
+        let mantissa = |x: f32| x.to_bits().wrapping_sub((exponent(x) as u32) << MANTISSA);
+        (
+            x.map(|x| f32::from_bits(mantissa(x))),
+            x.map(|x| exponent(x) as f32),
+        )
+    }
+    #[inline(always)]
+    fn gt(self, a: Vector, b: Vector) -> [bool; 8] {
+        std::array::from_fn(|i| a[i] > b[i])
+    }
+    #[inline(always)]
+    fn ge(self, a: Vector, b: Vector) -> [bool; 8] {
+        std::array::from_fn(|i| a[i] >= b[i])
+    }
+    #[inline(always)]
+    fn select(self, mask: [bool; 8], a: Vector, b: Vector) -> Vector {
+        std::array::from_fn(|i| if mask[i] { a[i] } else { b[i] })
     }
     /// Rounded twice: without an instruction for it, rounding once would call a slow function.
     #[inline(always)]

@@ -1,0 +1,170 @@
+//! Sums and largest elements, the same to the last bit whatever the vectors.
+#![allow(unsafe_code)]
+
+use crate::simd::{Simd, math};
+
+/// Element `i` goes to partial result `i % WIDTH`: enough that no addition waits for another.
+const WIDTH: usize = 64;
+/// The columns that [`Partial::columns`] gives.
+pub(crate) const COLUMNS: usize = WIDTH;
+/// Vectors for so many partial results, at the least number of lanes.
+const VECTORS: usize = 8;
+
+/// How elements become one.
+pub(crate) trait Fold: Copy {
+    /// What changes nothing.
+    const NEUTRAL: f32;
+    /// To be marked `#[inline(always)]`.
+    fn join<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector;
+}
+
+/// As [`Fold`], of two numbers.
+pub(crate) trait FoldTwo: Fold {
+    fn join_two(self, a: f32, b: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sum;
+
+impl Fold for Sum {
+    const NEUTRAL: f32 = 0.0;
+
+    #[inline(always)]
+    fn join<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+        simd.add(a, b)
+    }
+}
+
+impl FoldTwo for Sum {
+    #[inline(always)]
+    fn join_two(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+}
+
+/// What is not a number is passed over.
+#[derive(Clone, Copy)]
+pub(crate) struct Max;
+
+impl Fold for Max {
+    const NEUTRAL: f32 = f32::NEG_INFINITY;
+
+    #[inline(always)]
+    fn join<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+        simd.select(simd.gt(b, a), b, a)
+    }
+}
+
+impl FoldTwo for Max {
+    #[inline(always)]
+    fn join_two(self, a: f32, b: f32) -> f32 {
+        if b > a { b } else { a }
+    }
+}
+
+/// What is not a number wins over every number.
+#[derive(Clone, Copy)]
+pub(crate) struct MaxOrNan;
+
+impl Fold for MaxOrNan {
+    const NEUTRAL: f32 = f32::NEG_INFINITY;
+
+    #[inline(always)]
+    fn join<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+        math::max(simd, a, b)
+    }
+}
+
+/// Joins each element of `x` with that of `y`, which takes the result.
+#[inline(always)]
+pub(crate) fn join_all<S: Simd, F: Fold>(simd: S, fold: F, y: &mut [f32], x: &[f32]) {
+    let len = y.len().min(x.len());
+    let (x, y, rest) = (x.as_ptr(), y.as_mut_ptr(), len % S::LANES);
+    for i in (0..len - rest).step_by(S::LANES) {
+        // SAFETY: a whole vector inside of both.
+        unsafe {
+            simd.store(
+                y.add(i),
+                fold.join(simd, simd.load(y.add(i)), simd.load(x.add(i))),
+            )
+        };
+    }
+    if rest > 0 {
+        // SAFETY: the last elements of the shorter one.
+        unsafe {
+            let (x, y) = (x.add(len - rest), y.add(len - rest));
+            let (a, b) = (simd.load_first(rest, y), simd.load_first(rest, x));
+            simd.store_first(rest, y, fold.join(simd, a, b));
+        }
+    }
+}
+
+/// Partial results.
+pub(crate) struct Partial<S: Simd, F: FoldTwo> {
+    simd: S,
+    fold: F,
+    vectors: [S::Vector; VECTORS],
+}
+
+impl<S: Simd, F: FoldTwo> Partial<S, F> {
+    #[inline(always)]
+    pub(crate) fn new(simd: S, fold: F) -> Self {
+        let vectors = [simd.splat(F::NEUTRAL); VECTORS];
+        Self {
+            simd,
+            fold,
+            vectors,
+        }
+    }
+
+    /// Adds a run of elements.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, x: &[f32]) {
+        let mut whole = x.chunks_exact(WIDTH);
+        for chunk in &mut whole {
+            self.push(chunk);
+        }
+        let rest = whole.remainder();
+        if !rest.is_empty() {
+            let mut padded = [F::NEUTRAL; WIDTH];
+            padded[..rest.len()].copy_from_slice(rest);
+            self.push(&padded);
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, chunk: &[f32]) {
+        assert!(chunk.len() == WIDTH);
+        for (i, vector) in self.vectors.iter_mut().enumerate().take(WIDTH / S::LANES) {
+            // SAFETY: vector `i` is inside of the chunk, by the assertion.
+            let x = unsafe { self.simd.load(chunk.as_ptr().add(i * S::LANES)) };
+            *vector = self.fold.join(self.simd, *vector, x);
+        }
+    }
+
+    /// The partial results, which are those of columns if each run was one row of them.
+    #[inline(always)]
+    pub(crate) fn columns(self) -> [f32; COLUMNS] {
+        let mut all = [F::NEUTRAL; WIDTH];
+        for (i, &vector) in self.vectors.iter().enumerate().take(WIDTH / S::LANES) {
+            // SAFETY: vector `i` is inside of the array.
+            unsafe { self.simd.store(all.as_mut_ptr().add(i * S::LANES), vector) };
+        }
+        all
+    }
+
+    /// Joins halves until one is left.
+    #[inline(always)]
+    pub(crate) fn finish(self) -> f32 {
+        let fold = self.fold;
+        let mut all = self.columns();
+        let mut width = WIDTH / 2;
+        while width > 0 {
+            for i in 0..width {
+                all[i] = fold.join_two(all[i], all[i + width]);
+            }
+            width /= 2;
+        }
+        all[0]
+    }
+}
