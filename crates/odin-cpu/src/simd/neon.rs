@@ -107,10 +107,11 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn with_sign(self, x: Vector, of: Vector) -> Vector {
-        unsafe {
-            let sign = vdupq_n_u32(1 << 31);
-            [vbslq_f32(sign, of[0], x[0]), vbslq_f32(sign, of[1], x[1])]
-        }
+        let one = |x: float32x4_t, of: float32x4_t| unsafe {
+            let sign = vandq_u32(vreinterpretq_u32_f32(of), vdupq_n_u32(1 << 31));
+            vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(x), sign))
+        };
+        [one(x[0], of[0]), one(x[1], of[1])]
     }
     #[inline(always)]
     fn pow2(self, n: Vector) -> Vector {
