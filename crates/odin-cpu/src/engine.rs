@@ -20,6 +20,9 @@ pub struct Engine {
     pool: rayon::ThreadPool,
     spare: Spare<Workspace>,
     scratches: Spare<Scratch>,
+    /// Held while all threads work on one image. Two such images at a time would wait for each
+    /// other, each with some of the threads.
+    together: Mutex<()>,
 }
 
 /// What a run gives for one output of the graph: the elements of all images, row-major.
@@ -69,6 +72,7 @@ impl Engine {
             pool,
             spare: Spare::new(),
             scratches: Spare::new(),
+            together: Mutex::new(()),
         })
     }
 
@@ -133,6 +137,7 @@ impl Engine {
         image: usize,
         outputs: &mut [Output],
     ) -> Result<(), Error> {
+        let _alone = self.together.lock().unwrap_or_else(PoisonError::into_inner);
         let workspace = self.workspace()?;
         let together = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {

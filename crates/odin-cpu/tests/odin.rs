@@ -256,3 +256,21 @@ fn memory_that_cannot_be_had_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     assert!(error.to_string().contains("bytes"), "{error}");
 }
+
+/// Callers that share an engine neither wait for each other for ever nor disturb each other.
+#[test]
+fn several_callers_at_once() {
+    let g = odin::transform(&classifier(&[Layer::Dense, Layer::Residual]), 1).unwrap();
+    let pixels = numbers(6, 3 * 192);
+    let engine = Engine::new(&g, 2).unwrap();
+    let expected = run(&engine, &pixels);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    assert!(run(&engine, &pixels) == expected);
+                }
+            });
+        }
+    });
+}
