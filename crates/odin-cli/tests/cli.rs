@@ -202,7 +202,7 @@ const RUNS: &[Run] = &[
         "explain --nn {demo}/model.safetensors --repetitions 1",
         &[
             "GFLOP an image",
-            "affine relu > conv 1x1 > affine relu",
+            "affine relu > conv 1x1 > bias relu",
             "conv-transpose 1x1",
             "8x8",
             "Where the time goes",
