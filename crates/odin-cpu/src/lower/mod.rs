@@ -267,7 +267,11 @@ impl Lowering<'_> {
         let (x, y) = (self.extents(node.operands[0]), self.extents(v));
         let place = || format!("the packed weights of {}", self.graph.describe(v));
         let memory = || out_of_memory(&place(), 4 * w.len());
-        let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(memory)?;
+        let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(|| {
+            let place = self.graph.describe(v);
+            let message = format!("{place}: rows of its input have more than 2^32 elements in all channels; use smaller images");
+            Error::new(ErrorKind::UnsupportedGraph, message)
+        })?;
         let key = format!("{} {x:?} {y:?} {:?}", node.operands[1], node.op);
         let mut shared = self.convs.borrow_mut();
         let packed = match shared.get(&key) {
