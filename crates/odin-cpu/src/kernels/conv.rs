@@ -305,21 +305,21 @@ struct Job<'a> {
 impl Work for Job<'_> {
     type Output = ();
 
-    /// Threads share the rows where there are enough, else the channels of the output.
+    /// Threads share the rows where there are enough, else the groups, else the channels of the
+    /// output.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let conv = self.conv;
+        let (conv, share) = (self.conv, self.share);
         let (rows, grain) = (conv.rows.output(), conv.grain());
         let grains = rows.div_ceil(grain);
-        let by_rows = grains >= 4 * self.share.count || grains.is_multiple_of(self.share.count);
-        let (rows, by_channel) = match by_rows {
-            true => {
-                let own = self.share.of(grains);
-                let end = (own.end * grain).min(rows);
-                ((own.start * grain).min(end)..end, Share::WHOLE)
-            }
-            false => (0..rows, self.share),
+        let by_rows = grains >= 4 * share.count || grains.is_multiple_of(share.count);
+        let [own_rows, own_groups, by_channel] = match (by_rows, conv.groups >= share.count) {
+            (true, _) => [share, Share::WHOLE, Share::WHOLE],
+            (false, true) => [Share::WHOLE, share, Share::WHOLE],
+            (false, false) => [Share::WHOLE, Share::WHOLE, share],
         };
+        let own = own_rows.of(grains);
+        let rows = (own.start * grain).min(rows)..(own.end * grain).min(rows);
         // The thread that has the first channels keeps the signs of the input for all.
         let signs = self.y.before.filter(|_| by_channel.index == 0);
         let [inputs, outputs] = conv.planes();
@@ -335,29 +335,56 @@ impl Work for Job<'_> {
         let (copy, rest) = self.scratch.split_at_mut(conv.copy_len());
         let (sums, apart) = rest.split_at_mut(conv.height() * conv.stride());
         for first in rows.clone().step_by(conv.strip) {
-            let strip = first..rows.end.min(first + conv.strip);
-            for group in 0..conv.groups {
+            let strip = conv.strip(first..rows.end.min(first + conv.strip), by_channel);
+            for group in own_groups.of(conv.groups) {
                 let from = &self.x.floats(0)[group * conv.inner * inputs..][..conv.inner * inputs];
                 match conv.is_identity() {
-                    true => conv.copy_activated(&before, from, &strip, copy),
+                    true => conv.copy_activated(&before, from, &strip.rows, copy),
                     false => conv.copy_padded(simd, from, &strip, copy),
                 }
-                let strip = Strip {
-                    rows: strip.clone(),
+                conv.multiply_tiles(
+                    simd,
+                    &strip,
                     group,
-                    by_channel,
-                };
-                conv.multiply_tiles(simd, &strip, copy, sums, apart, &after, self.y.floats);
+                    copy,
+                    sums,
+                    apart,
+                    &after,
+                    self.y.floats,
+                );
             }
         }
     }
 }
 
-/// Some rows of a group's output, and which of its channels are this thread's.
+/// Some rows of the output, and what they meet in every channel.
 struct Strip {
     rows: Range<usize>,
-    group: usize,
+    /// Which of the channels of a group are this thread's.
     by_channel: Share,
+    /// How many rows of the copy are met.
+    met: usize,
+    /// For each phase of the input, where it lies in the copy.
+    inside: Vec<Inside>,
+    /// For each phase of the output.
+    positions: Vec<Positions>,
+}
+
+/// The entries of a phase of the input that do not lie in the padding.
+struct Inside {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// The input line of the first row, and the element of the first column.
+    line: usize,
+    element: usize,
+}
+
+/// The positions of a phase of the output.
+struct Positions {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Where the first one lies in the copy.
+    first: usize,
 }
 
 impl Conv {
@@ -396,49 +423,71 @@ impl Conv {
         }
     }
 
+    fn strip(&self, rows: Range<usize>, by_channel: Share) -> Strip {
+        let all = 0..self.columns.output();
+        let (lines, columns) = (self.rows.entries(&rows), self.columns.entries(&all));
+        let mut inside = Vec::new();
+        for row in 0..self.rows.in_phases.len() {
+            for column in 0..self.columns.in_phases.len() {
+                let (own_rows, line) = self.rows.inside(row, &lines);
+                let (own_columns, element) = self.columns.inside(column, &columns);
+                inside.push(Inside {
+                    rows: own_rows.start - lines.start..own_rows.end - lines.start,
+                    columns: own_columns.start - columns.start..own_columns.end - columns.start,
+                    line,
+                    element,
+                });
+            }
+        }
+        let positions = |phase: &Phase| {
+            let row = &self.rows.out_phases[phase.row];
+            let column = &self.columns.out_phases[phase.column];
+            let own_rows = self.rows.positions(row, &rows);
+            let own_columns = self.columns.positions(column, &all);
+            let first_row = own_rows.start.saturating_sub(lines.start);
+            let first_column = own_columns.start.saturating_sub(columns.start);
+            Positions {
+                first: first_row * self.row + first_column,
+                rows: own_rows,
+                columns: own_columns,
+            }
+        };
+        Strip {
+            positions: self.phases.iter().map(positions).collect(),
+            met: lines.len(),
+            rows,
+            by_channel,
+            inside,
+        }
+    }
+
     /// Copies what a strip meets, with the padding around it.
     #[inline(always)]
-    fn copy_padded<S: Simd>(&self, simd: S, from: &[f32], strip: &Range<usize>, copy: &mut [f32]) {
-        let rows = self.rows.entries(strip);
-        let columns = self.columns.entries(&(0..self.columns.output()));
-        let (size, phases) = (self.planes()[0], self.in_phases());
-        for phase in 0..phases {
-            let (inside, line) = self
-                .rows
-                .inside(phase / self.columns.in_phases.len(), &rows);
-            let (across, first) = self
-                .columns
-                .inside(phase % self.columns.in_phases.len(), &columns);
-            let across = across.start - columns.start..across.end - columns.start;
-            let inside = inside.start - rows.start..inside.end - rows.start;
+    fn copy_padded<S: Simd>(&self, simd: S, from: &[f32], strip: &Strip, copy: &mut [f32]) {
+        let (size, phases) = (self.planes()[0], strip.inside.len());
+        let step = self.columns.in_step();
+        for (phase, inside) in strip.inside.iter().enumerate() {
+            let Inside { rows, columns, .. } = inside;
             for channel in 0..self.inner {
                 let from = &from[channel * size..][..size];
-                let to =
-                    &mut copy[(channel * phases + phase) * self.plane..][..rows.len() * self.row];
-                if self.is_line() {
-                    to[..inside.start].fill(0.0);
-                    to[inside.clone()].copy_from_slice(&from[line..][..inside.len()]);
-                    to[inside.end..].fill(0.0);
-                    continue;
-                }
-                to[..inside.start * self.row].fill(0.0);
-                to[inside.end * self.row..].fill(0.0);
-                if across.is_empty() || inside.is_empty() {
+                let to = &mut copy[(channel * phases + phase) * self.plane..];
+                let to = &mut to[..strip.met * self.row];
+                if columns.is_empty() || rows.is_empty() {
                     to.fill(0.0);
                     continue;
                 }
-                let to =
-                    to[inside.start * self.row..inside.end * self.row].chunks_exact_mut(self.row);
-                for (i, to) in to.enumerate() {
-                    let line = line + i * self.rows.in_step();
-                    let from = &from[line * self.columns.input() + first..];
-                    copy_row(
-                        simd,
-                        &from[..(across.len() - 1) * self.columns.in_step() + 1],
-                        self.columns.in_step(),
-                        &across,
-                        to,
-                    );
+                to[..rows.start * self.row].fill(0.0);
+                to[rows.end * self.row..].fill(0.0);
+                let to = &mut to[rows.start * self.row..rows.end * self.row];
+                if self.is_line() {
+                    to.copy_from_slice(&from[inside.line..][..rows.len()]);
+                    continue;
+                }
+                for (i, to) in to.chunks_exact_mut(self.row).enumerate() {
+                    let line = inside.line + i * self.rows.in_step();
+                    let from = &from[line * self.columns.input() + inside.element..];
+                    let from = &from[..(columns.len() - 1) * step + 1];
+                    copy_row(simd, from, step, columns, to);
                 }
             }
         }
@@ -451,6 +500,7 @@ impl Conv {
         &self,
         simd: S,
         strip: &Strip,
+        group: usize,
         copy: &[f32],
         sums: &mut [f32],
         apart: &mut [f32],
@@ -458,25 +508,27 @@ impl Conv {
         y: Out<'_, f32>,
     ) {
         let (width, plane) = (self.columns.output(), self.planes()[1]);
-        let all = self.phases[0].weights[strip.group].tiles();
+        let all = self.phases[0].weights[group].tiles();
         for index in strip.by_channel.of(all.len()) {
             let tile = all[index];
             let dense: &[f32] = match &self.phases[..] {
                 [phase] => {
-                    self.multiply(simd, phase, tile, strip, copy, sums);
+                    let (weights, positions) = (&phase.weights[group], &strip.positions[0]);
+                    self.multiply(simd, phase, weights, tile, positions, copy, sums);
                     self.close_ranks(simd, tile, strip.rows.len(), sums);
                     sums
                 }
                 phases => {
-                    for phase in phases {
-                        let tile = phase.weights[strip.group].tiles()[index];
-                        self.multiply(simd, phase, tile, strip, copy, sums);
-                        self.interleave(phase, tile, &strip.rows, sums, apart);
+                    for (phase, positions) in phases.iter().zip(&strip.positions) {
+                        let weights = &phase.weights[group];
+                        let tile = weights.tiles()[index];
+                        self.multiply(simd, phase, weights, tile, positions, copy, sums);
+                        self.interleave(phase, positions, tile, strip.rows.start, sums, apart);
                     }
                     apart
                 }
             };
-            let channel = strip.group * self.outer + tile.row;
+            let channel = group * self.outer + tile.row;
             let runs = Runs {
                 channels: channel..channel + tile.height,
                 first: strip.rows.start * width,
@@ -496,41 +548,37 @@ impl Conv {
         }
     }
 
-    /// The positions of a phase in a strip.
-    fn positions(&self, phase: &Phase, strip: &Range<usize>) -> [Range<usize>; 2] {
-        let row = &self.rows.out_phases[phase.row];
-        let column = &self.columns.out_phases[phase.column];
-        [
-            self.rows.positions(row, strip),
-            self.columns.positions(column, &(0..self.columns.output())),
-        ]
-    }
-
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
     fn multiply<S: Simd>(
         &self,
         simd: S,
         phase: &Phase,
+        weights: &Packed,
         tile: Tile,
-        strip: &Strip,
+        positions: &Positions,
         copy: &[f32],
         sums: &mut [f32],
     ) {
-        let [rows, columns] = self.positions(phase, &strip.rows);
+        let Positions { rows, columns, .. } = positions;
         if rows.is_empty() || columns.is_empty() {
             return;
         }
-        let first_row = self.rows.entries(&strip.rows).start;
-        let first_column = self.columns.entries(&(0..self.columns.output())).start;
         let columns = Columns {
             b: copy,
             offsets: &phase.offsets,
-            first: (rows.start - first_row) * self.row + columns.start - first_column,
+            first: positions.first,
             count: (rows.len() - 1) * self.row + columns.len(),
             last_offset: phase.last_offset,
         };
-        let a = phase.weights[strip.group].tile(tile);
-        multiply(simd, tile.height, a, &columns, sums, self.stride());
+        multiply(
+            simd,
+            tile.height,
+            weights.tile(tile),
+            &columns,
+            sums,
+            self.stride(),
+        );
     }
 
     /// Takes the entries of padding between the rows of sums out.
@@ -559,24 +607,25 @@ impl Conv {
     fn interleave(
         &self,
         phase: &Phase,
+        positions: &Positions,
         tile: Tile,
-        strip: &Range<usize>,
+        first_row: usize,
         sums: &[f32],
         apart: &mut [f32],
     ) {
-        let [rows, columns] = self.positions(phase, strip);
-        let row_phase = &self.rows.out_phases[phase.row];
-        let column_phase = &self.columns.out_phases[phase.column];
+        let Positions { rows, columns, .. } = positions;
         if columns.is_empty() {
             return;
         }
+        let row_phase = &self.rows.out_phases[phase.row];
+        let column_phase = &self.columns.out_phases[phase.column];
         let first = self.columns.output_at(column_phase, columns.start);
         let planes = sums
             .chunks_exact(self.stride())
             .zip(apart.chunks_exact_mut(self.stride()));
         for (sums, to) in planes.take(tile.height) {
             for (i, t) in rows.clone().enumerate() {
-                let line = self.rows.output_at(row_phase, t) - strip.start;
+                let line = self.rows.output_at(row_phase, t) - first_row;
                 let to = &mut to[line * self.columns.output()..][..self.columns.output()];
                 let to = to[first..].iter_mut().step_by(self.columns.out_step());
                 let from = &sums[i * self.row..][..columns.len()];
