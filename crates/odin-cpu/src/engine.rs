@@ -46,9 +46,8 @@ impl Engine {
         Self::with_instructions(graph, threads, InstructionSet(Isa::best()))
     }
 
-    /// As [`Engine::new`], with kernels of an instruction set other than the fastest. Those with
-    /// fused multiplication and addition (all but the portable one) give the same results to the
-    /// last bit.
+    /// As [`Engine::new`], with kernels of an instruction set other than the fastest. AVX-512 and
+    /// AVX2 give the same results to the last bit.
     ///
     /// # Errors
     /// As [`Engine::new`].

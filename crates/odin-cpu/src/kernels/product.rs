@@ -31,7 +31,7 @@ pub(crate) struct Product {
     /// For each pair, which matrix of each operand.
     pairs: Vec<[usize; 2]>,
     tiles: Vec<Tile>,
-    /// Where the rows of a whole panel and of the last begin.
+    /// Where the rows of a block of a whole panel and of the last begin.
     offsets: [Vec<u32>; 2],
     alpha: f32,
     addend: Option<Addend>,
@@ -121,7 +121,7 @@ impl Product {
             let [a, b] = walk.strides;
             pairs.extend((0..walk.extent).map(|step| [i + step * a, j + step * b]));
         });
-        let offsets = |width: usize| (0..k).map(|k| (k * width) as u32).collect();
+        let offsets = |width| (0..k.min(DEPTH)).map(|k| (k * width) as u32).collect();
         let last = panel_width(n, n.saturating_sub(1) / PANEL);
         Self {
             isa,
