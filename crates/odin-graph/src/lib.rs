@@ -26,6 +26,7 @@
 mod builder;
 mod error;
 mod graph;
+mod head;
 mod infer;
 mod interpreter;
 pub mod odin;
@@ -38,6 +39,7 @@ mod vjp;
 
 pub use error::{Error, ErrorKind};
 pub use graph::{Graph, Node, Output, ValueId};
+pub use head::{LinearHead, linear_head};
 pub use interpreter::{Array, Real, Value, interpret};
 pub use op::Op;
 pub use shape::{DType, Dim, Shape, Type};

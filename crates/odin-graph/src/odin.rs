@@ -2,9 +2,10 @@
 //! Detection in Neural Networks*, ICLR 2018.
 //!
 //! [`transform`] is for an engine: temperature and step are inputs, scores are left to the
-//! caller. [`detector`] is for a file: everything is inside.
+//! caller. [`directions`] is what a grid of temperatures and magnitudes shares. [`detector`] is
+//! for a file: everything is inside.
 
-use crate::op::{Axis, Compare, ReduceKind, Unary};
+use crate::op::{Axis, Binary, Compare, ReduceKind, Unary};
 use crate::{Dim, Error, ErrorKind, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
 
 /// Names of the inputs and outputs of both graphs.
@@ -23,6 +24,10 @@ pub mod names {
     pub const DIRECTION: &str = "direction";
     /// Output: the logits `[N, classes]` of the perturbed images.
     pub const PERTURBED_LOGITS: &str = "perturbed_logits";
+    /// Output: the features, as [`super::Extras`] names them.
+    pub const FEATURES: &str = "features";
+    /// Output: the logits `[N, classes]` of the images of which one coordinate moved (i-ODIN).
+    pub const I_ODIN_LOGITS: &str = "i_odin_logits";
     /// Output of a detector: the baseline `[N]`, the maximum softmax probability at T = 1.
     pub const MSP: &str = "msp";
     /// Output of a detector: the ODIN score `[N]`, the maximum softmax probability at T of the
@@ -45,7 +50,32 @@ pub mod names {
 /// # Errors
 /// When the graph is not a classifier, or an operator in it has no gradient.
 pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error> {
-    let Ends { x, logits } = ends(classifier)?;
+    transform_with(classifier, channel_axis, Extras::default())
+}
+
+/// What [`transform_with`] computes besides ODIN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// A value of the classifier, such as [`crate::LinearHead::features`], to be an output named
+    /// [`names::FEATURES`].
+    pub features: Option<ValueId>,
+    /// i-ODIN: images of which only the coordinate of the largest gradient moves, by the step of
+    /// its channel. Their logits become the output [`names::I_ODIN_LOGITS`].
+    pub largest_coordinate: bool,
+}
+
+/// As [`transform`], with further outputs behind its own: the features, then the logits of
+/// i-ODIN, each where it is asked for.
+///
+/// # Errors
+/// As [`transform`].
+pub fn transform_with(
+    classifier: &Graph,
+    channel_axis: usize,
+    extras: Extras,
+) -> Result<Graph, Error> {
+    let ends = ends(classifier)?;
+    let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
     let mut g = classifier.clone();
     g.clear_outputs();
@@ -54,7 +84,8 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     let step = g.input(names::STEP, Type::float(step_shape))?;
 
     let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
-    let direction = direction(&mut g, Ends { x, logits }, prediction, temperature)?;
+    let gradient = gradient(&mut g, ends, prediction, temperature)?;
+    let direction = sign(&mut g, gradient)?;
     let perturbed = perturb(&mut g, x, direction, step)?;
     let perturbed_logits = g.replay(logits, x, perturbed)?;
 
@@ -62,7 +93,56 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     g.output(names::PREDICTION, prediction);
     g.output(names::DIRECTION, direction);
     g.output(names::PERTURBED_LOGITS, perturbed_logits);
+    if let Some(features) = extras.features {
+        g.output(names::FEATURES, features);
+    }
+    if extras.largest_coordinate {
+        g.at("i-ODIN");
+        let only = largest_coordinate(&mut g, gradient)?;
+        let direction = g.mul(direction, only)?;
+        let perturbed = perturb(&mut g, x, direction, step)?;
+        let i_odin_logits = g.replay(logits, x, perturbed)?;
+        g.output(names::I_ODIN_LOGITS, i_odin_logits);
+    }
     Ok(g)
+}
+
+/// The part of [`transform`] that does not depend on the magnitude, for several temperatures at
+/// once: one forward pass, and a backward pass for each temperature. The temperatures are
+/// inputs without axes, named [`temperature_name`]; the outputs are [`names::LOGITS`],
+/// [`names::PREDICTION`] and a direction for each temperature, named [`direction_name`].
+///
+/// An image perturbed along such a direction is `x - step · s`.
+///
+/// # Errors
+/// As [`transform`].
+pub fn directions(classifier: &Graph, temperatures: usize) -> Result<Graph, Error> {
+    let ends = ends(classifier)?;
+    let mut g = classifier.clone();
+    g.clear_outputs();
+    g.at("ODIN");
+    let prediction = g.add(Op::ArgMax(Axis(1)), &[ends.logits])?;
+    g.output(names::LOGITS, ends.logits);
+    g.output(names::PREDICTION, prediction);
+    for i in 0..temperatures {
+        g.at("ODIN");
+        let scalar = Type::float(Shape::default());
+        let temperature = g.input(&temperature_name(i), scalar)?;
+        let gradient = gradient(&mut g, ends, prediction, temperature)?;
+        let direction = sign(&mut g, gradient)?;
+        g.output(direction_name(i), direction);
+    }
+    Ok(g)
+}
+
+/// The name of the `i`-th temperature of [`directions`].
+pub fn temperature_name(i: usize) -> String {
+    format!("{}.{i}", names::TEMPERATURE)
+}
+
+/// The name of the direction for the `i`-th temperature of [`directions`].
+pub fn direction_name(i: usize) -> String {
+    format!("{}.{i}", names::DIRECTION)
 }
 
 /// What is fixed in a detector.
@@ -91,7 +171,8 @@ pub fn detector(
     channel_axis: usize,
     settings: &Settings,
 ) -> Result<Graph, Error> {
-    let Ends { x, logits } = ends(classifier)?;
+    let ends = ends(classifier)?;
+    let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
     let mut g = classifier.clone();
     g.clear_outputs();
@@ -103,7 +184,8 @@ pub fn detector(
     let perturbed_logits = match settings.step.iter().all(|&step| step == 0.0) {
         true => logits,
         false => {
-            let direction = direction(&mut g, Ends { x, logits }, prediction, temperature)?;
+            let gradient = gradient(&mut g, ends, prediction, temperature)?;
+            let direction = sign(&mut g, gradient)?;
             let perturbed = perturb(&mut g, x, direction, step)?;
             g.replay(logits, x, perturbed)?
         }
@@ -172,8 +254,9 @@ fn per_channel(images: &Shape, channel_axis: usize) -> Result<Shape, Error> {
     Ok(Shape::new(dims))
 }
 
-/// The sign of the gradient of `-log S_ŷ(z; T)` with respect to the images.
-fn direction(
+/// The gradient of `-log S_ŷ(z; T)` with respect to the images, times a positive factor for
+/// each image.
+fn gradient(
     g: &mut Graph,
     Ends { x, logits }: Ends,
     prediction: ValueId,
@@ -182,7 +265,7 @@ fn direction(
     let loss_gradient = loss_gradient(g, logits, prediction, temperature)?;
     let gradient = vjp(g, logits, loss_gradient, x)?;
     g.at("ODIN");
-    sign(g, gradient)
+    Ok(gradient)
 }
 
 /// The softmax of the classes other than ŷ at temperature T, and -1 for ŷ: the gradient of
@@ -211,6 +294,19 @@ fn sign(g: &mut Graph, x: ValueId) -> Result<ValueId, Error> {
     let (zero, one, minus_one) = (g.scalar(0.0)?, g.scalar(1.0)?, g.scalar(-1.0)?);
     let not_negative = g.compare(Compare::GreaterOrEqual, x, zero)?;
     g.select(not_negative, one, minus_one)
+}
+
+/// 1 at the coordinate of each image where `|x|` is largest (the first of several), 0 elsewhere.
+fn largest_coordinate(g: &mut Graph, x: ValueId) -> Result<ValueId, Error> {
+    let shape = g.shape(x).clone();
+    let extent = shape.at(1).iter().product();
+    let zero = g.scalar(0.0)?;
+    let negative = g.sub(zero, x)?;
+    let size = g.add(Op::Binary(Binary::Max), &[x, negative])?;
+    let size = g.reshape(size, Shape::batched(&[extent]))?;
+    let largest = g.add(Op::ArgMax(Axis(1)), &[size])?;
+    let only = g.add(Op::OneHot(extent), &[largest])?;
+    g.reshape(only, shape)
 }
 
 /// `x̃ = x - step · s`. `s` is the sign of the gradient of the *loss* `-log S_ŷ`, so that going

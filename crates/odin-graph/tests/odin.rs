@@ -3,7 +3,7 @@
 // Clippy lets only functions marked as tests unwrap, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use odin_graph::odin::{names, transform};
+use odin_graph::odin::{Extras, directions, names, temperature_name, transform, transform_with};
 use odin_graph::op::Window;
 use odin_graph::{Array, Graph, Real, Shape, Tensor, Type, Value, interpret, passes, verify};
 
@@ -183,4 +183,78 @@ fn what_is_no_classifier_is_refused() {
         error.contains("not a classifier") && error.contains("features"),
         "{error}"
     );
+}
+
+/// What [`directions`] gives at once is what [`transform`] gives for each temperature.
+#[test]
+fn directions_of_several_temperatures_are_those_of_each() {
+    let temperatures = [1.0, 2.0, 1000.0];
+    let graph = directions(&network(), temperatures.len()).unwrap();
+    verify(&graph).unwrap();
+    let names: Vec<String> = (0..3).map(temperature_name).collect();
+    let images = numbers(BATCH * PIXELS, 9.0);
+    let images = images.into_iter().map(f64::from).collect();
+    let mut inputs = vec![("x", Array::new(vec![BATCH, 2, 5, 5], images))];
+    let given = names.iter().zip(temperatures);
+    inputs.extend(given.map(|(name, t)| (name.as_str(), Array::new(vec![], vec![t]))));
+    let outputs = interpret(&graph, &inputs).unwrap();
+    for (i, &temperature) in temperatures.iter().enumerate() {
+        let alone = run(&transform(&network(), 1).unwrap(), temperature, 0.1);
+        assert_eq!(outputs[0].floats(), alone.logits);
+        assert_eq!(
+            outputs[2 + i].floats(),
+            alone.direction,
+            "T = {temperature}"
+        );
+    }
+}
+
+/// The coordinate that moves raises the score more than any other does.
+#[test]
+fn i_odin_moves_the_coordinate_of_the_largest_gradient() {
+    let (classes, step, temperature) = (4, 1e-5, 10.0);
+    let extras = Extras {
+        features: None,
+        largest_coordinate: true,
+    };
+    let graph = transform_with(&network(), 1, extras).unwrap();
+    verify(&graph).unwrap();
+    let images = numbers(BATCH * PIXELS, 9.0);
+    let images: Vec<f64> = images.into_iter().map(f64::from).collect();
+    let run = |images: Vec<f64>| {
+        let inputs = [
+            ("x", Array::new(vec![BATCH, 2, 5, 5], images)),
+            (names::TEMPERATURE, Array::new(vec![], vec![temperature])),
+            (names::STEP, Array::new(vec![1, 2, 1, 1], vec![step; 2])),
+        ];
+        interpret(&graph, &inputs).unwrap()
+    };
+    let scores = |logits: &[f64], classes_of: &[i64]| -> Vec<f64> {
+        let rows = logits.chunks(classes).zip(classes_of);
+        rows.map(|(row, &class)| log_softmax(row, class as usize, temperature))
+            .collect()
+    };
+    let clean = run(images.clone());
+    let Value::Int(prediction, _) = &clean[1] else {
+        panic!("classes are integers")
+    };
+    let moved = scores(clean[4].floats(), prediction);
+    let mut best = vec![f64::NEG_INFINITY; BATCH];
+    for pixel in 0..PIXELS {
+        for sign in [-step, step] {
+            let mut nudged = images.clone();
+            nudged
+                .chunks_mut(PIXELS)
+                .for_each(|image| image[pixel] += sign);
+            for (best, score) in best
+                .iter_mut()
+                .zip(scores(run(nudged)[0].floats(), prediction))
+            {
+                *best = best.max(score);
+            }
+        }
+    }
+    for (moved, best) in moved.iter().zip(&best) {
+        assert!((moved - best).abs() < 1e-12, "{moved} {best}");
+    }
 }

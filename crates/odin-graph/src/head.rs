@@ -1,0 +1,157 @@
+//! The last linear layer of a classifier, whose input other scores than ODIN are computed from.
+
+use crate::op::{Binary, Gemm};
+use crate::{Graph, Op, Tensor, ValueId};
+
+/// `logits = features · weightᵀ + bias`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearHead {
+    /// The input of the layer, `[N, D, 1...]`.
+    pub features: ValueId,
+    /// `[classes, D]`.
+    pub weight: Tensor,
+    /// `[classes]`.
+    pub bias: Tensor,
+}
+
+/// Finds the layer that gives the logits of a classifier: a matrix product, a fully connected
+/// layer or a convolution of single pixels, with what is added to it and the changes of shape
+/// behind it.
+///
+/// # Errors
+/// When the logits come from something else; the text says from what.
+pub fn linear_head(classifier: &Graph) -> Result<LinearHead, String> {
+    let [logits] = classifier.outputs() else {
+        return Err("the graph has not one output".to_string());
+    };
+    let classes = classifier.shape(logits.value).dims().last();
+    let Some(classes) = classes.and_then(|dim| dim.fixed()) else {
+        return Err("the output has no fixed number of classes".to_string());
+    };
+    let mut search = Search {
+        graph: classifier,
+        bias: vec![0.0; classes],
+    };
+    search.from(logits.value)
+}
+
+/// The way back from the logits.
+struct Search<'a> {
+    graph: &'a Graph,
+    /// What was added to the logits so far.
+    bias: Vec<f32>,
+}
+
+impl Search<'_> {
+    fn from(&mut self, mut value: ValueId) -> Result<LinearHead, String> {
+        loop {
+            let node = self.graph.node(value);
+            let operands = &node.operands[..];
+            let refused = || {
+                let place = self.graph.describe(value);
+                format!("the logits come from {place}, which is no linear layer of its input")
+            };
+            match (&node.op, operands) {
+                (Op::Reshape(_), &[x]) => value = x,
+                (Op::Binary(Binary::Add), &[a, b]) => {
+                    value = match (self.add(b), self.add(a)) {
+                        (true, _) => a,
+                        (false, true) => b,
+                        (false, false) => return Err(refused()),
+                    }
+                }
+                (Op::MatMul, &[x, w]) => {
+                    let weight = self.weight(w, true);
+                    return self.head(x, weight).ok_or_else(refused);
+                }
+                (Op::Gemm(gemm), &[x, w, ref c @ ..]) => {
+                    return self.gemm(*gemm, x, w, c.first()).ok_or_else(refused);
+                }
+                (Op::Conv(conv), &[x, w, ref b @ ..]) => {
+                    let biased = b.first().is_none_or(|&b| self.add(b));
+                    let one_pixel = conv.groups == 1
+                        && [x, value].iter().all(|&v| self.is_one_pixel(v))
+                        && conv.window.kernel.iter().all(|&k| k == 1);
+                    let weight = self.weight(w, false).filter(|_| biased && one_pixel);
+                    return self.head(x, weight).ok_or_else(refused);
+                }
+                _ => return Err(refused()),
+            }
+        }
+    }
+
+    fn gemm(
+        &mut self,
+        gemm: Gemm,
+        x: ValueId,
+        w: ValueId,
+        c: Option<&ValueId>,
+    ) -> Option<LinearHead> {
+        let mut weight = self.weight(w, !gemm.trans_b)?;
+        weight.iter_mut().for_each(|w| *w *= gemm.alpha);
+        let biased = match c {
+            Some(&c) => self.add_times(c, gemm.beta),
+            None => true,
+        };
+        self.head(x, Some(weight).filter(|_| biased && !gemm.trans_a))
+    }
+
+    /// Adds a constant to the bias, if it is one that is the same for every image.
+    fn add(&mut self, value: ValueId) -> bool {
+        self.add_times(value, 1.0)
+    }
+
+    fn add_times(&mut self, value: ValueId, factor: f32) -> bool {
+        let Some(constant) = self.graph.constant_value(value) else {
+            return false;
+        };
+        let (data, classes) = (constant.data(), self.bias.len());
+        if data.len() != classes && data.len() != 1 {
+            return false;
+        }
+        for (bias, value) in self.bias.iter_mut().zip(data.iter().cycle()) {
+            *bias += factor * value;
+        }
+        true
+    }
+
+    /// The elements of a constant matrix as `[classes, D]`; `transposed` where it is stored as
+    /// `[D, classes]`.
+    fn weight(&self, value: ValueId, transposed: bool) -> Option<Vec<f32>> {
+        let constant = self.graph.constant_value(value)?;
+        let (classes, data) = (self.bias.len(), constant.data());
+        let (rows, columns) = match (constant.shape(), transposed) {
+            (&[rows, columns], _) => (rows, columns),
+            (&[rows, columns, ..], false) if data.len() == rows * columns => (rows, columns),
+            _ => return None,
+        };
+        match transposed {
+            false => (rows == classes).then(|| data.to_vec()),
+            true => (columns == classes).then(|| {
+                let row = |class: usize| (0..rows).map(move |d| data[d * columns + class]);
+                (0..classes).flat_map(row).collect()
+            }),
+        }
+    }
+
+    /// The head, where the features of an image are as many as the weight has columns.
+    fn head(&mut self, x: ValueId, weight: Option<Vec<f32>>) -> Option<LinearHead> {
+        let (weight, classes) = (weight?, self.bias.len());
+        let extents = self.graph.shape(x).at(1);
+        let width = weight.len().checked_div(classes)?;
+        let fits = extents.first() == Some(&1) && extents.iter().product::<usize>() == width;
+        if !fits {
+            return None;
+        }
+        Some(LinearHead {
+            features: x,
+            weight: Tensor::new(vec![classes, width], weight).ok()?,
+            bias: Tensor::vector(std::mem::take(&mut self.bias)),
+        })
+    }
+
+    fn is_one_pixel(&self, value: ValueId) -> bool {
+        let extents = self.graph.shape(value).at(1);
+        extents.iter().skip(2).all(|&extent| extent == 1)
+    }
+}
