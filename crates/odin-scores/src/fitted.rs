@@ -1,0 +1,149 @@
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::head::Head;
+use crate::method::Method;
+use crate::observation::{Observation, Scorer};
+use crate::scores::{Restoring, Score, restore_score};
+use crate::tensor::{NamedTensor, Reader, Writer};
+
+/// A score of this crate, ready to be asked: by [`fit`](crate::fit) or [`restore`].
+///
+/// A clone shares what was fitted.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    method: Method,
+    score: Arc<dyn Score>,
+    notes: Vec<String>,
+}
+
+impl Fitted {
+    pub(crate) fn new(method: Method, score: Arc<dyn Score>, notes: Vec<String>) -> Self {
+        Self {
+            method,
+            score,
+            notes,
+        }
+    }
+
+    /// Which score it is.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// What a user should know of the fit, in whole sentences: that predicted classes stood in for
+    /// labels, that classes had no image, that there were fewer images than k. Not saved.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Whether the observation has what this score reads. [`score`](Scorer::score) gives NaN where
+    /// it has not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for another number of logits or features than the network has,
+    /// [`ErrorKind::Missing`] where features are needed and empty, [`ErrorKind::Invalid`] for
+    /// values that are not finite.
+    pub fn check(&self, observation: &Observation<'_>) -> Result<(), Error> {
+        self.check_values("logits", observation.logits, self.score.classes())?;
+        if self.method.needs_features() {
+            self.check_values("features", observation.features, self.score.features())?;
+        }
+        Ok(())
+    }
+
+    fn check_values(&self, what: &str, values: &[f32], wanted: Option<usize>) -> Result<(), Error> {
+        let name = self.method.name();
+        let (kind, message) = if values.is_empty() {
+            (
+                ErrorKind::Missing,
+                format!("the score {name} needs {what}, and the observation has none"),
+            )
+        } else if wanted.is_some_and(|wanted| wanted != values.len()) {
+            (
+                ErrorKind::Shape,
+                format!(
+                    "the score {name} was fitted to {} {what}, and the observation has {}",
+                    wanted.unwrap_or_default(),
+                    values.len()
+                ),
+            )
+        } else if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            (
+                ErrorKind::Invalid,
+                format!("the observation has {value} among its {what}; all must be finite"),
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(kind, message))
+    }
+
+    fn accepts(&self, observation: &Observation<'_>) -> bool {
+        let fits = |values: &[f32], wanted: Option<usize>| {
+            !values.is_empty()
+                && wanted.is_none_or(|wanted| wanted == values.len())
+                && values.iter().all(|value| value.is_finite())
+        };
+        fits(observation.logits, self.score.classes())
+            && (!self.method.needs_features() || fits(observation.features, self.score.features()))
+    }
+
+    /// What was fitted, and the parameters. [`tensors`] gives those of several scores, each tensor
+    /// once.
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        tensors(std::slice::from_ref(self))
+    }
+}
+
+impl Scorer for Fitted {
+    fn name(&self) -> &str {
+        self.method.name()
+    }
+
+    fn needs_features(&self) -> bool {
+        self.method.needs_features()
+    }
+
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        if self.accepts(observation) {
+            self.score.score(observation)
+        } else {
+            f64::NAN
+        }
+    }
+}
+
+/// What was fitted, and the parameters, of scores that were fitted together; a tensor that several
+/// share comes once. The network's last layer is not among them.
+pub fn tensors(scores: &[Fitted]) -> Vec<NamedTensor> {
+    let mut writer = Writer::default();
+    for score in scores {
+        score.score.save(&mut writer);
+    }
+    writer.finish()
+}
+
+/// The scores whose [`tensors`] were saved; they give the same bits as before. Tensors that belong
+/// to other scores are passed over.
+///
+/// # Errors
+/// [`ErrorKind::Missing`] where a score needs `head` and there is none; [`ErrorKind::Restore`]
+/// where a tensor is missing, or is of another shape or type than was saved, or holds a value that
+/// cannot be. The message names the score and the tensor.
+pub fn restore(
+    methods: &[Method],
+    head: Option<&Head>,
+    tensors: &[NamedTensor],
+) -> Result<Vec<Fitted>, Error> {
+    let source = Restoring::new(head, Reader { tensors });
+    methods
+        .iter()
+        .map(|&method| {
+            let score = restore_score(method, &source).map_err(|error| {
+                Error::new(error.kind(), format!("the score {method}: {error}"))
+            })?;
+            Ok(Fitted::new(method, score, Vec::new()))
+        })
+        .collect()
+}

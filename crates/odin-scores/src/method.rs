@@ -1,0 +1,254 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
+
+/// The scores of this crate. In all of them **high means in-distribution**.
+///
+/// z are the C logits, p = softmax(z), ŷ the class of the largest logit, h the D features that
+/// the last linear layer reads, W its weight and b its bias. Parameters have the defaults of
+/// [`Parameters`](crate::Parameters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Method {
+    /// Maximum softmax probability, `max p`.
+    ///
+    /// D. Hendrycks, K. Gimpel, *A Baseline for Detecting Misclassified and Out-of-Distribution
+    /// Examples in Neural Networks*, ICLR 2017.
+    Msp,
+    /// `max z`.
+    ///
+    /// D. Hendrycks et al., *Scaling Out-of-Distribution Detection for Real-World Settings*, ICML
+    /// 2022.
+    MaxLogit,
+    /// `max z - mean z`: how ODIN ranks for ε = 0 and T → ∞, because
+    /// `T (C max softmax(z / T) - 1) → max z - mean z`.
+    ///
+    /// S. Liang, Y. Li, R. Srikant, *Enhancing the Reliability of Out-of-distribution Image
+    /// Detection in Neural Networks*, ICLR 2018.
+    MaxMinusMean,
+    /// `log Σ exp z`, the negated free energy at T = 1.
+    ///
+    /// W. Liu, X. Wang, J. Owens, Y. Li, *Energy-based Out-of-distribution Detection*, NeurIPS
+    /// 2020.
+    Energy,
+    /// `Σ p log p`, the negated entropy of the softmax, in nats.
+    ///
+    /// Used as a score by D. Hendrycks, K. Gimpel, ICLR 2017, and many since.
+    Entropy,
+    /// `-Σ (p (1 - p))^γ` over the M largest p, the negated generalised entropy; γ = 0.1,
+    /// M = min(100, C).
+    ///
+    /// X. Liu, Y. Lochman, C. Zach, *GEN: Pushing the Limits of Softmax-Based Out-of-Distribution
+    /// Detection*, CVPR 2023.
+    Gen,
+    /// `-min_k KL(p ‖ d_k)`, where d_k is the mean softmax of the training images that the network
+    /// takes for class k. Classes that it predicts for none are left out. Logarithms of d_k are
+    /// bounded below by that of the least normal number, about -708.
+    ///
+    /// D. Hendrycks et al., *Scaling Out-of-Distribution Detection for Real-World Settings*, ICML
+    /// 2022, who fit on validation images.
+    KlMatching,
+    /// `max softmax(z / T)` with the T that minimises the negative log-likelihood of the labels.
+    /// Needs labels, best of images that the network was not trained on: on images that it has
+    /// learnt by heart, T tends to 0, which is an error.
+    ///
+    /// C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*, ICML
+    /// 2017.
+    TemperatureScaling,
+    /// `-min_k (h - μ_k)ᵀ Σ⁺ (h - μ_k)` with the class means μ_k and the covariance Σ that all
+    /// classes share (sum of squares divided by n). Classes without a training image are left
+    /// out. Σ⁺ is the pseudoinverse: eigenvalues up to D · 2⁻⁵² times the largest count as 0.
+    ///
+    /// K. Lee, K. Lee, H. Lee, J. Shin, *A Simple Unified Framework for Detecting
+    /// Out-of-Distribution Samples and Adversarial Attacks*, NeurIPS 2018; here on the penultimate
+    /// features alone, without their perturbation of the input.
+    Mahalanobis,
+    /// `-(min_k (h - μ_k)ᵀ Σ⁺ (h - μ_k) - (h - μ)ᵀ Σ₀⁺ (h - μ))` with the mean μ and covariance Σ₀
+    /// of all features; the rest as for [`Mahalanobis`](Self::Mahalanobis).
+    ///
+    /// J. Ren et al., *A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection*, ICML
+    /// workshop on uncertainty and robustness in deep learning, 2021.
+    RelativeMahalanobis,
+    /// Negated Euclidean distance of `h / ‖h‖` to the k-th nearest of the normalised features of
+    /// all training images; exact. k = 50, the authors' choice for CIFAR-10 (200 for CIFAR-100,
+    /// 1000 for ImageNet), or the number of training images where that is less.
+    ///
+    /// Y. Sun, Y. Ming, X. Zhu, Y. Li, *Out-of-Distribution Detection with Deep Nearest Neighbors*,
+    /// ICML 2022.
+    Knn,
+    /// `log Σ exp z - α ‖R (h - o)‖`, the energy minus the virtual logit. o = -W⁺ b; R projects
+    /// on what is orthogonal to the d principal directions of the training features about o, by
+    /// the authors' rule d = 1000 for D >= 2048, 512 for D >= 768, else ⌊D / 2⌋; α is the mean of the
+    /// largest logits divided by the mean of `‖R (h - o)‖`. W⁺ is the pseudoinverse: singular
+    /// values up to max(C, D) · 2⁻⁵² times the largest count as 0.
+    ///
+    /// H. Wang, Z. Li, L. Feng, W. Zhang, *ViM: Out-Of-Distribution with Virtual-logit Matching*,
+    /// CVPR 2022.
+    Vim,
+    /// Energy of the logits of `min(h, c)`, where c is the 90 % quantile of all training
+    /// activations.
+    ///
+    /// Y. Sun, C. Guo, Y. Li, *ReAct: Out-of-distribution Detection With Rectified Activations*,
+    /// NeurIPS 2021.
+    React,
+    /// ASH-S: energy of the logits of features of which the least 90 % are set to 0 and the others
+    /// multiplied by exp(s₁ / s₂), the sums of features before and after. Made for features that
+    /// are not negative (behind a ReLU). Of equal features, those of low index are kept.
+    ///
+    /// A. Djurisic, N. Bozanic, A. Ashok, R. Liu, *Extremely Simple Activation Shaping for
+    /// Out-of-Distribution Detection*, ICLR 2023; 90 % is their choice for ImageNet.
+    Ash,
+    /// Energy of the logits of `exp(s₁ / s₂) h`, where s₁ is the sum of all features and s₂ that of
+    /// the largest 15 %. Made for features that are not negative (behind a ReLU).
+    ///
+    /// K. Xu, R. Chen, G. Franchi, A. Yao, *Scaling for Training Time and Post-hoc
+    /// Out-of-distribution Detection Enhancement*, ICLR 2024.
+    Scale,
+    /// Mean over `c ≠ ŷ` of `(z_ŷ - z_c) / ‖w_ŷ - w_c‖`, the distances to the decision boundaries,
+    /// divided by the distance `‖h - μ‖` from the mean of the training features. Classes whose
+    /// weights equal those of ŷ have no boundary with it and are left out.
+    ///
+    /// L. Liu, Y. Qin, *Fast Decision Boundary based Out-of-Distribution Detector*, ICML 2024.
+    Fdbd,
+    /// `w_ŷ · (h - μ) / ‖h - μ‖ + α ‖h‖₁` with the mean μ of the training features; α = 0.0001.
+    ///
+    /// L. Liu, Y. Qin, *Detecting Out-of-Distribution Through the Lens of Neural Collapse*, CVPR
+    /// 2025. They choose α for each network on validation images; 0.0001 is the value that their
+    /// contribution to OpenOOD starts from.
+    Nci,
+    /// `‖h‖₁ · Σ |p_c - 1 / C|`: the L1 norm of the gradient of `KL(uniform ‖ p)` with respect to W,
+    /// in closed form. The authors' program sums over classes where the divergence takes their
+    /// mean: C times this.
+    ///
+    /// R. Huang, A. Geng, Y. Li, *On the Importance of Gradients for Detecting Distributional
+    /// Shifts in the Wild*, NeurIPS 2021.
+    GradNorm,
+}
+
+/// What a score is called and what it needs.
+struct Facts {
+    name: &'static str,
+    title: &'static str,
+    source: &'static str,
+    /// Reads features, is fitted to training images, reads the last layer.
+    needs: [bool; 3],
+}
+
+impl Method {
+    /// All scores, in the order of the table in the documentation.
+    pub const ALL: [Self; 18] = [
+        Self::Msp,
+        Self::MaxLogit,
+        Self::MaxMinusMean,
+        Self::Energy,
+        Self::Entropy,
+        Self::Gen,
+        Self::KlMatching,
+        Self::TemperatureScaling,
+        Self::Mahalanobis,
+        Self::RelativeMahalanobis,
+        Self::Knn,
+        Self::Vim,
+        Self::React,
+        Self::Ash,
+        Self::Scale,
+        Self::Fdbd,
+        Self::Nci,
+        Self::GradNorm,
+    ];
+
+    /// The name as columns and options spell it, such as `max-logit`.
+    pub fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// The name for tables, such as `Max logit`.
+    pub fn title(self) -> &'static str {
+        self.facts().title
+    }
+
+    /// First author, venue and year.
+    pub fn source(self) -> &'static str {
+        self.facts().source
+    }
+
+    /// Whether it reads the input of the last linear layer.
+    pub fn needs_features(self) -> bool {
+        self.facts().needs[0]
+    }
+
+    /// Whether it is fitted to training images.
+    pub fn needs_training(self) -> bool {
+        self.facts().needs[1]
+    }
+
+    /// Whether it reads weight and bias of the last linear layer.
+    pub fn needs_head(self) -> bool {
+        self.facts().needs[2]
+    }
+
+    /// Whether it cannot be fitted without labels of the training images.
+    pub fn needs_labels(self) -> bool {
+        self == Self::TemperatureScaling
+    }
+
+    #[rustfmt::skip]
+    fn facts(self) -> Facts {
+        const LOGITS: [bool; 3] = [false, false, false];
+        const LOGITS_TRAINING: [bool; 3] = [false, true, false];
+        const FEATURES: [bool; 3] = [true, false, false];
+        const FEATURES_TRAINING: [bool; 3] = [true, true, false];
+        const FEATURES_HEAD: [bool; 3] = [true, false, true];
+        const ALL: [bool; 3] = [true, true, true];
+
+        let (name, title, source, needs) = match self {
+            Self::Msp => ("msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", LOGITS),
+            Self::MaxLogit => ("max-logit", "Max logit", "Hendrycks et al., ICML 2022", LOGITS),
+            Self::MaxMinusMean => ("max-minus-mean", "Max minus mean logit", "Liang et al., ICLR 2018 (limit)", LOGITS),
+            Self::Energy => ("energy", "Energy", "Liu et al., NeurIPS 2020", LOGITS),
+            Self::Entropy => ("entropy", "Entropy", "Hendrycks & Gimpel, ICLR 2017", LOGITS),
+            Self::Gen => ("gen", "GEN", "Liu et al., CVPR 2023", LOGITS),
+            Self::KlMatching => ("kl-matching", "KL matching", "Hendrycks et al., ICML 2022", LOGITS_TRAINING),
+            Self::TemperatureScaling => ("temperature-scaling", "Temperature scaling", "Guo et al., ICML 2017", LOGITS_TRAINING),
+            Self::Mahalanobis => ("mahalanobis", "Mahalanobis", "Lee et al., NeurIPS 2018", FEATURES_TRAINING),
+            Self::RelativeMahalanobis => ("relative-mahalanobis", "Relative Mahalanobis", "Ren et al., 2021", FEATURES_TRAINING),
+            Self::Knn => ("knn", "KNN", "Sun et al., ICML 2022", FEATURES_TRAINING),
+            Self::Vim => ("vim", "ViM", "Wang et al., CVPR 2022", ALL),
+            Self::React => ("react", "ReAct", "Sun et al., NeurIPS 2021", ALL),
+            Self::Ash => ("ash", "ASH-S", "Djurisic et al., ICLR 2023", FEATURES_HEAD),
+            Self::Scale => ("scale", "SCALE", "Xu et al., ICLR 2024", FEATURES_HEAD),
+            Self::Fdbd => ("fdbd", "fDBD", "Liu & Qin, ICML 2024", ALL),
+            Self::Nci => ("nci", "NCI", "Liu & Qin, CVPR 2025", ALL),
+            Self::GradNorm => ("grad-norm", "GradNorm", "Huang et al., NeurIPS 2021", FEATURES),
+        };
+        Facts { name, title, source, needs }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    /// # Errors
+    /// [`ErrorKind::UnknownMethod`] lists all names.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|method| method.name() == name)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::UnknownMethod,
+                    format!(
+                        "there is no score {name:?}; the scores are {}",
+                        Self::ALL.map(Self::name).join(", ")
+                    ),
+                )
+            })
+    }
+}

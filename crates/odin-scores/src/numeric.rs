@@ -1,0 +1,153 @@
+//! Sums over vectors of f32: products in f32 on independent lanes, which compilers turn into
+//! vector instructions, and sums of whole blocks in f64. The order of operations is fixed, so that
+//! equal inputs give equal bits.
+
+const LANES: usize = 16;
+/// So few products are added in f32 that their rounding stays near that of one product.
+const BLOCK: usize = 256;
+
+/// `Σ a_i b_i`.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    sum(a, b, |x, y| x * y)
+}
+
+/// `Σ (a_i - b_i)²`.
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    sum(a, b, |x, y| (x - y) * (x - y))
+}
+
+/// `√Σ a_i²`.
+pub(crate) fn norm(a: &[f32]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+/// `Σ |a_i|`.
+pub(crate) fn norm_l1(a: &[f32]) -> f64 {
+    sum(a, a, |x, _| x.abs())
+}
+
+#[inline(always)]
+fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32 + Copy) -> f64 {
+    a.chunks(BLOCK)
+        .zip(b.chunks(BLOCK))
+        .map(|(a, b)| f64::from(sum_block(a, b, term)))
+        .sum()
+}
+
+#[inline(always)]
+fn sum_block(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += term(a[lane], b[lane]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(&x, &y)| term(x, y)).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `Σ a_i b_i` in f64.
+pub(crate) fn dot_f64(a: &[f64], b: &[f64]) -> f64 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// `a - b`, rounded once.
+pub(crate) fn difference(a: &[f32], b: &[f64]) -> Vec<f32> {
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| (f64::from(a) - b) as f32)
+        .collect()
+}
+
+/// The mean over `rows` of `length` values each.
+pub(crate) fn mean_of_rows<'a>(rows: impl Iterator<Item = &'a [f32]>, length: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; length];
+    let mut count = 0usize;
+    for row in rows {
+        add(&mut mean, row);
+        count += 1;
+    }
+    for value in &mut mean {
+        *value /= count.max(1) as f64;
+    }
+    mean
+}
+
+/// `sum += row`.
+pub(crate) fn add(sum: &mut [f64], row: &[f32]) {
+    for (sum, &value) in sum.iter_mut().zip(row) {
+        *sum += f64::from(value);
+    }
+}
+
+/// Index of the largest value; of the first where several are.
+pub(crate) fn argmax(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// The largest value.
+pub(crate) fn max(values: &[f32]) -> f64 {
+    f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
+/// `log Σ exp z_i`.
+pub(crate) fn log_sum_exp(logits: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+    max + logits.map(|z| (z - max).exp()).sum::<f64>().ln()
+}
+
+/// `softmax(z / T)`.
+pub(crate) fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+    let max = max(logits);
+    let mut values: Vec<f64> = logits
+        .iter()
+        .map(|&z| ((f64::from(z) - max) / temperature).exp())
+        .collect();
+    let sum: f64 = values.iter().sum();
+    for value in &mut values {
+        *value /= sum;
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_any_length_match_f64() {
+        for length in [0, 1, 15, 16, 17, 255, 256, 257, 342, 1000, 2048] {
+            let a: Vec<f32> = (0..length).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b: Vec<f32> = (0..length).map(|i| (i as f32 * 0.91).cos()).collect();
+            let exact = |term: fn(f64, f64) -> f64| -> f64 {
+                a.iter()
+                    .zip(&b)
+                    .map(|(&x, &y)| term(f64::from(x), f64::from(y)))
+                    .sum()
+            };
+            let tolerance = 4.0 * f64::from(f32::EPSILON) * length as f64;
+            assert!((dot(&a, &b) - exact(|x, y| x * y)).abs() <= tolerance);
+            assert!(
+                (squared_distance(&a, &b) - exact(|x, y| (x - y) * (x - y))).abs() <= tolerance
+            );
+            assert!((norm_l1(&a) - exact(|x, _| x.abs())).abs() <= tolerance);
+        }
+    }
+}

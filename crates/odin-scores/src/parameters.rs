@@ -1,0 +1,89 @@
+use crate::error::{Error, ErrorKind};
+
+/// The parameters of the scores. The defaults are those of the papers, as [`Method`] says of each.
+///
+/// [`Method`]: crate::Method
+///
+/// ```
+/// let mut parameters = odin_scores::Parameters::default();
+/// parameters.knn_k = 200;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Parameters {
+    /// γ of GEN, above 0; 0.1.
+    pub gen_gamma: f64,
+    /// M of GEN, how many of the largest probabilities count, at least 1; 100.
+    pub gen_top: usize,
+    /// k of KNN, at least 1; 50.
+    pub knn_k: usize,
+    /// Number of principal directions of ViM, d, from 1 to D - 1; `None` stands for the authors'
+    /// rule.
+    pub vim_dimension: Option<usize>,
+    /// The quantile of training activations at which ReAct clips, in (0, 1]; 0.9.
+    pub react_quantile: f64,
+    /// The share of features that ASH sets to 0, in [0, 1); 0.9.
+    pub ash_pruned: f64,
+    /// The share of features that SCALE leaves out of the second sum, in [0, 1); 0.85.
+    pub scale_pruned: f64,
+    /// α of NCI, at least 0; 0.0001.
+    pub nci_alpha: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            gen_gamma: 0.1,
+            gen_top: 100,
+            knn_k: 50,
+            vim_dimension: None,
+            react_quantile: 0.9,
+            ash_pruned: 0.9,
+            scale_pruned: 0.85,
+            nci_alpha: 1e-4,
+        }
+    }
+}
+
+impl Parameters {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let checks = [
+            (
+                "gen_gamma",
+                self.gen_gamma > 0.0 && self.gen_gamma.is_finite(),
+                "above 0",
+            ),
+            ("gen_top", self.gen_top >= 1, "at least 1"),
+            ("knn_k", self.knn_k >= 1, "at least 1"),
+            ("vim_dimension", self.vim_dimension != Some(0), "at least 1"),
+            (
+                "react_quantile",
+                self.react_quantile > 0.0 && self.react_quantile <= 1.0,
+                "above 0 and at most 1",
+            ),
+            (
+                "ash_pruned",
+                share(self.ash_pruned),
+                "at least 0 and below 1",
+            ),
+            (
+                "scale_pruned",
+                share(self.scale_pruned),
+                "at least 0 and below 1",
+            ),
+            (
+                "nci_alpha",
+                self.nci_alpha >= 0.0 && self.nci_alpha.is_finite(),
+                "at least 0",
+            ),
+        ];
+        match checks.into_iter().find(|(_, holds, _)| !holds) {
+            Some((name, _, expected)) => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("the parameter {name} must be {expected}"),
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use super::{Fitting, Restoring, Score};
+use crate::error::Error;
+use crate::matrix::Matrix;
+use crate::numeric::{norm, squared_distance};
+use crate::observation::Observation;
+use crate::tensor::Writer;
+
+const BANK: &str = "knn.bank";
+const K: &str = "knn.k";
+/// Shorter features are divided by this, as in other implementations.
+const LEAST_NORM: f64 = 1e-12;
+
+/// The normalised features of all training images.
+#[derive(Debug)]
+pub(super) struct Knn {
+    bank: Matrix,
+    /// From 1 to the number of images.
+    k: usize,
+}
+
+impl Knn {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let training = fitting.training()?;
+        let bank = training.feature_rows().flat_map(normalised).collect();
+        Ok(Self {
+            bank: Matrix::new(training.features(), bank),
+            k: fitting.parameters.knn_k.min(training.images()),
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let bank = source.reader.matrix(BANK)?;
+        let k = source.reader.count(K)?;
+        if !(1..=bank.rows()).contains(&k) {
+            let expected = format!("a number from 1 to {}, the images of {BANK}", bank.rows());
+            return Err(source.reader.wrong(K, &expected));
+        }
+        Ok(Self { bank, k })
+    }
+}
+
+fn normalised(features: &[f32]) -> Vec<f32> {
+    let norm = norm(features).max(LEAST_NORM);
+    features
+        .iter()
+        .map(|&h| (f64::from(h) / norm) as f32)
+        .collect()
+}
+
+impl Score for Knn {
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let features = normalised(observation.features);
+        let mut squares: Vec<f64> = self
+            .bank
+            .iter_rows()
+            .map(|image| squared_distance(&features, image))
+            .collect();
+        let (_, square, _) = squares.select_nth_unstable_by(self.k - 1, f64::total_cmp);
+        -square.sqrt()
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.bank.columns())
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.matrix(BANK, &self.bank);
+        writer.number(K, self.k as f64);
+    }
+}

@@ -1,0 +1,215 @@
+//! One file a score, or a family of scores, with what they share.
+
+mod fdbd;
+mod gaussian;
+mod grad_norm;
+mod kl_matching;
+mod knn;
+mod logits;
+mod nci;
+mod shaping;
+mod temperature;
+mod vim;
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::head::Head;
+use crate::matrix::Matrix;
+use crate::method::Method;
+use crate::numeric::mean_of_rows;
+use crate::observation::Observation;
+use crate::parameters::Parameters;
+use crate::tensor::{Reader, Writer};
+use crate::training::Training;
+
+use gaussian::Within;
+
+/// A score with what was fitted.
+pub(crate) trait Score: fmt::Debug + Send + Sync {
+    /// The observation has the lengths below, and finite values.
+    fn score(&self, observation: &Observation<'_>) -> f64;
+
+    /// Number of logits, where the score depends on it.
+    fn classes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Number of features, where the score depends on it.
+    fn features(&self) -> Option<usize> {
+        None
+    }
+
+    fn save(&self, _writer: &mut Writer) {}
+}
+
+/// What scores are fitted from. Statistics that several use are computed when first asked for.
+pub(crate) struct Fitting<'a> {
+    parameters: &'a Parameters,
+    head: Option<&'a Head>,
+    training: Option<&'a Training<'a>>,
+    mean: Shared<Vec<f64>>,
+    within: Shared<Within>,
+    columns: Shared<Matrix>,
+}
+
+impl<'a> Fitting<'a> {
+    pub(crate) fn new(
+        parameters: &'a Parameters,
+        head: Option<&'a Head>,
+        training: Option<&'a Training<'a>>,
+    ) -> Self {
+        Self {
+            parameters,
+            head,
+            training,
+            mean: Shared::default(),
+            within: Shared::default(),
+            columns: Shared::default(),
+        }
+    }
+
+    fn head(&self) -> Result<&'a Head, Error> {
+        self.head.ok_or_else(missing_head)
+    }
+
+    fn training(&self) -> Result<&'a Training<'a>, Error> {
+        self.training
+            .ok_or_else(|| Error::new(ErrorKind::Missing, "there are no training images"))
+    }
+
+    /// The mean of the training features.
+    fn mean(&self) -> Result<Arc<Vec<f64>>, Error> {
+        self.mean.get_or(|| {
+            let training = self.training()?;
+            Ok(mean_of_rows(training.feature_rows(), training.features()))
+        })
+    }
+
+    fn within(&self) -> Result<Arc<Within>, Error> {
+        self.within
+            .get_or(|| Within::fit(self.training()?, &self.mean()?))
+    }
+
+    fn columns(&self) -> Result<Arc<Matrix>, Error> {
+        self.columns
+            .get_or(|| Ok(self.head()?.weight().transposed()))
+    }
+}
+
+/// What scores are restored from. What several use is read when first asked for.
+pub(crate) struct Restoring<'a> {
+    head: Option<&'a Head>,
+    reader: Reader<'a>,
+    within: Shared<Within>,
+    columns: Shared<Matrix>,
+}
+
+impl<'a> Restoring<'a> {
+    pub(crate) fn new(head: Option<&'a Head>, reader: Reader<'a>) -> Self {
+        Self {
+            head,
+            reader,
+            within: Shared::default(),
+            columns: Shared::default(),
+        }
+    }
+
+    fn head(&self) -> Result<&'a Head, Error> {
+        self.head.ok_or_else(missing_head)
+    }
+
+    fn within(&self) -> Result<Arc<Within>, Error> {
+        self.within.get_or(|| Within::restore(&self.reader))
+    }
+
+    fn columns(&self) -> Result<Arc<Matrix>, Error> {
+        self.columns
+            .get_or(|| Ok(self.head()?.weight().transposed()))
+    }
+
+    /// The mean of the training features, which the last layer says the length of.
+    fn mean(&self) -> Result<Vec<f64>, Error> {
+        Ok(self.reader.vector(MEAN, self.head()?.features())?.to_vec())
+    }
+}
+
+/// The tensor of the mean of the training features.
+const MEAN: &str = "features.mean";
+
+fn missing_head() -> Error {
+    Error::new(
+        ErrorKind::Missing,
+        "it needs the weight and bias of the last linear layer",
+    )
+}
+
+/// A value that is computed at most once.
+struct Shared<T>(OnceCell<Arc<T>>);
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(OnceCell::new())
+    }
+}
+
+impl<T> Shared<T> {
+    fn get_or(&self, compute: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+        if let Some(value) = self.0.get() {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(compute()?);
+        Ok(Arc::clone(self.0.get_or_init(|| value)))
+    }
+}
+
+pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn Score>, Error> {
+    Ok(match method {
+        Method::Msp => Arc::new(logits::MSP),
+        Method::MaxLogit => Arc::new(logits::MAX_LOGIT),
+        Method::MaxMinusMean => Arc::new(logits::MAX_MINUS_MEAN),
+        Method::Energy => Arc::new(logits::ENERGY),
+        Method::Entropy => Arc::new(logits::ENTROPY),
+        Method::Gen => Arc::new(logits::Gen::fit(fitting)),
+        Method::KlMatching => Arc::new(kl_matching::KlMatching::fit(fitting)?),
+        Method::TemperatureScaling => Arc::new(temperature::Temperature::fit(fitting)?),
+        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::fit(fitting)?),
+        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::fit(fitting)?),
+        Method::Knn => Arc::new(knn::Knn::fit(fitting)?),
+        Method::Vim => Arc::new(vim::Vim::fit(fitting)?),
+        Method::React => Arc::new(shaping::React::fit(fitting)?),
+        Method::Ash => Arc::new(shaping::Ash::fit(fitting)?),
+        Method::Scale => Arc::new(shaping::Scale::fit(fitting)?),
+        Method::Fdbd => Arc::new(fdbd::Fdbd::fit(fitting)?),
+        Method::Nci => Arc::new(nci::Nci::fit(fitting)?),
+        Method::GradNorm => Arc::new(grad_norm::GradNorm),
+    })
+}
+
+pub(crate) fn restore_score(
+    method: Method,
+    source: &Restoring<'_>,
+) -> Result<Arc<dyn Score>, Error> {
+    Ok(match method {
+        Method::Msp => Arc::new(logits::MSP),
+        Method::MaxLogit => Arc::new(logits::MAX_LOGIT),
+        Method::MaxMinusMean => Arc::new(logits::MAX_MINUS_MEAN),
+        Method::Energy => Arc::new(logits::ENERGY),
+        Method::Entropy => Arc::new(logits::ENTROPY),
+        Method::Gen => Arc::new(logits::Gen::restore(source)?),
+        Method::KlMatching => Arc::new(kl_matching::KlMatching::restore(source)?),
+        Method::TemperatureScaling => Arc::new(temperature::Temperature::restore(source)?),
+        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::restore(source)?),
+        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::restore(source)?),
+        Method::Knn => Arc::new(knn::Knn::restore(source)?),
+        Method::Vim => Arc::new(vim::Vim::restore(source)?),
+        Method::React => Arc::new(shaping::React::restore(source)?),
+        Method::Ash => Arc::new(shaping::Ash::restore(source)?),
+        Method::Scale => Arc::new(shaping::Scale::restore(source)?),
+        Method::Fdbd => Arc::new(fdbd::Fdbd::restore(source)?),
+        Method::Nci => Arc::new(nci::Nci::restore(source)?),
+        Method::GradNorm => Arc::new(grad_norm::GradNorm),
+    })
+}

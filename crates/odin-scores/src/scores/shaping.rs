@@ -1,0 +1,272 @@
+//! Scores that change the features and ask for the energy of the logits that follow. What the
+//! network made of the features as they were is not computed again: only differences are, or
+//! what is left of the sum.
+
+use std::sync::Arc;
+
+use super::logits::doubles;
+use super::{Fitting, Restoring, Score};
+use crate::error::Error;
+use crate::matrix::Matrix;
+use crate::numeric::log_sum_exp;
+use crate::observation::Observation;
+use crate::parameters::Parameters;
+use crate::tensor::Writer;
+
+/// `logits += factor · column`.
+fn add_column(logits: &mut [f64], column: &[f32], factor: f64) {
+    for (logit, &weight) in logits.iter_mut().zip(column) {
+        *logit += factor * f64::from(weight);
+    }
+}
+
+fn energy(logits: &[f64]) -> f64 {
+    log_sum_exp(logits.iter().copied())
+}
+
+/// Indices of the `count` largest values; of equal ones, the first.
+fn largest(values: &[f32], count: usize) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..values.len()).collect();
+    if count < indices.len() {
+        indices.select_nth_unstable_by(count, |&i, &j| {
+            values[j].total_cmp(&values[i]).then(i.cmp(&j))
+        });
+        indices.truncate(count);
+    }
+    // In one order, so that sums do not depend on how the selection went.
+    indices.sort_unstable();
+    indices
+}
+
+/// How many of `features` are kept where the share `pruned` is not.
+fn kept(features: usize, pruned: f64) -> usize {
+    features - (features as f64 * pruned).round_ties_even() as usize
+}
+
+/// `exp(s₁ / s₂)`; 1 where both sums are 0.
+fn sharpening(all: f64, kept: f64) -> f64 {
+    if all == 0.0 && kept == 0.0 {
+        1.0
+    } else {
+        (all / kept).exp()
+    }
+}
+
+/// Clipped features.
+#[derive(Debug)]
+pub(super) struct React {
+    /// The last layer's weight, transposed: one row a feature.
+    columns: Arc<Matrix>,
+    threshold: f64,
+}
+
+const THRESHOLD: &str = "react.threshold";
+
+impl React {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let activations = fitting.training()?.all_features();
+        Ok(Self {
+            threshold: quantile(activations, fitting.parameters.react_quantile),
+            columns: fitting.columns()?,
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            threshold: source.reader.number(THRESHOLD)?,
+            columns: source.columns()?,
+        })
+    }
+}
+
+impl Score for React {
+    /// `W min(h, c) + b = z - Σ w_j (h_j - c)` over the features above c.
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let mut logits: Vec<f64> = doubles(observation.logits).collect();
+        for (column, feature) in self.columns.iter_rows().zip(doubles(observation.features)) {
+            if feature > self.threshold {
+                add_column(&mut logits, column, self.threshold - feature);
+            }
+        }
+        energy(&logits)
+    }
+
+    fn classes(&self) -> Option<usize> {
+        Some(self.columns.columns())
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.columns.rows())
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.number(THRESHOLD, self.threshold);
+    }
+}
+
+/// The quantile, linear between neighbours like NumPy's.
+fn quantile(values: &[f32], share: f64) -> f64 {
+    let position = share * (values.len() - 1) as f64;
+    let lower = position.floor();
+    let [a, b] = [lower, position.ceil()].map(|rank| f64::from(ranked(values, rank as usize)));
+    a + (b - a) * (position - lower)
+}
+
+/// The value of a rank from 0 in ascending order. Counts bit patterns, first of their upper and
+/// then of their lower halves, because the activations of a training set may be too many to copy.
+fn ranked(values: &[f32], mut rank: usize) -> f32 {
+    let mut count_halves = |shift: u32, upper: Option<u32>| {
+        let mut counts = vec![0usize; 1 << 16];
+        for bits in values.iter().map(|&value| ordered_bits(value)) {
+            if upper.is_none_or(|upper| bits >> 16 == upper) {
+                counts[(bits >> shift & 0xffff) as usize] += 1;
+            }
+        }
+        let mut half = 0;
+        while half < 0xffff && rank >= counts[half] {
+            rank -= counts[half];
+            half += 1;
+        }
+        half as u32
+    };
+    let upper = count_halves(16, None);
+    let lower = count_halves(0, Some(upper));
+    from_ordered_bits(upper << 16 | lower)
+}
+
+/// Bits that are ordered as the numbers are.
+fn ordered_bits(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if value.is_sign_negative() {
+        !bits
+    } else {
+        bits | 1 << 31
+    }
+}
+
+fn from_ordered_bits(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 1 {
+        bits & !(1 << 31)
+    } else {
+        !bits
+    })
+}
+
+/// Pruned and sharpened features.
+#[derive(Debug)]
+pub(super) struct Ash {
+    /// The last layer's weight, transposed: one row a feature.
+    columns: Arc<Matrix>,
+    bias: Vec<f32>,
+    pruned: f64,
+}
+
+impl Ash {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            columns: fitting.columns()?,
+            bias: fitting.head()?.bias().to_vec(),
+            pruned: fitting.parameters.ash_pruned,
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let parameters = Parameters {
+            ash_pruned: source.reader.number("ash.pruned")?,
+            ..Parameters::default()
+        };
+        parameters.check()?;
+        Ok(Self {
+            columns: source.columns()?,
+            bias: source.head()?.bias().to_vec(),
+            pruned: parameters.ash_pruned,
+        })
+    }
+}
+
+impl Score for Ash {
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let features = observation.features;
+        let largest = largest(features, kept(features.len(), self.pruned));
+        let all: f64 = doubles(features).sum();
+        let rest: f64 = largest.iter().map(|&i| f64::from(features[i])).sum();
+        let factor = sharpening(all, rest);
+        let mut logits: Vec<f64> = doubles(&self.bias).collect();
+        for i in largest {
+            add_column(
+                &mut logits,
+                self.columns.row(i),
+                factor * f64::from(features[i]),
+            );
+        }
+        energy(&logits)
+    }
+
+    fn classes(&self) -> Option<usize> {
+        Some(self.bias.len())
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.columns.rows())
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.number("ash.pruned", self.pruned);
+    }
+}
+
+/// Scaled features.
+#[derive(Debug)]
+pub(super) struct Scale {
+    bias: Vec<f32>,
+    features: usize,
+    pruned: f64,
+}
+
+impl Scale {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            bias: fitting.head()?.bias().to_vec(),
+            features: fitting.head()?.features(),
+            pruned: fitting.parameters.scale_pruned,
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let parameters = Parameters {
+            scale_pruned: source.reader.number("scale.pruned")?,
+            ..Parameters::default()
+        };
+        parameters.check()?;
+        Ok(Self {
+            bias: source.head()?.bias().to_vec(),
+            features: source.head()?.features(),
+            pruned: parameters.scale_pruned,
+        })
+    }
+}
+
+impl Score for Scale {
+    /// `W (s h) + b = s (z - b) + b`.
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let features = observation.features;
+        let largest = largest(features, kept(features.len(), self.pruned));
+        let all: f64 = doubles(features).sum();
+        let rest: f64 = largest.iter().map(|&i| f64::from(features[i])).sum();
+        let factor = sharpening(all, rest);
+        let logits = doubles(observation.logits).zip(doubles(&self.bias));
+        log_sum_exp(logits.map(|(z, b)| factor * (z - b) + b))
+    }
+
+    fn classes(&self) -> Option<usize> {
+        Some(self.bias.len())
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.features)
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.number("scale.pruned", self.pruned);
+    }
+}

@@ -1,0 +1,100 @@
+use super::logits::energy;
+use super::{Fitting, Restoring, Score};
+use crate::error::{Error, ErrorKind};
+use crate::linalg::{Covariance, pseudoinverse_times};
+use crate::matrix::Matrix;
+use crate::numeric::{difference, dot, max};
+use crate::observation::Observation;
+use crate::tensor::Writer;
+
+const ORIGIN: &str = "vim.origin";
+const RESIDUAL: &str = "vim.residual";
+const ALPHA: &str = "vim.alpha";
+
+/// The energy less a virtual logit.
+#[derive(Debug)]
+pub(super) struct Vim {
+    /// o = -W⁺ b, where all logits are as near to 0 as they can be.
+    origin: Vec<f64>,
+    /// The directions orthogonal to the principal ones, one a row.
+    residual: Matrix,
+    alpha: f64,
+}
+
+impl Vim {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let (head, training) = (fitting.head()?, fitting.training()?);
+        let features = head.features();
+        let principal = fitting
+            .parameters
+            .vim_dimension
+            .unwrap_or(principal_dimension(features));
+        if !(1..features).contains(&principal) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "{principal} principal directions of {features} features; from 1 to D - 1 are possible"
+                ),
+            ));
+        }
+        let mut origin = pseudoinverse_times(head.weight(), head.bias())?;
+        for value in &mut origin {
+            *value = -*value;
+        }
+        let residual = Covariance::new(training, |_| &origin)?.residual(principal)?;
+        let logits: f64 = training.logit_rows().map(max).sum();
+        let norms: f64 = training
+            .feature_rows()
+            .map(|features| residual_norm(&residual, &origin, features))
+            .sum();
+        Ok(Self {
+            alpha: logits / norms,
+            origin,
+            residual,
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let residual = source.reader.matrix(RESIDUAL)?;
+        Ok(Self {
+            origin: source.reader.vector(ORIGIN, residual.columns())?.to_vec(),
+            alpha: source.reader.number(ALPHA)?,
+            residual,
+        })
+    }
+}
+
+/// The authors' rule.
+fn principal_dimension(features: usize) -> usize {
+    match features {
+        2048.. => 1000,
+        768.. => 512,
+        _ => features / 2,
+    }
+}
+
+fn residual_norm(residual: &Matrix, origin: &[f64], features: &[f32]) -> f64 {
+    let centred = difference(features, origin);
+    residual
+        .iter_rows()
+        .map(|direction| dot(direction, &centred).powi(2))
+        .sum::<f64>()
+        .sqrt()
+}
+
+impl Score for Vim {
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let norm = residual_norm(&self.residual, &self.origin, observation.features);
+        energy(observation.logits) - self.alpha * norm
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.origin.len())
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.vector(ORIGIN, &self.origin);
+        writer.matrix(RESIDUAL, &self.residual);
+        writer.number(ALPHA, self.alpha);
+    }
+}

@@ -1,0 +1,149 @@
+use crate::error::{Error, ErrorKind};
+use crate::numeric::argmax;
+
+/// What the network says of n training images, and their labels where they are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    features: &'a [f32],
+    logits: &'a [f32],
+    labels: Option<&'a [usize]>,
+    classes: usize,
+}
+
+impl<'a> Training<'a> {
+    /// From features [n, D] and logits [n, C], row by row, and labels [n] in `0..classes`, where
+    /// C = `classes`. The features may be empty where no score needs them. Where labels are
+    /// missing, the classes that the network predicts stand in for them wherever a score allows
+    /// it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where lengths do not fit each other or there is no image;
+    /// [`ErrorKind::Invalid`] for a value that is not finite or a label out of range. The message
+    /// names the image.
+    pub fn new(
+        features: &'a [f32],
+        logits: &'a [f32],
+        labels: Option<&'a [usize]>,
+        classes: usize,
+    ) -> Result<Self, Error> {
+        let training = Self {
+            features,
+            logits,
+            labels,
+            classes,
+        };
+        training.check_lengths()?;
+        training.check_finite("logit", logits)?;
+        training.check_finite("feature", features)?;
+        training.check_labels()?;
+        Ok(training)
+    }
+
+    fn check_lengths(&self) -> Result<(), Error> {
+        let Self {
+            features,
+            logits,
+            labels,
+            classes,
+        } = *self;
+        let shape = |message| Err(Error::new(ErrorKind::Shape, message));
+        if logits.is_empty() || classes == 0 || !logits.len().is_multiple_of(classes) {
+            return shape(format!(
+                "{} logits are not one image or more of {classes} classes",
+                logits.len()
+            ));
+        }
+        let images = logits.len() / classes;
+        if !features.len().is_multiple_of(images) {
+            return shape(format!(
+                "{} features do not divide among {images} training images",
+                features.len()
+            ));
+        }
+        match labels {
+            Some(labels) if labels.len() != images => shape(format!(
+                "{} labels for {images} training images",
+                labels.len()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_finite(&self, what: &str, values: &[f32]) -> Result<(), Error> {
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(i) => Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "a {what} of training image {} is {}; all must be finite",
+                    i / (values.len() / self.images()),
+                    values[i]
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_labels(&self) -> Result<(), Error> {
+        let labels = self.labels.unwrap_or_default();
+        match labels.iter().position(|&label| label >= self.classes) {
+            Some(i) => Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "training image {i} has the label {}, but the {} classes are numbered from 0",
+                    labels[i], self.classes
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Number of images, n.
+    pub fn images(&self) -> usize {
+        self.logits.len() / self.classes
+    }
+
+    /// Number of classes, C.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Number of features of an image, D; 0 where none were given.
+    pub fn features(&self) -> usize {
+        self.features.len() / self.images()
+    }
+
+    /// Whether the labels are known.
+    pub fn has_labels(&self) -> bool {
+        self.labels.is_some()
+    }
+
+    pub(crate) fn labels(&self) -> Option<&'a [usize]> {
+        self.labels
+    }
+
+    pub(crate) fn all_features(&self) -> &'a [f32] {
+        self.features
+    }
+
+    /// The features of each image; none where none were given.
+    pub(crate) fn feature_rows(&self) -> std::slice::ChunksExact<'a, f32> {
+        self.features.chunks_exact(self.features().max(1))
+    }
+
+    pub(crate) fn logit_rows(&self) -> std::slice::ChunksExact<'a, f32> {
+        self.logits.chunks_exact(self.classes)
+    }
+
+    /// The class that the network predicts for each image.
+    pub(crate) fn predicted(&self) -> Vec<usize> {
+        self.logit_rows().map(argmax).collect()
+    }
+
+    /// The label of each image, or else the predicted class.
+    pub(crate) fn classes_of_images(&self) -> Vec<usize> {
+        match self.labels {
+            Some(labels) => labels.to_vec(),
+            None => self.predicted(),
+        }
+    }
+}
