@@ -7,25 +7,14 @@ use chacha20::rand_core::SeedableRng;
 
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind};
+use crate::interval::{Interval, TAILS};
 use crate::metrics::Metrics;
 
 /// Enough that 2.5 % of the resamples lie beyond either end; not so many that they fill memory.
 const RESAMPLES: RangeInclusive<usize> = 40..=1_000_000;
 
-/// Probabilities of the lower and the upper end of a 95 % interval.
-const TAILS: (f64, f64) = (0.025, 0.975);
-
 /// Resamples that a thread takes from the queue at a time.
 const BLOCK: usize = 8;
-
-/// A 95 % confidence interval, ends included.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
-    /// The 2.5 % quantile of the resampled metric.
-    pub lower: f64,
-    /// The 97.5 % quantile.
-    pub upper: f64,
-}
 
 /// How confidence intervals are made: a stratified percentile bootstrap (Efron 1979).
 ///

@@ -10,8 +10,18 @@ pub enum ErrorKind {
     NonFiniteScore,
     /// The wanted TPR is outside `(0, 1]`.
     InvalidTpr,
+    /// The wanted FPR is outside `[0, 1]`.
+    InvalidFpr,
+    /// No threshold keeps an in-distribution score and has so low an FPR.
+    UnreachableFpr,
     /// The number of bootstrap resamples is out of range.
     InvalidResamples,
+    /// Parts that are not those of a [`ReferenceScores`](crate::ReferenceScores).
+    InvalidReference,
+    /// A count exceeds its total, or the total is 0 or too large.
+    InvalidRate,
+    /// The significance level is outside `(0, 1)`.
+    InvalidLevel,
 }
 
 /// An error of this crate. Its message names the side and the index of the score, or the

@@ -31,20 +31,33 @@
 //!   (arXiv 1706.02690), for comparison with them.
 //! - [`Scores::exact_intervals`], [`Scores::paper_intervals`]: 95 % intervals of either.
 //! - [`threshold_at_tpr`], [`Scores::operating_point`]: the threshold that keeps a wanted share
-//!   of in-distribution inputs, and what it costs.
+//!   of in-distribution inputs, and what it costs; [`Scores::operating_point_at_fpr`] and
+//!   [`Scores::lowest_error`] choose by the other side.
+//! - [`calibrate`], [`calibrate_classes`]: that threshold with its uncertainty;
+//!   [`minimum_images`] says how many images it takes.
+//! - [`ReferenceScores`]: where a later score lies among those of the calibration.
 
 mod bootstrap;
+mod calibration;
 mod counts;
+mod distributions;
 mod error;
 mod exact;
+mod interval;
 mod metrics;
 mod paper;
+mod reference;
 mod scores;
 mod threshold;
 
-pub use bootstrap::{Bootstrap, Interval};
+pub use bootstrap::Bootstrap;
+pub use calibration::{
+    Calibration, ClassCalibrations, ThresholdInterval, calibrate, calibrate_classes, minimum_images,
+};
 pub use error::{Error, ErrorKind};
+pub use interval::Interval;
 pub use metrics::Metrics;
 pub use paper::{PaperMetrics, PaperProtocol};
+pub use reference::ReferenceScores;
 pub use scores::Scores;
 pub use threshold::{OperatingPoint, threshold_at_tpr};

@@ -1,7 +1,8 @@
-use crate::bootstrap::{Bootstrap, Interval};
+use crate::bootstrap::Bootstrap;
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind};
 use crate::exact::ExactPlan;
+use crate::interval::Interval;
 use crate::metrics::Metrics;
 use crate::paper::{PaperMetrics, PaperPlan, PaperProtocol};
 use crate::threshold::OperatingPoint;
@@ -82,6 +83,26 @@ impl Scores {
     /// [`ErrorKind::InvalidTpr`] unless `0 < tpr <= 1`.
     pub fn operating_point(&self, tpr: f64) -> Result<OperatingPoint, Error> {
         OperatingPoint::at_tpr(&self.in_scores, &self.out_scores, tpr)
+    }
+
+    /// The smallest in-score δ with `FPR(δ) <= fpr`, with its TPR, FPR, and detection error: the
+    /// threshold that keeps the most under a bound on what may slip through.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFpr`] unless `0 <= fpr <= 1`; [`ErrorKind::UnreachableFpr`] when even
+    /// the highest in-score as threshold lets more than the share `fpr` of the out-scores pass.
+    pub fn operating_point_at_fpr(&self, fpr: f64) -> Result<OperatingPoint, Error> {
+        OperatingPoint::at_fpr(&self.in_scores, &self.out_scores, fpr)
+    }
+
+    /// The threshold of the smallest detection error, with its TPR and FPR. That is also the one
+    /// of the largest Youden's J, which is `1 - 2` times the detection error.
+    ///
+    /// δ is an in-score: from any other threshold the next in-score above keeps as many
+    /// in-scores and no more out-scores. Of several in-scores with exactly the same error it is
+    /// the lowest, which rejects the fewest good inputs.
+    pub fn lowest_error(&self) -> OperatingPoint {
+        OperatingPoint::lowest_error(&self.in_scores, &self.out_scores)
     }
 
     fn counts(&self) -> Counts {

@@ -18,23 +18,70 @@ pub struct OperatingPoint {
 }
 
 impl OperatingPoint {
+    /// Youden's J, `tpr - fpr`: 0 by chance, 1 at best. It is `1 - 2 detection_error`.
+    pub fn youden_j(&self) -> f64 {
+        self.tpr - self.fpr
+    }
+
     /// Both sides in ascending order and not empty.
-    pub(crate) fn at_tpr(in_scores: &[f64], out_scores: &[f64], tpr: f64) -> Result<Self, Error> {
-        let threshold = largest_threshold(in_scores, tpr)?;
+    fn new(in_scores: &[f64], out_scores: &[f64], threshold: f64) -> Self {
         let tpr = share_from(in_scores, threshold);
         let fpr = share_from(out_scores, threshold);
-        Ok(Self {
+        Self {
             threshold,
             tpr,
             fpr,
             detection_error: 0.5 * (1.0 - tpr) + 0.5 * fpr,
-        })
+        }
+    }
+
+    pub(crate) fn at_tpr(in_scores: &[f64], out_scores: &[f64], tpr: f64) -> Result<Self, Error> {
+        let threshold = largest_threshold(in_scores, tpr)?;
+        Ok(Self::new(in_scores, out_scores, threshold))
+    }
+
+    pub(crate) fn at_fpr(in_scores: &[f64], out_scores: &[f64], fpr: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&fpr) {
+            return Err(Error::new(
+                ErrorKind::InvalidFpr,
+                format!("the FPR {fpr} is not in [0, 1]; give a share such as 0.05"),
+            ));
+        }
+        let place = in_scores.partition_point(|&score| share_from(out_scores, score) > fpr);
+        match in_scores.get(place) {
+            Some(&threshold) => Ok(Self::new(in_scores, out_scores, threshold)),
+            None => {
+                let lowest = share_from(out_scores, in_scores[in_scores.len() - 1]);
+                Err(Error::new(
+                    ErrorKind::UnreachableFpr,
+                    format!(
+                        "no threshold keeps an in-distribution score at an FPR of {fpr} or less: \
+                         the share {lowest} of the {} out-of-distribution scores reaches the \
+                         highest in-distribution score; ask for a higher FPR",
+                        out_scores.len()
+                    ),
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn lowest_error(in_scores: &[f64], out_scores: &[f64]) -> Self {
+        let (n_in, n_out) = (in_scores.len() as u128, out_scores.len() as u128);
+        let errors = in_scores.iter().map(|&threshold| {
+            let misses = below(in_scores, threshold) as u128;
+            let false_positives = n_out - below(out_scores, threshold) as u128;
+            // The detection error times `2 n_in n_out`, so that equal ones are equal.
+            (misses * n_out + false_positives * n_in, threshold)
+        });
+        // The first of equal ones is the one with the lowest threshold.
+        let best = errors.min_by_key(|(error, _)| *error);
+        Self::new(in_scores, out_scores, best.map_or(in_scores[0], |b| b.1))
     }
 }
 
 /// The largest threshold δ that keeps at least the share `tpr` of the scores: `share of
 /// in_scores >= δ` is at least `tpr`. It is one of the scores, and no out-of-distribution data
-/// is needed to find it.
+/// is needed to find it. [`calibrate`](crate::calibrate) also says how sure it is.
 ///
 /// # Errors
 /// [`ErrorKind::EmptyScores`], [`ErrorKind::NonFiniteScore`], or [`ErrorKind::InvalidTpr`] unless
@@ -44,19 +91,34 @@ pub fn threshold_at_tpr(in_scores: &[f64], tpr: f64) -> Result<f64, Error> {
 }
 
 fn largest_threshold(ascending: &[f64], tpr: f64) -> Result<f64, Error> {
-    if !(tpr > 0.0 && tpr <= 1.0) {
-        return Err(Error::new(
-            ErrorKind::InvalidTpr,
-            format!("the TPR {tpr} is not in (0, 1]; give a share such as 0.95"),
-        ));
-    }
-    let n = ascending.len();
-    // From the top, each score lowers the threshold and keeps one more; all n always suffice.
-    let kept = (1..n).find(|&kept| share(kept as u64, n as u64) >= tpr);
-    Ok(ascending[n - kept.unwrap_or(n)])
+    let kept = kept_at_tpr(ascending.len(), tpr)?;
+    Ok(ascending[ascending.len() - kept])
 }
 
-fn share_from(ascending: &[f64], threshold: f64) -> f64 {
-    let below = ascending.partition_point(|score| *score < threshold);
-    share((ascending.len() - below) as u64, ascending.len() as u64)
+/// The fewest of `n` scores that are at least the share `tpr` of them: `⌈tpr n⌉`, from 1 to `n`.
+pub(crate) fn kept_at_tpr(n: usize, tpr: f64) -> Result<usize, Error> {
+    check_tpr(tpr)?;
+    let kept = (1..n).find(|&kept| share(kept as u64, n as u64) >= tpr);
+    Ok(kept.unwrap_or(n))
+}
+
+pub(crate) fn check_tpr(tpr: f64) -> Result<(), Error> {
+    if tpr > 0.0 && tpr <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidTpr,
+        format!("the TPR {tpr} is not in (0, 1]; give a share such as 0.95"),
+    ))
+}
+
+/// Number of the scores `< threshold`.
+fn below(ascending: &[f64], threshold: f64) -> usize {
+    ascending.partition_point(|score| *score < threshold)
+}
+
+/// Share of the scores `>= threshold`.
+pub(crate) fn share_from(ascending: &[f64], threshold: f64) -> f64 {
+    let from = ascending.len() - below(ascending, threshold);
+    share(from as u64, ascending.len() as u64)
 }

@@ -201,6 +201,52 @@ proptest! {
     }
 
     #[test]
+    fn the_lowest_error_is_that_of_the_metrics_at_its_lowest_score(
+        in_scores in side(),
+        out_scores in side(),
+    ) {
+        let naive = Naive { in_scores: &in_scores, out_scores: &out_scores };
+        let scores = Scores::new(&in_scores, &out_scores).unwrap();
+        let point = scores.lowest_error();
+        let least = scores.exact().detection_error;
+        prop_assert!((point.detection_error - least).abs() < 1e-15);
+        prop_assert!((point.youden_j() - (1.0 - 2.0 * least)).abs() < 1e-15);
+        prop_assert_eq!(point.tpr, naive.tpr(point.threshold));
+        prop_assert_eq!(point.fpr, naive.fpr(point.threshold));
+        prop_assert!(in_scores.contains(&point.threshold));
+        for lower in in_scores.iter().filter(|score| **score < point.threshold) {
+            let error = 0.5 * (1.0 - naive.tpr(*lower)) + 0.5 * naive.fpr(*lower);
+            prop_assert!(error > least + 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_threshold_at_an_fpr_keeps_the_most(
+        in_scores in side(),
+        out_scores in side(),
+        fpr in prop_oneof![0.0..=1.0_f64, Just(0.0), Just(0.05), Just(1.0)],
+    ) {
+        let naive = Naive { in_scores: &in_scores, out_scores: &out_scores };
+        let scores = Scores::new(&in_scores, &out_scores).unwrap();
+        let allowed = |threshold: &f64| naive.fpr(*threshold) <= fpr;
+        let expected = in_scores.iter().copied().filter(allowed).reduce(f64::min);
+        match scores.operating_point_at_fpr(fpr) {
+            Ok(point) => {
+                prop_assert_eq!(Some(point.threshold), expected);
+                prop_assert_eq!(point.fpr, naive.fpr(point.threshold));
+                // No other threshold, in-score or not, keeps more.
+                for threshold in naive.thresholds().filter(allowed) {
+                    prop_assert!(naive.tpr(threshold) <= point.tpr);
+                }
+            }
+            Err(error) => {
+                prop_assert_eq!(error.kind(), ErrorKind::UnreachableFpr);
+                prop_assert_eq!(expected, None);
+            }
+        }
+    }
+
+    #[test]
     fn any_bits_give_metrics_in_range_or_an_error(
         in_bits in prop::collection::vec(any::<u64>(), 0..20),
         out_bits in prop::collection::vec(any::<u64>(), 0..20),
@@ -269,4 +315,27 @@ fn a_tpr_outside_its_range_is_an_error() {
         threshold_at_tpr(&[], 0.95).unwrap_err().kind(),
         ErrorKind::EmptyScores
     );
+}
+
+/// (in-scores, out-scores, FPR, threshold or error)
+#[test]
+fn thresholds_at_an_fpr_worked_by_hand() {
+    use ErrorKind::{InvalidFpr, UnreachableFpr};
+    let cases: [(Side, Side, f64, Result<f64, ErrorKind>); 8] = [
+        (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 2.5, 3.5], 0.5, Ok(3.0)),
+        (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 2.5, 3.5], 0.25, Ok(3.0)),
+        (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 2.5, 3.5], 0.0, Ok(4.0)),
+        (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 2.5, 3.5], 1.0, Ok(1.0)),
+        (&[1.0, 2.0], &[2.0, 0.0], 0.4, Err(UnreachableFpr)),
+        (&[1.0], &[0.0], -0.1, Err(InvalidFpr)),
+        (&[1.0], &[0.0], 5.0, Err(InvalidFpr)),
+        (&[1.0], &[0.0], f64::NAN, Err(InvalidFpr)),
+    ];
+    for (in_scores, out_scores, fpr, expected) in cases {
+        let found = Scores::new(in_scores, out_scores)
+            .unwrap()
+            .operating_point_at_fpr(fpr);
+        let found = found.map(|point| point.threshold).map_err(|e| e.kind());
+        assert_eq!(found, expected, "{in_scores:?}, {out_scores:?} at {fpr}");
+    }
 }
