@@ -1,4 +1,4 @@
-//! The binomial and beta distributions at whole-numbered parameters.
+//! The binomial, beta and hypergeometric distributions at whole-numbered parameters.
 //!
 //! Everything rests on the binomial probability in C. Loader's saddle-point form, which keeps its
 //! relative precision at any n: differences of log-gamma functions would lose digits as n grows
@@ -21,6 +21,13 @@ pub(crate) struct Chance {
 impl Chance {
     pub(crate) fn new(p: f64) -> Self {
         Self { p, q: 1.0 - p }
+    }
+
+    pub(crate) fn ratio(part: u64, whole: u64) -> Self {
+        Self {
+            p: part as f64 / whole as f64,
+            q: (whole - part) as f64 / whole as f64,
+        }
     }
 
     fn complement(self) -> Self {
@@ -58,6 +65,21 @@ pub(crate) fn binomial_cdf(k: u64, n: u64, chance: Chance) -> f64 {
         return 1.0;
     }
     beta_cdf(chance.complement(), n - k, k + 1)
+}
+
+/// `P(K = k)` where `K` counts the marked ones among `drawn` of `marked + unmarked`, without
+/// replacement. Zero where `k` is impossible.
+pub(crate) fn hypergeometric_pmf(k: u64, marked: u64, unmarked: u64, drawn: u64) -> f64 {
+    if k > drawn.min(marked) || drawn - k > unmarked {
+        return 0.0;
+    }
+    let all = marked + unmarked;
+    if all == 0 {
+        return 1.0;
+    }
+    let chance = Chance::ratio(drawn, all);
+    binomial_pmf(k, marked, chance) * binomial_pmf(drawn - k, unmarked, chance)
+        / binomial_pmf(drawn, all, chance)
 }
 
 /// `P(X <= x)` of `X ~ Beta(a, b)` with `a, b >= 1`: the regularised incomplete beta function

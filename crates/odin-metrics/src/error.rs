@@ -14,6 +14,8 @@ pub enum ErrorKind {
     InvalidFpr,
     /// No threshold keeps an in-distribution score and has so low an FPR.
     UnreachableFpr,
+    /// The threshold is NaN or infinite.
+    InvalidThreshold,
     /// The number of bootstrap resamples is out of range.
     InvalidResamples,
     /// Parts that are not those of a [`ReferenceScores`](crate::ReferenceScores).

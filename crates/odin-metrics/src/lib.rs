@@ -36,16 +36,20 @@
 //! - [`calibrate`], [`calibrate_classes`]: that threshold with its uncertainty;
 //!   [`minimum_images`] says how many images it takes.
 //! - [`ReferenceScores`]: where a later score lies among those of the calibration.
+//! - [`Drift`]: whether the scores of one period, or its rejections, differ from another's.
 
 mod bootstrap;
 mod calibration;
 mod counts;
 mod distributions;
+mod drift;
 mod error;
 mod exact;
 mod interval;
+mod kolmogorov_smirnov;
 mod metrics;
 mod paper;
+mod rates;
 mod reference;
 mod scores;
 mod threshold;
@@ -54,10 +58,13 @@ pub use bootstrap::Bootstrap;
 pub use calibration::{
     Calibration, ClassCalibrations, ThresholdInterval, calibrate, calibrate_classes, minimum_images,
 };
+pub use drift::{Drift, Verdict};
 pub use error::{Error, ErrorKind};
 pub use interval::Interval;
+pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
 pub use metrics::Metrics;
 pub use paper::{PaperMetrics, PaperProtocol};
+pub use rates::{Rate, RateChange};
 pub use reference::ReferenceScores;
 pub use scores::Scores;
 pub use threshold::{OperatingPoint, threshold_at_tpr};
