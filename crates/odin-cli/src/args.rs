@@ -1,5 +1,9 @@
 //! The command line as typed values.
 
+mod calibrate;
+
+pub(crate) use calibrate::Calibrate;
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -46,6 +50,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Measure how well the baseline (MSP) and ODIN tell out-of-distribution images apart
     Eval(Box<Eval>),
+    /// Find the threshold, and write a detector that `odin score` uses
+    Calibrate(Box<Calibrate>),
     /// Show what a model is: inputs, operators, cost, normalisation
     Inspect(Inspect),
     /// Show the program that a network becomes, and where its time goes
@@ -176,6 +182,70 @@ pub(crate) struct NetworkOptions {
     /// Registry file with more names, repeatable
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     pub(crate) registry: Vec<PathBuf>,
+}
+
+/// How images are read and scored.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RunOptions {
+    /// Transform every image, such as resize:32:bicubic,centre-crop:32 [default: what the registry
+    /// says of the set and model.toml of the model, or nothing]
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) transform: Option<odin_data::Transform>,
+
+    /// Images read at a time; the scores of the built-in engine do not depend on it
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
+    pub(crate) batch_size: usize,
+
+    /// Threads that work at once [default: the available cores]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+
+    /// Where noise, random crops and resampling start from
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Leave out images that do not decode, counting and naming them
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+/// Scores beside ODIN.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct DetectorsOptions {
+    /// Other scores to compute beside the baseline and ODIN, such as energy,vim; `all` is all of
+    /// them that can be computed here (docs/detectors.md tells what each is and needs)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,...",
+        help_heading = "Other detectors"
+    )]
+    pub(crate) detectors: Vec<String>,
+
+    /// Images that the network was trained on, for the scores that are fitted: a path or a
+    /// registry name
+    #[arg(long, value_name = "SPEC", help_heading = "Other detectors")]
+    pub(crate) fit_on: Option<String>,
+
+    /// How many of them, evenly spread, at most
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50_000,
+        value_parser = positive::<usize>,
+        help_heading = "Other detectors"
+    )]
+    pub(crate) fit_images: usize,
 }
 
 /// Where networks run.
@@ -418,23 +488,6 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) ci: bool,
 
-    /// Transform every image, such as resize:32:bicubic,centre-crop:32 [default: what the registry
-    /// says of the set and model.toml of the model, or nothing]
-    #[arg(long, value_name = "STEPS")]
-    pub(crate) transform: Option<odin_data::Transform>,
-
-    /// Images read at a time; the scores of the built-in engine do not depend on it
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
-    pub(crate) batch_size: usize,
-
-    /// Threads that work at once [default: the available cores]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(crate) threads: Option<usize>,
-
-    /// Where noise, random crops and resampling start from
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) seed: u64,
-
     /// How to print the results
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
@@ -447,19 +500,11 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) offline: bool,
 
-    /// Leave out images that do not decode, counting and naming them
-    #[arg(long)]
-    pub(crate) skip_bad: bool,
-
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) detectors: DetectorsOptions,
 
     #[command(flatten)]
-    pub(crate) device: DeviceOptions,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkOptions,
+    pub(crate) run: RunOptions,
 }
 
 /// A whole number from 1.
@@ -490,6 +535,14 @@ fn magnitude(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|e| f64::is_finite(*e) && *e >= 0.0);
     magnitude.ok_or_else(|| "expected a finite number from 0".to_string())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected a share from 0 to 1, such as 0.95".to_string())
 }
 
 /// Height and width in pixels.

@@ -1,6 +1,7 @@
 //! `odin compile`.
 
 use crate::args::Compile;
+use crate::write_whole::write_whole;
 use crate::{eval, network, spec};
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, ClassifierOptions, CompileOptions, DetectorInput, compile};
@@ -88,26 +89,9 @@ fn describe(name: &str, bytes: &[u8]) -> Result<String> {
     Ok(text)
 }
 
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,
     }
-}
-
-/// The file appears under its name only when it is complete.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let Some(name) = path.file_name() else {
-        bail!("--out: {} names no file", path.display());
-    };
-    let mut unfinished = std::ffi::OsString::from(".");
-    unfinished.push(name);
-    unfinished.push(format!(".{}.part", std::process::id()));
-    let unfinished = path.with_file_name(unfinished);
-    let written =
-        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written.with_context(|| format!("--out: cannot write {}", path.display()))
 }

@@ -51,11 +51,21 @@ pub(crate) fn build(
     device: Device,
     options: &DeviceOptions,
 ) -> Result<Detector> {
+    prepare(builder, device, options, DetectorBuilder::build)
+}
+
+/// Makes of a builder what `finish` makes of it, on the device.
+pub(crate) fn prepare<'a, T>(
+    builder: DetectorBuilder<'a>,
+    device: Device,
+    options: &DeviceOptions,
+    finish: impl FnOnce(DetectorBuilder<'a>) -> Result<T, odin::Error>,
+) -> Result<T> {
     if device == Device::Cpu {
-        return Ok(builder.build()?);
+        return Ok(finish(builder)?);
     }
     let (libraries, looked) = libraries(options)?;
-    match builder.device(device).onnx_runtime(libraries).build() {
+    match finish(builder.device(device).onnx_runtime(libraries)) {
         Err(error) if error.kind() == ErrorKind::Device => {
             bail!("device {device}: {error}\nWhere the library was looked for: {looked}")
         }

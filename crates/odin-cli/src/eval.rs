@@ -1,15 +1,14 @@
 //! `odin eval`.
 
 use crate::args::{Eval, Format, Magnitude, UsageError};
+use crate::detectors::Detectors;
 use crate::open_set::{OpenSet, tell_apart};
-use crate::progress::{Meter, say};
 use crate::score_files::{ScoreFile, ScoreFiles};
+use crate::scoring::score;
 use crate::spec::{self, Selection, Spec};
 use crate::{device, network};
 use anyhow::{Context, Result, bail};
-use odin::{
-    Classifier, Detector, Device, ErrorKind, Images, Intervals, NoAccuracy, ScoredSet, evaluate,
-};
+use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, evaluate};
 use odin_data::registry::Registry;
 use odin_report::{Comparison, Network, Report};
 use std::io::Write;
@@ -17,32 +16,42 @@ use std::io::Write;
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
-    let device = device::chosen(&eval.device)?;
-    let registry = spec::registry(&eval.network.registry)?;
-    let classifier = network::open(&eval.nn, "--nn", &eval.network, &registry)?;
-    let selection = Selection {
-        data_dir: eval.network.data_dir.clone(),
-        split: eval.split,
-        limit: eval.limit,
-        seed: eval.seed,
-        transform: eval.transform.clone(),
-        of_model: network::transform(&classifier),
-        image_shape: classifier.image_shape(),
-        any_shape: network::takes_any_shape(&classifier),
-    };
-    let specs = specs(eval, &selection, &registry)?;
-    let experiment = Experiment::new(eval, selection, &classifier, device)?;
-    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.quiet);
+    let device = device::chosen(&eval.run.device)?;
+    let registry = spec::registry(&eval.run.network.registry)?;
+    let classifier = network::open(&eval.nn, "--nn", &eval.run.network, &registry)?;
+    let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
+    let specs = specs(
+        &eval.nn,
+        eval.in_dataset.as_deref(),
+        &eval.out_dataset,
+        &selection,
+        &registry,
+    )?;
+    let detectors = Detectors::new(
+        &eval.detectors,
+        &eval.run,
+        &classifier,
+        &selection,
+        &registry,
+    )?;
+    let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
+    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet);
     let report = experiment.run(specs, |out| magnitude(asked_for, &eval.nn, &registry, out))?;
     print(&report, eval.format)
 }
 
 /// The in-set and the out-sets. All that are not here are named at once.
-fn specs(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<(Spec, Vec<Spec>)> {
-    let in_spec = in_spec(eval, selection, registry);
+pub(crate) fn specs(
+    nn: &str,
+    in_dataset: Option<&str>,
+    out_datasets: &[String],
+    selection: &Selection,
+    registry: &Registry,
+) -> Result<(Spec, Vec<Spec>)> {
+    let in_spec = in_spec(nn, in_dataset, selection, registry);
     let mut errors = Vec::new();
     let mut out_specs = Vec::new();
-    for name in out_names(eval, registry) {
+    for name in out_names(out_datasets, registry) {
         match Spec::resolve(&name, "--out-dataset", selection, registry) {
             Ok(spec) => out_specs.push(spec),
             Err(error) => errors.push(error),
@@ -65,14 +74,14 @@ fn specs(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<(Spe
 }
 
 /// The in-set named, or the one that the registry says the network was trained on.
-fn in_spec(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Spec> {
-    let of_network = || {
-        spec::named(&eval.nn, registry)?
-            .network()?
-            .in_dataset
-            .clone()
-    };
-    match eval.in_dataset.clone().or_else(of_network) {
+pub(crate) fn in_spec(
+    nn: &str,
+    in_dataset: Option<&str>,
+    selection: &Selection,
+    registry: &Registry,
+) -> Result<Spec> {
+    let of_network = || spec::named(nn, registry)?.network()?.in_dataset.clone();
+    match in_dataset.map(str::to_string).or_else(of_network) {
         Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
         None => Err(UsageError(
             "--in-dataset is missing: name the set that the network was trained on".into(),
@@ -81,9 +90,9 @@ fn in_spec(eval: &Eval, selection: &Selection, registry: &Registry) -> Result<Sp
     }
 }
 
-fn out_names(eval: &Eval, registry: &Registry) -> Vec<String> {
+fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
     let of_paper = || registry.paper_out_datasets().into_iter();
-    let names = eval.out_dataset.iter();
+    let names = out_datasets.iter();
     let names = names.flat_map(|text| match text.as_str() {
         "all" => of_paper().map(|entry| entry.name.clone()).collect(),
         text => vec![text.to_string()],
@@ -123,17 +132,18 @@ impl<'a> Experiment<'a> {
         selection: Selection,
         classifier: &'a Classifier,
         device: Device,
+        detectors: &Detectors,
     ) -> Result<Self> {
-        let threads = threads(eval.threads);
+        let threads = threads(eval.run.threads);
         let builder = Detector::builder(classifier)
             .temperature(network::temperature(
                 eval.temperature,
                 classifier,
-                eval.quiet,
+                eval.run.quiet,
             ))
             .threads(threads)
-            .batch_size(eval.batch_size);
-        let detector = device::build(builder, device, &eval.device)?;
+            .batch_size(eval.run.batch_size);
+        let detector = device::build(detectors.add_to(builder), device, &eval.run.device)?;
         Ok(Self {
             eval,
             selection,
@@ -211,17 +221,17 @@ impl<'a> Experiment<'a> {
             device: self.detector.device().to_string(),
             engine: self.detector.engine(),
             mode: self.eval.metrics.into(),
-            seed: self.eval.seed,
+            seed: self.eval.run.seed,
             results,
         })
     }
 
     /// The in-set, and behind it the out-sets.
     fn open(&self, in_spec: Spec, out_specs: Vec<Spec>) -> Result<Vec<OpenSet>> {
-        let (selection, skip_bad) = (&self.selection, self.eval.skip_bad);
+        let (selection, skip_bad) = (&self.selection, self.eval.run.skip_bad);
         let open = |spec: Spec, noise_count: usize| {
             let count = Spec::noise_count(selection, noise_count);
-            OpenSet::open(spec, selection, count, &self.detector, skip_bad)
+            OpenSet::open(spec, selection, count, self.classifier, skip_bad)
         };
         let in_set = open(in_spec, 10_000)?;
         let count = in_set.range.len();
@@ -254,30 +264,7 @@ impl<'a> Experiment<'a> {
     }
 
     fn score(&self, set: &OpenSet, magnitude: f64, file: Option<&ScoreFile>) -> Result<ScoredSet> {
-        let skip_bad = self.eval.skip_bad;
-        let images = Images::all(&*set.set).range(set.range.clone());
-        let images = images.skip_bad(skip_bad);
-        let mut meter = Meter::new(&set.name, self.eval.quiet);
-        let scored = self
-            .detector
-            .score_set(&images, magnitude, |p| meter.update(p));
-        drop(meter);
-        let scored = match scored {
-            Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {
-                bail!("{error}; --skip-bad leaves out what cannot be read")
-            }
-            other => other?,
-        };
-        if !scored.skipped.is_empty() && !self.eval.quiet {
-            say(&format!(
-                "{}: {} images were left out because they do not decode:",
-                set.name,
-                scored.skipped.len()
-            ));
-            for skipped in &scored.skipped {
-                say(&format!("  {}: {}", skipped.name, skipped.reason));
-            }
-        }
+        let scored = score(&self.detector, set, magnitude, &self.eval.run)?;
         if let Some(file) = file {
             file.write(&scored)?;
         }
@@ -299,7 +286,7 @@ impl<'a> Experiment<'a> {
         let intervals = self
             .eval
             .ci
-            .then(|| Intervals::new(RESAMPLES, self.eval.seed, self.threads));
+            .then(|| Intervals::new(RESAMPLES, self.eval.run.seed, self.threads));
         let classes = self.classifier.classes();
         let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
         Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
@@ -307,7 +294,7 @@ impl<'a> Experiment<'a> {
 
     /// What goes into the run, for whoever reads the log.
     fn announce(&self, sets: &[OpenSet]) -> Result<()> {
-        if self.eval.quiet {
+        if self.eval.run.quiet {
             return Ok(());
         }
         network::announce(self.classifier, false);

@@ -1,8 +1,10 @@
 //! The `odin` command: arguments in, calls out.
 
 mod args;
+mod calibrate;
 mod compile;
 mod demo;
+mod detectors;
 mod device;
 mod eval;
 mod explain;
@@ -13,8 +15,10 @@ mod network;
 mod open_set;
 mod progress;
 mod score_files;
+mod scoring;
 mod spec;
 mod verify;
+mod write_whole;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
+        Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate),
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(args::Command::Explain(explain)) => explain::run(&explain),
         Some(args::Command::Compile(compile)) => compile::run(&compile),

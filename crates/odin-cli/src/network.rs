@@ -83,7 +83,7 @@ pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
 }
 
 const TEMPERATURE: f64 = 1000.0;
-const MAGNITUDE: f64 = 0.0014;
+pub(crate) const MAGNITUDE: f64 = 0.0014;
 
 /// The temperature asked for, or that of a compiled detector, or the paper's.
 pub(crate) fn temperature(asked_for: Option<f64>, classifier: &Classifier, quiet: bool) -> f64 {

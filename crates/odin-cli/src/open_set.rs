@@ -3,7 +3,7 @@
 use crate::progress::say;
 use crate::spec::{Selection, Spec};
 use anyhow::{Context, Result, bail};
-use odin::Detector;
+use odin::Classifier;
 use odin_data::DataSet;
 use odin_report::SetInfo;
 use std::collections::HashMap;
@@ -21,19 +21,44 @@ pub(crate) struct OpenSet {
 }
 
 impl OpenSet {
-    /// Opens a set and looks at its first image; noise gets `noise_count` images.
+    /// Opens a set and looks at its first image; noise gets `noise_count` images. The part of it
+    /// that the selection names takes part.
     pub(crate) fn open(
         spec: Spec,
         selection: &Selection,
         noise_count: usize,
-        detector: &Detector,
+        classifier: &Classifier,
         skip_bad: bool,
     ) -> Result<Self> {
         let set = spec.open(selection, noise_count)?;
         let range = spec.range(selection, set.len())?;
+        Self::with_range(spec, set, range, classifier, skip_bad)
+    }
+
+    /// Opens a set of which a part tunes and another tests; the part that tunes takes part.
+    pub(crate) fn open_in_two(
+        spec: Spec,
+        selection: &Selection,
+        noise: [usize; 2],
+        classifier: &Classifier,
+        skip_bad: bool,
+    ) -> Result<(Self, Range<usize>)> {
+        let set = spec.open(selection, noise.iter().sum())?;
+        let [tunes, tests] = spec.parts(selection, set.len(), noise[0])?;
+        let set = Self::with_range(spec, set, tunes, classifier, skip_bad)?;
+        Ok((set, tests))
+    }
+
+    fn with_range(
+        spec: Spec,
+        set: Box<dyn DataSet>,
+        range: Range<usize>,
+        classifier: &Classifier,
+        skip_bad: bool,
+    ) -> Result<Self> {
         let name = spec.registered_name().unwrap_or(set.name()).to_string();
         match set.get(range.start) {
-            Ok(first) => detector
+            Ok(first) => classifier
                 .check_shape(&first.image)
                 .with_context(|| format!("{name}, {}", first.name))?,
             Err(_) if skip_bad => {}

@@ -103,12 +103,18 @@ impl ScoreFile {
 }
 
 fn csv(set: &ScoredSet) -> String {
-    let mut csv = String::from("file,prediction,msp,odin\n");
+    let others: String = set.others.iter().map(|name| format!(",{name}")).collect();
+    let mut csv = format!("file,prediction,msp,odin{others}\n");
     for row in &set.rows {
         let (name, score) = (csv_field(&row.name), &row.score);
+        let others: String = score
+            .others
+            .iter()
+            .map(|score| format!(",{score}"))
+            .collect();
         let _ = writeln!(
             csv,
-            "{name},{},{},{}",
+            "{name},{},{},{}{others}",
             score.prediction, score.msp, score.odin
         );
     }

@@ -1,10 +1,14 @@
 //! From what the user names to sets.
 
-use crate::args::{SplitArg, UsageError};
+use crate::args::{RunOptions, SplitArg, UsageError};
+use crate::network;
 use anyhow::{Context, Result, bail};
+use odin::Classifier;
 use odin_data::fetch::{FetchOptions, fetch};
 use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
-use odin_data::{DataSet, NoiseKind, OpenOptions, Step, Transform, Transformed, noise, open};
+use odin_data::{
+    DataSet, ErrorKind, NoiseKind, OpenOptions, Split, Step, Transform, Transformed, noise, open,
+};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +61,8 @@ pub(crate) struct Selection {
     /// Where registry names are looked for.
     pub(crate) data_dir: PathBuf,
     pub(crate) split: Option<SplitArg>,
+    /// The part of the paper's sets that takes part where none is asked for.
+    pub(crate) preferred: SplitArg,
     pub(crate) limit: Option<u64>,
     /// Where noise starts from.
     pub(crate) seed: u64,
@@ -71,12 +77,37 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    pub(crate) fn new(
+        run: &RunOptions,
+        classifier: &Classifier,
+        split: Option<SplitArg>,
+        limit: Option<u64>,
+    ) -> Self {
+        Self {
+            data_dir: run.network.data_dir.clone(),
+            split,
+            preferred: SplitArg::Test,
+            limit,
+            seed: run.seed,
+            transform: run.transform.clone(),
+            of_model: network::transform(classifier),
+            image_shape: classifier.image_shape(),
+            any_shape: network::takes_any_shape(classifier),
+        }
+    }
+
     /// Whether the network takes signals, vectors or images that are no pictures, whose values
     /// may be any.
     fn takes_measurements(&self) -> bool {
         let [channels, height, _] = self.image_shape;
         self.any_shape || height == 1 || !matches!(channels, 1 | 3)
     }
+}
+
+/// Whether the set cannot be opened with these options.
+fn is_invalid(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<odin_data::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::Invalid)
 }
 
 /// A set as the user named it.
@@ -158,6 +189,23 @@ impl Spec {
         selection: &Selection,
         noise_count: usize,
     ) -> Result<Box<dyn DataSet>> {
+        self.open_split(selection, noise_count, None)
+    }
+
+    /// Opens the training images of a set that is distributed in two, or else all of it.
+    pub(crate) fn open_training(&self, selection: &Selection) -> Result<Box<dyn DataSet>> {
+        match self.open_split(selection, 1, Some(Split::Train)) {
+            Err(error) if is_invalid(&error) => self.open_split(selection, 1, None),
+            other => other,
+        }
+    }
+
+    fn open_split(
+        &self,
+        selection: &Selection,
+        noise_count: usize,
+        split: Option<Split>,
+    ) -> Result<Box<dyn DataSet>> {
         let [channels, height, width] = selection.image_shape;
         let path = match &self.source {
             Source::Noise(kind) => {
@@ -173,6 +221,7 @@ impl Spec {
             Source::Path(path) => path,
         };
         let mut options = OpenOptions::default();
+        options.split = split;
         if !selection.any_shape {
             options.channels = Some(channels);
             options.shape = Some(selection.image_shape);
@@ -251,7 +300,7 @@ impl Spec {
         let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let default = match of_set {
             0 => SplitArg::All,
-            _ => SplitArg::Test,
+            _ => selection.preferred,
         };
         let validation = if of_set > 0 {
             of_set
@@ -274,6 +323,35 @@ impl Spec {
             .limit
             .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         Ok(part.start..part.end.min(part.start.saturating_add(limit)))
+    }
+
+    /// The images that tune and those that test: of the paper's sets as the paper has them, of
+    /// others as many, or the first half of small ones. Of noise the first `noise` tune.
+    pub(crate) fn parts(
+        &self,
+        selection: &Selection,
+        len: usize,
+        noise: usize,
+    ) -> Result<[Range<usize>; 2]> {
+        let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
+        let tune = match (&self.source, of_set) {
+            (Source::Noise(_), _) => noise,
+            (_, 0) => VALIDATION_IMAGES.min(len / 2),
+            _ => of_set,
+        };
+        if tune == 0 || tune >= len {
+            return Err(UsageError(format!(
+                "{} has {len} images; tuning takes some and leaves others for a test",
+                self.typed
+            ))
+            .into());
+        }
+        let limit = selection
+            .limit
+            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let limited =
+            |part: Range<usize>| part.start..part.end.min(part.start.saturating_add(limit));
+        Ok([limited(0..tune), limited(tune..len)])
     }
 
     /// The number of noise images: as many as are asked for, or as in the in-set.

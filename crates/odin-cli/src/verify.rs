@@ -75,6 +75,7 @@ fn compare(
     let selection = Selection {
         data_dir: args.network.data_dir.clone(),
         split: Some(SplitArg::All),
+        preferred: SplitArg::All,
         limit: Some(args.count),
         seed: args.seed,
         transform: args.transform.clone(),

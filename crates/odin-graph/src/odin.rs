@@ -109,21 +109,25 @@ pub fn transform_with(
 
 /// The part of [`transform`] that does not depend on the magnitude, for several temperatures at
 /// once: one forward pass, and a backward pass for each temperature. The temperatures are
-/// inputs without axes, named [`temperature_name`]; the outputs are [`names::LOGITS`],
-/// [`names::PREDICTION`] and a direction for each temperature, named [`direction_name`].
+/// inputs without axes, named [`temperature_name`]; the outputs are [`names::LOGITS`], a
+/// direction for each temperature, named [`direction_name`], and [`names::FEATURES`] where a
+/// value of the classifier is given for them.
 ///
 /// An image perturbed along such a direction is `x - step · s`.
 ///
 /// # Errors
 /// As [`transform`].
-pub fn directions(classifier: &Graph, temperatures: usize) -> Result<Graph, Error> {
+pub fn directions(
+    classifier: &Graph,
+    temperatures: usize,
+    features: Option<ValueId>,
+) -> Result<Graph, Error> {
     let ends = ends(classifier)?;
     let mut g = classifier.clone();
     g.clear_outputs();
     g.at("ODIN");
     let prediction = g.add(Op::ArgMax(Axis(1)), &[ends.logits])?;
     g.output(names::LOGITS, ends.logits);
-    g.output(names::PREDICTION, prediction);
     for i in 0..temperatures {
         g.at("ODIN");
         let scalar = Type::float(Shape::default());
@@ -131,6 +135,9 @@ pub fn directions(classifier: &Graph, temperatures: usize) -> Result<Graph, Erro
         let gradient = gradient(&mut g, ends, prediction, temperature)?;
         let direction = sign(&mut g, gradient)?;
         g.output(direction_name(i), direction);
+    }
+    if let Some(features) = features {
+        g.output(names::FEATURES, features);
     }
     Ok(g)
 }

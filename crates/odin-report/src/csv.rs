@@ -23,7 +23,7 @@ pub(crate) fn render(report: &Report) -> String {
     );
     for result in &report.results {
         let e = &result.evaluation;
-        for (score, measured) in [("msp", &e.baseline), ("odin", &e.odin)] {
+        for (score, measured) in e.named() {
             let (model, in_dataset) = (field(&report.model), field(&report.in_dataset));
             let _ = write!(
                 csv,

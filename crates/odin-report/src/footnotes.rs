@@ -60,12 +60,16 @@ fn intervals(report: &Report) -> Option<String> {
 /// Every score of every out-set, named: "iSUN (ODIN)".
 fn measured(report: &Report) -> impl Iterator<Item = (String, &Measured, usize)> {
     report.results.iter().flat_map(|result| {
-        let (e, name) = (&result.evaluation, &result.out_dataset);
+        let (e, out_set) = (&result.evaluation, &result.out_dataset);
         let count = e.n_in + e.n_out;
-        [
-            (format!("{name} (baseline)"), &e.baseline, count),
-            (format!("{name} (ODIN)"), &e.odin, count),
-        ]
+        e.named().map(move |(name, measured)| {
+            let name = match name {
+                "msp" => "baseline",
+                "odin" => "ODIN",
+                other => other,
+            };
+            (format!("{out_set} ({name})"), measured, count)
+        })
     })
 }
 

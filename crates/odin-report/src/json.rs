@@ -36,6 +36,10 @@ fn set(set: &SetInfo) -> Value {
 
 fn comparison(comparison: &Comparison, mode: MetricsMode) -> Value {
     let e = &comparison.evaluation;
+    let others = e.others.iter();
+    let others: Map<String, Value> = others
+        .map(|(name, other)| (name.clone(), measured(other, mode)))
+        .collect();
     json!({
         "out_dataset": comparison.out_dataset,
         "out_set": set(&comparison.out_set),
@@ -45,6 +49,7 @@ fn comparison(comparison: &Comparison, mode: MetricsMode) -> Value {
         "n_out": e.n_out,
         "baseline": measured(&e.baseline, mode),
         "odin": measured(&e.odin, mode),
+        "others": others,
     })
 }
 

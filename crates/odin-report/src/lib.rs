@@ -1,5 +1,7 @@
 //! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
 
+mod calibration;
+mod columns;
 mod csv;
 mod explain;
 mod footnotes;
@@ -7,10 +9,13 @@ mod inspect;
 mod json;
 mod network;
 mod table;
+mod tune;
 
+pub use calibration::CalibrationReport;
 pub use explain::ExplainReport;
 pub use inspect::InspectionReport;
 pub use network::Network;
+pub use tune::{Rule, Search, TuneReport, TuneTest};
 
 use odin::{Evaluation, MetricsMode, NoAccuracy};
 

@@ -1,3 +1,4 @@
+use crate::columns::aligned;
 use crate::footnotes::footnotes;
 use crate::{Comparison, Report};
 use odin::Measured;
@@ -14,7 +15,9 @@ pub(crate) const LABELS: [(&str, &str); 5] = [
 
 pub(crate) fn render(report: &Report) -> String {
     let mut lines = header(report);
+    let has_others = |r: &Comparison| !r.evaluation.others.is_empty();
     match &report.results[..] {
+        results if results.iter().any(has_others) => detectors(&mut lines, results),
         [only] => single(&mut lines, only),
         several => compact(&mut lines, several),
     }
@@ -28,7 +31,7 @@ pub(crate) fn render(report: &Report) -> String {
 const COLUMN: usize = 16;
 
 /// A name on the left, a value on the right, as wide as the authors' table.
-fn entry(lines: &mut String, name: &str, value: &str) {
+pub(crate) fn entry(lines: &mut String, name: &str, value: &str) {
     let _ = writeln!(lines, "{:<34}{value:>22}", format!("{name}:"));
 }
 
@@ -77,6 +80,29 @@ fn single(lines: &mut String, result: &Comparison) {
             format!("{}:", label.0)
         );
     }
+}
+
+/// A line for each score, under the name of each out-set.
+fn detectors(lines: &mut String, results: &[Comparison]) {
+    let short = LABELS.map(|(_, short)| short.to_string());
+    let head: Vec<String> = std::iter::once("Detector".to_string())
+        .chain(short)
+        .collect();
+    let mut rows = Vec::new();
+    for result in results {
+        if results.len() > 1 {
+            let (name, e) = (&result.out_dataset, &result.evaluation);
+            rows.push(vec![format!("{name} ({} in, {} out)", e.n_in, e.n_out)]);
+        }
+        for (name, measured) in result.evaluation.named() {
+            rows.push(
+                std::iter::once(name.to_string())
+                    .chain(cells(measured))
+                    .collect(),
+            );
+        }
+    }
+    lines.push_str(&aligned(&head, &rows));
 }
 
 /// Values, each with its interval where there are any.
@@ -143,6 +169,6 @@ fn compact(lines: &mut String, results: &[Comparison]) {
     }
 }
 
-fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}%", fraction * 100.0)
 }

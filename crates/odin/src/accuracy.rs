@@ -39,36 +39,59 @@ impl ScoredSet {
     /// # Errors
     /// When the labels are missing, or are not of the classifier's classes.
     pub fn accuracy(&self, classifier: &Classifier) -> Result<f64, NoAccuracy> {
-        let labels = self.rows.iter().map(|row| row.label);
-        let labels: Vec<usize> = labels
-            .collect::<Option<_>>()
-            .filter(|labels: &Vec<usize>| !labels.is_empty())
-            .ok_or(NoAccuracy::Unlabelled)?;
+        let labels: Vec<Option<usize>> = self.rows.iter().map(|row| row.label).collect();
         let names = self.class_names.as_deref();
-        let places = names
-            .zip(classifier.class_names())
-            .and_then(|(own, known)| places(own, known));
-        let largest = labels.iter().max().map_or(0, |label| label + 1);
-        let own = names.map_or(largest, |names| names.len().max(largest));
-        let classes = classifier.classes();
-        let same_order = own == classes || (names.is_none() && own < classes);
-        if places.is_none() && !same_order {
-            return Err(NoAccuracy::OtherClasses {
-                set: own,
-                classifier: classes,
-            });
-        }
-        let class = |label: usize| match &places {
-            Some(places) => places.get(label).copied(),
-            None => Some(label),
-        };
+        let places = places_of_classifier(&labels, names, classifier)?;
         let predictions = self.rows.iter().map(|row| row.score.prediction);
         let hits = predictions
-            .zip(&labels)
-            .filter(|(prediction, label)| class(**label) == Some(*prediction))
+            .zip(&places)
+            .filter(|(prediction, place)| **place == Some(*prediction))
             .count();
         Ok(hits as f64 / labels.len() as f64)
     }
+}
+
+/// Labels of a set as classes of the classifier.
+pub(crate) fn labels_of_classifier(
+    labels: &[Option<usize>],
+    names: Option<&[String]>,
+    classifier: &Classifier,
+) -> Result<Vec<usize>, NoAccuracy> {
+    let places = places_of_classifier(labels, names, classifier)?;
+    let places = places.into_iter().collect::<Option<Vec<usize>>>();
+    places.ok_or(NoAccuracy::Unlabelled)
+}
+
+/// For each image the class of the classifier that its label is, `None` for one that has none.
+fn places_of_classifier(
+    labels: &[Option<usize>],
+    names: Option<&[String]>,
+    classifier: &Classifier,
+) -> Result<Vec<Option<usize>>, NoAccuracy> {
+    let labels: Vec<usize> = labels
+        .iter()
+        .copied()
+        .collect::<Option<_>>()
+        .filter(|labels: &Vec<usize>| !labels.is_empty())
+        .ok_or(NoAccuracy::Unlabelled)?;
+    let places = names
+        .zip(classifier.class_names())
+        .and_then(|(own, known)| places(own, known));
+    let largest = labels.iter().max().map_or(0, |label| label + 1);
+    let own = names.map_or(largest, |names| names.len().max(largest));
+    let classes = classifier.classes();
+    let same_order = own == classes || (names.is_none() && own < classes);
+    if places.is_none() && !same_order {
+        return Err(NoAccuracy::OtherClasses {
+            set: own,
+            classifier: classes,
+        });
+    }
+    let class = |label: usize| match &places {
+        Some(places) => places.get(label).copied(),
+        None => Some(label),
+    };
+    Ok(labels.into_iter().map(class).collect())
 }
 
 /// Where the names of `own` are among those `known`, if each is there once.

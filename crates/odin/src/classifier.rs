@@ -1,9 +1,11 @@
 use crate::model_file::{self, ModelFile};
+use crate::network_input::NetworkInput;
 use crate::preprocessing::Layers;
 use crate::{
     DetectorCard, DetectorInput, Error, ErrorKind, Layout, ModelConfig, Normalization,
     Preprocessing, Provenance, Sourced, guess,
 };
+use odin_data::Image;
 use odin_formats::{Checkpoint, onnx, zoo};
 use odin_graph::{Graph, passes};
 use std::collections::BTreeMap;
@@ -315,6 +317,14 @@ impl Classifier {
     /// `[C, D, H, W]` is `[1, C·D·H, W]`, a vector `[F]` is `[1, 1, F]` unless a size is given.
     pub fn image_shape(&self) -> [usize; 3] {
         self.preprocessing.image_shape.value
+    }
+
+    /// Whether an image has the shape that the network takes.
+    ///
+    /// # Errors
+    /// When it has not; the message gives both.
+    pub fn check_shape(&self, image: &Image) -> Result<(), Error> {
+        NetworkInput::of(self).check_shape(image)
     }
 
     /// The order of the axes of the network's input.

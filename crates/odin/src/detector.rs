@@ -1,16 +1,19 @@
 use crate::detector_file::Outcome;
 use crate::engine::{self, Engine};
-use crate::{Classifier, Device, Error, ErrorKind, Layout, Normalization};
+use crate::network_input::NetworkInput;
+use crate::{Classifier, Device, Error, ErrorKind};
 use odin_cpu::{Output, Program};
 use odin_data::Image;
-use odin_graph::Graph;
-use odin_graph::odin::{names, transform};
+use odin_graph::odin::{Extras, names, transform_with};
+use odin_graph::{Graph, linear_head};
+use odin_scores::{Observation, Scorer};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// What the detector says of one image.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What the detector says of one image. All scores are high for in-distribution images.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
     /// The predicted class: argmax of the logits.
@@ -20,31 +23,31 @@ pub struct Score {
     /// The ODIN score: the maximum softmax probability at temperature T of the perturbed
     /// image.
     pub odin: f64,
+    /// Further scores, in the order of [`Detector::others`].
+    pub others: Vec<f64>,
 }
 
 /// A classifier with ODIN built into it, ready to score images.
 pub struct Detector {
     engine: Engine,
     device: Device,
-    input: String,
-    image_shape: [usize; 3],
-    layout: Layout,
+    input: NetworkInput,
     classes: usize,
-    normalization: Normalization,
     temperature: f64,
     batch_size: usize,
+    scorers: Vec<Arc<dyn Scorer>>,
+    i_odin: bool,
 }
 
 impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Detector")
             .field("device", &self.device)
-            .field("image_shape", &self.image_shape)
-            .field("layout", &self.layout)
+            .field("input", &self.input)
             .field("classes", &self.classes)
-            .field("normalization", &self.normalization)
             .field("temperature", &self.temperature)
             .field("batch_size", &self.batch_size)
+            .field("others", &self.others())
             .finish_non_exhaustive()
     }
 }
@@ -57,9 +60,11 @@ pub struct DetectorBuilder<'a> {
     temperature: f64,
     engine: engine::Settings,
     batch_size: usize,
+    scorers: Vec<Arc<dyn Scorer>>,
+    i_odin: bool,
 }
 
-impl DetectorBuilder<'_> {
+impl<'a> DetectorBuilder<'a> {
     /// The temperature T of both the perturbation and the score; 1000 unless set.
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.temperature = temperature;
@@ -93,6 +98,19 @@ impl DetectorBuilder<'_> {
         self
     }
 
+    /// Other scores to compute beside ODIN, from the same forward pass; none unless set.
+    pub fn scorers(mut self, scorers: impl IntoIterator<Item = Arc<dyn Scorer>>) -> Self {
+        self.scorers = scorers.into_iter().collect();
+        self
+    }
+
+    /// Whether i-ODIN is computed, too: only the coordinate of the largest gradient moves, by ε.
+    /// This takes another forward pass. Not unless set.
+    pub fn i_odin(mut self, i_odin: bool) -> Self {
+        self.i_odin = i_odin;
+        self
+    }
+
     /// Prepares the network.
     ///
     /// # Errors
@@ -100,35 +118,77 @@ impl DetectorBuilder<'_> {
     /// device is not there. No other device steps in for one that is not.
     pub fn build(self) -> Result<Detector, Error> {
         let t = self.temperature;
-        let in_f32 = (t as f32).is_finite() && t as f32 > 0.0;
-        if !in_f32 {
-            return Err(invalid(format!(
-                "the temperature must be positive and finite, it is {t}"
-            )));
-        }
-        if self.engine.threads == 0 || self.batch_size == 0 {
-            return Err(invalid("threads and batch size must be at least 1"));
-        }
-        let classifier = self.classifier;
-        let input = classifier
-            .graph()
-            .inputs()
-            .next()
-            .map(|(_, i)| i.name.clone());
-        let mut graph = transform(classifier.graph(), classifier.layout().channel_axis())?;
+        check_temperature(t)?;
+        let i_odin = self.i_odin;
+        let Parts {
+            classifier,
+            engine,
+            batch_size,
+            scorers,
+            features,
+        } = self.into_parts()?;
+        let extras = Extras {
+            features,
+            largest_coordinate: i_odin,
+        };
+        let axis = classifier.layout().channel_axis();
+        let mut graph = transform_with(classifier.graph(), axis, extras)?;
         keep_outputs(&mut graph);
         Ok(Detector {
-            engine: Engine::new(&graph, &self.engine)?,
-            device: self.engine.device,
-            input: input.unwrap_or_default(),
-            image_shape: classifier.image_shape(),
-            layout: classifier.layout(),
+            engine: Engine::new(&graph, &engine)?,
+            device: engine.device,
+            input: NetworkInput::of(classifier),
             classes: classifier.classes(),
-            normalization: classifier.normalization().clone(),
             temperature: t,
-            batch_size: self.batch_size,
+            batch_size,
+            scorers,
+            i_odin,
         })
     }
+
+    pub(crate) fn into_parts(self) -> Result<Parts<'a>, Error> {
+        if self.batch_size == 0 {
+            return Err(invalid("the batch size must be at least 1"));
+        }
+        let features = match needs_features(&self.scorers) {
+            true => Some(features(self.classifier)?),
+            false => None,
+        };
+        Ok(Parts {
+            classifier: self.classifier,
+            engine: self.engine,
+            batch_size: self.batch_size,
+            scorers: self.scorers,
+            features,
+        })
+    }
+}
+
+/// What a builder says, checked.
+pub(crate) struct Parts<'a> {
+    pub(crate) classifier: &'a Classifier,
+    pub(crate) engine: engine::Settings,
+    pub(crate) batch_size: usize,
+    pub(crate) scorers: Vec<Arc<dyn Scorer>>,
+    /// The input of the last linear layer, where a scorer needs it.
+    pub(crate) features: Option<odin_graph::ValueId>,
+}
+
+pub(crate) fn needs_features(scorers: &[Arc<dyn Scorer>]) -> bool {
+    scorers.iter().any(|scorer| scorer.needs_features())
+}
+
+/// The input of the last linear layer.
+pub(crate) fn features(classifier: &Classifier) -> Result<odin_graph::ValueId, Error> {
+    let head = linear_head(classifier.graph());
+    let head = head.map_err(|reason| {
+        let name = &classifier.file().name;
+        let message = format!(
+            "{name}: scores from the input of the last linear layer cannot be computed: {reason}; choose others"
+        );
+        Error::new(ErrorKind::Classifier, message)
+    })?;
+    Ok(head.features)
 }
 
 impl Detector {
@@ -137,12 +197,10 @@ impl Detector {
         DetectorBuilder {
             classifier,
             temperature: 1000.0,
-            engine: engine::Settings {
-                device: Device::default(),
-                threads: 1,
-                libraries: Vec::new(),
-            },
+            engine: engine::Settings::default(),
             batch_size: 32,
+            scorers: Vec::new(),
+            i_odin: false,
         }
     }
 
@@ -166,6 +224,14 @@ impl Detector {
         self.classes
     }
 
+    /// The names of the scores that it computes beside ODIN and the baseline: i-ODIN, where it is
+    /// asked for, and those of [`DetectorBuilder::scorers`].
+    pub fn others(&self) -> Vec<String> {
+        let i_odin = self.i_odin.then_some(I_ODIN).into_iter();
+        let scorers = self.scorers.iter().map(|scorer| scorer.name());
+        i_odin.chain(scorers).map(str::to_string).collect()
+    }
+
     pub(crate) fn batch_size(&self) -> usize {
         self.batch_size
     }
@@ -176,84 +242,120 @@ impl Detector {
     /// When ε is negative or not finite, an image has not the shape that the network takes, or
     /// a score is not a number.
     pub fn score(&self, images: &[Image], magnitude: f64) -> Result<Vec<Score>, Error> {
-        self.score_named(images, magnitude, |i| format!("image {i} of the batch"))
-    }
-
-    /// As [`Detector::score`]; errors call image `i` as `name` does.
-    pub(crate) fn score_named(
-        &self,
-        images: &[Image],
-        magnitude: f64,
-        name: impl Fn(usize) -> String,
-    ) -> Result<Vec<Score>, Error> {
-        let outcomes = self.run_named(images, magnitude, name)?;
-        let scores = outcomes.into_iter().map(|outcome| Score {
-            prediction: outcome.prediction,
-            msp: outcome.msp,
-            odin: outcome.odin,
-        });
-        Ok(scores.collect())
+        let scores = self.score_each(images, magnitude)?.into_iter().enumerate();
+        scores
+            .map(|(i, score)| score.map_err(|e| of_batch(i, &e)))
+            .collect()
     }
 
     /// As [`Detector::score`], with the logits.
     pub(crate) fn run(&self, images: &[Image], magnitude: f64) -> Result<Vec<Outcome>, Error> {
-        self.run_named(images, magnitude, |i| format!("image {i} of the batch"))
+        let observed = self.observe(images, magnitude)?.into_iter().enumerate();
+        let outcomes = observed.map(|(i, observed)| {
+            let score = self
+                .judge(&observed, magnitude)
+                .map_err(|e| of_batch(i, &e))?;
+            Ok(Outcome {
+                logits: observed.logits,
+                prediction: score.prediction,
+                msp: score.msp,
+                odin: score.odin,
+            })
+        });
+        outcomes.collect()
     }
 
-    fn run_named(
+    /// As [`Detector::score`], with what is wrong with each image apart.
+    pub(crate) fn score_each(
         &self,
         images: &[Image],
         magnitude: f64,
-        name: impl Fn(usize) -> String,
-    ) -> Result<Vec<Outcome>, Error> {
-        if !(magnitude.is_finite() && magnitude >= 0.0) {
-            return Err(invalid(format!(
-                "the magnitude must be a number from 0, it is {magnitude}"
-            )));
-        }
+    ) -> Result<Vec<Result<Score, Error>>, Error> {
+        let observed = self.observe(images, magnitude)?;
+        let scores = observed
+            .iter()
+            .map(|observed| self.judge(observed, magnitude));
+        Ok(scores.collect())
+    }
+
+    /// What the network gives for each image.
+    fn observe(&self, images: &[Image], magnitude: f64) -> Result<Vec<Observed>, Error> {
+        check_magnitude(magnitude)?;
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let batch = self.normalize(images)?;
+        let batch = self.input.normalize(images)?;
         let temperature = [self.temperature as f32];
-        let step = self.step(magnitude);
+        let step = self.input.step(magnitude);
         let inputs = [
-            (self.input.as_str(), &batch[..]),
+            (self.input.name.as_str(), &batch[..]),
             (names::TEMPERATURE, &temperature[..]),
             (names::STEP, &step[..]),
         ];
-        let outputs = self.engine.run(images.len(), &inputs)?;
-        let [
-            Output::Float(logits),
-            Output::Int(predictions),
-            Output::Float(perturbed),
-        ] = &outputs[..]
+        let mut outputs = self.engine.run(images.len(), &inputs)?.into_iter();
+        let (
+            Some(Output::Float(logits)),
+            Some(Output::Int(predictions)),
+            Some(Output::Float(perturbed)),
+        ) = (outputs.next(), outputs.next(), outputs.next())
         else {
             return Err(Error::new(
                 ErrorKind::Engine,
                 "the engine left out an output of ODIN",
             ));
         };
-        let rows = logits
-            .chunks_exact(self.classes)
-            .zip(perturbed.chunks_exact(self.classes));
-        let outcomes = rows.zip(predictions).enumerate();
-        outcomes
-            .map(|(i, ((logits, perturbed), &prediction))| {
-                let outcome = Outcome {
-                    logits: logits.to_vec(),
-                    prediction: prediction as usize,
-                    msp: max_softmax(logits, 1.0),
-                    odin: max_softmax(perturbed, self.temperature),
-                };
-                let problem = match (outcome.msp.is_finite(), outcome.odin.is_finite()) {
-                    (true, true) => return Ok(outcome),
-                    (false, _) => "the network's logits are not finite numbers; check the weights and the normalisation".to_string(),
-                    (true, false) => format!("the network's logits of the perturbed image are not finite numbers; the magnitude {magnitude} is too large"),
-                };
-                Err(Error::new(ErrorKind::NotFinite, format!("{}: {problem}", name(i))))
-            })
-            .collect()
+        let mut next = |wanted: bool| match wanted.then(|| outputs.next()).flatten() {
+            Some(Output::Float(values)) => values,
+            _ => Vec::new(),
+        };
+        let features = next(needs_features(&self.scorers));
+        let nudged = next(self.i_odin);
+        let part = |values: &[f32], i: usize| {
+            let width = values.len() / images.len();
+            values[i * width..][..width].to_vec()
+        };
+        let observed = predictions
+            .iter()
+            .enumerate()
+            .map(|(i, &prediction)| Observed {
+                prediction: prediction as usize,
+                logits: part(&logits, i),
+                perturbed: part(&perturbed, i),
+                features: part(&features, i),
+                nudged: part(&nudged, i),
+            });
+        Ok(observed.collect())
+    }
+
+    /// The scores of an image.
+    fn judge(&self, observed: &Observed, magnitude: f64) -> Result<Score, Error> {
+        let observation = Observation {
+            logits: &observed.logits,
+            features: &observed.features,
+        };
+        let nudged = Some(&observed.nudged).filter(|_| self.i_odin);
+        let i_odin = nudged.map(|logits| max_softmax(logits, self.temperature));
+        let scorers = self.scorers.iter().map(|s| s.score(&observation));
+        let score = Score {
+            prediction: observed.prediction,
+            msp: max_softmax(&observed.logits, 1.0),
+            odin: max_softmax(&observed.perturbed, self.temperature),
+            others: i_odin.into_iter().chain(scorers).collect(),
+        };
+        let problem = if !score.msp.is_finite() {
+            "the network's logits are not finite numbers; check the weights and the normalisation"
+                .to_string()
+        } else if !(score.odin.is_finite() && i_odin.is_none_or(f64::is_finite)) {
+            format!(
+                "the network's logits of the perturbed image are not finite numbers; the magnitude {magnitude} is too large"
+            )
+        } else if let Some(i) = score.others.iter().position(|score| !score.is_finite()) {
+            let (name, value) = (&self.others()[i], score.others[i]);
+            format!("the score {name} is {value}, which is no number to compare")
+        } else {
+            return Ok(score);
+        };
+        Err(Error::new(ErrorKind::NotFinite, problem))
     }
 
     /// The program that the built-in engine has made of the network with ODIN built in; `None`
@@ -277,27 +379,15 @@ impl Detector {
         let engine = self.engine.built_in().ok_or_else(|| {
             invalid("only the built-in engine tells how long its steps take; use --device cpu")
         })?;
-        let pixels = self.normalize(std::slice::from_ref(image))?;
+        let pixels = self.input.normalize(std::slice::from_ref(image))?;
         let temperature = [self.temperature as f32];
-        let step = self.step(magnitude);
+        let step = self.input.step(magnitude);
         let inputs = [
-            (self.input.as_str(), &pixels[..]),
+            (self.input.name.as_str(), &pixels[..]),
             (names::TEMPERATURE, &temperature[..]),
             (names::STEP, &step[..]),
         ];
         Ok(engine.times(&inputs, repetitions, clock)?)
-    }
-
-    /// The batch, normalised, in the order of the network's input.
-    fn normalize(&self, images: &[Image]) -> Result<Vec<f32>, Error> {
-        let mut batch =
-            Vec::with_capacity(images.len() * self.image_shape.iter().product::<usize>());
-        for image in images {
-            self.check_shape(image)?;
-            self.normalization
-                .apply(&image.pixels, self.layout, &mut batch);
-        }
-        Ok(batch)
     }
 
     /// Whether an image has the shape that the network takes.
@@ -305,53 +395,45 @@ impl Detector {
     /// # Errors
     /// When it has not; the message gives both.
     pub fn check_shape(&self, image: &Image) -> Result<(), Error> {
-        let found = [image.channels, image.height, image.width];
-        let ([c, h, w], [fc, fh, fw]) = (self.image_shape, found);
-        let fits = match self.layout {
-            Layout::Nchw | Layout::Nhwc => found == [c, h, w],
-            // Which of the other axes are channels and which rows makes no difference.
-            Layout::Nf => true,
-            _ => fw == w,
-        };
-        let expected = self.image_shape.iter().product::<usize>();
-        if fits && image.pixels.len() == expected && found.iter().product::<usize>() == expected {
-            return Ok(());
-        }
-        if self.layout == Layout::Nf {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!(
-                    "the image is {fh}x{fw} (height x width) with {}, {} values; the network takes vectors of {expected}",
-                    channels(fc),
-                    image.pixels.len()
-                ),
-            ));
-        }
-        if matches!(self.layout, Layout::Ncl | Layout::Nlc) {
-            let found = channels(fc.saturating_mul(fh));
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!(
-                    "the signal has {found} and {fw} positions, the network takes {} and {w} positions",
-                    channels(c)
-                ),
-            ));
-        }
-        Err(Error::new(
-            ErrorKind::Shape,
-            format!(
-                "the image is {fh}x{fw} (height x width) with {}, the network takes {h}x{w} with {}; images are only resized when asked to (--transform resize:{h}x{w}); --image-size gives a checkpoint's own size, if it is not {h}x{w}",
-                channels(fc),
-                channels(c)
-            ),
-        ))
+        self.input.check_shape(image)
     }
+}
 
-    /// ε / std for each channel.
-    fn step(&self, magnitude: f64) -> Vec<f32> {
-        let std = self.normalization.std().iter();
-        std.map(|&std| (magnitude / f64::from(std)) as f32)
-            .collect()
+/// The name of i-ODIN, as options and columns spell it.
+pub(crate) const I_ODIN: &str = "i-odin";
+
+/// What the network gives for one image.
+struct Observed {
+    prediction: usize,
+    logits: Vec<f32>,
+    /// Of the perturbed image.
+    perturbed: Vec<f32>,
+    /// The input of the last linear layer; empty where no score needs it.
+    features: Vec<f32>,
+    /// The logits of the image of which one coordinate moved; empty where nobody asks for them.
+    nudged: Vec<f32>,
+}
+
+fn of_batch(i: usize, error: &Error) -> Error {
+    Error::new(error.kind(), format!("image {i} of the batch: {error}"))
+}
+
+/// The network computes with T as `f32`.
+pub(crate) fn check_temperature(t: f64) -> Result<(), Error> {
+    match (t as f32).is_finite() && t as f32 > 0.0 {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "the temperature must be positive and finite, it is {t}"
+        ))),
+    }
+}
+
+pub(crate) fn check_magnitude(magnitude: f64) -> Result<(), Error> {
+    match magnitude.is_finite() && magnitude >= 0.0 {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "the magnitude must be a number from 0, it is {magnitude}"
+        ))),
     }
 }
 
@@ -364,20 +446,13 @@ fn keep_outputs(graph: &mut Graph) {
     }
 }
 
-fn channels(count: usize) -> String {
-    match count {
-        1 => "1 channel".to_string(),
-        count => format!("{count} channels"),
-    }
-}
-
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
 /// `max_i softmax(z / T)_i`, in f64: at T = 1000 the scores of a set span a thousandth, which
 /// f32 cannot tell apart.
-fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
+pub(crate) fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
     let scaled = || logits.iter().map(|&z| f64::from(z) / temperature);
     let max = scaled().fold(f64::NEG_INFINITY, f64::max);
     1.0 / scaled().map(|z| (z - max).exp()).sum::<f64>()

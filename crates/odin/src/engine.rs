@@ -122,6 +122,16 @@ pub(crate) struct Settings {
     pub(crate) libraries: Vec<PathBuf>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            device: Device::default(),
+            threads: 1,
+            libraries: Vec::new(),
+        }
+    }
+}
+
 /// A graph made ready to run somewhere.
 pub(crate) enum Engine {
     BuiltIn(odin_cpu::Engine),
@@ -134,6 +144,9 @@ pub(crate) enum Engine {
 
 impl Engine {
     pub(crate) fn new(graph: &Graph, settings: &Settings) -> Result<Self, Error> {
+        if settings.threads == 0 {
+            return Err(invalid("there must be at least 1 thread".to_string()));
+        }
         match settings.device {
             Device::Cpu => {
                 let engine = odin_cpu::Engine::new(graph, settings.threads)?;

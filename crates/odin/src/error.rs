@@ -22,6 +22,10 @@ pub enum ErrorKind {
     Device,
     /// A metric is not defined for the scores.
     Metrics,
+    /// A score beside ODIN cannot be fitted or restored.
+    Scores,
+    /// A saved detector cannot be used: it is damaged, of a newer format, or of another model.
+    Saved,
 }
 
 /// An error of this crate. Its message names the file, image or argument, what was expected,
@@ -69,6 +73,7 @@ from_error!(odin_graph::Error, Classifier);
 from_error!(odin_data::Error, Data);
 from_error!(odin_cpu::Error, Engine);
 from_error!(odin_metrics::Error, Metrics);
+from_error!(odin_scores::Error, Scores);
 
 #[cfg(feature = "onnxruntime")]
 impl From<odin_ort::Error> for Error {

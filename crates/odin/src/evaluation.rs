@@ -1,4 +1,4 @@
-use crate::{Error, ScoredSet};
+use crate::{Error, ErrorKind, ScoredSet};
 use odin_metrics::{Bootstrap, Interval, Metrics, PaperMetrics, PaperProtocol, Scores};
 
 /// Which definition of the metrics.
@@ -62,7 +62,7 @@ pub struct Measured {
 }
 
 /// How well two scores tell two sets apart. Positive class: in-distribution.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
     /// The number of in-distribution scores.
@@ -73,13 +73,25 @@ pub struct Evaluation {
     pub baseline: Measured,
     /// ODIN.
     pub odin: Measured,
+    /// The other scores of the sets, by name.
+    pub others: Vec<(String, Measured)>,
 }
 
-/// Measures how well the baseline and ODIN tell `out_set` from `in_set`, scored by a classifier
+impl Evaluation {
+    /// Every score with its name: `msp`, `odin`, then the others.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Measured)> {
+        let own = [("msp", &self.baseline), ("odin", &self.odin)];
+        let others = self.others.iter();
+        own.into_iter()
+            .chain(others.map(|(name, measured)| (name.as_str(), measured)))
+    }
+}
+
+/// Measures how well the scores tell `out_set` from `in_set`, scored by a classifier
 /// of so many classes at temperature `temperature`.
 ///
 /// # Errors
-/// When a set is empty or a score is not finite.
+/// When a set is empty, a score is not finite, or the sets have other scores than each other.
 pub fn evaluate(
     in_set: &ScoredSet,
     out_set: &ScoredSet,
@@ -92,7 +104,16 @@ pub fn evaluate(
         Some(i) => Some(Bootstrap::new(i.resamples, i.seed, i.threads)?),
         None => None,
     };
-    let measure = |pick: fn(&crate::Score) -> f64, protocol: PaperProtocol| {
+    if in_set.others != out_set.others {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "{} and {} were not scored alike: they have the further scores {:?} and {:?}",
+                in_set.name, out_set.name, in_set.others, out_set.others
+            ),
+        ));
+    }
+    let measure = |pick: &dyn Fn(&crate::Score) -> f64, protocol: PaperProtocol| {
         let (in_scores, out_scores) = (in_set.scores(pick), out_set.scores(pick));
         let scores = Scores::new(&in_scores, &out_scores)?;
         let bootstrap = bootstrap.as_ref();
@@ -119,10 +140,16 @@ pub fn evaluate(
             }
         })
     };
+    let others = in_set.others.iter().enumerate().map(|(i, name)| {
+        let measured = measure(&|s| s.others[i], PaperProtocol::other())?;
+        Ok((name.clone(), measured))
+    });
+    let others = others.collect::<Result<_, Error>>()?;
     Ok(Evaluation {
         n_in: in_set.rows.len(),
         n_out: out_set.rows.len(),
-        baseline: measure(|s| s.msp, PaperProtocol::baseline(classes))?,
-        odin: measure(|s| s.odin, PaperProtocol::odin(classes, temperature))?,
+        baseline: measure(&|s| s.msp, PaperProtocol::baseline(classes))?,
+        odin: measure(&|s| s.odin, PaperProtocol::odin(classes, temperature))?,
+        others,
     })
 }

@@ -21,6 +21,7 @@
 //! reaches a threshold.
 
 mod accuracy;
+mod calibration;
 mod classifier;
 mod compile;
 mod detector;
@@ -29,16 +30,23 @@ mod detector_file;
 mod engine;
 mod error;
 mod evaluation;
+mod fitting;
 mod guess;
 mod inspect;
 mod layout;
 mod model_config;
 mod model_file;
+mod network_input;
 mod normalization;
 mod preprocessing;
+mod reading;
+mod saved_detector;
 mod set;
+mod sweep;
+mod tuning;
 
 pub use accuracy::NoAccuracy;
+pub use calibration::CalibrationOptions;
 pub use classifier::{Classifier, ClassifierOptions};
 pub use compile::{CompileOptions, DetectorInput, IMAGES, compile};
 pub use detector::{Detector, DetectorBuilder, Score};
@@ -47,11 +55,20 @@ pub use detector_file::{Agreement, DetectorFile};
 pub use engine::Device;
 pub use error::{Error, ErrorKind};
 pub use evaluation::{Evaluation, Intervals, Measured, MetricsMode, evaluate};
+pub use fitting::{restore_statistics, statistics_to_bytes};
 pub use inspect::{Inspection, multiply_adds};
 pub use layout::Layout;
 pub use model_config::ModelConfig;
 pub use model_file::ModelFile;
 pub use normalization::Normalization;
 pub use odin_cpu::{InstructionSet, Program, ProgramStep};
+pub use odin_metrics::minimum_images;
+pub use odin_scores::{Fitted, Method, Observation, Scorer};
 pub use preprocessing::{Preprocessing, Provenance, Sourced};
+pub use saved_detector::{
+    CalibrationImages, ClassThreshold, Judgement, SavedCalibration, SavedDetector, SavedModel,
+    SavedPoint, SavedScore, Statistics, ThresholdRule,
+};
 pub use set::{Images, Progress, Row, ScoredSet, Skipped};
+pub use sweep::{Grid, Passes, Setting, Sweep, SweepScores};
+pub use tuning::{Choice, Objective, choose, mean_scores, sweep_metrics};

@@ -1,4 +1,4 @@
-use crate::{Error, ErrorKind, Layout, Normalization};
+use crate::{Error, ErrorKind, Layout, Normalization, SavedDetector};
 use odin_data::Transform;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
@@ -52,11 +52,12 @@ impl ModelConfig {
     }
 
     /// The `model.toml` that belongs to a model file: `<stem>.toml` or `model.toml` in the same
-    /// folder, the former if both are there.
+    /// folder, the former if both are there. A calibrated detector is none.
     pub fn beside(model: &Path) -> Option<PathBuf> {
         let own = model.with_extension("toml");
         let shared = model.with_file_name("model.toml");
-        [own, shared].into_iter().find(|path| path.is_file())
+        let mut candidates = [own, shared].into_iter();
+        candidates.find(|path| path.is_file() && !SavedDetector::is_one(path))
     }
 }
 
@@ -169,12 +170,17 @@ fn class_names_file(folder: &Path, file: &str) -> Result<Vec<String>, Problem> {
 }
 
 fn read_text(path: &Path) -> Result<String, Problem> {
+    read_text_of(path, MAX_FILE)
+}
+
+/// The text of a regular file of at most so many bytes.
+pub(crate) fn read_text_of(path: &Path, max_bytes: u64) -> Result<String, Problem> {
     let metadata = path.metadata().map_err(|e| e.to_string())?;
     if !metadata.is_file() {
         return Err("not a regular file".to_string());
     }
-    if metadata.len() > MAX_FILE {
-        return Err(format!("more than {} MiB", MAX_FILE >> 20));
+    if metadata.len() > max_bytes {
+        return Err(format!("more than {} MiB", max_bytes >> 20));
     }
     std::fs::read_to_string(path).map_err(|e| e.to_string())
 }

@@ -1,13 +1,14 @@
+use crate::reading::{Positions, Reading, read_ahead};
 use crate::{Detector, Error, ErrorKind, Score};
-use odin_data::{DataSet, Image};
+use odin_data::DataSet;
 use std::fmt;
 use std::ops::Range;
 
 /// The images of a set that are to be scored.
 #[must_use = "it is `Detector::score_set` that scores them"]
 pub struct Images<'a> {
-    set: &'a dyn DataSet,
-    range: Range<usize>,
+    pub(crate) set: &'a dyn DataSet,
+    pub(crate) positions: Positions,
     skip_bad: bool,
 }
 
@@ -15,7 +16,7 @@ impl fmt::Debug for Images<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Images")
             .field("set", &self.set.name())
-            .field("range", &self.range)
+            .field("images", &self.positions.len())
             .field("skip_bad", &self.skip_bad)
             .finish()
     }
@@ -24,10 +25,9 @@ impl fmt::Debug for Images<'_> {
 impl<'a> Images<'a> {
     /// Every image.
     pub fn all(set: &'a dyn DataSet) -> Self {
-        let range = 0..set.len();
         Self {
             set,
-            range,
+            positions: Positions::Range(0..set.len()),
             skip_bad: false,
         }
     }
@@ -35,8 +35,30 @@ impl<'a> Images<'a> {
     /// Only those of these positions; what lies behind the end of the set is left out.
     pub fn range(mut self, range: Range<usize>) -> Self {
         let end = range.end.min(self.set.len());
-        self.range = range.start.min(end)..end;
+        self.positions = Positions::Range(range.start.min(end)..end);
         self
+    }
+
+    /// Only those at these positions, in this order; what lies behind the end of the set is left
+    /// out.
+    pub fn these(mut self, mut positions: Vec<usize>) -> Self {
+        positions.retain(|&position| position < self.set.len());
+        self.positions = Positions::These(positions);
+        self
+    }
+
+    pub(crate) fn skips_bad(&self) -> bool {
+        self.skip_bad
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether an image that does not decode is left out (and reported) instead of ending the
@@ -94,6 +116,8 @@ pub struct ScoredSet {
     pub name: String,
     /// The images.
     pub rows: Vec<Row>,
+    /// The names of [`Score::others`].
+    pub others: Vec<String>,
     /// The images left out.
     pub skipped: Vec<Skipped>,
     /// The names of the classes that labels index, where the set has them.
@@ -108,7 +132,7 @@ impl ScoredSet {
 }
 
 impl Detector {
-    /// Scores images of a set, reading a batch at a time.
+    /// Scores images of a set; the next batch is read meanwhile.
     ///
     /// # Errors
     /// When an image does not decode (unless such are skipped) or has the wrong shape, or no
@@ -119,23 +143,36 @@ impl Detector {
         magnitude: f64,
         mut progress: impl FnMut(Progress),
     ) -> Result<ScoredSet, Error> {
-        let (set, range) = (images.set, images.range.clone());
+        let set = images.set;
         let mut scored = ScoredSet {
             name: set.name().to_string(),
             rows: Vec::new(),
+            others: self.others(),
             skipped: Vec::new(),
             class_names: set.class_names().map(<[String]>::to_vec),
         };
-        for start in range.clone().step_by(self.batch_size()) {
-            let end = start.saturating_add(self.batch_size()).min(range.end);
-            let batch = self.read(images, start..end, &mut scored.skipped)?;
-            let scores = self.score_batch(set, &batch, start..end, magnitude)?;
-            let rows = batch.labels.into_iter().zip(scores);
-            scored
-                .rows
-                .extend(rows.map(|((name, label), score)| Row { name, label, score }));
-            progress(Progress::new(end - range.start, range.len()));
-        }
+        let mut done = 0;
+        self.score_each_of(images, magnitude, |row| {
+            match row {
+                Ok(row) => scored.rows.push(row),
+                Err((skipped, error)) if error.kind() == ErrorKind::Data && images.skip_bad => {
+                    scored.skipped.push(skipped);
+                }
+                Err((Skipped { name, .. }, error)) => {
+                    // An error of reading names its image.
+                    let message = match error.kind() {
+                        ErrorKind::Data => error.to_string(),
+                        _ => format!("{}, {name}: {error}", set.name()),
+                    };
+                    return Err(Error::new(error.kind(), message));
+                }
+            }
+            done += 1;
+            if done % self.batch_size() == 0 || done == images.len() {
+                progress(Progress::new(done, images.len()));
+            }
+            Ok(())
+        })?;
         match scored.rows.is_empty() {
             false => Ok(scored),
             true => Err(Error::new(
@@ -143,7 +180,7 @@ impl Detector {
                 format!(
                     "{}: there is no image to score ({} of {} in the set were asked for, {} could not be read)",
                     set.name(),
-                    range.len(),
+                    images.len(),
                     set.len(),
                     scored.skipped.len()
                 ),
@@ -151,60 +188,73 @@ impl Detector {
         }
     }
 
-    /// Scores what was read of `range`.
-    fn score_batch(
+    /// Scores images one after the other and gives each, in their order, to `each`, until that
+    /// fails: with its scores, or with the reason why it has none (it does not decode, has another
+    /// shape than the network takes, or gives scores that are no numbers). Memory does not grow
+    /// with the number of images; the next batch is read meanwhile.
+    ///
+    /// # Errors
+    /// Those of `each`, and when ε is negative or not finite or the engine fails.
+    pub fn score_stream<E: From<Error>>(
         &self,
-        set: &dyn DataSet,
-        batch: &Batch,
-        range: Range<usize>,
+        images: &Images<'_>,
         magnitude: f64,
-    ) -> Result<Vec<Score>, Error> {
-        let name = |i: usize| batch.labels.get(i).map_or("", |(name, _)| name).to_string();
-        let scores = self.score_named(&batch.images, magnitude, name);
-        scores.map_err(|e| {
-            let set = set.name();
-            let message = match e.kind() {
-                ErrorKind::NotFinite => format!("{set}, {e}"),
-                _ => format!("{set}, images {} to {}: {e}", range.start, range.end - 1),
-            };
-            Error::new(e.kind(), message)
+        mut each: impl FnMut(Result<Row, Skipped>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.score_each_of(images, magnitude, |row| {
+            each(row.map_err(|(skipped, _)| skipped))
         })
     }
 
-    /// The images that decode.
-    fn read(
+    fn score_each_of<E: From<Error>>(
         &self,
         images: &Images<'_>,
-        range: Range<usize>,
-        skipped: &mut Vec<Skipped>,
-    ) -> Result<Batch, Error> {
-        let mut batch = Batch::default();
-        for i in range {
-            let sample = match images.set.get(i) {
-                Ok(sample) => sample,
-                Err(error) if images.skip_bad => {
-                    let (name, reason) = (images.set.sample_name(i), error.to_string());
-                    skipped.push(Skipped { name, reason });
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            self.check_shape(&sample.image).map_err(|e| {
-                Error::new(
-                    e.kind(),
-                    format!("{}, {}: {e}", images.set.name(), sample.name),
-                )
-            })?;
-            batch.labels.push((sample.name, sample.label));
-            batch.images.push(sample.image);
+        magnitude: f64,
+        mut each: impl FnMut(Result<Row, (Skipped, Error)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let batch = self.batch_size();
+        read_ahead(images.set, &images.positions, batch, |readings| {
+            for row in self.score_readings(images.set, readings, magnitude)? {
+                each(row)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The rows of images that were read, in their order.
+    fn score_readings(
+        &self,
+        set: &dyn DataSet,
+        readings: Vec<Reading>,
+        magnitude: f64,
+    ) -> Result<Vec<Result<Row, (Skipped, Error)>>, Error> {
+        let mut images = Vec::new();
+        let mut known = Vec::new();
+        for Reading { position, sample } in readings {
+            let usable = sample.map_err(Error::from).and_then(|sample| {
+                self.check_shape(&sample.image)?;
+                images.push(sample.image);
+                Ok((sample.name, sample.label))
+            });
+            known.push(usable.map_err(|error| skipped(set.sample_name(position), error)));
         }
-        Ok(batch)
+        let mut scores = self.score_each(&images, magnitude)?.into_iter();
+        let rows = known.into_iter().map(|known| {
+            let (name, label) = known?;
+            match scores.next() {
+                Some(Ok(score)) => Ok(Row { name, label, score }),
+                Some(Err(error)) => Err(skipped(name, error)),
+                None => {
+                    let error = Error::new(ErrorKind::Engine, "the engine left out an image");
+                    Err(skipped(name, error))
+                }
+            }
+        });
+        Ok(rows.collect())
     }
 }
 
-/// Images that were read, with the name and the label of each.
-#[derive(Default)]
-struct Batch {
-    labels: Vec<(String, Option<usize>)>,
-    images: Vec<Image>,
+fn skipped(name: String, error: Error) -> (Skipped, Error) {
+    let reason = error.to_string();
+    (Skipped { name, reason }, error)
 }

@@ -25,6 +25,28 @@ impl FromStr for Transform {
     }
 }
 
+impl Transform {
+    /// The text that is read back as this transform, such as `resize:36:bicubic,centre-crop:32x32`.
+    pub fn notation(&self) -> String {
+        let steps = self.steps().iter().map(|step| match step {
+            Step::Resize { size, filter } => match size {
+                Size::Exact { height, width } => format!("resize:{height}x{width}:{filter}"),
+                Size::ShorterSide(side) => format!("resize:{side}:{filter}"),
+            },
+            Step::CentreCrop { height, width } => format!("centre-crop:{height}x{width}"),
+            Step::RandomCrop {
+                height,
+                width,
+                seed,
+            } => format!("random-crop:{height}x{width}:{seed}"),
+        });
+        match self.is_identity() {
+            true => "none".to_string(),
+            false => steps.collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
 fn parse_step(step: &str, text: &str) -> Result<Step, Error> {
     let wrong = || {
         let message = format!("transform {text:?}: {step:?} is not understood; {GRAMMAR}");
@@ -103,7 +125,9 @@ mod tests {
             ),
             ("random-crop:8x9:7", "crop 8x9 at a random place (seed 7)"),
         ] {
-            assert_eq!(text.parse::<Transform>().unwrap().to_string(), words);
+            let transform: Transform = text.parse().unwrap();
+            assert_eq!(transform.to_string(), words);
+            assert_eq!(transform.notation().parse(), Ok(transform));
         }
     }
 

@@ -73,6 +73,15 @@ impl PaperProtocol {
         }
     }
 
+    /// For a score that the paper's program does not know: thresholds over the pooled scores, and
+    /// the AUROC as for ODIN.
+    pub fn other() -> Self {
+        Self {
+            score: Score::Odin,
+            range: None,
+        }
+    }
+
     /// The range that the paper's program prescribes, start included, end excluded; `None` when
     /// it prescribes none and that of the pooled scores is taken.
     pub fn range(&self) -> Option<(f64, f64)> {

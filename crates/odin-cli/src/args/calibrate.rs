@@ -1,0 +1,84 @@
+//! The options of `odin calibrate`.
+
+use super::{
+    DetectorsOptions, RunOptions, SplitArg, TextFormat, magnitude, positive, share, temperature,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Finds the threshold that separates in- from out-of-distribution images, from in-distribution
+/// images alone, says how sure it is, and writes everything that `odin score` needs as one
+/// detector.toml.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin calibrate --nn densenet10.pth --in-dataset cifar10 -o detector.toml
+  odin calibrate --nn net.onnx --in-dataset photos/ --tpr 0.99 --magnitude 0.002 -o detector.toml
+  odin calibrate --nn net.onnx --in-dataset photos/ --out-dataset other/ --fpr 0.05 -o d.toml
+  odin calibrate --nn net.onnx --in-dataset photos/ --detectors vim,odin --fit-on train/ -o d.toml
+
+The images must not be those that the network was trained on: it is too sure of these. The first of
+--detectors decides (odin, unless named otherwise). docs/calibration.md tells what a threshold
+promises and how many images it takes.")]
+pub(crate) struct Calibrate {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
+    /// name
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// In-distribution images: a path (image folder, tar, CIFAR, npy, idx) or a registry name
+    #[arg(long, alias = "in_dataset", value_name = "SPEC")]
+    pub(crate) in_dataset: Option<String>,
+
+    /// Out-of-distribution images, to know what the threshold lets pass, or to choose it by
+    #[arg(long, alias = "out_dataset", value_name = "SPEC")]
+    pub(crate) out_dataset: Option<String>,
+
+    /// The share of in-distribution images that the threshold keeps
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
+    pub(crate) tpr: f64,
+
+    /// Choose the threshold that keeps most while at most this share of the out-of-distribution
+    /// images passes
+    #[arg(long, value_name = "SHARE", requires = "out_dataset", value_parser = share)]
+    pub(crate) fpr: Option<f64>,
+
+    /// Choose the threshold of the lowest detection error, which is that of the largest Youden's J
+    #[arg(long, requires = "out_dataset", conflicts_with = "fpr")]
+    pub(crate) lowest_error: bool,
+
+    /// A threshold of its own for each class that has images enough; the others take that of all
+    #[arg(long, conflicts_with_all = ["fpr", "lowest_error"])]
+    pub(crate) per_class: bool,
+
+    /// The temperature T [default: that of a compiled detector, or 1000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+
+    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: that of a compiled
+    /// detector, or 0.0014]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
+    pub(crate) magnitude: Option<f64>,
+
+    /// The part of each set [default: validation for the paper's sets by name, all for others]
+    #[arg(long, value_enum)]
+    pub(crate) split: Option<SplitArg>,
+
+    /// Use at most the first N images of each set
+    #[arg(long, value_name = "N", value_parser = positive::<u64>)]
+    pub(crate) limit: Option<u64>,
+
+    /// The file to write, such as detector.toml
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// How to print what was found
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TextFormat,
+
+    #[command(flatten)]
+    pub(crate) detectors: DetectorsOptions,
+
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}

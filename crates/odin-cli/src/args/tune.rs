@@ -1,0 +1,144 @@
+//! The options of `odin tune`.
+
+use super::{DetectorsOptions, Format, RunOptions, magnitude, positive, temperature};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Chooses the temperature T and the magnitude ε on validation images: of the paper's sets the
+/// first 1,000, of others the first 1,000 or the first half.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin tune --nn densenet10.pth --in-dataset cifar10 --tune-on iSUN --out-dataset all -o grid.csv
+  odin tune --nn net.onnx --in-dataset photos/                    no out-of-distribution images
+  odin tune --nn net.onnx --in-dataset photos/ --in-only=synthetic --magnitudes 0:0.01:21
+  odin tune --nn net.onnx --in-dataset photos/ --transfer --out-dataset a/ --out-dataset b/
+
+Beside grid.csv it writes grid-heat-map.svg, grid-against-temperature.svg and
+grid-against-magnitude.svg. High scores mean in-distribution, which is the positive class.")]
+pub(crate) struct Tune {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
+    /// name
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) nn: String,
+
+    /// The in-distribution set: a path (image folder, tar, CIFAR, npy, idx) or a registry name
+    #[arg(long, alias = "in_dataset", value_name = "SPEC")]
+    pub(crate) in_dataset: Option<String>,
+
+    /// The out-of-distribution set to tune on, as the paper does on iSUN
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["in_only", "transfer"])]
+    pub(crate) tune_on: Option<String>,
+
+    /// Tune without out-of-distribution images, which is the default: `mean-score` takes the ε
+    /// of the largest mean ODIN score at the largest T (Hsu et al. 2020), `synthetic` tunes on
+    /// sets made from the in-set: shuffled pixels, blends of two images, noise
+    #[arg(
+        long,
+        value_enum,
+        value_name = "RULE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "mean-score",
+        conflicts_with = "transfer"
+    )]
+    pub(crate) in_only: Option<InOnly>,
+
+    /// An out-of-distribution set whose test images show what the choice is worth, repeatable: a
+    /// path, a registry name, Uniform, Gaussian, or `all` for the paper's seven
+    #[arg(long, alias = "out_dataset", value_name = "SPEC")]
+    pub(crate) out_dataset: Vec<String>,
+
+    /// Tune on each --out-dataset in turn and evaluate on all of them
+    #[arg(long, requires = "out_dataset")]
+    pub(crate) transfer: bool,
+
+    /// The temperatures to try [default: 1,2,5,10,20,50,100,200,500,1000 as in the paper; 1000
+    /// for --in-only=mean-score]
+    #[arg(long, value_delimiter = ',', value_name = "T,...", value_parser = temperature)]
+    pub(crate) temperatures: Vec<f64>,
+
+    /// The magnitudes to try, as a list or as START:END:COUNT
+    #[arg(long, value_name = "E,...|A:B:N", default_value = "0:0.004:21")]
+    pub(crate) magnitudes: Magnitudes,
+
+    /// What to choose by: fpr95, auroc, detection-error, aupr-in or aupr-out
+    #[arg(long, value_name = "METRIC", default_value = "fpr95")]
+    pub(crate) objective: odin::Objective,
+
+    /// Write the whole grid here (.csv or .json), and plots beside it
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Use at most the first N validation images, and the first N test images, of each set
+    #[arg(long, value_name = "N", value_parser = positive::<u64>)]
+    pub(crate) limit: Option<u64>,
+
+    /// How to print the results
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) detectors: DetectorsOptions,
+
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InOnly {
+    MeanScore,
+    Synthetic,
+}
+
+/// A list of magnitudes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Magnitudes(pub(crate) Vec<f64>);
+
+impl std::str::FromStr for Magnitudes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts[..] {
+            [list] => list
+                .split(',')
+                .map(magnitude)
+                .collect::<Result<_, _>>()
+                .map(Self),
+            [start, end, count] => range(magnitude(start)?, magnitude(end)?, count).map(Self),
+            _ => Err("expected numbers such as 0,0.001,0.002, or START:END:COUNT".to_string()),
+        }
+    }
+}
+
+/// So many evenly spaced numbers, both ends included.
+fn range(start: f64, end: f64, count: &str) -> Result<Vec<f64>, String> {
+    let count = count.parse::<u32>().ok();
+    let count = count.filter(|count| (2..=10_000).contains(count) && start < end);
+    let last = count.ok_or_else(|| {
+        "expected START:END:COUNT with START below END and 2 to 10000 values".to_string()
+    })? - 1;
+    // Decimal fractions such as 0.0014 shall come out as they are written.
+    let tidy = |value: f64| format!("{value:.12}").parse().unwrap_or(value);
+    let value = |i: u32| start + (end - start) * f64::from(i) / f64::from(last);
+    Ok((0..=last).map(|i| tidy(value(i))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn magnitudes_are_lists_or_ranges() {
+        let paper: Magnitudes = "0:0.004:21".parse().unwrap();
+        assert_eq!(paper.0, odin::Grid::paper().magnitudes());
+        let list: Magnitudes = "0.002,0".parse().unwrap();
+        assert_eq!(list.0, [0.002, 0.0]);
+        for text in [
+            "", "a", "-1", "0:1", "0:1:1", "1:0:5", "0:1:5:6", "0:1:x", "0:inf:3",
+        ] {
+            assert!(text.parse::<Magnitudes>().is_err(), "{text}");
+        }
+    }
+}

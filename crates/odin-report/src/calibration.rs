@@ -1,0 +1,247 @@
+//! What `odin calibrate` found.
+
+use crate::POSITIVE_CLASS;
+use crate::columns::aligned;
+use crate::table::percent;
+use odin::{SavedDetector, SavedScore, ScoredSet, ThresholdRule};
+use odin_metrics::{OperatingPoint, Scores};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// A calibrated detector, and what its thresholds let pass.
+#[derive(Debug)]
+pub struct CalibrationReport<'a> {
+    file: PathBuf,
+    detector: &'a SavedDetector,
+    /// For each score, the thresholds that out-of-distribution images suggest.
+    points: Vec<Vec<(ThresholdRule, OperatingPoint)>>,
+}
+
+/// The rate of out-of-distribution images that the table shows where none is asked for.
+const FPR: f64 = 0.05;
+
+impl<'a> CalibrationReport<'a> {
+    /// Of a detector that was written to `file`, and the sets that it was calibrated on.
+    ///
+    /// # Errors
+    /// When the sets are not those.
+    pub fn new(
+        file: &Path,
+        detector: &'a SavedDetector,
+        in_set: &ScoredSet,
+        out_set: Option<&ScoredSet>,
+    ) -> Result<Self, odin::Error> {
+        let points = detector.scores.iter().map(|score| match out_set {
+            Some(out_set) => points(score, in_set, out_set),
+            None => Ok(Vec::new()),
+        });
+        Ok(Self {
+            file: file.to_path_buf(),
+            detector,
+            points: points.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// For people.
+    pub fn to_table(&self) -> String {
+        let (d, images) = (self.detector, &self.detector.images);
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<24}{value}");
+        };
+        line("Detector", self.file.display().to_string());
+        line(
+            "Model",
+            format!("{} ({})", d.model.path.display(), d.model.architecture),
+        );
+        line(
+            "ODIN",
+            format!("T = {}, ε = {}", d.temperature, d.magnitude),
+        );
+        line(
+            "In-distribution",
+            format!("{}, {} images", images.in_dataset, images.in_images),
+        );
+        if let Some(out_dataset) = &images.out_dataset {
+            line(
+                "Out-of-distribution",
+                format!("{out_dataset}, {} images", images.out_images),
+            );
+        }
+        line("Positive class", POSITIVE_CLASS.to_string());
+        for (i, (score, points)) in d.scores.iter().zip(&self.points).enumerate() {
+            let _ = write!(text, "\n{}", score_text(score, points, i == 0));
+        }
+        text
+    }
+
+    /// As a JSON object; rates are fractions.
+    pub fn to_json(&self) -> String {
+        let (d, images) = (self.detector, &self.detector.images);
+        let scores = d.scores.iter().zip(&self.points);
+        let scores: Vec<Value> = scores.map(|(s, points)| score_json(s, points)).collect();
+        let value = json!({
+            "odin_version": d.version,
+            "detector": self.file.display().to_string(),
+            "model": d.model.path.display().to_string(),
+            "model_sha256": d.model.sha256,
+            "architecture": d.model.architecture,
+            "temperature": d.temperature,
+            "magnitude": d.magnitude,
+            "in_dataset": images.in_dataset,
+            "n_in": images.in_images,
+            "in_skipped": images.in_skipped,
+            "out_dataset": images.out_dataset,
+            "n_out": images.out_dataset.as_ref().map(|_| images.out_images),
+            "positive_class": POSITIVE_CLASS,
+            "scores": scores,
+        });
+        format!("{value:#}\n")
+    }
+}
+
+/// The thresholds for a true-positive rate, for the lowest error, and for a false-positive rate.
+fn points(
+    score: &SavedScore,
+    in_set: &ScoredSet,
+    out_set: &ScoredSet,
+) -> Result<Vec<(ThresholdRule, OperatingPoint)>, odin::Error> {
+    let (in_scores, out_scores) = (
+        in_set.scores_named(&score.name)?,
+        out_set.scores_named(&score.name)?,
+    );
+    let scores = Scores::new(&in_scores, &out_scores)?;
+    let tpr = score.calibration.target_tpr;
+    let fpr = match score.rule {
+        ThresholdRule::Fpr(fpr) => fpr,
+        _ => FPR,
+    };
+    let mut points = vec![
+        (ThresholdRule::Tpr(tpr), scores.operating_point(tpr)?),
+        (ThresholdRule::DetectionError, scores.lowest_error()),
+    ];
+    // Where even the highest score lets more pass, there is no such threshold.
+    if let Ok(point) = scores.operating_point_at_fpr(fpr) {
+        points.push((ThresholdRule::Fpr(fpr), point));
+    }
+    Ok(points)
+}
+
+fn describe(rule: ThresholdRule) -> String {
+    match rule {
+        ThresholdRule::Tpr(tpr) => format!("TPR of {}", percent(tpr)),
+        ThresholdRule::Fpr(fpr) => format!("FPR of at most {}", percent(fpr)),
+        ThresholdRule::DetectionError => "lowest error (largest Youden's J)".to_string(),
+        _ => "another rule".to_string(),
+    }
+}
+
+fn score_text(
+    score: &SavedScore,
+    points: &[(ThresholdRule, OperatingPoint)],
+    decides: bool,
+) -> String {
+    let mut text = String::new();
+    let decides = if decides { ", which decides" } else { "" };
+    let _ = writeln!(text, "The score {}{decides}", score.name);
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<22}{value}");
+    };
+    let c = &score.calibration;
+    line(
+        "threshold",
+        format!("{} ({})", score.threshold, describe(score.rule)),
+    );
+    let [lower, upper] = c.threshold_interval.map(|end| match end {
+        Some(end) => end.to_string(),
+        None => "unknown".to_string(),
+    });
+    line(
+        &format!("at TPR {}", percent(c.target_tpr)),
+        format!("{}, 95 % interval {lower} to {upper}", c.threshold),
+    );
+    line("kept of these images", percent(c.tpr));
+    line(
+        "expected of new ones",
+        format!(
+            "{}, 95 % interval {} to {}",
+            percent(c.expected_tpr),
+            percent(c.tpr_interval.lower),
+            percent(c.tpr_interval.upper)
+        ),
+    );
+    let own = score.classes.iter().filter(|class| class.own).count();
+    if !score.classes.is_empty() {
+        line(
+            "classes",
+            format!(
+                "{own} of {} have a threshold of their own, the others have images too few",
+                score.classes.len()
+            ),
+        );
+    }
+    if !points.is_empty() {
+        let head = [
+            "  Threshold for",
+            "threshold",
+            "TPR",
+            "FPR",
+            "Det. error",
+            "",
+        ];
+        let rows: Vec<Vec<String>> = points
+            .iter()
+            .map(|(rule, point)| {
+                let in_force = if *rule == score.rule { "in force" } else { "" };
+                vec![
+                    format!("  {}", describe(*rule)),
+                    point.threshold.to_string(),
+                    percent(point.tpr),
+                    percent(point.fpr),
+                    percent(point.detection_error),
+                    in_force.to_string(),
+                ]
+            })
+            .collect();
+        text.push_str(&aligned(&head.map(str::to_string), &rows));
+    }
+    text
+}
+
+fn score_json(score: &SavedScore, points: &[(ThresholdRule, OperatingPoint)]) -> Value {
+    let c = &score.calibration;
+    let points: Vec<Value> = points
+        .iter()
+        .map(|(rule, point)| {
+            json!({
+                "rule": describe(*rule),
+                "threshold": point.threshold,
+                "tpr": point.tpr,
+                "fpr": point.fpr,
+                "detection_error": point.detection_error,
+                "youden_j": point.youden_j(),
+                "in_force": *rule == score.rule,
+            })
+        })
+        .collect();
+    let classes = score.classes.iter();
+    let classes: Vec<Value> = classes
+        .map(
+            |class| json!({"threshold": class.threshold, "images": class.images, "own": class.own}),
+        )
+        .collect();
+    json!({
+        "name": score.name,
+        "threshold": score.threshold,
+        "rule": describe(score.rule),
+        "target_tpr": c.target_tpr,
+        "threshold_at_target_tpr": c.threshold,
+        "threshold_ci95": c.threshold_interval,
+        "tpr": c.tpr,
+        "expected_tpr": c.expected_tpr,
+        "expected_tpr_ci95": [c.tpr_interval.lower, c.tpr_interval.upper],
+        "thresholds": points,
+        "classes": classes,
+    })
+}

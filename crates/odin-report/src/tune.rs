@@ -1,0 +1,417 @@
+//! What `odin tune` found.
+
+use crate::columns::aligned;
+use crate::table::{LABELS, entry, percent};
+use crate::{Network, POSITIVE_CLASS, csv_field};
+use odin::{Choice, Grid, Objective, Passes, Setting};
+use odin_metrics::Metrics;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// One or more searches over a grid, and what became of the settings that they chose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneReport {
+    /// The model as the user named it.
+    pub model: String,
+    /// What is known of it.
+    pub network: Network,
+    /// The in-distribution set.
+    pub in_dataset: String,
+    /// How many of its images tuned the settings.
+    pub n_in: usize,
+    /// The grid that was searched.
+    pub grid: Grid,
+    /// One search, or one for each set that was tuned on.
+    pub searches: Vec<Search>,
+    /// What an image took.
+    pub passes: Passes,
+    /// What it would have taken in separate runs.
+    pub passes_apart: Passes,
+    /// The seed of noise and synthetic sets.
+    pub seed: u64,
+    /// On images that tuned nothing: the baseline, other scores, ODIN at the paper's setting, and
+    /// as tuned.
+    pub tests: Vec<TuneTest>,
+}
+
+/// The search of one setting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// What it was tuned on, such as the name of an out-set.
+    pub tuned_on: String,
+    /// How many out-of-distribution images there were.
+    pub n_out: usize,
+    /// What the setting was chosen by.
+    pub rule: Rule,
+    /// For each setting of the grid, the metrics, where there were out-of-distribution images.
+    pub metrics: Option<Vec<Metrics>>,
+    /// For each setting of the grid, the mean ODIN score of the in-distribution images.
+    pub mean_scores: Vec<f64>,
+    /// The setting chosen.
+    pub choice: Choice,
+}
+
+/// What a setting is chosen by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// A metric against out-of-distribution images.
+    Metric(Objective),
+    /// The largest mean ODIN score of in-distribution images at this temperature.
+    MeanScore {
+        /// The temperature.
+        temperature: f64,
+    },
+}
+
+impl Rule {
+    /// In words.
+    pub fn describe(&self) -> String {
+        match self {
+            Rule::Metric(objective) => {
+                let (end, name) = (extreme(*objective), objective.as_str());
+                format!("{end} {name}; ties: smaller ε, then smaller T")
+            }
+            Rule::MeanScore { temperature } => format!(
+                "largest mean ODIN score of in-distribution images at T = {temperature} (Hsu et al. 2020)"
+            ),
+        }
+    }
+
+    /// What the setting reached, for people.
+    fn value(&self, value: f64) -> String {
+        match self {
+            Rule::Metric(objective) => format!("{} {}", objective.as_str(), percent(value)),
+            Rule::MeanScore { .. } => format!("mean score {value:.8}"),
+        }
+    }
+}
+
+fn extreme(objective: Objective) -> &'static str {
+    match objective.is_larger_better() {
+        true => "largest",
+        false => "smallest",
+    }
+}
+
+/// The test images of one out-of-distribution set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneTest {
+    /// The out-of-distribution set.
+    pub out_dataset: String,
+    /// The number of in-distribution images.
+    pub n_in: usize,
+    /// The number of out-of-distribution images.
+    pub n_out: usize,
+    /// The baseline, and other scores, by name.
+    pub others: Vec<(String, Metrics)>,
+    /// ODIN at the paper's T = 1000 and ε = 0.0014.
+    pub default: Metrics,
+    /// ODIN as each search chose, in their order.
+    pub tuned: Vec<Metrics>,
+}
+
+impl TuneReport {
+    /// For people.
+    pub fn to_table(&self) -> String {
+        let mut text = self.header();
+        for search in &self.searches {
+            let _ = write!(text, "\n{}", self.search_text(search));
+        }
+        if !self.tests.is_empty() {
+            let _ = write!(text, "\n{}", self.tests_text());
+        }
+        if self.searches.len() > 1 {
+            let _ = write!(text, "\n{}", self.transfer_text());
+        }
+        text
+    }
+
+    fn header(&self) -> String {
+        let mut text = String::new();
+        let (t, e) = (self.grid.temperatures(), self.grid.magnitudes());
+        let (together, apart) = (self.passes.total(), self.passes_apart.total());
+        let mut line = |name: &str, value: &str| entry(&mut text, name, value);
+        line("Neural network architecture", &self.network.architecture);
+        line("In-distribution dataset", &self.in_dataset);
+        line("In-distribution images", &self.n_in.to_string());
+        line("Grid", &format!("{} temperatures x {} ε", t.len(), e.len()));
+        line(
+            "Passes per image",
+            &format!("{together} instead of {apart}"),
+        );
+        line("Positive class", POSITIVE_CLASS);
+        text
+    }
+
+    fn search_text(&self, search: &Search) -> String {
+        let mut text = String::new();
+        let images = match search.n_out {
+            0 => String::new(),
+            count => format!(" ({count} images)"),
+        };
+        let _ = writeln!(text, "Tuned on {}{images}", search.tuned_on);
+        let _ = writeln!(text, "  rule    {}", search.rule.describe());
+        let choice = &search.choice;
+        let Setting {
+            temperature,
+            magnitude,
+        } = choice.setting;
+        let value = search.rule.value(choice.value);
+        let _ = writeln!(
+            text,
+            "  chosen  T = {temperature}, ε = {magnitude}: {value}"
+        );
+        for note in self.notes(search) {
+            let _ = writeln!(text, "  note    {note}");
+        }
+        text
+    }
+
+    /// What a person should know before trusting the choice.
+    fn notes(&self, search: &Search) -> Vec<String> {
+        let choice = &search.choice;
+        let mut notes = Vec::new();
+        if choice.equals.len() > 1 {
+            let count = match search.rule {
+                Rule::Metric(_) => self.grid.settings().len(),
+                Rule::MeanScore { .. } => self.grid.magnitudes().len(),
+            };
+            let range = |pick: fn(&Setting) -> f64| {
+                let values = || choice.equals.iter().map(pick);
+                let low = values().fold(f64::INFINITY, f64::min);
+                let high = values().fold(f64::NEG_INFINITY, f64::max);
+                match low == high {
+                    true => format!("{low}"),
+                    false => format!("{low} to {high}"),
+                }
+            };
+            notes.push(format!(
+                "the optimum is flat: {} of {count} settings reach the same, T from {}, ε from {}",
+                choice.equals.len(),
+                range(|s| s.temperature),
+                range(|s| s.magnitude)
+            ));
+        }
+        if choice.at_largest_magnitude {
+            notes.push("this is the largest ε of the grid: a larger one may be better".to_string());
+        }
+        if let Rule::Metric(objective) = search.rule
+            && choice.value == worst(objective)
+        {
+            notes.push("no setting tells the two sets apart".to_string());
+        }
+        notes
+    }
+
+    fn tests_text(&self) -> String {
+        let short = LABELS.map(|(_, short)| short.to_string());
+        let head: Vec<String> = std::iter::once("On test images".to_string())
+            .chain(short)
+            .collect();
+        let mut rows = Vec::new();
+        let row = |name: String, metrics: &Metrics| {
+            let cells = metrics.named().map(|(_, value)| percent(value));
+            std::iter::once(name).chain(cells).collect::<Vec<String>>()
+        };
+        for test in &self.tests {
+            rows.push(vec![format!(
+                "{} ({} in, {} out)",
+                test.out_dataset, test.n_in, test.n_out
+            )]);
+            for (name, metrics) in &test.others {
+                rows.push(row(format!("  {name}"), metrics));
+            }
+            rows.push(row(
+                "  odin, T = 1000, ε = 0.0014".to_string(),
+                &test.default,
+            ));
+            for (search, metrics) in self.searches.iter().zip(&test.tuned) {
+                let name = match &self.searches[..] {
+                    [_] => "  odin, tuned".to_string(),
+                    _ => format!("  odin, tuned on {}", search.tuned_on),
+                };
+                rows.push(row(name, metrics));
+            }
+        }
+        aligned(&head, &rows)
+    }
+
+    /// The searches against the sets.
+    fn transfer_text(&self) -> String {
+        let objective = self.objective();
+        let name = objective.as_str();
+        let mut head = vec![format!("{name}: tuned on, by evaluated on")];
+        head.extend(self.tests.iter().map(|test| test.out_dataset.clone()));
+        let searches = self.searches.iter().enumerate();
+        let rows: Vec<Vec<String>> = searches
+            .map(|(i, search)| {
+                let Setting {
+                    temperature,
+                    magnitude,
+                } = search.choice.setting;
+                let name = format!("{} (T = {temperature}, ε = {magnitude})", search.tuned_on);
+                let cells = self.tests.iter().filter_map(|test| test.tuned.get(i));
+                let cells = cells.map(|metrics| percent(objective.of(metrics)));
+                std::iter::once(name).chain(cells).collect()
+            })
+            .collect();
+        aligned(&head, &rows)
+    }
+
+    fn objective(&self) -> Objective {
+        let objectives = self.searches.iter().filter_map(|search| match search.rule {
+            Rule::Metric(objective) => Some(objective),
+            Rule::MeanScore { .. } => None,
+        });
+        objectives.into_iter().next().unwrap_or_default()
+    }
+
+    /// As a JSON object; rates are fractions.
+    pub fn to_json(&self) -> String {
+        let searches: Vec<Value> = self.searches.iter().map(|s| self.search_json(s)).collect();
+        let tests: Vec<Value> = self.tests.iter().map(|t| self.test_json(t)).collect();
+        let passes = |p: &Passes| json!({"forward": p.forward, "backward": p.backward});
+        let value = json!({
+            "odin_version": env!("CARGO_PKG_VERSION"),
+            "model": self.model,
+            "architecture": self.network.architecture,
+            "network": self.network.to_json(),
+            "in_dataset": self.in_dataset,
+            "n_in": self.n_in,
+            "positive_class": POSITIVE_CLASS,
+            "seed": self.seed,
+            "temperatures": self.grid.temperatures(),
+            "magnitudes": self.grid.magnitudes(),
+            "passes_per_image": passes(&self.passes),
+            "passes_per_image_in_separate_runs": passes(&self.passes_apart),
+            "searches": searches,
+            "tests": tests,
+        });
+        format!("{value:#}\n")
+    }
+
+    fn search_json(&self, search: &Search) -> Value {
+        let cells = self.cells(search).map(|(setting, metrics, mean_score)| {
+            let mut cell = setting_json(&setting);
+            if let Some(metrics) = metrics {
+                cell.extend(metrics_json(metrics));
+            }
+            cell.insert("mean_score".to_string(), json!(mean_score));
+            Value::Object(cell)
+        });
+        let choice = &search.choice;
+        let equals = choice.equals.iter();
+        let equals: Vec<Value> = equals.map(|s| Value::Object(setting_json(s))).collect();
+        json!({
+            "tuned_on": search.tuned_on,
+            "n_out": search.n_out,
+            "rule": search.rule.describe(),
+            "chosen": {
+                "temperature": choice.setting.temperature,
+                "magnitude": choice.setting.magnitude,
+                "value": choice.value,
+                "at_largest_magnitude": choice.at_largest_magnitude,
+                "equally_good": equals,
+            },
+            "notes": self.notes(search),
+            "grid": cells.collect::<Vec<Value>>(),
+        })
+    }
+
+    fn test_json(&self, test: &TuneTest) -> Value {
+        let named = |metrics: &Metrics| Value::Object(metrics_json(metrics));
+        let others = test.others.iter();
+        let others: Map<String, Value> = others.map(|(n, m)| (n.clone(), named(m))).collect();
+        let tuned = self.searches.iter().zip(&test.tuned);
+        let tuned: Vec<Value> = tuned
+            .map(|(search, metrics)| {
+                let mut object = Map::new();
+                object.insert("tuned_on".to_string(), json!(search.tuned_on));
+                object.extend(setting_json(&search.choice.setting));
+                object.extend(metrics_json(metrics));
+                Value::Object(object)
+            })
+            .collect();
+        json!({
+            "out_dataset": test.out_dataset,
+            "n_in": test.n_in,
+            "n_out": test.n_out,
+            "others": others,
+            "odin_default": named(&test.default),
+            "odin_tuned": tuned,
+        })
+    }
+
+    /// The whole grid as CSV with a header, a line for each setting of each search; rates are
+    /// fractions.
+    pub fn to_csv(&self) -> String {
+        let names = Metrics::<f64>::default().named().map(|(name, _)| name);
+        let mut csv = format!(
+            "tuned_on,temperature,magnitude,{},mean_score,n_in,n_out,chosen,positive_class\n",
+            names.join(",")
+        );
+        for search in &self.searches {
+            for (setting, metrics, mean_score) in self.cells(search) {
+                let _ = write!(
+                    csv,
+                    "{},{},{}",
+                    csv_field(&search.tuned_on),
+                    setting.temperature,
+                    setting.magnitude
+                );
+                let values = metrics.map(|metrics| metrics.named().map(|(_, value)| value));
+                for i in 0..names.len() {
+                    let value = values.map_or(String::new(), |values| values[i].to_string());
+                    let _ = write!(csv, ",{value}");
+                }
+                let _ = writeln!(
+                    csv,
+                    ",{mean_score},{},{},{},{POSITIVE_CLASS}",
+                    self.n_in,
+                    search.n_out,
+                    setting == search.choice.setting
+                );
+            }
+        }
+        csv
+    }
+
+    /// Every setting of a search, its metrics and its mean score.
+    fn cells<'a>(
+        &self,
+        search: &'a Search,
+    ) -> impl Iterator<Item = (Setting, Option<&'a Metrics>, f64)> {
+        let settings = self.grid.settings().into_iter().enumerate();
+        settings
+            .zip(&search.mean_scores)
+            .map(|((i, setting), &mean)| {
+                let metrics = search.metrics.as_ref().and_then(|metrics| metrics.get(i));
+                (setting, metrics, mean)
+            })
+    }
+}
+
+/// What a score reaches that says nothing.
+fn worst(objective: Objective) -> f64 {
+    match objective {
+        Objective::FprAt95Tpr => 1.0,
+        Objective::DetectionError => 0.5,
+        _ => 0.0,
+    }
+}
+
+fn setting_json(setting: &Setting) -> Map<String, Value> {
+    let entries = [
+        ("temperature", setting.temperature),
+        ("magnitude", setting.magnitude),
+    ];
+    let entries = entries.map(|(name, value)| (name.to_string(), json!(value)));
+    entries.into_iter().collect()
+}
+
+fn metrics_json(metrics: &Metrics) -> Map<String, Value> {
+    let entries = metrics.named().into_iter();
+    entries
+        .map(|(name, value)| (name.to_string(), json!(value)))
+        .collect()
+}
