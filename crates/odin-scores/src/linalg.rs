@@ -1,15 +1,6 @@
-//! Decompositions, in f64 and on the caller's thread. Matrices of `faer` lie column by column.
+//! Covariances and their decompositions, in f64 and on the caller's thread.
 
-use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::qr::no_pivoting::factor::{
-    qr_in_place, qr_in_place_scratch, recommended_block_size,
-};
-use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
-use faer::{Accum, Mat, Par};
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 use crate::error::{Error, ErrorKind};
 use crate::matrix::Matrix;
@@ -18,10 +9,12 @@ use crate::training::Training;
 /// With more features, one matrix of features x features takes more than half a gigabyte.
 const MAX_FEATURES: usize = 8192;
 /// So many images are added to a covariance at once.
-const BLOCK: usize = 512;
+const IMAGES: usize = 512;
+/// So many columns of a covariance are computed at once, from the diagonal downwards.
+const COLUMNS: usize = 256;
 
-/// A covariance; only the lower triangle is filled.
-pub(crate) struct Covariance(Mat<f64>);
+/// A covariance of features.
+pub(crate) struct Covariance(DMatrix<f64>);
 
 impl Covariance {
     /// `1/n Σ (h_i - c_i)(h_i - c_i)ᵀ`, where `centre(i)` is c_i.
@@ -37,192 +30,184 @@ impl Covariance {
             ));
         }
         let images = training.images();
-        let mut covariance = Mat::zeros(features, features);
-        for start in (0..images).step_by(BLOCK) {
+        let mut covariance = DMatrix::zeros(features, features);
+        for start in (0..images).step_by(IMAGES) {
             let block = &training.all_features()[start * features..];
-            let centred = Mat::from_fn(features, BLOCK.min(images - start), |feature, image| {
-                f64::from(block[image * features + feature]) - centre(start + image)[feature]
+            let centred = DMatrix::from_fn(features, IMAGES.min(images - start), |feature, i| {
+                f64::from(block[i * features + feature]) - centre(start + i)[feature]
             });
-            triangular::matmul(
-                covariance.as_mut(),
-                BlockStructure::TriangularLower,
-                Accum::Add,
-                centred.as_ref(),
-                BlockStructure::Rectangular,
-                centred.transpose(),
-                BlockStructure::Rectangular,
-                (images as f64).recip(),
-                Par::Seq,
-            );
+            add_products(&mut covariance, &centred, (images as f64).recip());
         }
+        covariance.fill_upper_triangle_with_lower_triangle();
         Ok(Self(covariance))
     }
 
-    /// Upper trapezoidal R with `RᵀR = Σ⁺`, so that `‖R g‖² = gᵀ Σ⁺ g` at half the products that a
-    /// square matrix would take.
+    /// R with `RᵀR = Σ⁺`, so that `‖R g‖² = gᵀ Σ⁺ g`. With r rows, row i has zeros after its first
+    /// D - r + i + 1 values, which halves the products.
     pub(crate) fn inverse_root(&self) -> Result<Matrix, Error> {
-        let eigen = self.eigen()?;
-        let kept = eigen.significant();
-        if kept == 0 {
+        let root = match self.inverse_cholesky() {
+            Some(root) => root,
+            None => self.pseudoinverse_root()?,
+        };
+        to_matrix(&root)
+    }
+
+    /// L⁻¹ of `Σ = L Lᵀ`, where it is certain that Σ⁺ = Σ⁻¹: the trace bounds the largest
+    /// eigenvalue from above and `1 / ‖L⁻¹‖²` the smallest from below.
+    fn inverse_cholesky(&self) -> Option<DMatrix<f64>> {
+        let features = self.0.nrows();
+        let cholesky = self.0.clone().cholesky()?;
+        let mut inverse = DMatrix::identity(features, features);
+        cholesky
+            .l_dirty()
+            .solve_lower_triangular_mut(&mut inverse)
+            .then_some(())?;
+        let smallest = inverse.norm_squared().recip();
+        (smallest > cut(self.0.trace(), features)).then_some(inverse)
+    }
+
+    fn pseudoinverse_root(&self) -> Result<DMatrix<f64>, Error> {
+        let eigen = Eigen::new(self.0.clone())?;
+        let (rank, features) = (eigen.rank(), self.0.nrows());
+        if rank == 0 {
             return Err(Error::new(
                 ErrorKind::Degenerate,
                 "the training features do not vary about their mean, or about those of their \
                  classes: more images are needed",
             ));
         }
-        let features = eigen.values.len();
-        let whitening = Mat::from_fn(kept, features, |i, feature| {
-            let i = features - kept + i;
-            eigen.vectors[(feature, i)] / eigen.values[i].sqrt()
+        // Triangular by QR, of columns in reverse order so that zeros come last in each row.
+        let whitening = DMatrix::from_fn(rank, features, |i, j| {
+            let (value, vector) = eigen.pair(i);
+            vector[features - 1 - j] / value.sqrt()
         });
-        let root = triangular_factor(whitening);
-        matrix(
-            kept,
-            features,
-            |i, j| if i <= j { root[(i, j)] } else { 0.0 },
-        )
+        let upper = whitening.qr().r();
+        Ok(DMatrix::from_fn(rank, features, |i, j| {
+            upper[(rank - 1 - i, features - 1 - j)]
+        }))
     }
 
     /// The directions of all but the `principal` largest eigenvalues, one a row.
     pub(crate) fn residual(&self, principal: usize) -> Result<Matrix, Error> {
-        let eigen = self.eigen()?;
-        if eigen.significant() <= principal {
+        let eigen = Eigen::new(self.0.clone())?;
+        if eigen.rank() <= principal {
             return Err(Error::new(
                 ErrorKind::Degenerate,
                 format!(
                     "the training features span {} dimensions, which leaves nothing beside \
                      {principal} principal ones: more images are needed",
-                    eigen.significant()
+                    eigen.rank()
                 ),
             ));
         }
-        let features = eigen.values.len();
-        matrix(features - principal, features, |i, j| eigen.vectors[(j, i)])
-    }
-
-    fn eigen(&self) -> Result<Eigen, Error> {
         let features = self.0.nrows();
-        let mut values = Diag::zeros(features);
-        let mut vectors = Mat::zeros(features, features);
-        let scratch = self_adjoint_evd_scratch::<f64>(
-            features,
-            ComputeEigenvectors::Yes,
-            Par::Seq,
-            faer::Spec::default(),
-        );
-        self_adjoint_evd(
-            self.0.as_ref(),
-            values.as_mut(),
-            Some(vectors.as_mut()),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(scratch)),
-            faer::Spec::default(),
-        )
-        .map_err(|_| not_converged("the eigenvalues of the covariance"))?;
-        Ok(Eigen {
-            values: values.column_vector().iter().copied().collect(),
-            vectors,
-        })
+        to_matrix(&DMatrix::from_fn(features - principal, features, |i, j| {
+            eigen.pair(principal + i).1[j]
+        }))
     }
 }
 
+/// `sum += factor · A Aᵀ` on and below the diagonal.
+fn add_products(sum: &mut DMatrix<f64>, a: &DMatrix<f64>, factor: f64) {
+    let size = sum.nrows();
+    let transposed = a.transpose();
+    for start in (0..size).step_by(COLUMNS) {
+        let (rows, columns) = (size - start, COLUMNS.min(size - start));
+        sum.view_mut((start, start), (rows, columns)).gemm(
+            factor,
+            &a.rows(start, rows),
+            &transposed.columns(start, columns),
+            1.0,
+        );
+    }
+}
+
+/// Eigenvalues up to this count as 0: the rule of SciPy's `pinvh` and of scikit-learn's
+/// `EmpiricalCovariance`.
+fn cut(largest: f64, size: usize) -> f64 {
+    largest * size as f64 * f64::EPSILON
+}
+
+/// Eigenvalues and eigenvectors, the largest first.
 struct Eigen {
-    /// In ascending order.
-    values: Vec<f64>,
-    /// One column each.
-    vectors: Mat<f64>,
+    decomposition: SymmetricEigen<f64, nalgebra::Dyn>,
+    order: Vec<usize>,
 }
 
 impl Eigen {
-    /// How many eigenvalues count as above 0, by the rule of SciPy's `pinvh` and scikit-learn's
-    /// `EmpiricalCovariance`.
-    fn significant(&self) -> usize {
-        let largest = self.values.last().copied().unwrap_or(0.0);
-        let cut = largest * self.values.len() as f64 * f64::EPSILON;
-        self.values.iter().filter(|&&value| value > cut).count()
+    fn new(matrix: DMatrix<f64>) -> Result<Self, Error> {
+        let steps = 1000 * matrix.nrows();
+        let decomposition = SymmetricEigen::try_new(matrix, f64::EPSILON, steps)
+            .ok_or_else(|| Error::new(ErrorKind::Degenerate, "the eigenvalues cannot be found"))?;
+        let values = &decomposition.eigenvalues;
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&i, &j| values[j].total_cmp(&values[i]));
+        Ok(Self {
+            decomposition,
+            order,
+        })
+    }
+
+    fn pair(&self, rank: usize) -> (f64, nalgebra::DVectorView<'_, f64>) {
+        let index = self.order[rank];
+        (
+            self.decomposition.eigenvalues[index],
+            self.decomposition.eigenvectors.column(index),
+        )
+    }
+
+    /// How many eigenvalues count as above 0.
+    fn rank(&self) -> usize {
+        let cut = cut(self.pair(0).0, self.order.len());
+        let values = self.decomposition.eigenvalues.iter();
+        values.filter(|&&value| value > cut).count()
     }
 }
 
-/// R of the QR decomposition, on and above the diagonal.
-fn triangular_factor(mut matrix: Mat<f64>) -> Mat<f64> {
-    let (rows, columns) = matrix.shape();
-    let block = recommended_block_size::<f64>(rows, columns);
-    let mut coefficients = Mat::zeros(block, rows.min(columns));
-    let scratch = qr_in_place_scratch::<f64>(rows, columns, block, Par::Seq, faer::Spec::default());
-    qr_in_place(
-        matrix.as_mut(),
-        coefficients.as_mut(),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(scratch)),
-        faer::Spec::default(),
-    );
-    matrix
+/// `W⁺ b` for `weight` W [C, D] and b [C], from the smaller of the Gram matrices WWᵀ and WᵀW.
+pub(crate) fn pseudoinverse_times(weight: &Matrix, b: &[f32]) -> Result<Vec<f64>, Error> {
+    let weight = from_matrix(weight);
+    let b = DVector::from_iterator(b.len(), b.iter().map(|&b| f64::from(b)));
+    let transposed = weight.transpose();
+    let product = if weight.nrows() <= weight.ncols() {
+        &transposed * gram_pseudoinverse_times(&weight, &b)?
+    } else {
+        gram_pseudoinverse_times(&transposed, &(&transposed * &b))?
+    };
+    Ok(product.iter().copied().collect())
 }
 
-/// `W⁺ b` for `weight` W [C, D] and b [C].
-pub(crate) fn pseudoinverse_times(weight: &Matrix, b: &[f32]) -> Result<Vec<f64>, Error> {
-    let (rows, columns) = (weight.rows(), weight.columns());
-    let size = rows.min(columns);
-    let mut left = Mat::zeros(rows, size);
-    let mut right = Mat::zeros(columns, size);
-    let mut values = Diag::zeros(size);
-    let thin = ComputeSvdVectors::Thin;
-    let scratch = svd_scratch::<f64>(rows, columns, thin, thin, Par::Seq, faer::Spec::default());
-    svd(
-        to_mat(weight).as_ref(),
-        values.as_mut(),
-        Some(left.as_mut()),
-        Some(right.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(scratch)),
-        faer::Spec::default(),
-    )
-    .map_err(|_| not_converged("the singular values of the last layer's weight"))?;
-    let values: Vec<f64> = values.column_vector().iter().copied().collect();
-    let cut = values[0] * rows.max(columns) as f64 * f64::EPSILON;
-    let mut product = vec![0.0; columns];
-    for (i, &value) in values.iter().enumerate().filter(|&(_, &value)| value > cut) {
-        let share: f64 = (0..rows).map(|r| left[(r, i)] * f64::from(b[r])).sum();
-        for (column, sum) in product.iter_mut().enumerate() {
-            *sum += right[(column, i)] * share / value;
-        }
+/// `(A Aᵀ)⁺ b`.
+fn gram_pseudoinverse_times(a: &DMatrix<f64>, b: &DVector<f64>) -> Result<DVector<f64>, Error> {
+    let mut gram = DMatrix::zeros(a.nrows(), a.nrows());
+    add_products(&mut gram, a, 1.0);
+    gram.fill_upper_triangle_with_lower_triangle();
+    let eigen = Eigen::new(gram)?;
+    let mut product = DVector::zeros(b.len());
+    for (value, vector) in (0..eigen.rank()).map(|i| eigen.pair(i)) {
+        product.axpy(vector.dot(b) / value, &vector, 1.0);
     }
     Ok(product)
 }
 
-/// `rows · matrixᵀ`: each of the `rows`, of `matrix.columns()` values, multiplied by the matrix.
-pub(crate) fn transform(matrix_: &Matrix, rows: &[f64]) -> Result<Matrix, Error> {
-    let columns = matrix_.columns();
-    let rows = Mat::from_fn(columns, rows.len() / columns, |i, row| {
-        rows[row * columns + i]
-    });
-    let mut product = Mat::zeros(matrix_.rows(), rows.ncols());
-    matmul(
-        product.as_mut(),
-        Accum::Replace,
-        to_mat(matrix_).as_ref(),
-        rows.as_ref(),
-        1.0,
-        Par::Seq,
-    );
-    matrix(rows.ncols(), matrix_.rows(), |row, i| product[(i, row)])
+/// The matrix times each of `rows`, of as many values as it has columns; one result a row.
+pub(crate) fn transform(matrix: &Matrix, rows: &[f64]) -> Result<Matrix, Error> {
+    let columns = matrix.columns();
+    let rows = DMatrix::from_column_slice(columns, rows.len() / columns, rows);
+    to_matrix(&(from_matrix(matrix) * rows).transpose())
 }
 
-fn to_mat(matrix: &Matrix) -> Mat<f64> {
-    Mat::from_fn(matrix.rows(), matrix.columns(), |i, j| {
-        f64::from(matrix.row(i)[j])
-    })
+fn from_matrix(matrix: &Matrix) -> DMatrix<f64> {
+    let values = matrix.values().iter().map(|&value| f64::from(value));
+    DMatrix::from_row_iterator(matrix.rows(), matrix.columns(), values)
 }
 
-fn matrix(
-    rows: usize,
-    columns: usize,
-    value: impl Fn(usize, usize) -> f64,
-) -> Result<Matrix, Error> {
-    let mut values = Vec::with_capacity(rows * columns);
-    for row in 0..rows {
-        values.extend((0..columns).map(|column| value(row, column) as f32));
-    }
+fn to_matrix(matrix: &DMatrix<f64>) -> Result<Matrix, Error> {
+    let values: Vec<f32> = matrix
+        .transpose()
+        .iter()
+        .map(|&value| value as f32)
+        .collect();
     if values.iter().any(|value| !value.is_finite()) {
         return Err(Error::new(
             ErrorKind::Degenerate,
@@ -230,9 +215,5 @@ fn matrix(
              written as 32-bit numbers",
         ));
     }
-    Ok(Matrix::new(columns, values))
-}
-
-fn not_converged(what: &str) -> Error {
-    Error::new(ErrorKind::Degenerate, format!("{what} cannot be found"))
+    Ok(Matrix::new(matrix.ncols(), values))
 }

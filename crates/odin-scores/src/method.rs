@@ -80,8 +80,9 @@ pub enum Method {
     /// `log Σ exp z - α ‖R (h - o)‖`, the energy minus the virtual logit. o = -W⁺ b; R projects
     /// on what is orthogonal to the d principal directions of the training features about o, by
     /// the authors' rule d = 1000 for D >= 2048, 512 for D >= 768, else ⌊D / 2⌋; α is the mean of the
-    /// largest logits divided by the mean of `‖R (h - o)‖`. W⁺ is the pseudoinverse: singular
-    /// values up to max(C, D) · 2⁻⁵² times the largest count as 0.
+    /// largest logits divided by the mean of `‖R (h - o)‖`. For W⁺,
+    /// eigenvalues of the smaller of WWᵀ and WᵀW up to min(C, D) · 2⁻⁵² times the largest count as
+    /// 0.
     ///
     /// H. Wang, Z. Li, L. Feng, W. Zhang, *ViM: Out-Of-Distribution with Virtual-logit Matching*,
     /// CVPR 2022.

@@ -89,11 +89,12 @@ fn class_means(training: &Training<'_>, classes: &[usize]) -> Vec<Vec<f64>> {
     means
 }
 
-/// `R g` for an upper trapezoidal R, as f32.
+/// `R g` as f32, for an R of r rows of which row i has zeros after D - r + i + 1 values.
 fn whiten(root: &Matrix, centred: &[f32]) -> Vec<f32> {
+    let first = root.columns() - root.rows() + 1;
     root.iter_rows()
-        .enumerate()
-        .map(|(i, row)| dot(&row[i..], &centred[i..]) as f32)
+        .zip(first..)
+        .map(|(row, end)| dot(&row[..end], &centred[..end]) as f32)
         .collect()
 }
 

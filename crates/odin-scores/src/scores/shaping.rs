@@ -38,9 +38,9 @@ fn largest(values: &[f32], count: usize) -> Vec<usize> {
     indices
 }
 
-/// How many of `features` are kept where the share `pruned` is not.
+/// How many of `features` are kept where the share `pruned` is not; one at least.
 fn kept(features: usize, pruned: f64) -> usize {
-    features - (features as f64 * pruned).round_ties_even() as usize
+    (features - (features as f64 * pruned).round_ties_even() as usize).max(1)
 }
 
 /// `exp(s₁ / s₂)`; 1 where both sums are 0.

@@ -1,0 +1,274 @@
+"""Writes crates/odin-scores/tests/fixtures.json: features, logits, a last layer, and the scores expected of them.
+
+    python scripts/score_fixtures.py
+
+Needs numpy, scipy, scikit-learn, torch and pytorch-ood (made with numpy 2.4, scipy 1.17, scikit-learn 1.9, torch 2.15
+and pytorch-ood 0.4). Data are synthetic and seeded. The expected scores are computed in f64:
+
+- by SciPy: energy (logsumexp), entropy, KL (entropy of two distributions), the temperature (minimize_scalar),
+  pseudoinverses of weights (pinv);
+- by scikit-learn: Mahalanobis and its relative (EmpiricalCovariance), ViM's covariance, KNN (NearestNeighbors);
+- by PyTorch's automatic differentiation: GradNorm;
+- by NumPy from the formulas of the papers: the rest.
+
+Then pytorch-ood, which computes in f32, is asked for the same scores, and must agree wherever it defines them alike;
+`agree` says of each what differs by a constant, and `OTHERWISE` where it cannot be compared.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_ood import detector as pood
+from scipy.linalg import pinv
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+from scipy.stats import entropy
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.neighbors import NearestNeighbors
+
+PATH = Path(__file__).resolve().parent.parent / "crates/odin-scores/tests/fixtures.json"
+GAMMA, TOP, K, CLIP, ASH, SCALE, ALPHA = 0.1, 100, 50, 90, 0.90, 0.85, 1e-4
+
+
+def as_f32(values):
+    """As the library gets them, for computing in f64."""
+    return np.asarray(values, np.float32).astype(np.float64)
+
+
+class Case:
+    """A network's last layer, training images and test images; half of the latter are far from all classes."""
+
+    def __init__(self, name, seed, classes, features, images, tests=10, labelled=True, missing=None, singular=False):
+        rng = np.random.default_rng(seed)
+        self.name, self.labelled = name, labelled
+        centres = 2.0 * rng.random((classes, features))
+        classes_seen = [c for c in range(classes) if c != missing]
+
+        def images_of(labels, spread):
+            mixing = np.eye(features) + 0.3 * np.sin(np.outer(np.arange(features), 1 + np.arange(features)))
+            h = np.maximum(centres[labels] + spread * rng.standard_normal((len(labels), features)) @ mixing, 0)
+            if singular:  # a dead feature, and one that repeats another
+                h[:, 1], h[:, 4] = 0, h[:, 2]
+            return as_f32(np.round(h, 3))
+
+        self.labels = np.array([classes_seen[i % len(classes_seen)] for i in range(images)])
+        self.train = images_of(self.labels, 0.4)
+        near = images_of(rng.choice(classes_seen, tests // 2), 0.4)
+        far = images_of(rng.choice(classes_seen, tests - tests // 2), 2.0)
+        self.test = np.concatenate([near, far])
+        self.weight = as_f32(np.round(centres - 0.8 * centres.mean(0), 3))
+        self.bias = as_f32(np.round(0.2 * rng.standard_normal(classes), 3))
+        self.train_logits, self.test_logits = (as_f32(h @ self.weight.T + self.bias) for h in (self.train, self.test))
+        # Some labels are wrong, so that a temperature can be fitted.
+        self.labels[::7] = np.roll(self.labels[::7], 1)
+
+    def used_labels(self):
+        return self.labels if self.labelled else self.train_logits.argmax(1)
+
+
+def energy(logits):
+    return logsumexp(logits, axis=1)
+
+
+def of_logits(case):
+    z = case.test_logits
+    p = softmax(z, axis=1)
+    top = -np.sort(-p, axis=1)[:, :TOP]
+    return {
+        "msp": p.max(1),
+        "max-logit": z.max(1),
+        "max-minus-mean": z.max(1) - z.mean(1),
+        "energy": energy(z),
+        "entropy": -entropy(p, axis=1),
+        "gen": -((top * (1 - top)) ** GAMMA).sum(1),
+    }
+
+
+def kl_matching(case):
+    p, predicted = softmax(case.train_logits, axis=1), case.train_logits.argmax(1)
+    typical = [p[predicted == c].mean(0) for c in np.unique(predicted)]
+    return np.array([-min(entropy(q, d) for d in typical) for q in softmax(case.test_logits, axis=1)])
+
+
+def temperature(case):
+    def nll(log_t):
+        log_p = log_softmax(case.train_logits / np.exp(log_t), axis=1)
+        return -log_p[np.arange(len(log_p)), case.labels].mean()
+
+    best = minimize_scalar(nll, bounds=(-3, 3), method="bounded", options={"xatol": 1e-11})
+    return float(np.exp(best.x))
+
+
+def mahalanobis(case):
+    labels = case.used_labels()
+    means = {c: case.train[labels == c].mean(0) for c in np.unique(labels)}
+    within = EmpiricalCovariance(assume_centered=True).fit(case.train - np.array([means[c] for c in labels]))
+    total = EmpiricalCovariance().fit(case.train)
+    squares = np.array([within.mahalanobis(case.test - mean) for mean in means.values()])
+    return -squares.min(0), -(squares.min(0) - total.mahalanobis(case.test))
+
+
+def knn(case):
+    def unit(h):
+        return h / np.linalg.norm(h, axis=1, keepdims=True)
+
+    k = min(K, len(case.train))
+    bank = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit(case.train))
+    return -bank.kneighbors(unit(case.test))[0][:, -1]
+
+
+def vim(case):
+    origin = -pinv(case.weight) @ case.bias
+    covariance = EmpiricalCovariance(assume_centered=True).fit(case.train - origin).covariance_
+    values, vectors = np.linalg.eigh(covariance)
+    residual = vectors[:, np.argsort(-values)[len(values) // 2 :]]
+    norm = lambda h: np.linalg.norm((h - origin) @ residual, axis=1)
+    alpha = case.train_logits.max(1).mean() / norm(case.train).mean()
+    return energy(case.test_logits) - alpha * norm(case.test)
+
+
+def shaped(case):
+    def logits(h):
+        return h @ case.weight.T + case.bias
+
+    def top(h, pruned):
+        kept = h.shape[1] - int(np.round(h.shape[1] * pruned))
+        mask = np.zeros_like(h)
+        np.put_along_axis(mask, np.argsort(-h, axis=1, kind="stable")[:, :kept], 1, axis=1)
+        return h * mask
+
+    h = case.test
+    pruned, largest = top(h, ASH), top(h, SCALE)
+    factor = lambda part: np.exp(h.sum(1) / part.sum(1))[:, None]
+    return {
+        "react": energy(logits(np.minimum(h, np.percentile(case.train, CLIP)))),
+        "ash": energy(logits(factor(pruned) * pruned)),
+        "scale": energy(logits(factor(largest) * h)),
+    }
+
+
+def fdbd(case):
+    scores = []
+    for h, z in zip(case.test, case.test_logits):
+        best = z.argmax()
+        others = [c for c in range(len(z)) if c != best]
+        distances = [(z[best] - z[c]) / np.linalg.norm(case.weight[best] - case.weight[c]) for c in others]
+        scores.append(np.mean(distances) / np.linalg.norm(h - case.train.mean(0)))
+    return np.array(scores)
+
+
+def nci(case):
+    centred = case.test - case.train.mean(0)
+    weight = case.weight[case.test_logits.argmax(1)]
+    proximity = (weight * centred).sum(1) / np.linalg.norm(centred, axis=1)
+    return proximity + ALPHA * np.abs(case.test).sum(1)
+
+
+def grad_norm(case):
+    scores = []
+    for h in torch.tensor(case.test):
+        weight = torch.tensor(case.weight, requires_grad=True)
+        log_p = torch.log_softmax(weight @ h + torch.tensor(case.bias), 0)
+        uniform = torch.full_like(log_p, 1 / len(log_p))
+        torch.nn.functional.kl_div(log_p, uniform, reduction="sum").backward()
+        scores.append(weight.grad.abs().sum().item())
+    return np.array(scores)
+
+
+def expected(case):
+    scores = of_logits(case)
+    scores["kl-matching"] = kl_matching(case)
+    if case.labelled:
+        scores["temperature-scaling"] = softmax(case.test_logits / temperature(case), axis=1).max(1)
+    scores["mahalanobis"], scores["relative-mahalanobis"] = mahalanobis(case)
+    scores |= {"knn": knn(case), "vim": vim(case)} | shaped(case)
+    return scores | {"fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
+
+
+# Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
+OTHERWISE = {"temperature-scaling", "max-minus-mean"}
+
+
+def by_pytorch_ood(case):
+    """Its outlier scores, negated, and multiplied where it leaves out a factor."""
+    tensor = lambda values: torch.tensor(values, dtype=torch.float32)
+    z, h, train = tensor(case.test_logits), tensor(case.test), tensor(case.train)
+    labels, weight, bias = torch.tensor(case.used_labels()), tensor(case.weight), tensor(case.bias)
+    head = torch.nn.Linear(*weight.T.shape)
+    head.weight.data, head.bias.data = weight, bias
+    maps = lambda features: features[:, :, None, None]
+    of_maps = lambda features: head(features.flatten(1))
+    identity = torch.nn.Identity()
+    n = len(train)
+
+    def fitted(detector, *rest):
+        return detector.to("cpu").fit_features(train, *rest).predict_features(h)
+
+    scores = {
+        "msp": pood.MaxSoftmax.score(z),
+        "max-logit": pood.MaxLogit.score(z),
+        "energy": pood.EnergyBased.score(z),
+        "entropy": pood.Entropy.score(z),
+        "gen": pood.GEN.score(z, GAMMA, TOP) * min(TOP, z.shape[1]),
+        "kl-matching": pood.KLMatching(None).to("cpu").fit_logits(tensor(case.train_logits)).predict_logits(z),
+        "vim": fitted(pood.ViM(None, case.test.shape[1] // 2, weight, bias), labels),
+        "react": pood.ReAct(None, of_maps).fit_feature_maps(maps(train), labels).predict_feature_maps(maps(h)),
+        "ash": pood.ASH(None, of_maps, percentile=ASH).predict_feature_maps(maps(h)),
+        "scale": pood.SCALE(None, of_maps, percentile=SCALE).predict_feature_maps(maps(h)),
+        "fdbd": fitted(pood.fDBD(identity, head)),
+        "nci": fitted(pood.NCI(identity, head, alpha=ALPHA)),
+        "grad-norm": pood.GradNorm(head, lambda name: name == "weight").to("cpu").predict(h),
+    }
+    if n >= K:
+        scores["knn"] = fitted(pood.KNN(None, K), labels)
+    if case.name == "plain":  # elsewhere a class is missing, or its ridge of 1e-6 decides
+        scores["mahalanobis"] = fitted(pood.Mahalanobis(None), labels) * 2 * n
+        scores["relative-mahalanobis"] = fitted(pood.RMD(None), labels) * n
+    return {name: -score.detach().numpy().astype(np.float64) for name, score in scores.items()}
+
+
+def agree(case, scores):
+    others = by_pytorch_ood(case)
+    for name, score in scores.items():
+        if name in others:
+            other = others[name]
+            if name == "gen":  # it raises probabilities below 1e-7 to that
+                other = np.where(softmax(case.test_logits, axis=1).min(1) < 1e-7, score, other)
+            np.testing.assert_allclose(other, score, rtol=1e-3, atol=1e-4, err_msg=f"{case.name}: {name}")
+    if case.name == "plain":
+        assert set(others) | OTHERWISE == set(scores), set(scores) ^ set(others)
+
+
+def numbers(values):
+    return [float(str(v)) for v in np.asarray(values, np.float32).ravel()]
+
+
+CASES = [
+    Case("plain", 1, classes=4, features=12, images=64),
+    Case("singular, a class without images, fewer images than k", 2, 4, 12, 40, missing=3, singular=True),
+    Case("fewer images than features", 3, classes=3, features=24, images=18),
+    Case("more classes than features, no labels", 4, classes=9, features=6, images=72, labelled=False),
+    Case("more classes than M", 5, classes=104, features=6, images=24, tests=4, labelled=False),
+]
+
+cases = []
+for case in CASES:
+    scores = expected(case)
+    agree(case, scores)
+    cases.append(
+        {
+            "name": case.name,
+            "weight": numbers(case.weight),
+            "bias": numbers(case.bias),
+            "labels": case.labels.tolist() if case.labelled else None,
+            "training_features": numbers(case.train),
+            "training_logits": numbers(case.train_logits),
+            "features": numbers(case.test),
+            "logits": numbers(case.test_logits),
+            "scores": {name: score.tolist() for name, score in scores.items()},
+        }
+    )
+PATH.write_text("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")
+print(f"{PATH}: {PATH.stat().st_size} bytes")
