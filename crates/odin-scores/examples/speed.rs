@@ -109,7 +109,7 @@ fn images(
     let logits = features.chunks(network.features).flat_map(|features| {
         weight
             .chunks(network.features)
-            .map(|row| row.iter().zip(features).map(|(w, h)| w * h).sum::<f32>())
+            .map(move |row| row.iter().zip(features).map(|(w, h)| w * h).sum::<f32>())
     });
     let logits = logits.collect();
     (features, logits)
