@@ -14,7 +14,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// From the weight, [C, D] row by row, and the bias, [C], of C classes and D features. A layer
+    /// From the weight, C x D row by row, and the bias of C values, for C classes and D features. A layer
     /// without a bias has one of zeros.
     ///
     /// # Errors

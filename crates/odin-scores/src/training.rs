@@ -11,7 +11,7 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// From features [n, D] and logits [n, C], row by row, and labels [n] in `0..classes`, where
+    /// From features, n x D, and logits, n x C, row by row, and n labels in `0..classes`, where
     /// C = `classes`. The features may be empty where no score needs them. Where labels are
     /// missing, the classes that the network predicts stand in for them wherever a score allows
     /// it.
