@@ -3,8 +3,8 @@
 //!
 //! Everything ends in a [`DataSet`]: named samples in a fixed order, each a CHW [`Image`] with
 //! values in [0, 1] and, where the source has one, a label. [`open`] recognises what lies at a
-//! path by its content; [`noise()`] makes the paper's two synthetic sets; [`Transformed`] puts a
-//! [`Transform`] on top of any of them.
+//! path by its content; [`noise()`] makes the paper's two synthetic sets, [`Synthetic`] makes others
+//! from images of a set; [`Transformed`] puts a [`Transform`] on top of any of them.
 //!
 //! ```
 //! use odin_data::{NoiseKind, Transform, Transformed, noise, DataSet};
@@ -32,6 +32,7 @@ mod image;
 mod noise;
 pub mod registry;
 mod sets;
+mod synthetic;
 mod transform;
 mod visible;
 
@@ -41,4 +42,5 @@ pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
     ArrayLayout, DataSet, OpenOptions, Sample, Split, Transformed, from_npy_bytes, open, open_bytes,
 };
+pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};

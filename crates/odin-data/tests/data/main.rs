@@ -19,6 +19,7 @@ mod noise;
 mod refdata;
 mod resize;
 mod svhn;
+mod synthetic;
 
 use std::fs;
 use std::io::Read;
