@@ -8,6 +8,7 @@ mod footnotes;
 mod inspect;
 mod json;
 mod network;
+mod score_file;
 mod table;
 mod tune;
 
@@ -15,6 +16,10 @@ pub use calibration::CalibrationReport;
 pub use explain::ExplainReport;
 pub use inspect::InspectionReport;
 pub use network::Network;
+pub use score_file::{
+    ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
+    record_from_json, record_to_json,
+};
 pub use tune::{Rule, Search, TuneReport, TuneTest};
 
 use odin::{Evaluation, MetricsMode, NoAccuracy};

@@ -1,0 +1,219 @@
+//! The scores of many images as CSV, JSON lines or Parquet, written a record at a time and read
+//! back. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
+//! `p_value`, `is_in_distribution` and `error`.
+
+mod csv;
+mod jsonl;
+mod parquet;
+
+use serde_json::{Map, Value};
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+/// How scores are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScoreFormat {
+    /// Comma-separated, with a header.
+    Csv,
+    /// A JSON object on each line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl ScoreFormat {
+    /// That of a file's extension, if it is one of these: `csv`, `jsonl` (or `json`, `ndjson`),
+    /// `parquet`.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "json" | "ndjson" => Some(Self::JsonLines),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreRecord {
+    /// Its name, unique in the file.
+    pub file: String,
+    /// What was found, or why nothing was.
+    pub outcome: Result<ScoreValues, String>,
+}
+
+/// What was found of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreValues {
+    /// The predicted class.
+    pub prediction: usize,
+    /// Its name, where known.
+    pub class: Option<String>,
+    /// The scores, in the order of the columns; high for in-distribution images.
+    pub scores: Vec<f64>,
+    /// The percentile of the score that decides among in-distribution scores.
+    pub percentile: f64,
+    /// Its conformal p-value.
+    pub p_value: f64,
+    /// The decision.
+    pub is_in_distribution: bool,
+}
+
+/// A problem with a score file; the text names what and where, but not the file.
+#[derive(Debug)]
+pub struct ScoreFileError(String);
+
+impl fmt::Display for ScoreFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ScoreFileError {}
+
+fn problem(text: impl fmt::Display) -> ScoreFileError {
+    ScoreFileError(text.to_string())
+}
+
+/// Writes records.
+pub struct ScoreWriter<W: Write + Send> {
+    scores: Vec<String>,
+    inner: Inner<W>,
+}
+
+enum Inner<W: Write + Send> {
+    Csv(W),
+    JsonLines(W),
+    Parquet(Box<parquet::Writer<W>>),
+}
+
+impl<W: Write + Send> ScoreWriter<W> {
+    /// Begins a file with columns for scores of these names.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub fn new(mut out: W, format: ScoreFormat, scores: &[String]) -> Result<Self, ScoreFileError> {
+        let inner = match format {
+            ScoreFormat::Csv => {
+                csv::write_header(&mut out, scores).map_err(problem)?;
+                Inner::Csv(out)
+            }
+            ScoreFormat::JsonLines => Inner::JsonLines(out),
+            ScoreFormat::Parquet => Inner::Parquet(Box::new(
+                parquet::Writer::new(out, scores).map_err(problem)?,
+            )),
+        };
+        Ok(Self {
+            scores: scores.to_vec(),
+            inner,
+        })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// When it cannot be written, or has not a value for each score.
+    pub fn write(&mut self, record: &ScoreRecord) -> Result<(), ScoreFileError> {
+        if let Ok(values) = &record.outcome
+            && values.scores.len() != self.scores.len()
+        {
+            return Err(problem(format!(
+                "{} has {} scores, the file {} columns for them",
+                record.file,
+                values.scores.len(),
+                self.scores.len()
+            )));
+        }
+        match &mut self.inner {
+            Inner::Csv(out) => csv::write(out, record, self.scores.len()).map_err(problem),
+            Inner::JsonLines(out) => jsonl::write(out, record, &self.scores).map_err(problem),
+            Inner::Parquet(writer) => writer.write(record).map_err(problem),
+        }
+    }
+
+    /// Ends the file; gives what was written to.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub fn finish(self) -> Result<W, ScoreFileError> {
+        match self.inner {
+            Inner::Csv(mut out) | Inner::JsonLines(mut out) => {
+                out.flush().map_err(problem)?;
+                Ok(out)
+            }
+            Inner::Parquet(writer) => writer.finish().map_err(problem),
+        }
+    }
+}
+
+/// A record as one line of JSON, without the line's end.
+pub fn record_to_json(record: &ScoreRecord, scores: &[String]) -> String {
+    jsonl::line(record, scores)
+}
+
+/// The reverse of [`record_to_json`].
+///
+/// # Errors
+/// When the text is no such record.
+pub fn record_from_json(text: &str, scores: &[String]) -> Result<ScoreRecord, ScoreFileError> {
+    let object: Map<String, Value> = serde_json::from_str(text).map_err(problem)?;
+    jsonl::record(&object, scores)
+}
+
+/// The scores of one name in a file, and the decisions.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ScoreColumn {
+    /// The score of every image that has one.
+    pub scores: Vec<f64>,
+    /// Whether each of these images was taken for in-distribution; empty where the file has no
+    /// decisions.
+    pub decisions: Vec<bool>,
+    /// How many images have an error in place of a score.
+    pub errors: usize,
+}
+
+impl ScoreColumn {
+    fn push(&mut self, score: Option<f64>, decision: Option<bool>) {
+        match score {
+            Some(score) => {
+                self.scores.push(score);
+                self.decisions.extend(decision);
+            }
+            None => self.errors += 1,
+        }
+    }
+
+    /// Decisions are for all images or for none.
+    fn checked(self) -> Result<Self, ScoreFileError> {
+        match self.decisions.len() {
+            0 => Ok(self),
+            n if n == self.scores.len() => Ok(self),
+            n => Err(problem(format!(
+                "{} images have a score and {n} a decision",
+                self.scores.len()
+            ))),
+        }
+    }
+}
+
+/// Reads one score of a file that [`ScoreWriter`] wrote, or of any CSV or JSON lines with a column
+/// of this name.
+///
+/// # Errors
+/// When the file cannot be read, lacks the column, or holds what is no number; the message names
+/// line and column.
+pub fn read_column(
+    file: std::fs::File,
+    format: ScoreFormat,
+    score: &str,
+) -> Result<ScoreColumn, ScoreFileError> {
+    match format {
+        ScoreFormat::Csv => csv::read_column(file, score)?.checked(),
+        ScoreFormat::JsonLines => jsonl::read_column(file, score)?.checked(),
+        ScoreFormat::Parquet => parquet::read_column(file, score)?.checked(),
+    }
+}

@@ -1,0 +1,91 @@
+use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+
+pub(super) fn write(
+    out: &mut impl Write,
+    record: &ScoreRecord,
+    scores: &[String],
+) -> std::io::Result<()> {
+    writeln!(out, "{}", line(record, scores))
+}
+
+pub(super) fn line(record: &ScoreRecord, scores: &[String]) -> String {
+    let values = record.outcome.as_ref().ok();
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.to_string(), value);
+    put("file", json!(record.file));
+    put("prediction", json!(values.map(|v| v.prediction)));
+    put("class", json!(values.and_then(|v| v.class.as_ref())));
+    for (i, name) in scores.iter().enumerate() {
+        put(name, json!(values.and_then(|v| v.scores.get(i))));
+    }
+    put("percentile", json!(values.map(|v| v.percentile)));
+    put("p_value", json!(values.map(|v| v.p_value)));
+    put(
+        "is_in_distribution",
+        json!(values.map(|v| v.is_in_distribution)),
+    );
+    put("error", json!(record.outcome.as_ref().err()));
+    Value::Object(object).to_string()
+}
+
+pub(super) fn record(
+    object: &Map<String, Value>,
+    scores: &[String],
+) -> Result<ScoreRecord, ScoreFileError> {
+    let missing = |name: &str| problem(format!("the record lacks {name:?}"));
+    let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_string);
+    let number = |name: &str| {
+        let value = object.get(name).and_then(Value::as_f64);
+        value.ok_or_else(|| missing(name))
+    };
+    let file = text("file").ok_or_else(|| missing("file"))?;
+    if let Some(error) = text("error") {
+        let outcome = Err(error);
+        return Ok(ScoreRecord { file, outcome });
+    }
+    let prediction = object.get("prediction").and_then(Value::as_u64);
+    let decision = object.get("is_in_distribution").and_then(Value::as_bool);
+    let values = ScoreValues {
+        prediction: prediction.ok_or_else(|| missing("prediction"))? as usize,
+        class: text("class"),
+        scores: scores.iter().map(|s| number(s)).collect::<Result<_, _>>()?,
+        percentile: number("percentile")?,
+        p_value: number("p_value")?,
+        is_in_distribution: decision.ok_or_else(|| missing("is_in_distribution"))?,
+    };
+    let outcome = Ok(values);
+    Ok(ScoreRecord { file, outcome })
+}
+
+pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreFileError> {
+    let mut column = ScoreColumn::default();
+    for (i, line) in BufReader::new(file).lines().enumerate() {
+        let number = i + 1;
+        let line = line.map_err(|e| problem(format!("line {number}: {e}")))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let object: Map<String, Value> = serde_json::from_str(&line)
+            .map_err(|e| problem(format!("line {number} is no JSON object: {e}")))?;
+        let value =
+            match object.get(score) {
+                None => {
+                    let names: Vec<&str> = object.keys().map(String::as_str).collect();
+                    return Err(problem(format!(
+                        "line {number} has no {score:?}; it has {}",
+                        names.join(", ")
+                    )));
+                }
+                Some(Value::Null) => None,
+                Some(value) => Some(value.as_f64().ok_or_else(|| {
+                    problem(format!("line {number}: {score} is no number: {value}"))
+                })?),
+            };
+        let decision = object.get("is_in_distribution").and_then(Value::as_bool);
+        column.push(value, decision);
+    }
+    Ok(column)
+}

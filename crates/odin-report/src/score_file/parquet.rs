@@ -1,0 +1,159 @@
+use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
+use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::errors::Result;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::record::Field;
+use parquet::schema::types::Type;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Records that are in memory at a time.
+const ROW_GROUP: usize = 65_536;
+
+pub(super) struct Writer<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    scores: usize,
+    records: Vec<ScoreRecord>,
+}
+
+impl<W: Write + Send> Writer<W> {
+    pub(super) fn new(out: W, scores: &[String]) -> Result<Self> {
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        let schema = Arc::new(schema(scores)?);
+        Ok(Self {
+            file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?,
+            scores: scores.len(),
+            records: Vec::new(),
+        })
+    }
+
+    pub(super) fn write(&mut self, record: &ScoreRecord) -> Result<()> {
+        self.records.push(record.clone());
+        match self.records.len() {
+            ROW_GROUP => self.write_group(),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<W> {
+        if !self.records.is_empty() {
+            self.write_group()?;
+        }
+        self.file.into_inner()
+    }
+
+    fn write_group(&mut self) -> Result<()> {
+        let records = std::mem::take(&mut self.records);
+        let values = || records.iter().map(|record| record.outcome.as_ref().ok());
+        let text = |text: &str| ByteArray::from(text.as_bytes().to_vec());
+        let number = |pick: &dyn Fn(&ScoreValues) -> f64| -> Vec<Option<f64>> {
+            values().map(|v| v.map(pick)).collect()
+        };
+        let mut group = self.file.next_row_group()?;
+        let files: Vec<ByteArray> = records.iter().map(|record| text(&record.file)).collect();
+        if let Some(mut column) = group.next_column()? {
+            column
+                .typed::<ByteArrayType>()
+                .write_batch(&files, None, None)?;
+            column.close()?;
+        }
+        let predictions = values().map(|v| v.map(|v| v.prediction as i64));
+        column::<Int64Type>(&mut group, predictions.collect())?;
+        let classes = values().map(|v| v.and_then(|v| v.class.as_deref()).map(text));
+        column::<ByteArrayType>(&mut group, classes.collect())?;
+        for i in 0..self.scores {
+            column::<DoubleType>(&mut group, number(&|v| v.scores[i]))?;
+        }
+        column::<DoubleType>(&mut group, number(&|v| v.percentile))?;
+        column::<DoubleType>(&mut group, number(&|v| v.p_value))?;
+        let decisions = values().map(|v| v.map(|v| v.is_in_distribution));
+        column::<BoolType>(&mut group, decisions.collect())?;
+        let errors = records.iter().map(|r| r.outcome.as_ref().err());
+        let errors = errors.map(|error| error.map(|error| text(error)));
+        column::<ByteArrayType>(&mut group, errors.collect())?;
+        group.close()?;
+        Ok(())
+    }
+}
+
+/// Writes the next column, which may have gaps.
+fn column<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
+    values: Vec<Option<T::T>>,
+) -> Result<()> {
+    let levels: Vec<i16> = values.iter().map(|v| i16::from(v.is_some())).collect();
+    let values: Vec<T::T> = values.into_iter().flatten().collect();
+    if let Some(mut column) = group.next_column()? {
+        column
+            .typed::<T>()
+            .write_batch(&values, Some(&levels), None)?;
+        column.close()?;
+    }
+    Ok(())
+}
+
+fn schema(scores: &[String]) -> Result<Type> {
+    let field = |name: &str, physical: Physical, repetition: Repetition| -> Result<Arc<Type>> {
+        let text = (physical == Physical::BYTE_ARRAY).then_some(LogicalType::String);
+        let field = Type::primitive_type_builder(name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(text)
+            .build()?;
+        Ok(Arc::new(field))
+    };
+    let optional = |name: &str, physical| field(name, physical, Repetition::OPTIONAL);
+    let mut fields = vec![
+        field("file", Physical::BYTE_ARRAY, Repetition::REQUIRED)?,
+        optional("prediction", Physical::INT64)?,
+        optional("class", Physical::BYTE_ARRAY)?,
+    ];
+    for name in scores {
+        fields.push(optional(name, Physical::DOUBLE)?);
+    }
+    fields.push(optional("percentile", Physical::DOUBLE)?);
+    fields.push(optional("p_value", Physical::DOUBLE)?);
+    fields.push(optional("is_in_distribution", Physical::BOOLEAN)?);
+    fields.push(optional("error", Physical::BYTE_ARRAY)?);
+    Type::group_type_builder("scores")
+        .with_fields(fields)
+        .build()
+}
+
+pub(super) fn read_column(
+    file: File,
+    score: &str,
+) -> std::result::Result<ScoreColumn, ScoreFileError> {
+    let reader = SerializedFileReader::new(file).map_err(problem)?;
+    let mut column = ScoreColumn::default();
+    for row in reader.get_row_iter(None).map_err(problem)? {
+        let row = row.map_err(problem)?;
+        let field = |name: &str| {
+            row.get_column_iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, f)| f)
+        };
+        let value = match field(score) {
+            Some(Field::Double(value)) => Some(*value),
+            Some(Field::Float(value)) => Some(f64::from(*value)),
+            Some(Field::Null) => None,
+            Some(other) => return Err(problem(format!("{score} is no number: {other}"))),
+            None => {
+                let names: Vec<&str> = row.get_column_iter().map(|(n, _)| n.as_str()).collect();
+                return Err(problem(format!(
+                    "there is no column {score:?}; the columns are {}",
+                    names.join(", ")
+                )));
+            }
+        };
+        let decision = match field("is_in_distribution") {
+            Some(Field::Bool(decision)) => Some(*decision),
+            _ => None,
+        };
+        column.push(value, decision);
+    }
+    Ok(column)
+}
