@@ -108,6 +108,8 @@ proptest! {
     #[test]
     fn order_of_classes_and_features_of_a_network(seed in 0u64..1000) {
         let network = Network::new(seed, 4, 10, 60);
+        // Of classes with equal logits, the first is predicted.
+        prop_assume!(!network.has_ties());
         let reversed = {
             let mut network = network.clone();
             let classes = network.classes;

@@ -63,6 +63,16 @@ impl Network {
             .collect()
     }
 
+    /// Whether an image has two largest logits.
+    #[allow(dead_code)]
+    pub(crate) fn has_ties(&self) -> bool {
+        let images = [&self.training[..], &self.test].concat();
+        self.logits(&images).chunks(self.classes).any(|logits| {
+            let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+            logits.iter().filter(|logit| **logit == largest).count() > 1
+        })
+    }
+
     pub(crate) fn fit(&self, parameters: &Parameters, methods: &[Method]) -> Vec<Fitted> {
         let logits = self.logits(&self.training);
         let training =
