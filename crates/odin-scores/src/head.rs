@@ -14,8 +14,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// From the weight, C x D row by row, and the bias of C values, for C classes and D features. A layer
-    /// without a bias has one of zeros.
+    /// From the weight, C x D row by row, and the bias of C values, for C classes and D features.
+    /// A layer without a bias has one of zeros.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for fewer than two classes or where the length of `weight` is not a
