@@ -1,8 +1,10 @@
 //! The command line as typed values.
 
 mod calibrate;
+mod score;
 
 pub(crate) use calibrate::Calibrate;
+pub(crate) use score::{Score, ScoreFormatArg};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Eval(Box<Eval>),
     /// Find the threshold, and write a detector that `odin score` uses
     Calibrate(Box<Calibrate>),
+    /// Judge images by a calibrated detector
+    Score(Box<Score>),
     /// Show what a model is: inputs, operators, cost, normalisation
     Inspect(Inspect),
     /// Show the program that a network becomes, and where its time goes

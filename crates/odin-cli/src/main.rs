@@ -14,6 +14,7 @@ mod list;
 mod network;
 mod open_set;
 mod progress;
+mod score;
 mod score_files;
 mod scoring;
 mod spec;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
         Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate),
+        Some(args::Command::Score(score)) => score::run(&score),
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(args::Command::Explain(explain)) => explain::run(&explain),
         Some(args::Command::Compile(compile)) => compile::run(&compile),

@@ -131,6 +131,12 @@ pub(crate) fn takes_any_shape(classifier: &Classifier) -> bool {
     classifier.layout() == Layout::Nf && matches!(classifier.image_shape(), [1, 1, _])
 }
 
+/// Whether the network takes signals, vectors or images that are no pictures, whose values may be
+/// any.
+pub(crate) fn takes_measurements(any_shape: bool, channels: usize, height: usize) -> bool {
+    any_shape || height == 1 || !matches!(channels, 1 | 3)
+}
+
 /// What the options say.
 fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     let mut given = ModelConfig::default();

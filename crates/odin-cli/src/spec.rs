@@ -100,7 +100,7 @@ impl Selection {
     /// may be any.
     fn takes_measurements(&self) -> bool {
         let [channels, height, _] = self.image_shape;
-        self.any_shape || height == 1 || !matches!(channels, 1 | 3)
+        network::takes_measurements(self.any_shape, channels, height)
     }
 }
 

@@ -40,7 +40,8 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
-    ArrayLayout, DataSet, OpenOptions, Sample, Split, Transformed, from_npy_bytes, open, open_bytes,
+    ArrayLayout, DataSet, ImageList, Joined, OpenOptions, Sample, Split, Transformed,
+    from_npy_bytes, open, open_bytes,
 };
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};

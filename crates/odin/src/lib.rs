@@ -42,6 +42,7 @@ mod preprocessing;
 mod reading;
 mod saved_detector;
 mod set;
+mod shard;
 mod sweep;
 mod tuning;
 
@@ -70,5 +71,6 @@ pub use saved_detector::{
     SavedPoint, SavedScore, Statistics, ThresholdRule,
 };
 pub use set::{Images, Progress, Row, ScoredSet, Skipped};
+pub use shard::Shard;
 pub use sweep::{Grid, Passes, Setting, Sweep, SweepScores};
 pub use tuning::{Choice, Objective, choose, mean_scores, sweep_metrics};

@@ -245,6 +245,11 @@ impl SavedDetector {
         format::write(self)
     }
 
+    /// The checksum of [`SavedDetector::to_toml`]: two detectors of one checksum judge alike.
+    pub fn checksum(&self) -> String {
+        format::checksum_of(self)
+    }
+
     /// Opens the network: the file that the detector names, or `model` in its place. `folder` is
     /// where the `detector.toml` lies.
     ///

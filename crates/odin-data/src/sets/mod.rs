@@ -10,11 +10,14 @@ mod axes;
 mod cifar;
 mod idx;
 mod images;
+mod joined;
 mod npy;
 mod npz;
 mod pickle;
 mod recognise;
 mod svhn;
+
+pub use joined::{ImageList, Joined};
 
 /// One image of a set.
 #[derive(Debug, Clone, PartialEq)]

@@ -135,19 +135,27 @@ struct RawReference {
 }
 
 pub(super) fn write(detector: &SavedDetector) -> String {
+    let text = without_checksum(detector);
+    let line = format!("{CHECKSUM} = \"{}\"\n", checksum(&text));
+    let empty = format!("{CHECKSUM} = \"\"\n");
+    text.replacen(&empty, &line, 1)
+}
+
+pub(super) fn checksum_of(detector: &SavedDetector) -> String {
+    checksum(&without_checksum(detector))
+}
+
+fn without_checksum(detector: &SavedDetector) -> String {
     let raw = Raw::from(detector);
     // Every value of these structs has a form in TOML.
     let body = toml::to_string(&raw).unwrap_or_default();
-    let text = format!(
+    format!(
         "# A calibrated out-of-distribution detector, written by odin {}.\n\
          #   odin score --detector THIS_FILE IMAGE...\n\
          # The checksum covers the rest of the file: after a change by hand it is refused.\n{}",
         detector.version,
         fold(&body)
-    );
-    let line = format!("{CHECKSUM} = \"{}\"\n", checksum(&text));
-    let empty = format!("{CHECKSUM} = \"\"\n");
-    text.replacen(&empty, &line, 1)
+    )
 }
 
 /// Long lists of numbers over several lines.

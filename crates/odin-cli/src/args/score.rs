@@ -1,0 +1,76 @@
+//! The options of `odin score`.
+
+use super::{DeviceOptions, positive, threads};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Judges images by a calibrated detector: prediction, scores, percentile among in-distribution
+/// images, conformal p-value, decision.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin score --detector detector.toml photo.jpg
+  odin score --detector detector.toml photos/ more.tar.gz -o scores.csv
+  find /data -name '*.png' | odin score --detector detector.toml - -o scores.parquet
+  odin score --detector detector.toml photos/ --shard 2/4 -o part2.csv --resume
+
+Inputs are image files, folders, archives, arrays (npy, npz), and lists (.txt, or - for standard
+input) that name an image file on each line. Images that do not decode are rows with an error. A job
+that was killed leaves FILE.part; with --resume it goes on from there. Shards go by the names of
+images, so give the inputs alike on all machines.")]
+pub(crate) struct Score {
+    /// What `odin calibrate` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) detector: PathBuf,
+
+    /// Images: files, folders, archives, lists
+    #[arg(required = true, value_name = "IMAGES")]
+    pub(crate) inputs: Vec<PathBuf>,
+
+    /// The model file, where it does not lie any more where the detector says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nn: Option<PathBuf>,
+
+    /// The file to write: .csv, .jsonl or .parquet [default: standard output]
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// How scores are written [default: as the file's extension says; on standard output csv, or
+    /// text for a single image]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ScoreFormatArg>,
+
+    /// Score part I of N only; N machines, each with its part, score all
+    #[arg(long, value_name = "I/N", default_value_t = odin::Shard::WHOLE)]
+    pub(crate) shard: odin::Shard,
+
+    /// Go on where a killed job of the same command stopped
+    #[arg(long, requires = "out")]
+    pub(crate) resume: bool,
+
+    /// Images read at a time; the scores of the built-in engine do not depend on it
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
+    pub(crate) batch_size: usize,
+
+    /// Threads that work at once [default: the available cores]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+
+    /// Say nothing on standard error but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreFormatArg {
+    /// A line for people
+    Text,
+    Csv,
+    /// A JSON object on each line
+    #[value(alias = "json")]
+    Jsonl,
+    Parquet,
+}
