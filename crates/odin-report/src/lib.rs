@@ -1,4 +1,4 @@
-//! Evaluations as a table for a terminal, as JSON and as CSV. Nothing is computed here.
+//! Evaluations as a table for a terminal, as JSON and as CSV, and plots. Nothing is computed here.
 
 mod calibration;
 mod columns;
@@ -9,6 +9,7 @@ mod inspect;
 mod json;
 mod network;
 mod score_file;
+pub mod plot;
 mod table;
 mod tune;
 
