@@ -2,9 +2,11 @@
 
 mod calibrate;
 mod score;
+mod tune;
 
 pub(crate) use calibrate::Calibrate;
 pub(crate) use score::{Score, ScoreFormatArg};
+pub(crate) use tune::{InOnly, Tune};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -52,6 +54,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Measure how well the baseline (MSP) and ODIN tell out-of-distribution images apart
     Eval(Box<Eval>),
+    /// Choose the temperature and the magnitude
+    Tune(Box<Tune>),
     /// Find the threshold, and write a detector that `odin score` uses
     Calibrate(Box<Calibrate>),
     /// Judge images by a calibrated detector

@@ -18,6 +18,7 @@ mod score;
 mod score_files;
 mod scoring;
 mod spec;
+mod tune;
 mod verify;
 mod write_whole;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
+        Some(args::Command::Tune(tune)) => tune::run(&tune),
         Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate),
         Some(args::Command::Score(score)) => score::run(&score),
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),

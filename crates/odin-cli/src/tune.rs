@@ -1,6 +1,6 @@
 //! `odin tune`.
 
-use crate::args::{Format, InOnly, RunOptions, Tune, UsageError};
+use crate::args::{Format, InOnly, Tune, UsageError};
 use crate::detectors::Detectors;
 use crate::eval::{specs, write_stdout};
 use crate::open_set::{OpenSet, tell_apart};
@@ -11,10 +11,10 @@ use crate::write_whole::write_whole;
 use crate::{device, network};
 use anyhow::{Context, Result, bail};
 use odin::{
-    Classifier, Device, ErrorKind, Grid, Images, Setting, Sweep, SweepScores,
-    choose, mean_scores, sweep_metrics,
+    Classifier, Device, ErrorKind, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
+    sweep_metrics,
 };
-use odin_data::{DataSet, Synthetic, SyntheticKind};
+use odin_data::{DataSet, NoiseKind, Synthetic, SyntheticKind, noise};
 use odin_metrics::{Metrics, Scores};
 use odin_report::{Network, Rule, Search, TuneReport, TuneTest, tune_plots};
 use std::ops::Range;
@@ -26,6 +26,9 @@ const DEFAULT: Setting = Setting {
     magnitude: 0.0014,
 };
 
+/// What tuning on synthetic sets is called.
+const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
+
 pub(crate) fn run(args: &Tune) -> Result<()> {
     let device = device::chosen(&args.run.device)?;
     check_out(args)?;
@@ -33,11 +36,23 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     let classifier = network::open(&args.nn, "--nn", &args.run.network, &registry)?;
     let selection = Selection::new(&args.run, &classifier, None, args.limit);
     let in_dataset = args.in_dataset.as_deref();
-    let (in_spec, out_specs) = specs(&args.nn, in_dataset, &args.out_dataset, &selection, &registry)?;
+    let (in_spec, out_specs) = specs(
+        &args.nn,
+        in_dataset,
+        &args.out_dataset,
+        &selection,
+        &registry,
+    )?;
     let tune_on = args.tune_on.as_deref();
     let tune_on = tune_on.map(|name| Spec::resolve(name, "--tune-on", &selection, &registry));
     let grid = grid(args)?;
-    let detectors = Detectors::new(&args.detectors, &args.run, &classifier, &selection, &registry)?;
+    let detectors = Detectors::new(
+        &args.detectors,
+        &args.run,
+        &classifier,
+        &selection,
+        &registry,
+    )?;
     let tuning = Tuning {
         args,
         selection,
@@ -114,8 +129,8 @@ impl Tuning<'_> {
         grid: Grid,
     ) -> Result<TuneReport> {
         let tune_on_one = tune_on.is_some();
-        let mut sets = self.open(in_spec, tune_on.into_iter().chain(out_specs))?;
-        let (Some(in_set), out_sets) = (sets.drain(..1).next(), sets) else {
+        let sets = self.open(in_spec, tune_on.into_iter().chain(out_specs))?;
+        let Some((in_set, out_sets)) = sets.split_first() else {
             bail!("there is no set to tune on");
         };
         let sweep = self.sweep(&grid.settings(), false)?;
@@ -136,11 +151,11 @@ impl Tuning<'_> {
             Some(InOnly::MeanScore) => searches.push(by_mean_score(&grid, &in_scores)?),
             Some(InOnly::Synthetic) => {
                 let synthetic = self.synthetic(&sweep, &in_set.set)?;
-                searches.push(self.search("sets made from the in-set", &in_scores, &synthetic)?);
+                searches.push(self.search(SYNTHETIC, &in_scores, &synthetic)?);
             }
         }
         let tested = &out_sets[usize::from(tune_on_one)..];
-        let tests = self.tests(&in_set, tested, &searches)?;
+        let tests = self.tests(in_set, tested, &searches)?;
         Ok(TuneReport {
             model: self.args.nn.clone(),
             network: Network::from(self.classifier),
@@ -200,12 +215,7 @@ impl Tuning<'_> {
         self.score_images(sweep, &set.name, images)
     }
 
-    fn score_images(
-        &self,
-        sweep: &Sweep,
-        name: &str,
-        images: Images<'_>,
-    ) -> Result<SweepScores> {
+    fn score_images(&self, sweep: &Sweep, name: &str, images: Images<'_>) -> Result<SweepScores> {
         let run = &self.args.run;
         let images = images.skip_bad(run.skip_bad);
         let mut meter = Meter::new(name, run.quiet);
@@ -220,7 +230,10 @@ impl Tuning<'_> {
         scores.name = name.to_string();
         if !run.quiet {
             for skipped in &scores.skipped {
-                say(&format!("{name}: left out {}: {}", skipped.name, skipped.reason));
+                say(&format!(
+                    "{name}: left out {}: {}",
+                    skipped.name, skipped.reason
+                ));
             }
         }
         Ok(scores)
@@ -228,12 +241,18 @@ impl Tuning<'_> {
 
     /// Sets made from the in-set's validation images, as one.
     fn synthetic(&self, sweep: &Sweep, in_set: &OpenSet) -> Result<SweepScores> {
-        let seed = self.args.run.seed;
+        let (seed, range) = (self.args.run.seed, in_set.range.clone());
+        let of_in_set = |kind| Synthetic::new(&*in_set.set, range.clone(), kind, seed);
+        let [channels, height, width] = self.classifier.image_shape();
+        let uniform = NoiseKind::Uniform;
+        let made: [Box<dyn DataSet + '_>; 3] = [
+            Box::new(of_in_set(SyntheticKind::PixelShuffle)?),
+            Box::new(of_in_set(SyntheticKind::Blend)?),
+            Box::new(noise(uniform, channels, height, width, range.len(), seed)?),
+        ];
         let mut all: Option<SweepScores> = None;
-        for kind in SyntheticKind::ALL {
-            let made = Synthetic::new(&*in_set.set, in_set.range.clone(), kind, seed)?;
-            let name = made.name().to_string();
-            let scores = self.score_images(sweep, &name, Images::all(&made))?;
+        for set in &made {
+            let scores = self.score_images(sweep, set.name(), Images::all(&**set))?;
             match &mut all {
                 None => all = Some(scores),
                 Some(all) => all.append(scores)?,
@@ -374,4 +393,3 @@ fn suggest(args: &Tune, report: &TuneReport) {
         ));
     }
 }
-

@@ -8,10 +8,11 @@ mod footnotes;
 mod inspect;
 mod json;
 mod network;
-mod score_file;
 pub mod plot;
+mod score_file;
 mod table;
 mod tune;
+mod tune_plots;
 
 pub use calibration::CalibrationReport;
 pub use explain::ExplainReport;
@@ -22,6 +23,7 @@ pub use score_file::{
     record_from_json, record_to_json,
 };
 pub use tune::{Rule, Search, TuneReport, TuneTest};
+pub use tune_plots::tune_plots;
 
 use odin::{Evaluation, MetricsMode, NoAccuracy};
 
