@@ -46,7 +46,7 @@ impl fmt::Display for SyntheticKind {
 }
 
 /// An out-of-distribution set made on demand from images of an in-distribution set, for those who
-/// have no other. How well a detector tells it says little about images that differ more subtly.
+/// have no other. A detector that tells it need not tell images that differ more subtly.
 ///
 /// `S` points to the set: a `&dyn DataSet`, a `Box` or an `Arc` of one. Give it the images as the
 /// network sees them, [`Transformed`](crate::Transformed): blending needs images of one size. The

@@ -26,8 +26,9 @@ pub struct KolmogorovSmirnov {
 /// The p-value is exact as long as twice the statistic times the product of the two numbers of
 /// scores is at most 2^25: always up to about 4,000 scores each, and up to about 30,000 where the
 /// difference is small enough to be in doubt. Beyond, it is Kolmogorov's limit, which at these
-/// sizes is too large by a few per cent of itself at most in the range that decides. Ties make
-/// both too large. So either errs towards not finding a difference.
+/// sizes is too large by a few per cent of itself in the range that decides (by a third where a
+/// million scores meet only 50). Ties make both too large. So either errs towards not finding a
+/// difference.
 ///
 /// Both assume independent images. Successive frames of a video are not, and make the p-value far
 /// too small.

@@ -179,6 +179,33 @@ fn few_images_say_so() {
     }
 }
 
+/// The table of docs/calibration.md, line by line.
+#[test]
+fn the_published_table_is_computed() {
+    let page = include_str!("../../../docs/calibration.md");
+    for (target, name) in [
+        (0.9, "90"),
+        (0.95, "95"),
+        (0.99, "99"),
+        (0.995, "99.5"),
+        (0.999, "99.9"),
+    ] {
+        let least = minimum_images(target).unwrap().unwrap();
+        let cells = [100, 500, 1000, 5000, 10_000].map(|images| {
+            let interval = calibrate(&ranks(images), target).unwrap().tpr_interval;
+            let (lower, upper) = (100.0 * interval.lower, 100.0 * interval.upper);
+            let cell = format!("{lower:.2} to {upper:.2}");
+            if images < least {
+                format!("({cell})")
+            } else {
+                cell
+            }
+        });
+        let line = format!("| {name} % | {least} | {} |", cells.join(" | "));
+        assert!(page.contains(&line), "{line}");
+    }
+}
+
 #[test]
 fn classes_with_few_images_take_the_overall_threshold() {
     let classes = [ranks(100), vec![-5.0; 3], vec![], ranks(72)];

@@ -133,7 +133,7 @@ impl HeatMap {
         let least = (6.0 * few / self.x.len().max(1) as f64).clamp(many, few);
         let name = widest([self.y_label.as_str()], TEXT) + 12.0;
         let height = LEAST_ROW.max(name / self.y.len().max(1) as f64);
-        ((widest(texts, TEXT) + 10.0).max(least), height)
+        ((widest(texts, TEXT) + 14.0).max(least), height)
     }
 
     /// `value` with its unit.
