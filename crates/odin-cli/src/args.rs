@@ -34,13 +34,12 @@ impl std::error::Error for UsageError {}
 Examples:
   odin                                               the demonstration
   odin eval --nn net.onnx --in-dataset test/ --out-dataset photos/
+  odin tune --nn net.onnx --in-dataset val/          which temperature, which magnitude
+  odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
+  odin score --detector detector.toml photo.jpg      is this image like the others?
   odin inspect net.onnx                              what a model is and costs
-  odin explain --nn net.onnx                         where its time goes
-  odin compile --nn net.onnx -o detector.onnx        ODIN as one ONNX file
-  odin verify detector.onnx --nn net.onnx            does it equal the model?
-  odin list                                          the names it knows
-  odin fetch cifar10 Imagenet                        get what they stand for
-  odin eval --device cpu-ort --nn net.onnx ...       by ONNX Runtime (docs/onnxruntime.md)
+  odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
+  odin fetch cifar10 Imagenet                        get what names stand for
   odin eval --help                                   all options of the evaluation
 
 Exit codes: 0 success, 1 failure, 2 wrong usage."
@@ -339,6 +338,7 @@ pub(crate) struct Explain {
 #[command(after_help = "\
 Examples:
   odin compile --nn densenet10.pth -o detector.onnx
+  odin compile --detector detector.toml -o detector.onnx      with its threshold
   odin compile --nn net.onnx --magnitude 0.002 --threshold 0.1004 --input pixels-u8 \\
                --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
 
@@ -346,9 +346,18 @@ Inputs: pixels-u8 is `images`, uint8 [N, H, W, C]; pixels-f32 is `images`, float
 [0, 1]; normalized is the model's own input. The magnitude is on the [0, 1] pixel scale always.")]
 pub(crate) struct Compile {
     /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
-    /// name
-    #[arg(long, value_name = "FILE|NAME")]
-    pub(crate) nn: String,
+    /// name; with --detector, where the model lies now
+    #[arg(long, value_name = "FILE|NAME", required_unless_present = "detector")]
+    pub(crate) nn: Option<String>,
+
+    /// A calibrated detector that `odin calibrate` wrote: its model, temperature, magnitude and
+    /// threshold are taken
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["temperature", "magnitude", "threshold"]
+    )]
+    pub(crate) detector: Option<PathBuf>,
 
     /// The temperature T [default: 1000]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]

@@ -1,17 +1,22 @@
 //! `odin compile`.
 
-use crate::args::Compile;
+use crate::args::{Compile, UsageError};
 use crate::write_whole::write_whole;
 use crate::{eval, network, spec};
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, ClassifierOptions, CompileOptions, DetectorInput, compile};
+use odin::{
+    Classifier, ClassifierOptions, CompileOptions, DetectorInput, SavedDetector, ThresholdRule,
+    compile,
+};
 use odin_formats::onnx;
 use std::fmt::Write as _;
 use std::path::Path;
 
 pub(crate) fn run(args: &Compile) -> Result<()> {
-    let registry = spec::registry(&args.network.registry)?;
-    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    let Source {
+        classifier,
+        calibrated,
+    } = source(args)?;
     network::announce(&classifier, args.quiet);
     if is_same_file(&args.out, Path::new(&classifier.file().name)) {
         bail!(
@@ -19,10 +24,73 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
             args.out.display()
         );
     }
-    let bytes = compile(&classifier, &options(args, &classifier))?;
+    let options = match &calibrated {
+        Some(saved) => of_calibrated(saved, input(args, &classifier))?,
+        None => options(args, &classifier),
+    };
+    let bytes = compile(&classifier, &options)?;
     let text = describe(&args.out.display().to_string(), &bytes)?;
     write_whole(&args.out, &bytes)?;
     eval::write_stdout(&text)
+}
+
+/// What is compiled.
+struct Source {
+    classifier: Classifier,
+    calibrated: Option<SavedDetector>,
+}
+
+fn source(args: &Compile) -> Result<Source> {
+    let Some(path) = &args.detector else {
+        let registry = spec::registry(&args.network.registry)?;
+        let nn = args.nn.as_deref().unwrap_or_default();
+        return Ok(Source {
+            classifier: network::open(nn, "--nn", &args.network, &registry)?,
+            calibrated: None,
+        });
+    };
+    let given = match args.network.model_config {
+        Some(_) => "--model-config".to_string(),
+        None => network::said(&args.network),
+    };
+    if !given.is_empty() {
+        return Err(UsageError(format!(
+            "{given}: the detector {} says how images become the model's input",
+            path.display()
+        ))
+        .into());
+    }
+    let saved = SavedDetector::open(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(Source {
+        classifier: saved.open_classifier(folder, args.nn.as_ref().map(Path::new))?,
+        calibrated: Some(saved),
+    })
+}
+
+/// As a detector was calibrated; an ONNX file decides by ODIN and one threshold.
+fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileOptions> {
+    let deciding = saved.deciding()?;
+    if deciding.name != "odin" {
+        bail!(
+            "--detector: it decides by {}, a compiled detector by odin; calibrate with odin as the first of --detectors",
+            deciding.name
+        );
+    }
+    if !deciding.classes.is_empty() {
+        bail!(
+            "--detector: it has a threshold for each class, a compiled detector has one; calibrate without --per-class"
+        );
+    }
+    let options = CompileOptions::default()
+        .temperature(saved.temperature)
+        .magnitude(saved.magnitude)
+        .threshold(deciding.threshold)
+        .input(input);
+    Ok(match deciding.rule {
+        ThresholdRule::Tpr(tpr) => options.target_tpr(tpr),
+        _ => options,
+    })
 }
 
 /// What is not said is as in the paper, or as in the detector that is compiled again.

@@ -57,7 +57,7 @@ pub(crate) fn open(
 }
 
 /// The options about the network that were given.
-fn said(network: &NetworkOptions) -> String {
+pub(crate) fn said(network: &NetworkOptions) -> String {
     let options = [
         ("--mean, --std", !network.mean.is_empty()),
         ("--image-size", network.image_size.is_some()),

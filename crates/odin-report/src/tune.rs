@@ -181,12 +181,12 @@ impl TuneReport {
                 let low = values().fold(f64::INFINITY, f64::min);
                 let high = values().fold(f64::NEG_INFINITY, f64::max);
                 match low == high {
-                    true => format!("{low}"),
-                    false => format!("{low} to {high}"),
+                    true => format!("= {low}"),
+                    false => format!("from {low} to {high}"),
                 }
             };
             notes.push(format!(
-                "the optimum is flat: {} of {count} settings reach the same, T from {}, ε from {}",
+                "the optimum is flat: {} of {count} settings reach the same, T {}, ε {}",
                 choice.equals.len(),
                 range(|s| s.temperature),
                 range(|s| s.magnitude)
