@@ -1,0 +1,596 @@
+//! `odin tune`, `odin calibrate` and `odin score` as a user meets them, also one who kills them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn demo() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+    folder.canonicalize().unwrap().display().to_string()
+}
+
+fn command(folder: &Path, args: &str) -> Command {
+    let demo = demo();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_odin"));
+    let args = args.split_whitespace().map(|a| a.replace("{demo}", &demo));
+    command.args(args).current_dir(folder);
+    command
+}
+
+fn odin(folder: &Path, args: &str) -> Output {
+    command(folder, args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a successful run prints.
+fn stdout(folder: &Path, args: &str) -> String {
+    let output = odin(folder, args);
+    assert!(output.status.success(), "{args}\n{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json(folder: &Path, args: &str) -> Value {
+    serde_json::from_str(&stdout(folder, args)).unwrap()
+}
+
+const CALIBRATE: &str = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --magnitude 0.005 --quiet -o detector.toml";
+
+/// A folder with a calibrated detector.
+fn calibrated(more: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &format!("{CALIBRATE} {more}"));
+    folder
+}
+
+/// The records of a file of JSON lines.
+fn records(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_threshold_keeps_what_it_promises() {
+    let folder = calibrated("");
+    let found = stdout(
+        folder.path(),
+        "score --detector detector.toml {demo}/in.npy --format jsonl --quiet",
+    );
+    let rows: Vec<Value> = found
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let kept = rows
+        .iter()
+        .filter(|r| r["is_in_distribution"] == true)
+        .count();
+    // The calibration images themselves: 343 of 361 is the smallest share of at least 95 %.
+    assert_eq!((rows.len(), kept), (361, 343));
+    let mut odin: Vec<(f64, f64, f64)> = rows
+        .iter()
+        .map(|r| {
+            let number = |name: &str| r[name].as_f64().unwrap();
+            (number("odin"), number("percentile"), number("p_value"))
+        })
+        .collect();
+    odin.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (i, (_, percentile, p_value)) in odin.iter().enumerate() {
+        let rank = (i + 1) as f64;
+        assert!(
+            (percentile - 100.0 * rank / 361.0).abs() < 1e-9,
+            "{i}: {percentile}"
+        );
+        assert!(
+            (p_value - (1.0 + rank) / 362.0).abs() < 1e-12,
+            "{i}: {p_value}"
+        );
+    }
+}
+
+/// The scores of `odin eval` and those of `odin score` are the same numbers.
+#[test]
+fn eval_and_score_agree() {
+    let folder = calibrated("--detectors odin,i-odin,energy,vim --fit-on {demo}/in.npy");
+    stdout(
+        folder.path(),
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --magnitude 0.005 --detectors odin,i-odin,energy,vim --fit-on {demo}/in.npy --scores scores --quiet",
+    );
+    stdout(
+        folder.path(),
+        "score --detector detector.toml {demo}/near.npy -o s.csv --quiet",
+    );
+    let columns = |file: &str, names: &[&str]| -> Vec<Vec<String>> {
+        let text = fs::read_to_string(folder.path().join(file)).unwrap();
+        let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let head = lines.next().unwrap();
+        let places: Vec<usize> = names
+            .iter()
+            .map(|name| head.iter().position(|column| column == name).unwrap())
+            .collect();
+        lines
+            .map(|row| places.iter().map(|&place| row[place].to_string()).collect())
+            .collect()
+    };
+    let names = ["prediction", "msp", "odin", "i-odin", "energy", "vim"];
+    assert_eq!(columns("scores/near.csv", &names), columns("s.csv", &names));
+}
+
+#[test]
+fn thresholds_are_chosen_by_the_rule_asked_for() {
+    let with_out = "--out-dataset {demo}/near.npy --format json";
+    for (rule, tpr, fpr) in [
+        ("--tpr 0.9", 0.9..0.91, 0.0..0.05),
+        ("--fpr 0.02", 0.5..0.95, 0.0..0.0201),
+        ("--lowest-error", 0.9..1.0, 0.0..0.1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let report = json(folder.path(), &format!("{CALIBRATE} {with_out} {rule}"));
+        let score = &report["scores"][0];
+        let points = score["thresholds"].as_array().unwrap();
+        let point = points
+            .iter()
+            .find(|point| point["in_force"] == true)
+            .unwrap();
+        let rate = |name: &str| point[name].as_f64().unwrap();
+        assert_eq!(point["threshold"], score["threshold"], "{rule}");
+        assert!(
+            tpr.contains(&rate("tpr")) && fpr.contains(&rate("fpr")),
+            "{rule}: {point}"
+        );
+        let errors = points
+            .iter()
+            .map(|point| point["detection_error"].as_f64().unwrap());
+        let lowest = errors.fold(f64::INFINITY, f64::min);
+        assert_eq!(points[1]["detection_error"], lowest, "{rule}");
+    }
+}
+
+#[test]
+fn per_class_thresholds_fall_back_where_images_are_few() {
+    let folder = tempfile::tempdir().unwrap();
+    // 361 images of 6 classes: about 60 of each are too few for 95 %, enough for 90 %.
+    for (tpr, own) in [("0.95", 0), ("0.9", 6)] {
+        let report = json(
+            folder.path(),
+            &format!("{CALIBRATE} --per-class --tpr {tpr} --format json"),
+        );
+        let classes = report["scores"][0]["classes"].as_array().unwrap();
+        let with_own = classes.iter().filter(|class| class["own"] == true).count();
+        assert_eq!((classes.len(), with_own), (6, own), "{tpr}");
+    }
+}
+
+#[test]
+fn shards_together_are_the_whole() {
+    let folder = calibrated("");
+    let score = "score --detector detector.toml {demo}/near.npy --quiet";
+    stdout(folder.path(), &format!("{score} -o whole.jsonl"));
+    let whole = records(&folder.path().join("whole.jsonl"));
+    let mut parts = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        stdout(
+            folder.path(),
+            &format!("{score} -o part.jsonl --shard {shard}"),
+        );
+        parts.extend(records(&folder.path().join("part.jsonl")));
+    }
+    let set =
+        |records: &[Value]| -> BTreeSet<String> { records.iter().map(Value::to_string).collect() };
+    assert_eq!(parts.len(), whole.len());
+    assert_eq!(set(&parts), set(&whole));
+}
+
+/// Images that are there in three ways, one of which does not decode.
+fn inputs(folder: &Path) {
+    let png = |seed: u8| {
+        // A grey BMP of 8x8.
+        let mut bytes = b"BM".to_vec();
+        for word in [54 + 192, 0, 54, 40, 8, 8, 1 | 24 << 16, 0, 192, 0, 0, 0, 0] {
+            bytes.extend(u32::to_le_bytes(word));
+        }
+        bytes.extend((0..64u8).flat_map(|i| [i.wrapping_mul(seed); 3]));
+        bytes
+    };
+    fs::create_dir_all(folder.join("images")).unwrap();
+    for i in 0..5 {
+        fs::write(folder.join(format!("images/{i}.bmp")), png(i)).unwrap();
+    }
+    fs::write(folder.join("images/broken.bmp"), b"BM no more").unwrap();
+    fs::write(folder.join("one, \"two\".bmp"), png(9)).unwrap();
+    let list = "images/3.bmp\nimages/none.bmp\r\n\nimages/4.bmp\nimages/3.bmp\n";
+    fs::write(folder.join("list.txt"), list).unwrap();
+}
+
+#[test]
+fn every_image_is_a_row_whatever_is_wrong_with_it() {
+    let folder = calibrated("");
+    inputs(folder.path());
+    let mut run = command(
+        folder.path(),
+        "score --detector detector.toml images list.txt",
+    );
+    let output = run
+        .arg("one, \"two\".bmp")
+        .args(["-o", "s.jsonl"])
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("named more than once") && said.contains("2 images have an error"),
+        "{said}"
+    );
+    let records = records(&folder.path().join("s.jsonl"));
+    let rows: Vec<(&str, bool)> = records
+        .iter()
+        .map(|r| (r["file"].as_str().unwrap(), r["error"].is_null()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("images/0.bmp", true),
+            ("images/1.bmp", true),
+            ("images/2.bmp", true),
+            ("images/3.bmp", true),
+            ("images/4.bmp", true),
+            ("images/broken.bmp", false),
+            ("images/none.bmp", false),
+            ("one, \"two\".bmp", true),
+        ]
+    );
+}
+
+#[test]
+fn one_image_is_a_line_and_lists_come_from_standard_input() {
+    let folder = calibrated("");
+    inputs(folder.path());
+    let line = stdout(folder.path(), "score --detector detector.toml images/1.bmp");
+    assert!(
+        line.starts_with("images/1.bmp: ") && line.lines().count() == 1,
+        "{line}"
+    );
+    assert!(
+        line.contains("distribution") && line.contains("p = "),
+        "{line}"
+    );
+    let mut child = command(folder.path(), "score --detector detector.toml - --quiet")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    use std::io::Write;
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"images/1.bmp\0images/2.bmp\0")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let csv = text(&output.stdout);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert!(csv.contains("\nimages/2.bmp,"), "{csv}");
+}
+
+/// A job for which there is time to be killed.
+const LONG: &str = "score --detector detector.toml {demo}/near.npy {demo}/in.npy --batch-size 1 --threads 1 -o s.jsonl --resume";
+
+/// Killed at many moments, a job ends with what an undisturbed one gives.
+#[test]
+fn a_killed_job_goes_on_and_ends_the_same() {
+    let folder = calibrated("");
+    let out = folder.path().join("s.jsonl");
+    stdout(folder.path(), LONG);
+    let undisturbed = fs::read(&out).unwrap();
+    fs::remove_file(&out).unwrap();
+    let mut state = 12345u64;
+    for _ in 0..12 {
+        let mut child = command(folder.path(), LONG)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Moments from a linear congruential generator.
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        std::thread::sleep(Duration::from_millis(30 + (state >> 33) % 1500));
+        let _ = child.kill();
+        child.wait().unwrap();
+        if out.exists() {
+            break;
+        }
+    }
+    stdout(folder.path(), LONG);
+    assert!(
+        fs::read(&out).unwrap() == undisturbed,
+        "the resumed job gives something else"
+    );
+    let left = fs::read_dir(folder.path()).unwrap();
+    let left: Vec<PathBuf> = left.map(|entry| entry.unwrap().path()).collect();
+    assert!(
+        left.iter()
+            .all(|path| path.extension().is_none_or(|e| e != "part")),
+        "{left:?}"
+    );
+}
+
+/// What a kill leaves in the journal: half a line, half a character, nothing.
+#[test]
+fn a_torn_journal_is_mended() {
+    let folder = calibrated("");
+    inputs(folder.path());
+    let score = "score --detector detector.toml images -o s.jsonl --quiet";
+    stdout(folder.path(), score);
+    let (out, part) = (
+        folder.path().join("s.jsonl"),
+        folder.path().join("s.jsonl.part"),
+    );
+    let whole = fs::read(&out).unwrap();
+    // A journal is a heading and the lines of the result.
+    let heading = {
+        let detector = fs::read_to_string(folder.path().join("detector.toml")).unwrap();
+        let line = detector
+            .lines()
+            .find(|l| l.starts_with("checksum"))
+            .unwrap();
+        let checksum = line.split('"').nth(1).unwrap();
+        format!(
+            "{{\"odin_score\":1,\"odin_version\":\"{}\",\"detector\":\"{checksum}\",\"shard\":\"1/1\",\"scores\":[\"msp\",\"odin\"]}}\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    };
+    let journal = [heading.as_bytes(), &whole].concat();
+    for cut in (0..journal.len()).step_by(37).chain([journal.len()]) {
+        fs::write(&part, &journal[..cut]).unwrap();
+        fs::remove_file(&out).unwrap();
+        stdout(folder.path(), &format!("{score} --resume"));
+        assert!(fs::read(&out).unwrap() == whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn jobs_that_do_not_fit_are_refused() {
+    let folder = calibrated("");
+    inputs(folder.path());
+    let part = folder.path().join("s.csv.part");
+    let cases: [(&str, &str, i32, &str); 12] = [
+        (
+            "{\"odin_score\":1}\n",
+            "images -o s.csv",
+            1,
+            "--resume goes on",
+        ),
+        (
+            "{\"odin_score\":1}\n",
+            "images -o s.csv --resume",
+            1,
+            "another job",
+        ),
+        ("what\n", "images -o s.csv --resume", 1, "no journal"),
+        ("", "images -o s.txt", 2, ".parquet"),
+        ("", "images --format parquet", 2, "--out"),
+        ("", "images -o s.csv --format text", 2, "standard output"),
+        ("", "nowhere", 1, "nowhere"),
+        ("", "nowhere.png", 1, "nowhere.png"),
+        ("", "images --shard 3/2", 2, "2/4"),
+        ("", "images --resume", 2, "--out"),
+        ("", "images/broken.bmp", 1, "no image could be scored"),
+        ("", "images -o images", 2, ".csv"),
+    ];
+    for (journal, args, code, part_of_message) in cases {
+        match journal {
+            "" => drop(fs::remove_file(&part)),
+            journal => fs::write(&part, journal).unwrap(),
+        }
+        let output = odin(
+            folder.path(),
+            &format!("score --detector detector.toml {args}"),
+        );
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args}: {said}");
+        assert!(said.contains(part_of_message), "{args}: {said}");
+    }
+}
+
+#[test]
+fn calibrations_that_cannot_be_are_refused() {
+    let base = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy";
+    let folder = tempfile::tempdir().unwrap();
+    for (args, code, part) in [
+        ("-o d.json", 2, ".toml"),
+        ("-o d.toml --tpr 0", 2, "share"),
+        ("-o d.toml --tpr 95", 2, "share"),
+        ("-o d.toml --fpr 0.1", 2, "--out-dataset"),
+        (
+            "-o d.toml --lowest-error --per-class --out-dataset Uniform",
+            2,
+            "--per-class",
+        ),
+        ("-o d.toml --detectors nothing", 2, "mahalanobis"),
+        ("-o d.toml --detectors vim", 2, "--fit-on"),
+        ("-o d.toml --fit-on {demo}/in.npy", 2, "--detectors"),
+        ("-o none/d.toml", 1, "none"),
+        ("-o d.toml --temperature 0", 2, "positive"),
+    ] {
+        let output = odin(folder.path(), &format!("{base} {args}"));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args}: {said}");
+        assert!(said.contains(part), "{args}: {said}");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "{args} left something"
+        );
+    }
+}
+
+#[test]
+fn few_images_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &str| {
+        let output = odin(folder.path(), &format!("{CALIBRATE} {args}"));
+        assert!(output.status.success());
+        text(&output.stderr)
+    };
+    assert!(run("--limit 50").contains("50 images are too few"));
+    assert_eq!(run("--limit 80"), "");
+}
+
+/// What was calibrated is what is compiled.
+#[test]
+fn a_calibrated_detector_compiles() {
+    let folder = calibrated("");
+    let said = stdout(
+        folder.path(),
+        "compile --detector detector.toml -o d.onnx --quiet",
+    );
+    let toml = fs::read_to_string(folder.path().join("detector.toml")).unwrap();
+    let threshold = toml
+        .lines()
+        .find_map(|line| line.strip_prefix("threshold = "))
+        .unwrap();
+    assert!(said.contains("T = 1000, ε = 0.005"), "{said}");
+    assert!(said.contains(&format!("threshold {threshold}")), "{said}");
+    assert!(said.contains("is_in_distribution"), "{said}");
+    let verified = odin(
+        folder.path(),
+        "verify d.onnx --nn {demo}/model.safetensors --quiet",
+    );
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    for (args, part) in [
+        ("--threshold 0.1", "--threshold"),
+        ("--layout NHWC", "--layout"),
+        ("--nn {demo}/in.npy", "in.npy"),
+    ] {
+        let output = odin(
+            folder.path(),
+            &format!("compile --detector detector.toml -o e.onnx {args}"),
+        );
+        assert!(
+            !output.status.success() && text(&output.stderr).contains(part),
+            "{args}"
+        );
+    }
+    let other = calibrated("--detectors energy");
+    let output = odin(other.path(), "compile --detector detector.toml -o e.onnx");
+    assert!(text(&output.stderr).contains("decides by energy"));
+}
+
+const TUNE: &str = "tune --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --temperatures 1,1000 --magnitudes 0,0.005 --quiet";
+
+#[test]
+fn tuning_chooses_what_its_grid_says() {
+    let folder = tempfile::tempdir().unwrap();
+    for (objective, larger) in [
+        ("fpr95", false),
+        ("detection-error", false),
+        ("auroc", true),
+        ("aupr-in", true),
+        ("aupr-out", true),
+    ] {
+        let args =
+            format!("{TUNE} --tune-on {{demo}}/near.npy --objective {objective} --format json");
+        let search = &json(folder.path(), &args)["searches"][0];
+        let column = match objective {
+            "fpr95" => "fpr_at_95_tpr".to_string(),
+            name => name.replace('-', "_"),
+        };
+        let grid = search["grid"].as_array().unwrap();
+        assert_eq!(grid.len(), 4);
+        let values = grid.iter().map(|cell| cell[&column].as_f64().unwrap());
+        let best = match larger {
+            true => values.fold(f64::NEG_INFINITY, f64::max),
+            false => values.fold(f64::INFINITY, f64::min),
+        };
+        assert_eq!(search["chosen"]["value"], best, "{objective}");
+    }
+}
+
+#[test]
+fn tuning_needs_no_out_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for (rule, n_out, words) in [
+        ("", 0, "mean ODIN score"),
+        ("--in-only", 0, "mean ODIN score"),
+        ("--in-only=synthetic", 540, "fpr95"),
+    ] {
+        let report = json(folder.path(), &format!("{TUNE} {rule} --format json"));
+        let search = &report["searches"][0];
+        assert_eq!(search["n_out"], n_out, "{rule}");
+        assert!(search["rule"].as_str().unwrap().contains(words), "{rule}");
+    }
+}
+
+/// The same seed gives the same sets.
+#[test]
+fn tuning_is_reproducible_and_its_files_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |seed: u32| {
+        let args = format!("{TUNE} --in-only=synthetic --seed {seed} -o grid.csv");
+        stdout(folder.path(), &args);
+        fs::read_to_string(folder.path().join("grid.csv")).unwrap()
+    };
+    let first = run(1);
+    assert_eq!(first, run(1));
+    assert_ne!(first, run(2));
+    assert_eq!(first.lines().count(), 5);
+    for plot in ["heat-map", "against-temperature", "against-magnitude"] {
+        let svg = fs::read_to_string(folder.path().join(format!("grid-{plot}.svg"))).unwrap();
+        assert!(
+            svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+            "{plot}"
+        );
+    }
+}
+
+#[test]
+fn transfer_tunes_on_each_set_and_tests_on_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = format!(
+        "{TUNE} --transfer --out-dataset {{demo}}/near.npy --out-dataset Uniform --format json --detectors energy"
+    );
+    let report = json(folder.path(), &args);
+    let tests = report["tests"].as_array().unwrap();
+    assert_eq!(report["searches"].as_array().unwrap().len(), 2);
+    for test in tests {
+        assert_eq!(test["odin_tuned"].as_array().unwrap().len(), 2);
+        assert!(test["others"]["energy"]["auroc"].as_f64().is_some());
+    }
+    // Tuned at T = 1 without a step, ODIN is the baseline.
+    let table = stdout(
+        folder.path(),
+        &format!("{TUNE} --transfer --out-dataset {{demo}}/near.npy --out-dataset Uniform"),
+    );
+    assert!(table.contains("tuned on, by evaluated on"), "{table}");
+}
+
+#[test]
+fn tuning_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, code, part) in [
+        ("--tune-on nowhere", 1, "nowhere"),
+        ("--transfer", 2, "--out-dataset"),
+        ("--in-only --tune-on Uniform", 2, "--tune-on"),
+        ("--in-only=guess", 2, "mean-score"),
+        ("--objective best", 2, "detection-error"),
+        ("-o grid.svg", 2, ".csv"),
+        ("--temperatures 0", 2, "positive"),
+        ("--detectors vim", 2, "--fit-on"),
+    ] {
+        let output = odin(
+            folder.path(),
+            &format!("tune --nn {{demo}}/model.safetensors --in-dataset {{demo}}/in.npy {args}"),
+        );
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args}: {said}");
+        assert!(said.contains(part), "{args}: {said}");
+    }
+}
