@@ -1,12 +1,14 @@
 use crate::barrier::Barrier;
-use crate::kernels::{AnyKernel, Share, Written};
+use crate::kernels::{AnyKernel, Image, Share, Written};
 use crate::lower::{Plan, Port, Step, lower};
+use crate::options::Options;
 use crate::program::{Program, Times};
-use crate::simd::{InstructionSet, Isa};
+use crate::simd::InstructionSet;
 use crate::workspace::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,7 +45,7 @@ impl Engine {
     /// When the graph asks for something that the engine does not do, or the threads cannot be
     /// started.
     pub fn new(graph: &Graph, threads: usize) -> Result<Self, Error> {
-        Self::with_instructions(graph, threads, InstructionSet(Isa::best()))
+        Self::with_options(graph, threads, Options::default())
     }
 
     /// As [`Engine::new`], with kernels of an instruction set other than the fastest. AVX-512 and
@@ -56,9 +58,21 @@ impl Engine {
         threads: usize,
         instructions: InstructionSet,
     ) -> Result<Self, Error> {
+        let options = Options {
+            instructions,
+            ..Options::default()
+        };
+        Self::with_options(graph, threads, options)
+    }
+
+    /// As [`Engine::new`], computing in a certain way.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_options(graph: &Graph, threads: usize, options: Options) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
-        let plan = lower(&folded, instructions.0)?;
+        let plan = lower(&folded, options)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .build();
@@ -93,17 +107,20 @@ impl Engine {
         let mut outputs = self.allocate_outputs(images)?;
         let threads = self.threads();
         // While there are enough images each thread has its own; the last few are shared.
+        let together = self.plan.images_at_a_time;
         let apart = images - images % threads;
         if apart > 0 {
             self.run_apart(&request, apart, &mut outputs)?;
         }
-        for image in apart..images {
-            self.run_together(&request, image, &mut outputs)?;
+        for first in (apart..images).step_by(together) {
+            let images = first..images.min(first + together);
+            self.run_together(&request, images, &mut outputs)?;
         }
         Ok(outputs)
     }
 
-    /// Computes the first `images` images, each by one thread, which then takes the next.
+    /// Computes the first `images` images, some at a time by one thread, which then takes the
+    /// next ones.
     fn run_apart(
         &self,
         request: &Request<'_>,
@@ -112,48 +129,57 @@ impl Engine {
     ) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
         let outputs = Mutex::new(outputs);
+        let threads = self.threads();
+        let count = threads * (images / threads).div_ceil(self.plan.images_at_a_time);
         let results = self.pool.broadcast(|_| {
-            let workspace = self.workspace()?;
+            let mut workspaces = Vec::new();
             let alone = Barrier::new(1);
             loop {
-                let image = next.fetch_add(1, Ordering::Relaxed);
-                if image >= images {
-                    self.spare.give(workspace);
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    self.spare.give(workspaces);
                     return Ok(());
                 }
-                self.compute(&workspace, request, image, Share::WHOLE, &alone)?;
+                let images = Share { index, count }.of(images);
+                self.add_workspaces(&mut workspaces, images.len())?;
+                self.compute(&workspaces, request, &images, Share::WHOLE, &alone)?;
                 let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
-                self.collect(&workspace, request, image, &mut outputs);
+                self.collect(&workspaces, request, &images, &mut outputs);
             }
         });
         results.into_iter().collect()
     }
 
-    /// Computes an image by all threads.
+    /// Computes some images by all threads.
     fn run_together(
         &self,
         request: &Request<'_>,
-        image: usize,
+        images: Range<usize>,
         outputs: &mut [Output],
     ) -> Result<(), Error> {
         let _alone = self.together.lock().unwrap_or_else(PoisonError::into_inner);
-        let workspace = self.workspace()?;
+        let mut workspaces = Vec::new();
+        self.add_workspaces(&mut workspaces, images.len())?;
         let together = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {
             let share = Share {
                 index: thread.index(),
                 count: thread.num_threads(),
             };
-            self.compute(&workspace, request, image, share, &together)
+            self.compute(&workspaces, request, &images, share, &together)
         });
         results.into_iter().collect::<Result<Vec<()>, Error>>()?;
-        self.collect(&workspace, request, image, outputs);
-        self.spare.give(workspace);
+        self.collect(&workspaces, request, &images, outputs);
+        self.spare.give(workspaces);
         Ok(())
     }
 
-    fn workspace(&self) -> Result<Workspace, Error> {
-        self.spare.take(|| Workspace::new(&self.plan.sizes))
+    /// Adds as many as are missing for some images.
+    fn add_workspaces(&self, to: &mut Vec<Workspace>, images: usize) -> Result<(), Error> {
+        while to.len() < images {
+            to.push(self.spare.take(|| Workspace::new(&self.plan.sizes))?);
+        }
+        Ok(())
     }
 
     /// The number of threads, which is also the most images computed at a time.
@@ -161,10 +187,12 @@ impl Engine {
         self.pool.current_num_threads()
     }
 
-    /// The bytes that each thread needs for the values of an image. Weights, which all threads
-    /// share, come on top, as do inputs and outputs.
+    /// The most bytes that each thread needs for the values of the images that it computes at a
+    /// time. Weights, which all threads share, come on top, as do inputs and outputs.
     pub fn memory_per_thread(&self) -> usize {
-        self.plan.sizes.values() + self.plan.sizes.scratch()
+        let values = self.plan.sizes.values();
+        let values = values.saturating_mul(self.plan.images_at_a_time);
+        values.saturating_add(self.plan.sizes.scratch())
     }
 
     /// What the graph has become.
@@ -173,6 +201,7 @@ impl Engine {
         Program {
             instructions: self.plan.instructions,
             steps: self.plan.steps.iter().map(|s| s.about.clone()).collect(),
+            images_at_a_time: self.plan.images_at_a_time,
             image_bytes: bytes(self.plan.sizes.values()),
             thread_bytes: bytes(self.plan.sizes.scratch()),
         }
@@ -194,13 +223,13 @@ impl Engine {
             images: 1,
             inputs: &inputs,
         };
-        let workspace = Workspace::new(&self.plan.sizes)?;
+        let workspaces = [Workspace::new(&self.plan.sizes)?];
         let mut scratch = Scratch::new(&self.plan.sizes)?;
         let mut times = vec![Duration::MAX; self.plan.steps.len()];
         for _ in 0..repetitions.max(1) {
             for (step, time) in self.plan.steps.iter().zip(&mut times) {
                 let start = clock();
-                step.execute(&workspace, &request, 0, &mut scratch, Share::WHOLE);
+                step.execute(&workspaces, &request, &(0..1), &mut scratch, Share::WHOLE);
                 *time = clock().saturating_sub(start).min(*time);
             }
         }
@@ -263,12 +292,12 @@ impl Engine {
         self.plan.outputs.iter().map(allocate).collect()
     }
 
-    /// The outputs of one image, computed by as many threads as call this with their share.
+    /// The outputs of some images, computed by as many threads as call this with their share.
     fn compute(
         &self,
-        workspace: &Workspace,
+        workspaces: &[Workspace],
         request: &Request<'_>,
-        image: usize,
+        images: &Range<usize>,
         share: Share,
         barrier: &Barrier,
     ) -> Result<(), Error> {
@@ -277,18 +306,30 @@ impl Engine {
         let mut scratch = self.scratches.take(|| Scratch::new(&self.plan.sizes));
         for step in &self.plan.steps {
             if let Ok(scratch) = &mut scratch {
-                step.execute(workspace, request, image, scratch, share);
+                step.execute(workspaces, request, images, scratch, share);
             }
             if !barrier.wait() {
                 return Ok(());
             }
         }
-        self.scratches.give(scratch?);
+        self.scratches.give([scratch?]);
         Ok(())
     }
 
-    /// Puts the outputs of an image where they belong in those of the batch.
+    /// Puts the outputs of some images where they belong in those of the batch.
     fn collect(
+        &self,
+        workspaces: &[Workspace],
+        request: &Request<'_>,
+        images: &Range<usize>,
+        outputs: &mut [Output],
+    ) {
+        for (image, workspace) in images.clone().zip(workspaces) {
+            self.collect_image(workspace, request, image, outputs);
+        }
+    }
+
+    fn collect_image(
         &self,
         workspace: &Workspace,
         request: &Request<'_>,
@@ -297,7 +338,7 @@ impl Engine {
     ) {
         for ((port, source), all) in self.plan.outputs.iter().zip(outputs) {
             let sources = std::slice::from_ref(source);
-            // SAFETY: the image is computed; nobody writes any more.
+            // SAFETY: the images are computed; nobody writes any more.
             #[allow(unsafe_code)]
             let own = unsafe { Operands::new(workspace, sources, request, image) };
             let images = request.images;
@@ -315,9 +356,9 @@ impl Step {
     #[allow(unsafe_code)]
     fn execute(
         &self,
-        workspace: &Workspace,
+        workspaces: &[Workspace],
         request: &Request<'_>,
-        image: usize,
+        images: &Range<usize>,
         scratch: &mut Scratch,
         share: Share,
     ) {
@@ -325,31 +366,50 @@ impl Step {
         // steps before it are done. A kernel that is not shared is run by one thread alone; of a
         // shared one, every thread writes its own part.
         unsafe {
-            let x = Operands::new(workspace, &self.operands, request, image);
-            let (output, len) = (self.output, self.output.len);
-            match &self.kernel {
-                AnyKernel::Shared(kernel) => {
-                    let [before, after] = self.signs.map(|s| s.map(|s| workspace.signs_out(s)));
-                    let floats = workspace.floats_out(output);
-                    let y = Written {
-                        floats,
-                        before,
-                        after,
-                    };
-                    kernel.run(&x, y, scratch, share);
-                }
-                _ if share.index != 0 => {}
-                AnyKernel::Float(kernel) => {
-                    kernel.run(&x, workspace.floats_out(output).part(0..len), scratch);
-                }
-                AnyKernel::Int(kernel) => {
-                    kernel.run(&x, workspace.ints_out(output).part(0..len), scratch);
-                }
-                AnyKernel::Bool(kernel) => {
-                    kernel.run(&x, workspace.masks_out(output).part(0..len), scratch);
+            let own = images.clone().zip(workspaces);
+            if let AnyKernel::Shared(kernel) = &self.kernel {
+                let images: Vec<Image<'_>> = own.map(|(i, w)| self.image(w, request, i)).collect();
+                kernel.run_images(&images, scratch, share);
+                return;
+            }
+            for (i, workspace) in own.filter(|_| share.index == 0) {
+                let Image { x, y } = self.image(workspace, request, i);
+                let (output, len) = (self.output, self.output.len);
+                match &self.kernel {
+                    AnyKernel::Float(kernel) => kernel.run(&x, y.floats.part(0..len), scratch),
+                    AnyKernel::Int(kernel) => {
+                        kernel.run(&x, workspace.ints_out(output).part(0..len), scratch);
+                    }
+                    AnyKernel::Bool(kernel) => {
+                        kernel.run(&x, workspace.masks_out(output).part(0..len), scratch);
+                    }
+                    AnyKernel::Shared(_) => {}
                 }
             }
         }
+    }
+
+    /// What the step reads and writes of an image.
+    ///
+    /// # Safety
+    /// While it is in use nobody writes what the step reads.
+    #[allow(unsafe_code)]
+    unsafe fn image<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+        request: &'a Request<'a>,
+        image: usize,
+    ) -> Image<'a> {
+        let [before, after] = self.signs.map(|s| s.map(|s| workspace.signs_out(s)));
+        // SAFETY: by the contract.
+        let x = unsafe { Operands::new(workspace, &self.operands, request, image) };
+        let floats = workspace.floats_out(self.output);
+        let y = Written {
+            floats,
+            before,
+            after,
+        };
+        Image { x, y }
     }
 }
 
@@ -366,10 +426,8 @@ impl<T> Spare<T> {
         idle.map_or_else(make, Ok)
     }
 
-    fn give(&self, used: T) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(used);
+    fn give(&self, used: impl IntoIterator<Item = T>) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.extend(used);
     }
 }

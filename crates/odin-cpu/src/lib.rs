@@ -38,6 +38,7 @@ mod engine;
 mod error;
 mod kernels;
 mod lower;
+mod options;
 mod pointwise;
 mod product;
 mod program;
@@ -46,5 +47,6 @@ mod workspace;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
+pub use options::{Options, Winograd};
 pub use program::{Program, ProgramStep, Times};
 pub use simd::InstructionSet;

@@ -12,6 +12,7 @@ use crate::workspace::Aligned;
 use std::ops::Range;
 
 /// A matrix `[rows, depth]` cut into tiles of rows, each stored column by column.
+#[derive(Default)]
 pub(crate) struct Packed {
     tiles: Vec<Tile>,
     data: Aligned,
@@ -41,6 +42,33 @@ impl Packed {
             for k in 0..depth {
                 for r in 0..tile.height {
                     packed[tile.start + k * tile.height + r] = matrix(tile.row + r, k);
+                }
+            }
+        }
+        Some(Self { tiles, data })
+    }
+
+    /// Packs `count` matrices `[rows, depth]` side by side, of which `matrices(row, k, entries)`
+    /// gives the entries; `None` if there is no memory for them.
+    pub(crate) fn side_by_side(
+        isa: Isa,
+        [rows, depth]: [usize; 2],
+        count: usize,
+        matrices: impl Fn(usize, usize, &mut [f32]),
+    ) -> Option<Self> {
+        let whole = depth.checked_mul(count)?;
+        let mut data = Aligned::zeros(rows.checked_mul(whole)?)?;
+        let tiles = tiles(isa, rows, whole);
+        let packed = data.as_mut_slice();
+        let mut entries = vec![0.0; count];
+        for tile in &tiles {
+            for k in 0..depth {
+                for r in 0..tile.height {
+                    matrices(tile.row + r, k, &mut entries);
+                    let own = packed[tile.start + k * tile.height + r..].iter_mut();
+                    let own = own.step_by(depth * tile.height);
+                    own.zip(&entries)
+                        .for_each(|(packed, entry)| *packed = *entry);
                 }
             }
         }
@@ -181,6 +209,9 @@ fn parts(vectors: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
 /// How many rows of elements ahead are asked for: they are too far apart for the processor to
 /// guess.
 const AHEAD: usize = 8;
+/// How many weights ahead are asked for: they come from far away, where no other image has just
+/// used them, and a processor that guesses stops at the end of every page.
+const WEIGHTS_AHEAD: usize = 1024;
 
 /// `H` rows times `V` vectors.
 ///
@@ -199,6 +230,7 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize>(
     let mut a = a;
     for (k, &offset) in offsets.iter().enumerate() {
         let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)];
+        simd.prefetch(a.wrapping_add(WEIGHTS_AHEAD));
         for v in 0..V {
             simd.prefetch(b.wrapping_add(ahead as usize + v * S::LANES));
         }

@@ -29,6 +29,8 @@ pub struct Program {
     pub instructions: crate::InstructionSet,
     /// The steps, in the order in which they run.
     pub steps: Vec<ProgramStep>,
+    /// How many images a thread computes at a time, if there are enough.
+    pub images_at_a_time: usize,
     /// Bytes for the values of one image in the works.
     pub image_bytes: u64,
     /// Bytes of scratch memory for each thread.

@@ -63,7 +63,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn window(&self) -> (&Window, usize) {
+    pub(super) fn window(&self) -> (&Window, usize) {
         match self {
             Kind::Conv(conv) => (&conv.window, conv.groups),
             Kind::Adjoint(conv) => (&conv.window, conv.groups),
@@ -661,7 +661,13 @@ unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) 
 /// Copies every `step`-th element to `across`, and zeros to the rest of a row. Rows are short: a
 /// call of a library function for each would take longer than the copy.
 #[inline(always)]
-fn copy_row<S: Simd>(simd: S, from: &[f32], step: usize, across: &Range<usize>, to: &mut [f32]) {
+pub(super) fn copy_row<S: Simd>(
+    simd: S,
+    from: &[f32],
+    step: usize,
+    across: &Range<usize>,
+    to: &mut [f32],
+) {
     let (to, behind) = to.split_at_mut(across.end);
     let (before, to) = to.split_at_mut(across.start);
     before.iter_mut().for_each(|to| *to = 0.0);

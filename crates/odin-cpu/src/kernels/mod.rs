@@ -17,6 +17,7 @@ pub(crate) mod shape;
 pub(crate) mod unfold;
 mod walk;
 mod window;
+pub(crate) mod winograd;
 
 use crate::workspace::{Operands, Out, Scratch};
 use std::ops::Range;
@@ -38,10 +39,29 @@ pub(crate) trait Shared: Send + Sync {
     /// once, and the signs that the kernel keeps.
     fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share);
 
+    /// The same for several images, one after the other unless the kernel knows better. An image
+    /// comes out the same to the last bit, whatever others there are.
+    fn run_images(&self, images: &[Image<'_>], scratch: &mut Scratch, share: Share) {
+        for image in images {
+            self.run(&image.x, image.y, scratch, share);
+        }
+    }
+
+    /// How many images it had best get at a time.
+    fn images_at_a_time(&self) -> usize {
+        1
+    }
+
     /// What `run` needs besides its operands.
     fn scratch(&self) -> ScratchSize {
         ScratchSize::default()
     }
+}
+
+/// What a [`Shared`] kernel reads and writes of an image.
+pub(crate) struct Image<'a> {
+    pub(crate) x: Operands<'a>,
+    pub(crate) y: Written<'a>,
 }
 
 /// What a [`Shared`] kernel writes.
@@ -94,6 +114,13 @@ impl AnyKernel {
 
     pub(crate) fn shared(kernel: impl Shared + 'static) -> Self {
         Self::Shared(Box::new(kernel))
+    }
+
+    pub(crate) fn images_at_a_time(&self) -> usize {
+        match self {
+            Self::Shared(kernel) => kernel.images_at_a_time(),
+            _ => 1,
+        }
     }
 
     pub(crate) fn scratch(&self) -> ScratchSize {

@@ -7,7 +7,8 @@ use crate::pointwise::sign_bytes;
 use crate::program::ProgramStep;
 use odin_graph::{DType, Graph, Op, ValueId};
 
-pub(super) fn about(graph: &Graph, group: &Group) -> ProgramStep {
+/// `how` tells of a head that can be computed in several ways in which it is.
+pub(super) fn about(graph: &Graph, group: &Group, how: &str) -> ProgramStep {
     let head = match group.head {
         Head::Single(v) | Head::Conv(v) => Some(v),
         Head::Map | Head::Block => None,
@@ -16,7 +17,10 @@ pub(super) fn about(graph: &Graph, group: &Group) -> ProgramStep {
         words(&group.before),
         match group.head {
             Head::Block => names(graph, &group.nodes),
-            _ => head.map(|v| name(graph, v)).unwrap_or_default(),
+            _ => {
+                let name = head.map(|v| name(graph, v)).unwrap_or_default();
+                format!("{name}{how}")
+            }
         },
         words(&group.after),
     ];

@@ -10,10 +10,13 @@ mod views;
 use crate::batch::Layout;
 use crate::kernels::conv::{Conv, Kind, Phase};
 use crate::kernels::map::Map;
+use crate::kernels::winograd::Winograd;
 use crate::kernels::{
     AnyKernel, ScratchSize, elementwise, gather, pool, product, reduce, shape, unfold,
 };
+use crate::options::Options;
 use crate::pointwise::{Addend, After, Pointwise};
+use crate::product::Packed;
 use crate::program::ProgramStep;
 use crate::simd::{InstructionSet, Isa};
 use crate::workspace::{Place, Sizes, Source, out_of_memory};
@@ -33,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<(Port, Source)>,
     pub(crate) sizes: Sizes,
+    /// How many images a thread had best compute at a time.
+    pub(crate) images_at_a_time: usize,
     pub(crate) instructions: InstructionSet,
 }
 
@@ -53,18 +58,20 @@ pub(crate) struct Step {
     pub(crate) about: ProgramStep,
 }
 
-pub(crate) fn lower(graph: &Graph, isa: Isa) -> Result<Plan, Error> {
+pub(crate) fn lower(graph: &Graph, options: Options) -> Result<Plan, Error> {
     let views = views(graph)?;
     let groups = in_order(graph, fuse::groups(graph));
     let (storage, in_place) = Storage::new(graph, &views, &groups);
     let mut places = Places::new(graph, &storage, &groups);
     let lowering = Lowering {
         graph,
-        isa,
+        isa: options.instructions.0,
+        options,
         views: &views,
         storage: &storage,
         places: &places,
         convs: RefCell::default(),
+        winograds: RefCell::default(),
         products: RefCell::default(),
     };
     let mut steps = Vec::new();
@@ -82,6 +89,8 @@ pub(crate) fn lower(graph: &Graph, isa: Isa) -> Result<Plan, Error> {
                 floats: a.floats.max(b.floats),
                 indices: a.indices.max(b.indices),
             });
+    let images_at_a_time = steps.iter().map(|s| s.kernel.images_at_a_time());
+    let images_at_a_time = images_at_a_time.max().unwrap_or(1);
     Ok(Plan {
         inputs: graph
             .inputs()
@@ -90,7 +99,8 @@ pub(crate) fn lower(graph: &Graph, isa: Isa) -> Result<Plan, Error> {
         steps,
         outputs,
         sizes: places.sizes,
-        instructions: InstructionSet(isa),
+        images_at_a_time,
+        instructions: options.instructions,
     })
 }
 
@@ -130,11 +140,13 @@ fn in_order(graph: &Graph, mut groups: Vec<Group>) -> Vec<Group> {
 struct Lowering<'a> {
     graph: &'a Graph,
     isa: Isa,
+    options: Options,
     views: &'a [View],
     storage: &'a Storage<'a>,
     places: &'a Places,
     /// What is packed already: the second forward pass has the weights of the first.
     convs: RefCell<HashMap<String, Arc<[Phase]>>>,
+    winograds: RefCell<HashMap<String, Arc<Packed>>>,
     products: RefCell<HashMap<String, product::Known>>,
 }
 
@@ -156,6 +168,7 @@ impl Lowering<'_> {
         let sources = |values: &[ValueId]| -> Option<Vec<Source>> {
             values.iter().map(|&x| self.source(x)).collect()
         };
+        let mut how = "";
         let (kernel, operands) = match group.head {
             Head::Single(v) => match self.node(v)? {
                 Some((kernel, values)) => (kernel, sources(&values)),
@@ -181,10 +194,20 @@ impl Lowering<'_> {
             }
             Head::Conv(v) => {
                 let mut operands = sources(&[group.input]);
-                let mut conv = self.conv(v)?;
-                conv.before = self.pointwise(&group.before, false, &mut operands);
-                conv.after = self.pointwise(&group.after, in_place, &mut operands);
-                (AnyKernel::shared(conv), operands)
+                let kernel = match self.winograd(v)? {
+                    Some(mut winograd) => {
+                        winograd.after = self.pointwise(&group.after, in_place, &mut operands);
+                        how = winograd.name();
+                        AnyKernel::shared(winograd)
+                    }
+                    None => {
+                        let mut conv = self.conv(v)?;
+                        conv.before = self.pointwise(&group.before, false, &mut operands);
+                        conv.after = self.pointwise(&group.after, in_place, &mut operands);
+                        AnyKernel::shared(conv)
+                    }
+                };
+                (kernel, operands)
             }
         };
         let saves = [group.before.save, group.after.save];
@@ -202,7 +225,7 @@ impl Lowering<'_> {
             operands,
             output,
             signs: saves.map(|mask| self.places.signs(mask?)),
-            about: about::about(self.graph, group),
+            about: about::about(self.graph, group, how),
         }))
     }
 
@@ -255,7 +278,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn conv(&self, v: ValueId) -> Result<Conv, Error> {
+    /// A convolution and its known weights.
+    fn kind(&self, v: ValueId) -> Result<(Kind, &[f32]), Error> {
         let node = self.graph.node(v);
         let kind = match &node.op {
             Op::ConvTranspose(op) => Kind::Adjoint(op.clone()),
@@ -263,8 +287,44 @@ impl Lowering<'_> {
             _ => return Err(lost(self.graph)),
         };
         let weights = self.graph.constant_value(node.operands[1]);
-        let w = weights.ok_or_else(|| lost(self.graph))?.data();
+        Ok((kind, weights.ok_or_else(|| lost(self.graph))?.data()))
+    }
+
+    /// What identifies the packed weights of a convolution.
+    fn key(&self, v: ValueId) -> String {
+        let node = self.graph.node(v);
         let (x, y) = (self.extents(node.operands[0]), self.extents(v));
+        format!("{} {x:?} {y:?} {:?}", node.operands[1], node.op)
+    }
+
+    /// A convolution that is computed by Winograd's method, if it is one.
+    fn winograd(&self, v: ValueId) -> Result<Option<Winograd>, Error> {
+        let (kind, w) = self.kind(v)?;
+        let (x, y) = (
+            self.extents(self.graph.node(v).operands[0]),
+            self.extents(v),
+        );
+        let Some(winograd) = Winograd::choose(self.options, &kind, &x, &y) else {
+            return Ok(None);
+        };
+        let place = || format!("the transformed weights of {}", self.graph.describe(v));
+        let memory = || out_of_memory(&place(), 16 * w.len());
+        let key = self.key(v);
+        let mut shared = self.winograds.borrow_mut();
+        let packed = match shared.get(&key) {
+            Some(packed) => Arc::clone(packed),
+            None => Arc::new(winograd.pack(&kind, w).ok_or_else(memory)?),
+        };
+        shared.insert(key, Arc::clone(&packed));
+        Ok(Some(winograd.with(packed)))
+    }
+
+    fn conv(&self, v: ValueId) -> Result<Conv, Error> {
+        let (kind, w) = self.kind(v)?;
+        let (x, y) = (
+            self.extents(self.graph.node(v).operands[0]),
+            self.extents(v),
+        );
         let place = || format!("the packed weights of {}", self.graph.describe(v));
         let memory = || out_of_memory(&place(), 4 * w.len());
         let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(|| {
@@ -272,7 +332,7 @@ impl Lowering<'_> {
             let message = format!("{place}: rows of its input have more than 2^32 elements in all channels; use smaller images");
             Error::new(ErrorKind::UnsupportedGraph, message)
         })?;
-        let key = format!("{} {x:?} {y:?} {:?}", node.operands[1], node.op);
+        let key = self.key(v);
         let mut shared = self.convs.borrow_mut();
         let packed = match shared.get(&key) {
             Some(packed) => Arc::clone(packed),

@@ -80,6 +80,51 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn positive(self, x: Self::Vector) -> u16;
     /// The elements whose bit is set; 0 elsewhere.
     fn keep(self, bits: u16, x: Self::Vector) -> Self::Vector;
+    /// The elements of two vectors in turns: the first half of them, and the second.
+    fn zip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// Of the elements of two vectors, one after the other, every second one from the first and
+    /// from the second.
+    fn unzip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+
+    /// The elements of `M` vectors, 1, 2 or 4, in turns.
+    #[inline(always)]
+    fn together<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
+        let mut y = x;
+        match M {
+            2 => (y[0], y[1]) = self.zip(x[0], x[1]),
+            4 => {
+                let (even, odd) = (self.zip(x[0], x[2]), self.zip(x[1], x[3]));
+                (y[0], y[1]) = self.zip(even.0, odd.0);
+                (y[2], y[3]) = self.zip(even.1, odd.1);
+            }
+            _ => debug_assert!(M == 1),
+        }
+        y
+    }
+
+    /// `M` vectors, 1, 2 or 4, of every `M`-th element from the first, the second, and so on.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `M` vectors.
+    #[inline(always)]
+    unsafe fn load_apart<const M: usize>(self, from: *const f32) -> [Self::Vector; M] {
+        let mut x = [self.splat(0.0); M];
+        for (i, x) in x.iter_mut().enumerate() {
+            // SAFETY: by the contract.
+            *x = unsafe { self.load(from.add(i * Self::LANES)) };
+        }
+        let mut y = x;
+        match M {
+            2 => (y[0], y[1]) = self.unzip(x[0], x[1]),
+            4 => {
+                let (low, high) = (self.unzip(x[0], x[1]), self.unzip(x[2], x[3]));
+                (y[0], y[2]) = self.unzip(low.0, high.0);
+                (y[1], y[3]) = self.unzip(low.1, high.1);
+            }
+            _ => debug_assert!(M == 1),
+        }
+        y
+    }
 }
 
 /// The bits of `sqrt(1/2)`, below which [`Simd::split`] leaves no mantissa.

@@ -177,4 +177,22 @@ impl Simd for Neon {
             [vreinterpretq_f32_u32(low), vreinterpretq_f32_u32(high)]
         }
     }
+    #[inline(always)]
+    fn zip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+        unsafe {
+            (
+                [vzip1q_f32(a[0], b[0]), vzip2q_f32(a[0], b[0])],
+                [vzip1q_f32(a[1], b[1]), vzip2q_f32(a[1], b[1])],
+            )
+        }
+    }
+    #[inline(always)]
+    fn unzip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+        unsafe {
+            (
+                [vuzp1q_f32(a[0], a[1]), vuzp1q_f32(b[0], b[1])],
+                [vuzp2q_f32(a[0], a[1]), vuzp2q_f32(b[0], b[1])],
+            )
+        }
+    }
 }

@@ -115,4 +115,23 @@ impl Simd for Portable {
     fn keep(self, bits: u16, x: Vector) -> Vector {
         std::array::from_fn(|i| if bits >> i & 1 == 1 { x[i] } else { 0.0 })
     }
+    #[inline(always)]
+    fn zip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+        let at = |i: usize| {
+            if i.is_multiple_of(2) {
+                a[i / 2]
+            } else {
+                b[i / 2]
+            }
+        };
+        (std::array::from_fn(at), std::array::from_fn(|i| at(i + 8)))
+    }
+    #[inline(always)]
+    fn unzip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+        let at = |i: usize| if i < 8 { a[i] } else { b[i - 8] };
+        (
+            std::array::from_fn(|i| at(2 * i)),
+            std::array::from_fn(|i| at(2 * i + 1)),
+        )
+    }
 }
