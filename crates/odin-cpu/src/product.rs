@@ -16,6 +16,8 @@ use std::ops::Range;
 pub(crate) struct Packed {
     tiles: Vec<Tile>,
     data: Aligned,
+    /// Elements of a matrix.
+    size: usize,
 }
 
 /// Some neighbouring rows.
@@ -45,20 +47,24 @@ impl Packed {
                 }
             }
         }
-        Some(Self { tiles, data })
+        Some(Self {
+            tiles,
+            data,
+            size: rows * depth,
+        })
     }
 
-    /// Packs `count` matrices `[rows, depth]` side by side, of which `matrices(row, k, entries)`
-    /// gives the entries; `None` if there is no memory for them.
-    pub(crate) fn side_by_side(
+    /// Packs `count` matrices `[rows, depth]` one after the other, of which
+    /// `matrices(row, k, entries)` gives the entries; `None` if there is no memory for them.
+    pub(crate) fn several(
         isa: Isa,
         [rows, depth]: [usize; 2],
         count: usize,
         matrices: impl Fn(usize, usize, &mut [f32]),
     ) -> Option<Self> {
-        let whole = depth.checked_mul(count)?;
-        let mut data = Aligned::zeros(rows.checked_mul(whole)?)?;
-        let tiles = tiles(isa, rows, whole);
+        let size = rows.checked_mul(depth)?;
+        let mut data = Aligned::zeros(size.checked_mul(count)?)?;
+        let tiles = tiles(isa, rows, depth);
         let packed = data.as_mut_slice();
         let mut entries = vec![0.0; count];
         for tile in &tiles {
@@ -66,13 +72,18 @@ impl Packed {
                 for r in 0..tile.height {
                     matrices(tile.row + r, k, &mut entries);
                     let own = packed[tile.start + k * tile.height + r..].iter_mut();
-                    let own = own.step_by(depth * tile.height);
-                    own.zip(&entries)
+                    own.step_by(size.max(1))
+                        .zip(&entries)
                         .for_each(|(packed, entry)| *packed = *entry);
                 }
             }
         }
-        Some(Self { tiles, data })
+        Some(Self { tiles, data, size })
+    }
+
+    /// Of one of several matrices, the rows of a tile, column by column.
+    pub(crate) fn tile_of(&self, matrix: usize, tile: Tile) -> &[f32] {
+        &self.data.as_slice()[matrix * self.size + tile.start..]
     }
 
     pub(crate) fn tiles(&self) -> &[Tile] {

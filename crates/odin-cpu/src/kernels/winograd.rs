@@ -20,9 +20,11 @@ use crate::workspace::{Operands, Scratch};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How many elements the transformed input of a block may have: 1.5 MiB, a part of a second-level
-/// cache.
-const TRANSFORMED: usize = 3 << 17;
+/// How many elements the transformed input of a block may have, and its sums: 3 MiB. Of these, one
+/// place after the other is in the second-level cache.
+const TRANSFORMED: usize = 6 << 17;
+/// Of so many weights each thread had better read its own: 1.5 MiB.
+const MANY: usize = 3 << 17;
 /// The most tiles that are computed at a time.
 const TILES: usize = 128;
 
@@ -44,7 +46,7 @@ pub(crate) struct Winograd {
     unit: usize,
     /// The most units that are computed at a time, of one image or of several.
     units: usize,
-    /// Those of all places of the transforms side by side.
+    /// Of each place of the transforms.
     weights: Arc<Packed>,
     /// Where the tiles of each channel begin.
     offsets: Vec<u32>,
@@ -221,7 +223,7 @@ impl Winograd {
         };
         let winograd = Self::new(options.instructions.0, kind, size, x, y)?;
         // Rows may be too long.
-        let is_small = winograd.places() * winograd.plane() <= 4 * TRANSFORMED;
+        let is_small = winograd.places() * winograd.plane() <= 2 * TRANSFORMED;
         (is_small || options.winograd != options::Winograd::Auto).then_some(winograd)
     }
 
@@ -311,7 +313,7 @@ impl Winograd {
                 }
             }
         };
-        Packed::side_by_side(self.isa, [self.outer, self.inner], N * N, weights)
+        Packed::several(self.isa, [self.outer, self.inner], N * N, weights)
     }
 
     /// The fewest rows of the output that make whole groups of signs.
@@ -356,7 +358,7 @@ impl Winograd {
 
     /// From one place of the sums of some channels to the next.
     fn sums_plane(&self) -> usize {
-        self.height() * self.stride() + LONGEST
+        self.outer * self.stride() + LONGEST
     }
 
     /// Elements of a channel of a piece of the output.
@@ -465,7 +467,7 @@ impl Job<'_> {
             ..
         } = self;
         let units = images.len() * winograd.units_per_image();
-        let many_weights = winograd.outer * winograd.inner * N * N > TRANSFORMED;
+        let many_weights = winograd.outer * winograd.inner * N * N > MANY;
         let [own_units, own_channels] = match many_weights || units < share.count {
             true => [Share::WHOLE, share],
             false => [share, Share::WHOLE],
@@ -502,8 +504,8 @@ impl Job<'_> {
                     winograd.transform_input::<S, F, M, N>(simd, x, channel, piece, &mut room);
                 }
             }
+            winograd.multiply(simd, tiles, columns, &mut room);
             for &tile in tiles {
-                winograd.multiply(simd, tile, columns, &mut room);
                 for piece in &pieces {
                     winograd.transform_output::<S, F, M, N>(simd, tile, piece, &mut room);
                     winograd.finish(
@@ -646,10 +648,9 @@ impl Winograd {
         }
     }
 
-    /// The products of a tile of weights in all places.
+    /// The products in all places.
     #[inline(always)]
-    fn multiply<S: Simd>(&self, simd: S, tile: Tile, count: usize, room: &mut Room<'_>) {
-        let weights = self.weights.tile(tile);
+    fn multiply<S: Simd>(&self, simd: S, tiles: &[Tile], count: usize, room: &mut Room<'_>) {
         for place in 0..self.places() {
             let columns = Columns {
                 b: room.transformed,
@@ -658,9 +659,11 @@ impl Winograd {
                 count,
                 last_offset: self.inner.saturating_sub(1) * self.stride(),
             };
-            let sums = &mut room.sums[place * self.sums_plane()..];
-            let weights = &weights[place * self.inner * tile.height..];
-            multiply(simd, tile.height, weights, &columns, sums, self.stride());
+            for &tile in tiles {
+                let sums = &mut room.sums[place * self.sums_plane() + tile.row * self.stride()..];
+                let weights = &self.weights.tile_of(place, tile);
+                multiply(simd, tile.height, weights, &columns, sums, self.stride());
+            }
         }
     }
 
@@ -677,14 +680,15 @@ impl Winograd {
         let rows = self.output_rows(&piece.tile_rows);
         let plane = self.sums_plane();
         let last = piece.first + piece.tile_rows.len() * tiles + S::LANES;
-        let end = (N * N - 1) * plane + (tile.height - 1) * self.stride() + last;
+        let end = (N * N - 1) * plane + (tile.row + tile.height - 1) * self.stride() + last;
         assert!(tile.height > 0 && end <= room.sums.len());
         assert!(rows.len() * width <= self.piece_stride());
         assert!(tile.height * self.piece_stride() <= room.piece.len());
         for channel in 0..tile.height {
             for tile_row in 0..piece.tile_rows.len() {
                 for first in (0..tiles).step_by(S::LANES) {
-                    let at = channel * self.stride() + piece.first + tile_row * tiles + first;
+                    let row = (tile.row + channel) * self.stride();
+                    let at = row + piece.first + tile_row * tiles + first;
                     let own = (rows.len() - M * tile_row).min(M);
                     let n = (width - M * first).min(M * S::LANES);
                     let to = channel * self.piece_stride() + M * tile_row * width + M * first;
