@@ -210,6 +210,38 @@ fn convolutions_across_the_edges_of_blocks() {
     }
 }
 
+/// Channels that meet their own windows only, at sizes that cross the edges of vectors.
+#[test]
+fn depthwise_convolutions() {
+    let extents = [[1, 1], [7, 7], [5, 33], [16, 16], [14, 70], [3, 128]];
+    for extent in extents {
+        for (kernel, stride, pad) in [(1, 2, 0), (3, 1, 1), (3, 2, 1), (5, 2, 2), (7, 1, 3)] {
+            for (c, m, groups) in [(6, 6, 6), (3, 6, 3), (6, 2, 2), (9, 6, 3)] {
+                let window = Window::new(&[kernel; 2]).pad(pad).stride(stride);
+                let what = format!("{kernel} / {stride}, {c} -> {m} in {groups} of {extent:?}");
+                let w: &[usize] = &[m, c / groups, kernel, kernel];
+                let conv = Op::Conv(Conv {
+                    window: window.clone(),
+                    groups,
+                });
+                let x = [c, extent[0], extent[1]];
+                check(&what, &single(conv, &[&x], &[w, &[m]]));
+                // Even extents lose a line or get one more.
+                let y = [0, 1].map(|a| window.output_extent(a, extent[a]).unwrap());
+                for padding in 0..stride {
+                    let transpose = ConvTranspose {
+                        output_padding: vec![padding; 2],
+                        window: window.clone(),
+                        groups,
+                    };
+                    let g = single(Op::ConvTranspose(transpose), &[&[m, y[0], y[1]]], &[w]);
+                    check(&format!("transposed {what}"), &scaled(&g, 0.2));
+                }
+            }
+        }
+    }
+}
+
 /// The same graph with its output multiplied, so that long sums stay near 1.
 fn scaled(g: &Graph, factor: f32) -> Graph {
     let mut g = g.clone();
@@ -229,14 +261,18 @@ fn fused_chains() {
         for kernel in [1, 3] {
             for stages in 0..64_u32 {
                 let what = format!("{channels} channels of {extent}, {kernel}, {stages:06b}");
-                check(&what, &chain(channels, extent, kernel, stages));
+                check(&what, &chain(channels, extent, kernel, stages, 1));
+                if kernel > 1 {
+                    let g = chain(channels, extent, kernel, stages, channels);
+                    check(&format!("depthwise, {what}"), &g);
+                }
             }
         }
     }
 }
 
 /// A network with the stages whose bits are set, and its gradient.
-fn chain(channels: usize, extent: usize, kernel: usize, stages: u32) -> Graph {
+fn chain(channels: usize, extent: usize, kernel: usize, stages: u32, groups: usize) -> Graph {
     let mut g = Graph::new();
     let shape = Shape::batched(&[channels, extent, extent]);
     let x = g.input("x", Type::float(shape)).unwrap();
@@ -252,10 +288,10 @@ fn chain(channels: usize, extent: usize, kernel: usize, stages: u32) -> Graph {
     if stages & 2 != 0 {
         y = g.relu(y).unwrap();
     }
-    let w = constant(&mut g, &[channels, channels, kernel, kernel]);
+    let w = constant(&mut g, &[channels, channels / groups, kernel, kernel]);
     let bias = (stages & 4 != 0).then(|| constant(&mut g, &[channels]));
     let window = Window::new(&[kernel; 2]).pad(kernel / 2);
-    y = g.conv(y, w, bias, window, 1).unwrap();
+    y = g.conv(y, w, bias, window, groups).unwrap();
     if stages & 8 != 0 {
         y = norm(&mut g, y);
     }

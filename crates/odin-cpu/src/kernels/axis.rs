@@ -51,6 +51,18 @@ pub(crate) struct Extent {
     pub(crate) output: usize,
 }
 
+impl Extent {
+    /// Of an axis that is not there.
+    pub(crate) const SINGLE: Self = Self {
+        kernel: 1,
+        stride: 1,
+        dilation: 1,
+        pad: 0,
+        input: 1,
+        output: 1,
+    };
+}
+
 impl Axis {
     /// Of a convolution: output `t` meets input `stride · t + dilation · k - pad`.
     pub(crate) fn conv(e: Extent) -> Self {
@@ -134,6 +146,20 @@ impl Axis {
     /// The output of position `t` of a phase, which is one of [`Axis::positions`].
     pub(crate) fn output_at(&self, phase: &OutPhase, t: usize) -> usize {
         ((self.out_step * t) as isize + phase.base) as usize
+    }
+
+    /// The phase and the position of an output.
+    pub(crate) fn meets(&self, output: usize) -> (usize, usize) {
+        let of = |p: &OutPhase| (output as isize - p.base).rem_euclid(self.out_step as isize) == 0;
+        let phase = self.out_phases.iter().position(of).unwrap_or_default();
+        let distance = output as isize - self.out_phases[phase].base;
+        (phase, (distance / self.out_step as isize) as usize)
+    }
+
+    /// How much padding lies before the input, counted from an entry of the first phase there
+    /// could be; below 0, how many elements lie before that entry.
+    pub(crate) fn padding(&self, entry: usize) -> isize {
+        -(self.in_first + (self.in_step * entry) as isize)
     }
 
     pub(crate) fn out_step(&self) -> usize {

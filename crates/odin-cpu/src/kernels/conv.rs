@@ -70,7 +70,7 @@ impl Kind {
         }
     }
 
-    fn axis(&self, extent: Extent) -> Axis {
+    pub(super) fn axis(&self, extent: Extent) -> Axis {
         match self {
             Kind::Conv(_) => Axis::conv(extent),
             Kind::Adjoint(_) => Axis::adjoint(extent),
@@ -91,17 +91,9 @@ impl Conv {
             input: x[axis + 2],
             output: y[axis + 2],
         };
-        let line = Extent {
-            kernel: 1,
-            stride: 1,
-            dilation: 1,
-            pad: 0,
-            input: 1,
-            output: 1,
-        };
         let [rows, columns] = match window.axes() {
             // A line is cut into strips as rows are.
-            1 => [kind.axis(extent(0)), kind.axis(line)],
+            1 => [kind.axis(extent(0)), kind.axis(Extent::SINGLE)],
             2 => [kind.axis(extent(0)), kind.axis(extent(1))],
             _ => return None,
         };

@@ -4,6 +4,7 @@
 mod axis;
 pub(crate) mod block;
 pub(crate) mod conv;
+pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 mod fold;
 pub(crate) mod gather;

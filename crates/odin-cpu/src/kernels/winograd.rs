@@ -15,7 +15,7 @@ use super::{Image, ScratchSize, Share, Shared, Written};
 use crate::options::{self, Options};
 use crate::pointwise::{Bound, Pointwise, Runs, Strided};
 use crate::product::{Columns, Packed, Tile, multiply};
-use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::simd::{Isa, LONGEST, Simd, Work, store_up_to};
 use crate::workspace::{Operands, Scratch};
 use std::ops::Range;
 use std::sync::Arc;
@@ -778,20 +778,6 @@ unsafe fn load_column<S: Simd, const M: usize, const N: usize>(
         *x = unsafe { simd.load(from.add(at)) };
     }
     column
-}
-
-/// # Safety
-/// `to` is valid for writing `n` elements, or a vector if that is less.
-#[allow(unsafe_code)]
-#[inline(always)]
-unsafe fn store_up_to<S: Simd>(simd: S, n: usize, to: *mut f32, x: S::Vector) {
-    // SAFETY: by the contract.
-    unsafe {
-        match n >= S::LANES {
-            true => simd.store(to, x),
-            false => simd.store_first(n, to, x),
-        }
-    }
 }
 
 /// The first `n` of the elements of `M` vectors, taken in turns.

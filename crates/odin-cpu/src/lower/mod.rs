@@ -9,6 +9,7 @@ mod views;
 
 use crate::batch::Layout;
 use crate::kernels::conv::{Conv, Kind, Phase};
+use crate::kernels::depthwise::{Depthwise, Windows};
 use crate::kernels::map::Map;
 use crate::kernels::winograd::Winograd;
 use crate::kernels::{
@@ -72,6 +73,7 @@ pub(crate) fn lower(graph: &Graph, options: Options) -> Result<Plan, Error> {
         places: &places,
         convs: RefCell::default(),
         winograds: RefCell::default(),
+        windows: RefCell::default(),
         products: RefCell::default(),
     };
     let mut steps = Vec::new();
@@ -147,6 +149,7 @@ struct Lowering<'a> {
     /// What is packed already: the second forward pass has the weights of the first.
     convs: RefCell<HashMap<String, Arc<[Phase]>>>,
     winograds: RefCell<HashMap<String, Arc<Packed>>>,
+    windows: RefCell<HashMap<String, Arc<Windows>>>,
     products: RefCell<HashMap<String, product::Known>>,
 }
 
@@ -194,18 +197,19 @@ impl Lowering<'_> {
             }
             Head::Conv(v) => {
                 let mut operands = sources(&[group.input]);
-                let kernel = match self.winograd(v)? {
-                    Some(mut winograd) => {
-                        winograd.after = self.pointwise(&group.after, in_place, &mut operands);
-                        how = winograd.name();
-                        AnyKernel::shared(winograd)
-                    }
-                    None => {
-                        let mut conv = self.conv(v)?;
-                        conv.before = self.pointwise(&group.before, false, &mut operands);
-                        conv.after = self.pointwise(&group.after, in_place, &mut operands);
-                        AnyKernel::shared(conv)
-                    }
+                let before = self.pointwise(&group.before, false, &mut operands);
+                let after = self.pointwise(&group.after, in_place, &mut operands);
+                let kernel = if let Some(mut winograd) = self.winograd(v)? {
+                    winograd.after = after;
+                    how = winograd.name();
+                    AnyKernel::shared(winograd)
+                } else if let Some(mut depthwise) = self.depthwise(v)? {
+                    depthwise.after = after;
+                    AnyKernel::shared(depthwise)
+                } else {
+                    let mut conv = self.conv(v)?;
+                    (conv.before, conv.after) = (before, after);
+                    AnyKernel::shared(conv)
                 };
                 (kernel, operands)
             }
@@ -317,6 +321,28 @@ impl Lowering<'_> {
         };
         shared.insert(key, Arc::clone(&packed));
         Ok(Some(winograd.with(packed)))
+    }
+
+    /// A convolution whose groups have few channels, if it is one.
+    fn depthwise(&self, v: ValueId) -> Result<Option<Depthwise>, Error> {
+        let (kind, w) = self.kind(v)?;
+        let (x, y) = (
+            self.extents(self.graph.node(v).operands[0]),
+            self.extents(v),
+        );
+        let Some(depthwise) = Depthwise::new(self.isa, &kind, &x, &y) else {
+            return Ok(None);
+        };
+        let mut shared = self.windows.borrow_mut();
+        let place = || format!("the packed weights of {}", self.graph.describe(v));
+        let memory = || out_of_memory(&place(), 4 * w.len());
+        let key = self.key(v);
+        let packed = match shared.get(&key) {
+            Some(packed) => Arc::clone(packed),
+            None => Arc::new(depthwise.pack(&kind, w).ok_or_else(memory)?),
+        };
+        shared.insert(key, Arc::clone(&packed));
+        Ok(Some(depthwise.with(packed)))
     }
 
     fn conv(&self, v: ValueId) -> Result<Conv, Error> {

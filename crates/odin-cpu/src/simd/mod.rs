@@ -127,6 +127,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
+/// The first `n` elements, or all if there are fewer.
+///
+/// # Safety
+/// `to` is valid for writing `n` elements, or a vector if that is less.
+#[inline(always)]
+pub(crate) unsafe fn store_up_to<S: Simd>(simd: S, n: usize, to: *mut f32, x: S::Vector) {
+    // SAFETY: by the contract.
+    unsafe {
+        match n >= S::LANES {
+            true => simd.store(to, x),
+            false => simd.store_first(n, to, x),
+        }
+    }
+}
+
 /// The bits of `sqrt(1/2)`, below which [`Simd::split`] leaves no mantissa.
 const SQRT_HALF: i32 = 0x3f35_04f3;
 /// How far the exponent is from the lowest bit, and what is added to it.
