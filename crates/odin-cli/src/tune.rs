@@ -137,7 +137,7 @@ impl Tuning<'_> {
         let in_scores = self.score(&sweep, &in_set.set, in_set.set.range.clone())?;
         let tuned_on = match (tune_on_one, self.args.transfer) {
             (true, _) => &out_sets[..1],
-            (false, true) => &out_sets[..],
+            (false, true) => out_sets,
             (false, false) => &[],
         };
         let mut searches = Vec::new();

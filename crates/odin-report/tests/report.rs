@@ -24,7 +24,7 @@ fn report(classes: usize, mode: MetricsMode, intervals: Option<Intervals>) -> Re
         out_set: SetInfo::default(),
         in_set_shortened: false,
         magnitude: 0.0,
-        evaluation,
+        evaluation: evaluation.clone(),
     };
     Report {
         model: "demo".to_string(),

@@ -271,8 +271,7 @@ impl SavedDetector {
                 path.display()
             )));
         }
-        let mut options = ClassifierOptions::default();
-        options.given = self.model.config.clone();
+        let options = ClassifierOptions::from(self.model.config.clone());
         let classifier = Classifier::open(&path, options)?;
         self.check(&classifier)?;
         Ok(classifier)

@@ -210,7 +210,7 @@ impl Detector {
         &self,
         images: &Images<'_>,
         magnitude: f64,
-        mut each: impl FnMut(Result<Row, (Skipped, Error)>) -> Result<(), E>,
+        mut each: impl FnMut(Outcome) -> Result<(), E>,
     ) -> Result<(), E> {
         let batch = self.batch_size();
         read_ahead(images.set, &images.positions, batch, |readings| {
@@ -227,7 +227,7 @@ impl Detector {
         set: &dyn DataSet,
         readings: Vec<Reading>,
         magnitude: f64,
-    ) -> Result<Vec<Result<Row, (Skipped, Error)>>, Error> {
+    ) -> Result<Vec<Outcome>, Error> {
         let mut images = Vec::new();
         let mut known = Vec::new();
         for Reading { position, sample } in readings {
@@ -253,6 +253,9 @@ impl Detector {
         Ok(rows.collect())
     }
 }
+
+/// The row of an image, or why it has none, in words and as an error.
+type Outcome = Result<Row, (Skipped, Error)>;
 
 fn skipped(name: String, error: Error) -> (Skipped, Error) {
     let reason = error.to_string();
