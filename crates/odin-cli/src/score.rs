@@ -234,6 +234,13 @@ impl Job<'_> {
 
     /// Scores into a journal, and makes the file of it when it is complete.
     fn to_file(&self, out: &Path, format: ScoreFormat) -> Result<()> {
+        if self.args.resume && out.is_file() && !Journal::is_there(out) {
+            say(&format!(
+                "{} is complete already; without --resume it is made anew",
+                out.display()
+            ));
+            return Ok(());
+        }
         let heading = Heading {
             detector: self.saved.checksum(),
             shard: self.args.shard.to_string(),

@@ -15,12 +15,22 @@ impl Unfinished {
     /// # Errors
     /// When the path names no file.
     pub(crate) fn of(path: &Path) -> Result<Self> {
+        Self::named(path, &std::process::id().to_string())
+    }
+
+    /// As [`Unfinished::of`], under a name that stays the same, so that the next attempt writes
+    /// over what a killed one left. Only for paths that no two processes write at once.
+    pub(crate) fn of_only_writer(path: &Path) -> Result<Self> {
+        Self::named(path, "whole")
+    }
+
+    fn named(path: &Path, attempt: &str) -> Result<Self> {
         let Some(name) = path.file_name() else {
             bail!("--out: {} names no file", path.display());
         };
         let mut unfinished = std::ffi::OsString::from(".");
         unfinished.push(name);
-        unfinished.push(format!(".{}.part", std::process::id()));
+        unfinished.push(format!(".{attempt}.part"));
         Ok(Self {
             path: path.to_path_buf(),
             unfinished: path.with_file_name(unfinished),

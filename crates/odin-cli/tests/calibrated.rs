@@ -289,6 +289,8 @@ fn a_killed_job_goes_on_and_ends_the_same() {
     let folder = calibrated("");
     let out = folder.path().join("s.jsonl");
     stdout(folder.path(), LONG);
+    let again = odin(folder.path(), LONG);
+    assert!(text(&again.stderr).contains("complete already"));
     let undisturbed = fs::read(&out).unwrap();
     fs::remove_file(&out).unwrap();
     let mut state = 12345u64;

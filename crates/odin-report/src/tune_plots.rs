@@ -72,7 +72,7 @@ impl<'a> Pictures<'a> {
             better,
             title: format!(
                 "{}: {} against {}",
-                report.model, report.in_dataset, search.tuned_on
+                report.network.architecture, report.in_dataset, search.tuned_on
             ),
         }
     }

@@ -7,7 +7,7 @@ use crate::write_whole::Unfinished;
 use anyhow::{Context, Result, bail};
 use odin_report::{ScoreFormat, ScoreRecord, ScoreWriter, record_from_json, record_to_json};
 use serde_json::{Value, json};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -47,11 +47,20 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The journal of `out`: a new one, or with `resume` the one that is there.
-    pub(super) fn open(out: &Path, heading: Heading, resume: bool) -> Result<Self> {
+    /// Whether a job for `out` was begun and not finished.
+    pub(super) fn is_there(out: &Path) -> bool {
+        Self::path(out).exists()
+    }
+
+    fn path(out: &Path) -> PathBuf {
         let mut name = out.as_os_str().to_os_string();
         name.push(".part");
-        let path = PathBuf::from(name);
+        PathBuf::from(name)
+    }
+
+    /// The journal of `out`: a new one, or with `resume` the one that is there.
+    pub(super) fn open(out: &Path, heading: Heading, resume: bool) -> Result<Self> {
+        let path = Self::path(out);
         if out.is_dir() {
             bail!("--out: {} is a folder", out.display());
         }
@@ -63,12 +72,12 @@ impl Journal {
             );
         }
         let cannot = || format!("--out: cannot write {}", path.display());
-        let options = || {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            options
-        };
-        let file = options().open(&path).with_context(cannot)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).with_context(cannot)?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            bail!("{} is being written by another odin score", path.display());
+        }
         let mut journal = Self {
             path: path.clone(),
             heading,
@@ -177,7 +186,7 @@ impl Journal {
     ) -> Result<()> {
         let cannot = || format!("cannot write {}", self.path.display());
         self.out.flush().with_context(cannot)?;
-        let unfinished = Unfinished::of(out)?;
+        let unfinished = Unfinished::of_only_writer(out)?;
         let file = BufWriter::new(unfinished.create()?);
         let mut writer = ScoreWriter::new(file, format, &self.heading.scores)?;
         for line in self.reader()?.lines.lines() {

@@ -127,7 +127,8 @@ mod tests {
         ] {
             let transform: Transform = text.parse().unwrap();
             assert_eq!(transform.to_string(), words);
-            assert_eq!(transform.notation().parse(), Ok(transform));
+            let again: Transform = transform.notation().parse().unwrap();
+            assert_eq!(again, transform);
         }
     }
 
