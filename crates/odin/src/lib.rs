@@ -17,6 +17,31 @@
 //! # Ok::<(), odin::Error>(())
 //! ```
 //!
+//! From in-distribution images alone to a decision for a single image:
+//!
+//! ```no_run
+//! # use odin::{CalibrationOptions, Classifier, Detector, Images, Normalization, ThresholdRule};
+//! # use odin_data::{OpenOptions, open};
+//! # use std::path::Path;
+//! # let classifier = Classifier::open(Path::new("densenet10.pth"), Normalization::cifar())?;
+//! let detector = Detector::builder(&classifier).build()?;
+//! let held_out = open(Path::new("validation"), &OpenOptions::default())?;
+//! let scored = detector.score_set(&Images::all(&*held_out), 0.0014, |_| {})?;
+//! let saved = CalibrationOptions::default()
+//!     .rule(ThresholdRule::Tpr(0.95))
+//!     .calibrate(&classifier, &detector, 0.0014, &scored, None)?;
+//! # let photo = held_out.get(0)?.image;
+//! for score in detector.score(&[photo], saved.magnitude)? {
+//!     let judgement = saved.judge(&score, &detector.others())?;
+//!     println!("{} (p = {})", judgement.is_in_distribution, judgement.p_value);
+//! }
+//! std::fs::write("detector.toml", saved.to_toml())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Sweep`] scores at many settings at once, [`choose`] picks among them; a crate of yours can
+//! add scores of its own by implementing [`Scorer`].
+//!
 //! High scores mean in-distribution. An input is taken for in-distribution when its score
 //! reaches a threshold.
 
