@@ -96,6 +96,14 @@ impl Selection {
         }
     }
 
+    /// The first images of a part, no more than asked for.
+    fn limited(&self, part: Range<usize>) -> Range<usize> {
+        let limit = self
+            .limit
+            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        part.start..part.end.min(part.start.saturating_add(limit))
+    }
+
     /// Whether the network takes signals, vectors or images that are no pictures, whose values
     /// may be any.
     fn takes_measurements(&self) -> bool {
@@ -319,10 +327,7 @@ impl Spec {
             ))
             .into());
         }
-        let limit = selection
-            .limit
-            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        Ok(part.start..part.end.min(part.start.saturating_add(limit)))
+        Ok(selection.limited(part))
     }
 
     /// The images that tune and those that test: of the paper's sets as the paper has them, of
@@ -346,12 +351,7 @@ impl Spec {
             ))
             .into());
         }
-        let limit = selection
-            .limit
-            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let limited =
-            |part: Range<usize>| part.start..part.end.min(part.start.saturating_add(limit));
-        Ok([limited(0..tune), limited(tune..len)])
+        Ok([0..tune, tune..len].map(|part| selection.limited(part)))
     }
 
     /// The number of noise images: as many as are asked for, or as in the in-set.

@@ -146,21 +146,10 @@ struct Forward {
 
 impl Forward {
     fn take(&mut self, images: &Images<'_>, readings: Vec<Reading>) -> Result<(), Error> {
-        let mut batch = Vec::new();
-        for Reading { sample, .. } in readings {
-            match sample {
-                Ok(sample) => {
-                    let about = |e: Error| {
-                        let (set, name) = (images.set.name(), &sample.name);
-                        Error::new(e.kind(), format!("{set}, {name}: {e}"))
-                    };
-                    self.input.check_shape(&sample.image).map_err(about)?;
-                    self.labels.push(sample.label);
-                    batch.push(sample.image);
-                }
-                Err(_) if images.skips_bad() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let mut batch = Vec::with_capacity(readings.len());
+        for sample in images.usable(readings, &self.input, &mut Vec::new())? {
+            self.labels.push(sample.label);
+            batch.push(sample.image);
         }
         if batch.is_empty() {
             return Ok(());

@@ -1,6 +1,7 @@
+use crate::network_input::NetworkInput;
 use crate::reading::{Positions, Reading, read_ahead};
 use crate::{Detector, Error, ErrorKind, Score};
-use odin_data::DataSet;
+use odin_data::{DataSet, Sample};
 use std::fmt;
 use std::ops::Range;
 
@@ -47,8 +48,31 @@ impl<'a> Images<'a> {
         self
     }
 
-    pub(crate) fn skips_bad(&self) -> bool {
-        self.skip_bad
+    /// Of images that were read, those that can be used; the others are left out, or end the run.
+    pub(crate) fn usable(
+        &self,
+        readings: Vec<Reading>,
+        input: &NetworkInput,
+        skipped: &mut Vec<Skipped>,
+    ) -> Result<Vec<Sample>, Error> {
+        let mut usable = Vec::with_capacity(readings.len());
+        for Reading { position, sample } in readings {
+            match sample {
+                Ok(sample) => {
+                    input.check_shape(&sample.image).map_err(|e| {
+                        let (set, name) = (self.set.name(), &sample.name);
+                        Error::new(e.kind(), format!("{set}, {name}: {e}"))
+                    })?;
+                    usable.push(sample);
+                }
+                Err(error) if self.skip_bad => skipped.push(Skipped {
+                    name: self.set.sample_name(position),
+                    reason: error.to_string(),
+                }),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(usable)
     }
 
     /// How many there are.

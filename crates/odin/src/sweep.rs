@@ -3,7 +3,7 @@
 use crate::detector::{Parts, check_magnitude, check_temperature, max_softmax, needs_features};
 use crate::engine::Engine;
 use crate::network_input::NetworkInput;
-use crate::reading::{Reading, read_ahead};
+use crate::reading::read_ahead;
 use crate::{DetectorBuilder, Error, ErrorKind, Images, Progress, Skipped};
 use odin_cpu::Output;
 use odin_data::Image;
@@ -222,7 +222,8 @@ impl Sweep {
         let mut done = 0;
         read_ahead(set, &images.positions, self.batch_size, |readings| {
             done += readings.len();
-            let batch = self.usable(images, readings, &mut scores.skipped)?;
+            let samples = images.usable(readings, &self.input, &mut scores.skipped)?;
+            let batch: Vec<Image> = samples.into_iter().map(|sample| sample.image).collect();
             self.score(&batch, &mut scores)
                 .map_err(|e| Error::new(e.kind(), format!("{}: {e}", set.name())))?;
             progress(Progress::new(done, images.len()));
@@ -235,33 +236,6 @@ impl Sweep {
                 format!("{}: there is no image to score", set.name()),
             )),
         }
-    }
-
-    /// The images that decode.
-    fn usable(
-        &self,
-        images: &Images<'_>,
-        readings: Vec<Reading>,
-        skipped: &mut Vec<Skipped>,
-    ) -> Result<Vec<Image>, Error> {
-        let mut batch = Vec::with_capacity(readings.len());
-        for Reading { position, sample } in readings {
-            match sample {
-                Ok(sample) => {
-                    self.input.check_shape(&sample.image).map_err(|e| {
-                        let (set, name) = (images.set.name(), &sample.name);
-                        Error::new(e.kind(), format!("{set}, {name}: {e}"))
-                    })?;
-                    batch.push(sample.image);
-                }
-                Err(error) if images.skips_bad() => skipped.push(Skipped {
-                    name: images.set.sample_name(position),
-                    reason: error.to_string(),
-                }),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(batch)
     }
 
     fn score(&self, images: &[Image], scores: &mut SweepScores) -> Result<(), Error> {
