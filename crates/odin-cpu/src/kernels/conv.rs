@@ -633,7 +633,7 @@ impl Conv {
 /// `from` is valid for reading and `to` for writing `n` elements.
 #[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
+pub(super) unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
     let whole = n / S::LANES * S::LANES;
     // SAFETY: all inside of the `n` elements.
     unsafe {

@@ -6,7 +6,7 @@
 //! strides skip elements; vectors run along the rows.
 
 use super::axis::{Axis, Extent};
-use super::conv::{Kind, copy_row};
+use super::conv::{Kind, move_down};
 use super::{ScratchSize, Share, Shared, Written};
 use crate::pointwise::{Pointwise, Runs, Strided};
 use crate::simd::{Isa, LONGEST, Simd, WIDEST, Work, store_up_to};
@@ -32,7 +32,7 @@ pub(crate) struct Depthwise {
     /// Entries of a row of the copy, and of one phase of one channel.
     row: usize,
     phase: usize,
-    /// The rows of the copy of one channel.
+    /// Of one channel.
     lines: Vec<Line>,
     /// For each row of the output, and in turns along it, which of the windows it meets, and
     /// where the first one lies in the copy.
@@ -42,10 +42,10 @@ pub(crate) struct Depthwise {
     pub(crate) after: Pointwise,
 }
 
-/// A row of the copy: the element of a channel where the row that is copied begins, unless all is
-/// padding, and the place that it goes to in the first phase of columns.
+/// A row of a channel that is copied: where it begins, and the place that it goes to in the first
+/// phase of columns.
 struct Line {
-    from: Option<usize>,
+    from: usize,
     to: usize,
 }
 
@@ -118,11 +118,10 @@ impl Depthwise {
         for phase in 0..self.rows.in_phases.len() {
             let (inside, first) = self.rows.inside(phase, &entries);
             let start = phase * self.columns.in_phases.len() * self.phase;
-            for entry in entries.clone() {
-                let row = |entry| first + (entry - inside.start) * self.rows.in_step();
-                let is_inside = inside.contains(&entry);
+            for entry in inside.clone() {
+                let row = first + (entry - inside.start) * self.rows.in_step();
                 lines.push(Line {
-                    from: is_inside.then(|| row(entry) * self.columns.input()),
+                    from: row * self.columns.input(),
                     to: start + (entry - entries.start) * self.row,
                 });
             }
@@ -279,6 +278,8 @@ impl Work for Job<'_> {
             depthwise.inner * depthwise.input(),
         );
         assert!(y.floats.len() == channels * plane);
+        copy.iter_mut().for_each(|to| *to = 0.0);
+        line.iter_mut().for_each(|to| *to = 0.0);
         for first in own.clone().step_by(depthwise.at_a_time()) {
             let groups = first..own.end.min(first + depthwise.at_a_time());
             for (group, sums) in groups.clone().zip(sums.chunks_exact_mut(outer * stride)) {
@@ -307,7 +308,8 @@ impl Work for Job<'_> {
 }
 
 impl Depthwise {
-    /// Copies the channels of a group with their padding, taken apart into phases.
+    /// Copies the channels of a group, taken apart into phases. What is padding in the copy of one
+    /// channel is so in those of all others: there it is 0 and stays so.
     #[inline(always)]
     fn copy<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32], line: &mut [f32]) {
         let plane = self.phases() / self.inner * self.phase;
@@ -325,15 +327,16 @@ impl Depthwise {
     fn copy_lines<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32]) {
         let entries = self.columns.entries(&(0..self.columns.output()));
         let (inside, element) = self.columns.inside(0, &entries);
-        let across = inside.start - entries.start..inside.end - entries.start;
+        if inside.is_empty() {
+            return;
+        }
         for line in &self.lines {
-            let to = &mut copy[line.to..][..self.row];
-            match line.from.filter(|_| !across.is_empty()) {
-                Some(row) => {
-                    let from = &from[row + element..][..across.len()];
-                    copy_row(simd, from, 1, &across, to);
-                }
-                None => to.iter_mut().for_each(|to| *to = 0.0),
+            let to = &mut copy[line.to + inside.start - entries.start..][..inside.len()];
+            let from = &from[line.from + element..][..inside.len()];
+            // SAFETY: both hold the elements.
+            #[allow(unsafe_code)]
+            unsafe {
+                move_down(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
             }
         }
     }
@@ -346,28 +349,19 @@ impl Depthwise {
         let padding = self.columns.padding(entries.start);
         let skipped = padding.min(0).unsigned_abs().min(self.columns.input());
         let start = padding.max(0).unsigned_abs().min(both);
-        let across = start..both.min(start + self.columns.input() - skipped);
+        let len = (self.columns.input() - skipped).min(both - start);
         let vectors = self.row.div_ceil(S::LANES);
         assert!(2 * vectors * S::LANES <= room.len() && both <= room.len());
-        room.iter_mut().for_each(|to| *to = 0.0);
         for line in &self.lines {
             let to = &mut copy[line.to..][..(phases - 1) * self.phase + self.row];
-            let Some(row) = line.from else {
-                for phase in 0..phases {
-                    let to = &mut to[phase * self.phase..][..self.row];
-                    to.iter_mut().for_each(|to| *to = 0.0);
-                }
-                continue;
-            };
-            let own = &from[row + skipped..][..across.len()];
-            let whole = 0..across.len();
-            copy_row(simd, own, 1, &whole, &mut room[across.clone()]);
-            for vector in 0..vectors {
-                let first = vector * S::LANES;
-                // SAFETY: the room holds twice as many elements as all vectors, by the first
-                // assertion; `to` holds a row of each phase.
-                #[allow(unsafe_code)]
-                unsafe {
+            let from = &from[line.from + skipped..][..len];
+            // SAFETY: the room holds twice as many elements as all vectors, and the padded row, by
+            // the assertion; `to` holds a row of each phase.
+            #[allow(unsafe_code)]
+            unsafe {
+                move_down(simd, from.as_ptr(), room.as_mut_ptr().add(start), len);
+                for vector in 0..vectors {
+                    let first = vector * S::LANES;
                     let apart = simd.load_apart::<2>(room.as_ptr().add(2 * first));
                     for (phase, &number) in self.columns.in_phases.iter().enumerate() {
                         let to = to.as_mut_ptr().add(phase * self.phase + first);
