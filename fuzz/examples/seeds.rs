@@ -8,8 +8,14 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use odin::{
+    CalibrationOptions, Classifier, ClassifierOptions, Detector, Images, SavedDetector, Statistics,
+};
+use odin_data::{NoiseKind, noise};
 use odin_formats::Checkpoint;
 use odin_fuzz::pack::SEPARATOR;
+use odin_fuzz::seal::sealed;
+use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 
 /// Larger seeds only slow the fuzzer down.
 const MAX_SEED: usize = 64 << 10;
@@ -71,7 +77,69 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (i, entry) in registry.split("\n\n[[").enumerate() {
         corpora.add("registry", &i.to_string(), format!("[[{entry}").as_bytes())?;
     }
+
+    for (i, text) in detectors(&root.join("../demo/model.safetensors"))?
+        .iter()
+        .enumerate()
+    {
+        // The target's checksum is the reader's, or else the fuzzer gets nowhere.
+        SavedDetector::from_toml(&sealed(&text.replace("checksum = ", "checksum = 0#")))?;
+        corpora.add("saved_detector", &i.to_string(), text.as_bytes())?;
+    }
+    for (byte, format) in [
+        (b'c', ScoreFormat::Csv),
+        (b'j', ScoreFormat::JsonLines),
+        (b'p', ScoreFormat::Parquet),
+    ] {
+        for count in [0, 1, 9] {
+            let mut file = score_file(format, count)?;
+            file.insert(0, byte);
+            corpora.add("score_file", &format!("{format:?}-{count}"), &file)?;
+        }
+    }
     Ok(())
+}
+
+/// With thresholds for each class and out-of-distribution images, and without.
+fn detectors(model: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let classifier = Classifier::open(model, ClassifierOptions::default())?;
+    let detector = Detector::builder(&classifier).build()?;
+    let scored = |kind| -> Result<_, Box<dyn std::error::Error>> {
+        let set = noise(kind, 1, 8, 8, 12, 0)?;
+        Ok(detector.score_set(&Images::all(&set), 0.0014, |_| {})?)
+    };
+    let (inside, outside) = (scored(NoiseKind::Uniform)?, scored(NoiseKind::Gaussian)?);
+    let mut texts = Vec::new();
+    for per_class in [false, true] {
+        let options = CalibrationOptions::default().per_class(per_class);
+        let outside = per_class.then_some(&outside);
+        let mut saved = options.calibrate(&classifier, &detector, 0.0014, &inside, outside)?;
+        saved.model.path = PathBuf::from("model.safetensors");
+        saved.statistics = per_class.then(|| Statistics::of("fitted.safetensors", b""));
+        texts.push(saved.to_toml());
+    }
+    Ok(texts)
+}
+
+fn score_file(format: ScoreFormat, count: usize) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut writer = ScoreWriter::new(Vec::new(), format, &["odin".to_string()])?;
+    for i in 0..count {
+        let values = ScoreValues {
+            prediction: i,
+            class: (i % 2 == 0).then(|| "a, \"b\"".to_string()),
+            scores: vec![1.0 / (i + 1) as f64],
+            percentile: i as f64,
+            p_value: 0.5,
+            is_in_distribution: i % 3 == 0,
+        };
+        let outcome = match i % 4 {
+            3 => Err("bad".to_string()),
+            _ => Ok(values),
+        };
+        let file = format!("{i}.png");
+        writer.write(&ScoreRecord { file, outcome })?;
+    }
+    Ok(writer.finish()?)
 }
 
 struct Corpora(PathBuf);

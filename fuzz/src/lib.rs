@@ -1,5 +1,6 @@
-//! What the fuzz targets share: archives with right checksums, and what must hold of a reader's
-//! result.
+//! What the fuzz targets share: archives and texts with right checksums, and what must hold of a
+//! reader's result.
 
 pub mod check;
 pub mod pack;
+pub mod seal;

@@ -1,10 +1,12 @@
 //! The command line as typed values.
 
 mod calibrate;
+mod drift;
 mod score;
 mod tune;
 
 pub(crate) use calibrate::Calibrate;
+pub(crate) use drift::Drift;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use tune::{InOnly, Tune};
 
@@ -37,12 +39,13 @@ Examples:
   odin tune --nn net.onnx --in-dataset val/          which temperature, which magnitude
   odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
   odin score --detector detector.toml photo.jpg      is this image like the others?
+  odin drift january.csv february.csv                has something changed?
   odin inspect net.onnx                              what a model is and costs
   odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
   odin fetch cifar10 Imagenet                        get what names stand for
   odin eval --help                                   all options of the evaluation
 
-Exit codes: 0 success, 1 failure, 2 wrong usage."
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 drift that odin drift was told to fail on."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -59,6 +62,8 @@ pub(crate) enum Command {
     Calibrate(Box<Calibrate>),
     /// Judge images by a calibrated detector
     Score(Box<Score>),
+    /// Tell whether scores or rejections have moved from one period of use to another
+    Drift(Drift),
     /// Show what a model is: inputs, operators, cost, normalisation
     Inspect(Inspect),
     /// Show the program that a network becomes, and where its time goes

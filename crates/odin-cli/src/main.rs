@@ -6,6 +6,7 @@ mod compile;
 mod demo;
 mod detectors;
 mod device;
+mod drift;
 mod eval;
 mod explain;
 mod fetch;
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
         Some(args::Command::Tune(tune)) => tune::run(&tune),
         Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate),
         Some(args::Command::Score(score)) => score::run(&score),
+        Some(args::Command::Drift(drift)) => match drift::run(&drift) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(args::Command::Explain(explain)) => explain::run(&explain),
         Some(args::Command::Compile(compile)) => compile::run(&compile),

@@ -3,6 +3,7 @@
 mod calibration;
 mod columns;
 mod csv;
+mod drift;
 mod explain;
 mod footnotes;
 mod inspect;
@@ -15,6 +16,7 @@ mod tune;
 mod tune_plots;
 
 pub use calibration::CalibrationReport;
+pub use drift::{DriftReport, Rejection};
 pub use explain::ExplainReport;
 pub use inspect::InspectionReport;
 pub use network::Network;

@@ -226,7 +226,7 @@ impl SavedDetector {
             Error::new(ErrorKind::Saved, format!("{}: {problem}", path.display()))
         };
         let text = crate::model_config::read_text_of(path, MAX_FILE).map_err(about)?;
-        Self::from_toml(&text).map_err(about)
+        format::read(&text).map_err(about)
     }
 
     /// Whether a file says of itself that it is a `detector.toml`.
@@ -235,9 +235,12 @@ impl SavedDetector {
         text.is_ok_and(|text| text.lines().any(|line| line.starts_with(format::MARK)))
     }
 
-    /// Reads the text of a `detector.toml`; errors are texts without the name of the file.
-    fn from_toml(text: &str) -> Result<Self, String> {
-        format::read(text)
+    /// Reads the text of a `detector.toml`.
+    ///
+    /// # Errors
+    /// Those of [`SavedDetector::open`]; the message names the key.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        format::read(text).map_err(saved)
     }
 
     /// The text of the `detector.toml`.

@@ -1,0 +1,72 @@
+//! The options of `odin drift`.
+
+use super::TextFormat;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Compares the scores of a new period of use with those of a reference period: whether the share
+/// of rejected images has moved, or the distribution of the scores.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin drift january.parquet february.parquet
+  odin drift january.csv february.csv --detector detector.toml
+  odin drift scores/in.csv scores/photos.csv --score msp --threshold 0.8 --format json
+  odin drift reference.jsonl today.jsonl --fail-on-drift || page-someone
+
+The files are those that `odin score` and `odin eval --scores` write. Rejected is what they say is
+not in-distribution; where one of them has no column is_in_distribution, --threshold or --detector
+must say. Images with errors are counted and left out. docs/drift.md tells what a verdict means.
+
+Exit codes: 0 compared, whatever was found; 1 failure; 2 wrong usage; with --fail-on-drift, 3 when
+something has moved.")]
+pub(crate) struct Drift {
+    /// The scores of the reference period: .csv, .jsonl (.json, .ndjson) or .parquet
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: PathBuf,
+
+    /// The scores of the new period, likewise
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+
+    /// The score to compare [default: the one that --detector decides by, or odin]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) score: Option<String>,
+
+    /// Images with a score below this are rejected; for files without is_in_distribution
+    #[arg(
+        long,
+        value_name = "D",
+        conflicts_with = "detector",
+        allow_negative_numbers = true,
+        value_parser = finite
+    )]
+    pub(crate) threshold: Option<f64>,
+
+    /// A detector that `odin calibrate` wrote, for its threshold; for files without
+    /// is_in_distribution
+    #[arg(long, value_name = "FILE")]
+    pub(crate) detector: Option<PathBuf>,
+
+    /// The probability that a period without any change is called moved
+    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = level)]
+    pub(crate) level: f64,
+
+    /// End with exit code 3 when something has moved
+    #[arg(long)]
+    pub(crate) fail_on_drift: bool,
+
+    /// How to print what was found
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TextFormat,
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected a finite number".to_string())
+}
+
+fn level(text: &str) -> Result<f64, String> {
+    let level = text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0);
+    level.ok_or_else(|| "expected a probability between 0 and 1, such as 0.01".to_string())
+}
