@@ -150,6 +150,27 @@ impl Names {
     }
 }
 
+/// The scores that one reason holds for, together.
+fn by_reason(left_out: Vec<(Method, String)>) -> Vec<(String, Vec<String>)> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (method, reason) in left_out {
+        // Errors of a fit name the score, too.
+        let of_score = format!("the score {method}: ");
+        let reason = reason
+            .strip_prefix(&of_score)
+            .unwrap_or(&reason)
+            .to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, methods)) => methods.push(method.to_string()),
+            None => reasons.push((reason, vec![method.to_string()])),
+        }
+    }
+    reasons
+}
+
+/// As many images of noise are fitted to, at most.
+const NOISE: usize = 10_000;
+
 /// Training images.
 struct Training {
     set: Box<dyn odin_data::DataSet>,
@@ -166,7 +187,7 @@ impl Training {
             return Ok(None);
         };
         let spec = Spec::resolve(name, "--fit-on", selection, registry)?;
-        let set = spec.open_training(selection)?;
+        let set = spec.open_training(selection, options.fit_images.min(NOISE))?;
         let (len, count) = (set.len() as u128, options.fit_images.min(set.len()) as u128);
         // Evenly spread: many sets are sorted by class.
         let positions = (0..count).map(|i| (i * len / count) as usize).collect();
@@ -244,8 +265,8 @@ impl Fitting<'_> {
             }
         }
         if !self.run.quiet {
-            for (method, reason) in left_out {
-                say(&format!("{method} is left out: {reason}"));
+            for (reason, methods) in by_reason(left_out) {
+                say(&format!("left out: {}: {reason}", methods.join(", ")));
             }
         }
         Ok(fitted)

@@ -21,7 +21,8 @@ use std::sync::Arc;
 pub(crate) fn run(args: &Score) -> Result<()> {
     let device = device::chosen(&args.device)?;
     let format = format(args)?;
-    let saved = SavedDetector::open(&args.detector)?;
+    let mut saved = SavedDetector::open(&args.detector)?;
+    choose(&mut saved, &args.detectors)?;
     let folder = args.detector.parent().unwrap_or(Path::new(""));
     let classifier = saved.open_classifier(folder, args.nn.as_deref())?;
     let inputs = Inputs::open(&args.inputs, &classifier, args.shard)?;
@@ -46,6 +47,25 @@ pub(crate) fn run(args: &Score) -> Result<()> {
         Some(out) => job.to_file(out, format.unwrap_or(ScoreFormat::Csv)),
         None => job.to_stdout(format),
     }
+}
+
+/// Keeps the scores that are named, in this order.
+fn choose(saved: &mut SavedDetector, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let chosen = names.iter().map(|name| {
+        let score = saved.scores.iter().find(|score| score.name == *name);
+        score.cloned().ok_or_else(|| {
+            let known: Vec<&str> = saved.scores.iter().map(|s| s.name.as_str()).collect();
+            UsageError(format!(
+                "--detectors: {name} was not calibrated; the detector has {}",
+                known.join(", ")
+            ))
+        })
+    });
+    saved.scores = chosen.collect::<Result<_, UsageError>>()?;
+    Ok(())
 }
 
 /// How scores are written; `None` for a line of text.

@@ -201,9 +201,13 @@ impl Spec {
     }
 
     /// Opens the training images of a set that is distributed in two, or else all of it.
-    pub(crate) fn open_training(&self, selection: &Selection) -> Result<Box<dyn DataSet>> {
-        match self.open_split(selection, 1, Some(Split::Train)) {
-            Err(error) if is_invalid(&error) => self.open_split(selection, 1, None),
+    pub(crate) fn open_training(
+        &self,
+        selection: &Selection,
+        noise_count: usize,
+    ) -> Result<Box<dyn DataSet>> {
+        match self.open_split(selection, noise_count, Some(Split::Train)) {
+            Err(error) if is_invalid(&error) => self.open_split(selection, noise_count, None),
             other => other,
         }
     }

@@ -122,6 +122,15 @@ fn eval_and_score_agree() {
     };
     let names = ["prediction", "msp", "odin", "i-odin", "energy", "vim"];
     assert_eq!(columns("scores/near.csv", &names), columns("s.csv", &names));
+    let score = "score --detector detector.toml {demo}/near.npy -o e.csv --quiet";
+    stdout(folder.path(), &format!("{score} --detectors energy"));
+    let names = ["energy", "odin"];
+    assert_eq!(columns("s.csv", &names), columns("e.csv", &names));
+    let decisions = |file: &str| columns(file, &["is_in_distribution"]);
+    assert_ne!(decisions("s.csv"), decisions("e.csv"), "energy decides");
+    let output = odin(folder.path(), &format!("{score} --detectors knn"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("odin, i-odin, energy, vim"));
 }
 
 #[test]

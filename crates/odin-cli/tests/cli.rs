@@ -395,9 +395,19 @@ fn help_fits_on_a_screen_and_has_examples() {
     let help = text(&odin(folder.path(), "--help").stdout);
     assert!(help.lines().count() <= 40, "{help}");
     for command in [
-        "eval", "inspect", "explain", "compile", "verify", "fetch", "list",
+        "eval",
+        "tune",
+        "calibrate",
+        "score",
+        "drift",
+        "inspect",
+        "explain",
+        "compile",
+        "verify",
+        "fetch",
+        "list",
     ] {
-        assert!(help.contains(&format!("odin {command}")), "{help}");
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let own = text(&odin(folder.path(), &format!("{command} --help")).stdout);
         assert!(own.contains("Examples:"), "{own}");
         assert!(own.contains(&format!("odin {command}")), "{own}");

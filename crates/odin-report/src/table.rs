@@ -82,10 +82,10 @@ fn single(lines: &mut String, result: &Comparison) {
     }
 }
 
-/// A line for each score, under the name of each out-set.
+/// A line for each score, under the name of each out-set, those of the largest AUROC first.
 fn detectors(lines: &mut String, results: &[Comparison]) {
     let short = LABELS.map(|(_, short)| short.to_string());
-    let head: Vec<String> = std::iter::once("Detector".to_string())
+    let head: Vec<String> = std::iter::once("Best AUROC first".to_string())
         .chain(short)
         .collect();
     let mut rows = Vec::new();
@@ -94,7 +94,9 @@ fn detectors(lines: &mut String, results: &[Comparison]) {
             let (name, e) = (&result.out_dataset, &result.evaluation);
             rows.push(vec![format!("{name} ({} in, {} out)", e.n_in, e.n_out)]);
         }
-        for (name, measured) in result.evaluation.named() {
+        let mut scores: Vec<(&str, &Measured)> = result.evaluation.named().collect();
+        scores.sort_by(|(_, a), (_, b)| b.metrics.auroc.total_cmp(&a.metrics.auroc));
+        for (name, measured) in scores {
             rows.push(
                 std::iter::once(name.to_string())
                     .chain(cells(measured))

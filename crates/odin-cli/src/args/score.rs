@@ -27,6 +27,11 @@ pub(crate) struct Score {
     #[arg(required = true, value_name = "IMAGES")]
     pub(crate) inputs: Vec<PathBuf>,
 
+    /// Which of the detector's scores to compute, the first of which decides [default: all, as
+    /// they were calibrated]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub(crate) detectors: Vec<String>,
+
     /// The model file, where it does not lie any more where the detector says
     #[arg(long, value_name = "FILE")]
     pub(crate) nn: Option<PathBuf>,
