@@ -60,7 +60,7 @@ fn folder() -> tempfile::TempDir {
     write(here, "a.jsonl", 1000, 0.45, 0);
     write(here, "b.parquet", 700, 0.4505, 2);
     write(here, "lower.jsonl", 500, 0.3, 100);
-    write(here, "higher.csv", 1000, 0.5, 0);
+    write(here, "higher.csv", 1000, 0.7, 0);
     write(here, "few.csv", 10, 0.45, 0);
     write(here, "bad.csv", 0, 0.45, 3);
     std::fs::write(here.join("plain.csv"), "odin\n0.1\n0.2\n0.3\n").unwrap();
