@@ -45,14 +45,11 @@ impl CalibrationOptions {
     /// images.
     pub fn rule(mut self, rule: ThresholdRule) -> Self {
         self.rule = rule;
-        if let ThresholdRule::Tpr(tpr) = rule {
-            self.target_tpr = tpr;
-        }
         self
     }
 
-    /// The true-positive rate that the file tells the threshold for, whatever the rule; 0.95 unless
-    /// set, or that of [`ThresholdRule::Tpr`].
+    /// The true-positive rate that the file tells the threshold for where the rule is another one;
+    /// 0.95 unless set. [`ThresholdRule::Tpr`] brings its own.
     pub fn target_tpr(mut self, target_tpr: f64) -> Self {
         self.target_tpr = target_tpr;
         self
@@ -110,7 +107,11 @@ impl CalibrationOptions {
         out_set: Option<&ScoredSet>,
     ) -> Result<SavedScore, Error> {
         let in_scores = in_set.scores_named(name)?;
-        let calibration = calibrate(&in_scores, self.target_tpr)?;
+        let target_tpr = match self.rule {
+            ThresholdRule::Tpr(tpr) => tpr,
+            _ => self.target_tpr,
+        };
+        let calibration = calibrate(&in_scores, target_tpr)?;
         let against_out = match out_set {
             Some(out_set) => Some(Scores::new(&in_scores, &out_set.scores_named(name)?)?),
             None => None,

@@ -123,10 +123,16 @@ fn schema(scores: &[String]) -> Result<Type> {
         .build()
 }
 
+/// The library panics at some damaged files where an error is due.
 pub(super) fn read_column(
     file: File,
     score: &str,
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
+    let column = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(file, score)));
+    column.unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+}
+
+fn read(file: File, score: &str) -> std::result::Result<ScoreColumn, ScoreFileError> {
     let reader = SerializedFileReader::new(file).map_err(problem)?;
     let mut column = ScoreColumn::default();
     for row in reader.get_row_iter(None).map_err(problem)? {

@@ -161,6 +161,10 @@ fn without_checksum(detector: &SavedDetector) -> String {
 /// Long lists of numbers over several lines.
 fn fold(body: &str) -> String {
     const WIDTH: usize = 96;
+    // Inside a string of several lines, what looks like a list is none.
+    if body.contains("\"\"\"") || body.contains("'''") {
+        return body.to_string();
+    }
     let mut folded = String::new();
     for line in body.lines() {
         let list = line
@@ -191,9 +195,13 @@ fn fold(body: &str) -> String {
 
 /// The SHA-256 of the text without the line of the checksum, whatever its line ends.
 fn checksum(text: &str) -> String {
-    let is_own = |line: &&str| line.trim_start().starts_with(CHECKSUM);
-    let lines = text.lines().filter(|line| !is_own(line));
-    sha256(lines.collect::<Vec<_>>().join("\n").as_bytes())
+    let mut lines: Vec<&str> = text.lines().collect();
+    let own = |line: &&str| line.trim_start().starts_with(CHECKSUM);
+    // Only the first is the key; a later one lies in a text.
+    if let Some(place) = lines.iter().position(own) {
+        lines.remove(place);
+    }
+    sha256(lines.join("\n").as_bytes())
 }
 
 /// Errors are texts without the name of the file.
@@ -470,5 +478,32 @@ impl RawClasses {
                 own,
             })
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names may hold line breaks, and lines that look like keys.
+    #[test]
+    fn texts_of_several_lines_stay_as_they_are() {
+        let list = format!("list = [1{}]", ", 1".repeat(60));
+        let body = format!("name = \"\"\"\na\n{list}\"\"\"\n");
+        assert_eq!(fold(&body), body);
+        assert!(fold(&format!("{list}\n")).lines().count() > 2);
+    }
+
+    #[test]
+    fn the_checksum_covers_all_but_its_own_line() {
+        let text = |own: &str, other: &str| {
+            format!("a = 1\nchecksum = \"{own}\"\nb = \"\"\"\nchecksum {other}\"\"\"\n")
+        };
+        assert_eq!(checksum(&text("x", "1")), checksum(&text("y", "1")));
+        assert_ne!(checksum(&text("x", "1")), checksum(&text("x", "2")));
+        assert_eq!(
+            checksum(&text("x", "1")),
+            checksum(&text("x", "1").replace('\n', "\r\n"))
+        );
     }
 }
