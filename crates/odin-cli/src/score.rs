@@ -264,6 +264,7 @@ impl Job<'_> {
         let heading = Heading {
             detector: self.saved.checksum(),
             shard: self.args.shard.to_string(),
+            device: self.detector.device().to_string(),
             scores: self.columns(),
         };
         let expected = |i: usize| self.inputs.name(i);

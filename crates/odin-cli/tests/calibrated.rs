@@ -354,7 +354,7 @@ fn a_torn_journal_is_mended() {
             .unwrap();
         let checksum = line.split('"').nth(1).unwrap();
         format!(
-            "{{\"odin_score\":1,\"odin_version\":\"{}\",\"detector\":\"{checksum}\",\"shard\":\"1/1\",\"scores\":[\"msp\",\"odin\"]}}\n",
+            "{{\"odin_score\":1,\"odin_version\":\"{}\",\"detector\":\"{checksum}\",\"shard\":\"1/1\",\"device\":\"cpu\",\"scores\":[\"msp\",\"odin\"]}}\n",
             env!("CARGO_PKG_VERSION")
         )
     };
@@ -372,7 +372,7 @@ fn jobs_that_do_not_fit_are_refused() {
     let folder = calibrated("");
     inputs(folder.path());
     let part = folder.path().join("s.csv.part");
-    let cases: [(&str, &str, i32, &str); 12] = [
+    let cases: [(&str, &str, i32, &str); 13] = [
         (
             "{\"odin_score\":1}\n",
             "images -o s.csv",
@@ -386,6 +386,8 @@ fn jobs_that_do_not_fit_are_refused() {
             "another job",
         ),
         ("what\n", "images -o s.csv --resume", 1, "no journal"),
+        // Somebody's file of that name, which is left as it is.
+        ("mine", "images -o s.csv --resume", 1, "no journal"),
         ("", "images -o s.txt", 2, ".parquet"),
         ("", "images --format parquet", 2, "--out"),
         ("", "images -o s.csv --format text", 2, "standard output"),
@@ -407,6 +409,9 @@ fn jobs_that_do_not_fit_are_refused() {
         );
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args}: {said}");
+        if !journal.is_empty() {
+            assert_eq!(fs::read_to_string(&part).unwrap(), journal, "{args}");
+        }
         assert!(said.contains(part_of_message), "{args}: {said}");
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Heading {
     /// The checksum of the detector.
     pub(super) detector: String,
     pub(super) shard: String,
+    /// Where the network runs: other engines give other last bits.
+    pub(super) device: String,
     /// The columns of scores.
     pub(super) scores: Vec<String>,
 }
@@ -31,6 +33,7 @@ impl Heading {
             "odin_version": env!("CARGO_PKG_VERSION"),
             "detector": self.detector,
             "shard": self.shard,
+            "device": self.device,
             "scores": self.scores,
         })
     }
@@ -97,7 +100,7 @@ impl Journal {
         let file = self.out.get_mut();
         file.seek(SeekFrom::Start(0))?;
         BufReader::new(&mut *file).read_line(&mut first)?;
-        if !first.ends_with('\n') {
+        if !first.ends_with('\n') && own.to_string().starts_with(&first) {
             // It was killed before the heading was written, or has just been made.
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
@@ -111,6 +114,7 @@ impl Journal {
             ("odin_version", "version of odin"),
             ("detector", "detector"),
             ("shard", "shard"),
+            ("device", "device"),
             ("scores", "scores"),
         ] {
             if found.get(key) != own.get(key) {

@@ -84,7 +84,15 @@ pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreF
                     problem(format!("line {number}: {score} is no number: {value}"))
                 })?),
             };
-        let decision = object.get("is_in_distribution").and_then(Value::as_bool);
+        let decision = match object.get("is_in_distribution") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(decision)) => Some(*decision),
+            Some(other) => {
+                return Err(problem(format!(
+                    "line {number}: is_in_distribution is neither true nor false: {other}"
+                )));
+            }
+        };
         column.push(value, decision);
     }
     Ok(column)

@@ -157,7 +157,12 @@ fn read(file: File, score: &str) -> std::result::Result<ScoreColumn, ScoreFileEr
         };
         let decision = match field("is_in_distribution") {
             Some(Field::Bool(decision)) => Some(*decision),
-            _ => None,
+            None | Some(Field::Null) => None,
+            Some(other) => {
+                return Err(problem(format!(
+                    "is_in_distribution is neither true nor false: {other}"
+                )));
+            }
         };
         column.push(value, decision);
     }

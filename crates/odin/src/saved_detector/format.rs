@@ -346,7 +346,13 @@ impl TryFrom<Raw> for SavedDetector {
         if raw.score.is_empty() {
             return Err("`score` is missing: there is nothing to decide by".to_string());
         }
-        let classes = raw.model.classes;
+        let (classes, in_images) = (raw.model.classes, raw.calibration.in_images);
+        let counts = raw.score.iter().map(|score| score.in_scores.images);
+        if let Some(count) = counts.into_iter().find(|count| *count != in_images as u64) {
+            return Err(format!(
+                "`calibration.in_images` is {in_images}, a score has `in_scores` of {count} images"
+            ));
+        }
         let scores = raw.score.into_iter();
         let statistics = raw.statistics.map(|statistics| Statistics {
             file: statistics.file,
