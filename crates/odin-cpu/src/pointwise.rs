@@ -209,6 +209,9 @@ impl Bound<'_> {
     }
 }
 
+/// Elements whose signs are written at once.
+const WORD: usize = 64;
+
 const NOTHING: u8 = 0;
 const RELU: u8 = 1;
 const RELU_AND_SAVE: u8 = 2;
@@ -309,14 +312,29 @@ impl Elements {
             simd.splat(own(self.meets.bias, 0.0)),
         ];
         let whole = self.len / S::LANES * S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
+        let words = match LAST == RELU_AND_SAVE || LAST == SAVE {
+            true => self.len / WORD * WORD,
+            false => 0,
+        };
+        for first in (0..words).step_by(WORD) {
+            let mut bits = 0;
+            for i in (0..WORD).step_by(S::LANES) {
+                // SAFETY: as below.
+                let y =
+                    unsafe { self.vector::<S, AFFINE, MASK, ADD, LAST>(simd, affine, first + i) };
+                bits |= u64::from(simd.positive(y)) << i;
+            }
+            // SAFETY: the signs of a run are valid for writing.
+            unsafe {
+                let to = self.meets.save.add(first / 8).cast::<u64>();
+                to.write_unaligned(bits.to_le());
+            }
+        }
+        for i in (words..whole).step_by(S::LANES) {
             // SAFETY: whole vectors inside of the run, by the contract of [`Bound::apply`]; what
             // they meet is there, as `bind` has found.
             unsafe {
-                let x = simd.load(from.add(i));
-                let addend = if ADD { simd.load(addend.add(i)) } else { x };
-                let y = self.one::<S, AFFINE, MASK, ADD, LAST>(simd, affine, i, x, addend);
-                simd.store(to.add(i), y);
+                let y = self.vector::<S, AFFINE, MASK, ADD, LAST>(simd, affine, i);
                 if LAST == RELU_AND_SAVE || LAST == SAVE {
                     set::<S>(self.meets.save, i, simd.positive(y));
                 }
@@ -339,6 +357,36 @@ impl Elements {
                     set::<S>(self.meets.save, whole, simd.positive(y) & inside);
                 }
             }
+        }
+    }
+
+    /// Computes, stores and returns a whole vector.
+    ///
+    /// # Safety
+    /// A vector from element `i` is inside of the run.
+    #[inline(always)]
+    unsafe fn vector<
+        S: Simd,
+        const AFFINE: bool,
+        const MASK: bool,
+        const ADD: bool,
+        const LAST: u8,
+    >(
+        &self,
+        simd: S,
+        affine: [S::Vector; 2],
+        i: usize,
+    ) -> S::Vector {
+        // SAFETY: by the contract.
+        unsafe {
+            let x = simd.load(self.from.start.add(i));
+            let addend = match ADD {
+                true => simd.load(self.meets.addend.start.add(i)),
+                false => x,
+            };
+            let y = self.one::<S, AFFINE, MASK, ADD, LAST>(simd, affine, i, x, addend);
+            simd.store(self.to.start.add(i), y);
+            y
         }
     }
 
