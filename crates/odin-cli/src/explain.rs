@@ -11,7 +11,8 @@ use std::time::Instant;
 pub(crate) fn run(args: &Explain) -> Result<()> {
     let registry = spec::registry(&args.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
-    let detector = Detector::builder(&classifier).build()?;
+    let threads = args.threads as usize;
+    let detector = Detector::builder(&classifier).threads(threads).build()?;
     let program = detector
         .program()
         .context("the built-in engine has no program")?;
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let start = Instant::now();
     let clock = || start.elapsed();
     let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
-    let report = ExplainReport::new(&classifier, &program, &times, repetitions);
+    let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
     eval::write_stdout(&match args.format {
         TextFormat::Table => report.to_table(),
         TextFormat::Json => report.to_json(),

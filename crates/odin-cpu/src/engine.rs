@@ -162,10 +162,7 @@ impl Engine {
         self.add_workspaces(&mut workspaces, images.len())?;
         let together = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {
-            let share = Share {
-                index: thread.index(),
-                count: thread.num_threads(),
-            };
+            let share = Share::of_thread(&thread);
             self.compute(&workspaces, request, &images, share, &together)
         });
         results.into_iter().collect::<Result<Vec<()>, Error>>()?;
@@ -207,7 +204,7 @@ impl Engine {
         }
     }
 
-    /// Runs an image `repetitions` times on the calling thread, and returns how long each step of
+    /// Runs an image `repetitions` times on all threads, and returns how long each step of
     /// [`Engine::program`] took at its fastest. `clock` gives the time since some fixed moment.
     ///
     /// # Errors
@@ -216,7 +213,7 @@ impl Engine {
         &self,
         inputs: &[(&str, &[f32])],
         repetitions: usize,
-        clock: &dyn Fn() -> Duration,
+        clock: &(dyn Fn() -> Duration + Sync),
     ) -> Result<Times, Error> {
         let inputs = self.check_inputs(1, inputs)?;
         let request = Request {
@@ -224,16 +221,39 @@ impl Engine {
             inputs: &inputs,
         };
         let workspaces = [Workspace::new(&self.plan.sizes)?];
-        let mut scratch = Scratch::new(&self.plan.sizes)?;
-        let mut times = vec![Duration::MAX; self.plan.steps.len()];
+        let mut fastest = vec![Duration::MAX; self.plan.steps.len()];
         for _ in 0..repetitions.max(1) {
-            for (step, time) in self.plan.steps.iter().zip(&mut times) {
-                let start = clock();
-                step.execute(&workspaces, &request, &(0..1), &mut scratch, Share::WHOLE);
-                *time = clock().saturating_sub(start).min(*time);
+            let times = self.times_once(&workspaces, &request, clock)?;
+            for (fastest, time) in fastest.iter_mut().zip(times) {
+                *fastest = time.min(*fastest);
             }
         }
-        Ok(times)
+        Ok(fastest)
+    }
+
+    fn times_once(
+        &self,
+        workspaces: &[Workspace],
+        request: &Request<'_>,
+        clock: &(dyn Fn() -> Duration + Sync),
+    ) -> Result<Times, Error> {
+        let _alone = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = Barrier::new(self.threads());
+        let results = self.pool.broadcast(|thread| {
+            let mut times = Times::new();
+            // Threads wake one after the other.
+            together.wait();
+            let mut begun = clock();
+            let stopwatch = || {
+                let now = clock();
+                times.push(now.saturating_sub(std::mem::replace(&mut begun, now)));
+            };
+            let share = Share::of_thread(&thread);
+            self.walk(workspaces, request, &(0..1), share, &together, stopwatch)?;
+            Ok(times)
+        });
+        let all: Vec<Times> = results.into_iter().collect::<Result<_, Error>>()?;
+        Ok(all.into_iter().next().unwrap_or_default())
     }
 
     /// The inputs in the order of the graph.
@@ -301,6 +321,19 @@ impl Engine {
         share: Share,
         barrier: &Barrier,
     ) -> Result<(), Error> {
+        self.walk(workspaces, request, images, share, barrier, || ())
+    }
+
+    /// As [`Engine::compute`]; calls `done` after each step.
+    fn walk(
+        &self,
+        workspaces: &[Workspace],
+        request: &Request<'_>,
+        images: &Range<usize>,
+        share: Share,
+        barrier: &Barrier,
+        mut done: impl FnMut(),
+    ) -> Result<(), Error> {
         let _guard = barrier.guard();
         // Who has no memory waits with the others all the same, and tells afterwards.
         let mut scratch = self.scratches.take(|| Scratch::new(&self.plan.sizes));
@@ -311,6 +344,7 @@ impl Engine {
             if !barrier.wait() {
                 return Ok(());
             }
+            done();
         }
         self.scratches.give([scratch?]);
         Ok(())

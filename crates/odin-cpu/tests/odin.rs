@@ -274,3 +274,23 @@ fn several_callers_at_once() {
         }
     });
 }
+
+/// However many threads share an image, each step has a time.
+#[test]
+fn every_step_takes_its_time() {
+    let g = odin::transform(&classifier(&[Layer::Dense, Layer::Residual]), 1).unwrap();
+    let pixels = numbers(6, 192);
+    let begun = std::time::Instant::now();
+    for threads in [1, 3] {
+        let engine = Engine::new(&g, threads).unwrap();
+        let inputs: [(&str, &[f32]); 3] = [
+            ("x", &pixels),
+            (odin::names::TEMPERATURE, &[1000.0]),
+            (odin::names::STEP, &[0.01; 3]),
+        ];
+        let times = engine.times(&inputs, 5, &|| begun.elapsed()).unwrap();
+        assert_eq!(times.len(), engine.program().steps.len());
+        let all: std::time::Duration = times.iter().sum();
+        assert!(!all.is_zero() && 5 * all <= begun.elapsed(), "{times:?}");
+    }
+}

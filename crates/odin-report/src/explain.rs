@@ -11,6 +11,7 @@ pub struct ExplainReport<'a> {
     program: &'a Program,
     times: &'a [Duration],
     repetitions: usize,
+    threads: usize,
 }
 
 /// Steps that do the same, together.
@@ -37,7 +38,14 @@ impl<'a> ExplainReport<'a> {
             program,
             times,
             repetitions,
+            threads: 1,
         }
+    }
+
+    /// By how many threads; one unless this is called.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
     }
 
     fn total(&self) -> Duration {
@@ -90,8 +98,12 @@ impl<'a> ExplainReport<'a> {
         entry(
             "Time",
             &format!(
-                "{:.2} ms an image on one thread, {:.1} GFLOP/s (each step at its fastest of {})",
+                "{:.2} ms an image on {}, {:.1} GFLOP/s (each step at its fastest of {})",
                 self.total().as_secs_f64() * 1e3,
+                match self.threads {
+                    1 => "one thread".to_string(),
+                    threads => format!("{threads} threads"),
+                },
                 rate(self.program.flops(), self.total()),
                 self.repetitions
             ),
@@ -188,6 +200,7 @@ impl<'a> ExplainReport<'a> {
             "image_bytes": self.program.image_bytes,
             "thread_bytes": self.program.thread_bytes,
             "repetitions": self.repetitions,
+            "threads": self.threads,
             "seconds": self.total().as_secs_f64(),
             "steps": steps,
         });

@@ -364,8 +364,8 @@ impl Detector {
         self.engine.built_in().map(odin_cpu::Engine::program)
     }
 
-    /// How long each step of [`Detector::program`] takes for an image on one thread: the shortest
-    /// of some repetitions. `clock` gives the time since some fixed moment.
+    /// How long each step of [`Detector::program`] takes for an image that all threads share: the
+    /// shortest of some repetitions. `clock` gives the time since some fixed moment.
     ///
     /// # Errors
     /// When another engine runs the network, or as [`Detector::score`].
@@ -374,7 +374,7 @@ impl Detector {
         image: &Image,
         magnitude: f64,
         repetitions: usize,
-        clock: &dyn Fn() -> Duration,
+        clock: &(dyn Fn() -> Duration + Sync),
     ) -> Result<Vec<Duration>, Error> {
         let engine = self.engine.built_in().ok_or_else(|| {
             invalid("only the built-in engine tells how long its steps take; use --device cpu")

@@ -85,6 +85,14 @@ pub(crate) struct Share {
 impl Share {
     pub(crate) const WHOLE: Self = Self { index: 0, count: 1 };
 
+    /// That of one of the threads of a pool.
+    pub(crate) fn of_thread(thread: &rayon::BroadcastContext<'_>) -> Self {
+        Self {
+            index: thread.index(),
+            count: thread.num_threads(),
+        }
+    }
+
     /// Its part of `n` things.
     pub(crate) fn of(self, n: usize) -> Range<usize> {
         let start = |index: usize| (n as u128 * index as u128 / self.count as u128) as usize;
