@@ -1,9 +1,10 @@
 //! How long 3x3 convolutions take directly and by Winograd's method, in milliseconds for a layer
 //! and an image, on one thread: `cargo run --release -p odin-cpu --example winograd`, with the
-//! numbers of channels and rows, or with none for a table.
+//! numbers of input and output channels and rows, or with none for a table.
 //!
 //! Of each kind of layer there are four with weights of their own, so that weights come from as
-//! far away as they do in a network.
+//! far away as they do in a network. Every second one goes back to the first number of channels,
+//! as the adjoint does.
 
 #![allow(clippy::print_stdout)]
 
@@ -14,40 +15,43 @@ use std::time::Instant;
 
 const LAYERS: usize = 4;
 
-/// Channels, and rows, of which there are as many as columns.
-const SHAPES: [(usize, usize); 18] = [
-    (16, 32),
-    (32, 32),
-    (32, 16),
-    (48, 32),
-    (64, 8),
-    (64, 16),
-    (64, 32),
-    (64, 56),
-    (128, 8),
-    (128, 16),
-    (128, 28),
-    (160, 32),
-    (256, 8),
-    (256, 14),
-    (320, 16),
-    (512, 4),
-    (512, 7),
-    (640, 8),
+/// Channels in and out, and rows, of which there are as many as columns.
+const SHAPES: [[usize; 3]; 22] = [
+    [48, 12, 32],
+    [48, 12, 16],
+    [48, 12, 8],
+    [16, 16, 32],
+    [16, 32, 32],
+    [32, 32, 32],
+    [32, 32, 16],
+    [32, 32, 8],
+    [64, 64, 8],
+    [64, 64, 16],
+    [64, 64, 32],
+    [64, 64, 56],
+    [128, 128, 8],
+    [128, 128, 16],
+    [128, 128, 28],
+    [160, 160, 32],
+    [256, 256, 8],
+    [256, 256, 14],
+    [320, 320, 16],
+    [512, 512, 4],
+    [512, 512, 7],
+    [640, 640, 8],
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("channels rows images  direct   2x2   4x4");
     let arguments = std::env::args().skip(1).map(|a| a.parse::<usize>());
     let given: Vec<usize> = arguments.collect::<Result<_, _>>()?;
-    let one = [(given.first(), given.get(1))];
-    let one = one.iter().filter_map(|&(c, r)| Some((*c?, *r?)));
-    let mut shapes: Vec<(usize, usize)> = one.collect();
-    if shapes.is_empty() {
-        shapes = SHAPES.to_vec();
-    }
-    for (channels, rows) in shapes {
-        let graph = layers(channels, rows)?;
+    let shapes = match given[..] {
+        [inner, outer, rows] => vec![[inner, outer, rows]],
+        [] => SHAPES.to_vec(),
+        _ => return Err("give the channels in and out and the rows, or nothing".into()),
+    };
+    for [inner, outer, rows] in shapes {
+        let graph = layers([inner, outer], rows)?;
         let ways = [Winograd::Never, Winograd::Tiles2, Winograd::Tiles4];
         let engines = ways.map(|winograd| {
             let mut options = Options::default();
@@ -57,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let [direct, two, four] = engines;
         let engines = [direct?, two?, four?];
         for images in [1, 4] {
-            let x = vec![0.5; images * channels * rows * rows];
+            let x = vec![0.5; images * inner * rows * rows];
             let mut best = [f64::MAX; 3];
             for _ in 0..15 {
                 for (engine, best) in engines.iter().zip(&mut best) {
@@ -68,20 +72,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
             let [direct, two, four] = best;
-            println!("{channels:8} {rows:4} {images:6} {direct:7.3} {two:5.3} {four:5.3}");
+            println!("{inner:4}{outer:4} {rows:4} {images:6} {direct:7.3} {two:5.3} {four:5.3}");
         }
     }
     Ok(())
 }
 
-fn layers(channels: usize, rows: usize) -> Result<Graph, Box<dyn std::error::Error>> {
+fn layers(channels: [usize; 2], rows: usize) -> Result<Graph, Box<dyn std::error::Error>> {
     let mut g = Graph::new();
-    let shape = Shape::batched(&[channels, rows, rows]);
+    let shape = Shape::batched(&[channels[0], rows, rows]);
     let mut y = g.input("x", Type::float(shape))?;
     for layer in 0..LAYERS {
         let weight = |i: usize| ((i * 7919 + layer) % 1000) as f32 / 1000.0 - 0.49;
-        let data: Vec<f32> = (0..9 * channels * channels).map(weight).collect();
-        let w = g.constant(Tensor::new(vec![channels, channels, 3, 3], data)?)?;
+        let (inner, outer) = (channels[layer % 2], channels[1 - layer % 2]);
+        let data: Vec<f32> = (0..9 * inner * outer).map(weight).collect();
+        let w = g.constant(Tensor::new(vec![outer, inner, 3, 3], data)?)?;
         y = g.conv(y, w, None, Window::new(&[3, 3]).pad(1), 1)?;
         y = g.relu(y)?;
     }

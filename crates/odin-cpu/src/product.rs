@@ -86,6 +86,11 @@ impl Packed {
         &self.data.as_slice()[matrix * self.size + tile.start..]
     }
 
+    /// Of the highest tile.
+    pub(crate) fn height(&self) -> usize {
+        self.tiles.iter().map(|tile| tile.height).max().unwrap_or(0)
+    }
+
     pub(crate) fn tiles(&self) -> &[Tile] {
         &self.tiles
     }
@@ -144,6 +149,8 @@ pub(crate) struct Columns<'a> {
     pub(crate) count: usize,
     /// The largest of `offsets`.
     pub(crate) last_offset: usize,
+    /// Whether the sums begin with what is there, rather than with 0.
+    pub(crate) continued: bool,
 }
 
 /// Computes `c [height, stride]` for a tile. `c` has room for the columns rounded up to whole
@@ -198,10 +205,10 @@ unsafe fn sweep<S: Simd, const H: usize>(
             let c = c.as_mut_ptr().add(column);
             let (a, k) = (a.as_ptr(), x.offsets);
             match part.len() {
-                4 if S::width(H) >= 4 => tile::<S, H, 4>(simd, a, k, b, c, stride),
-                3 if S::width(H) >= 3 => tile::<S, H, 3>(simd, a, k, b, c, stride),
-                2 if S::width(H) >= 2 => tile::<S, H, 2>(simd, a, k, b, c, stride),
-                _ => tile::<S, H, 1>(simd, a, k, b, c, stride),
+                4 if S::width(H) >= 4 => tile::<S, H, 4>(simd, a, k, b, c, stride, x.continued),
+                3 if S::width(H) >= 3 => tile::<S, H, 3>(simd, a, k, b, c, stride, x.continued),
+                2 if S::width(H) >= 2 => tile::<S, H, 2>(simd, a, k, b, c, stride, x.continued),
+                _ => tile::<S, H, 1>(simd, a, k, b, c, stride, x.continued),
             }
         }
     }
@@ -236,8 +243,17 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize>(
     b: *const f32,
     c: *mut f32,
     stride: usize,
+    continued: bool,
 ) {
     let mut sums = [[simd.splat(0.0); V]; H];
+    if continued {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: by the contract.
+                *sum = unsafe { simd.load(c.add(r * stride + v * S::LANES)) };
+            }
+        }
+    }
     let mut a = a;
     for (k, &offset) in offsets.iter().enumerate() {
         let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)];

@@ -210,6 +210,29 @@ fn convolutions_across_the_edges_of_blocks() {
     }
 }
 
+/// Convolutions of single elements whose weights are many, in strips of more than 64 positions.
+#[test]
+fn convolutions_of_many_weights() {
+    for [c, m, height, width] in [[300, 256, 5, 33], [300, 256, 23, 29], [700, 100, 1, 64]] {
+        let window = Window::new(&[1, 1]);
+        let what = format!("{c} -> {m} of {height}x{width}");
+        let conv = Op::Conv(Conv {
+            window: window.clone(),
+            groups: 1,
+        });
+        let g = single(conv, &[&[c, height, width]], &[&[m, c, 1, 1]]);
+        check(&what, &scaled(&g, 0.1));
+        let transpose = ConvTranspose {
+            output_padding: vec![0; 2],
+            window,
+            groups: 1,
+        };
+        let transpose = Op::ConvTranspose(transpose);
+        let g = single(transpose, &[&[m, height, width]], &[&[m, c, 1, 1]]);
+        check(&format!("transposed {what}"), &scaled(&g, 0.1));
+    }
+}
+
 /// Channels that meet their own windows only, at sizes that cross the edges of vectors.
 #[test]
 fn depthwise_convolutions() {
@@ -257,8 +280,13 @@ fn scaled(g: &Graph, factor: f32) -> Graph {
 /// of activations kept for gradients.
 #[test]
 fn fused_chains() {
-    for (channels, extent) in [(5, 7), (12, 16), (3, 33)] {
-        for kernel in [1, 3] {
+    for (channels, extent, kernels) in [
+        (5, 7, &[1, 3][..]),
+        (12, 16, &[1, 3]),
+        (3, 33, &[1, 3]),
+        (100, 9, &[1]),
+    ] {
+        for &kernel in kernels {
             for stages in 0..64_u32 {
                 let what = format!("{channels} channels of {extent}, {kernel}, {stages:06b}");
                 check(&what, &chain(channels, extent, kernel, stages, 1));

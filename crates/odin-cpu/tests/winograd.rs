@@ -145,6 +145,9 @@ fn all_shapes_are_those_of_the_interpreter() {
         layer(7, 3, [16, 17]),
         layer(3, 3, [70, 66]),
         layer(40, 30, [16, 16]),
+        layer(2, 3, [1, 200]),
+        // Threads share the channels: the weights are many.
+        layer(112, 112, [8, 8]),
     ];
     for pads in [[0; 4], [2; 4], [0, 1, 2, 0], [1, 0, 0, 2]] {
         for extent in [[4, 3], [9, 12], [18, 35]] {
@@ -245,17 +248,21 @@ fn rounding_errors_are_about_those_of_direct_multiplication() {
     }
 }
 
-/// Which layers are transformed, as the program tells.
+/// Which layers are transformed, as the program tells: both directions alike.
 #[test]
-fn wide_layers_are_transformed() {
+fn the_shapes_choose_the_tiles() {
     let cases = [
         (layer(160, 160, [32, 32]), " by winograd 4x4"),
         (layer(320, 320, [16, 16]), " by winograd 4x4"),
         (layer(640, 640, [8, 8]), " by winograd 2x2"),
-        (layer(256, 256, [14, 14]), " by winograd 2x2"),
+        (layer(256, 256, [14, 14]), " by winograd 4x4"),
+        (layer(512, 512, [7, 7]), " by winograd 2x2"),
         (layer(512, 512, [4, 4]), ""),
-        (layer(16, 16, [32, 32]), ""),
-        (layer(48, 12, [32, 32]), ""),
+        (layer(16, 16, [32, 32]), " by winograd 4x4"),
+        (layer(48, 12, [32, 32]), " by winograd 4x4"),
+        (layer(48, 12, [16, 16]), " by winograd 2x2"),
+        (layer(48, 12, [8, 8]), " by winograd 2x2"),
+        (layer(3, 24, [32, 32]), ""),
     ];
     for (layer, how) in cases {
         let engine = Engine::new(&both(layer), 1).unwrap();

@@ -1,9 +1,9 @@
 //! Convolutions of lines and planes with known weights, and their adjoints.
 //!
 //! The output is computed strip by strip, a strip being some neighbouring rows of it. The part of
-//! the input that a strip meets is copied with its padding, which is also where an activation
-//! before the convolution is applied; then each tile of weights is multiplied with it, and what
-//! comes after the convolution is done while the sums are still in the cache.
+//! the input that a strip meets is copied with its padding; then each tile of weights is
+//! multiplied with it, and what comes after the convolution is done while the sums are still in
+//! the cache.
 
 use super::axis::{Axis, Extent};
 use super::{ScratchSize, Share, Shared, Written};
@@ -39,8 +39,6 @@ pub(crate) struct Conv {
     strip: usize,
     /// For each phase of the output, row phases outermost.
     phases: Arc<[Phase]>,
-    /// Applied to the input. Only where the convolution is [`Conv::is_identity`].
-    pub(crate) before: Pointwise,
     /// Applied to the sums.
     pub(crate) after: Pointwise,
 }
@@ -106,7 +104,6 @@ impl Conv {
             plane: 0,
             strip: 0,
             phases: Arc::new([]),
-            before: Pointwise::default(),
             after: Pointwise::default(),
             rows,
             columns,
@@ -123,11 +120,6 @@ impl Conv {
     pub(crate) fn with(mut self, phases: Arc<[Phase]>) -> Self {
         self.phases = phases;
         self
-    }
-
-    /// Whether output i meets input i and nothing else.
-    pub(crate) fn is_identity(&self) -> bool {
-        self.groups == 1 && self.rows.is_identity() && self.columns.is_identity()
     }
 
     /// Whether rows have one entry, and neighbouring ones meet neighbouring elements.
@@ -312,12 +304,7 @@ impl Work for Job<'_> {
         };
         let own = own_rows.of(grains);
         let rows = (own.start * grain).min(rows)..(own.end * grain).min(rows);
-        // The thread that has the first channels keeps the signs of the input for all.
-        let signs = self.y.before.filter(|_| by_channel.index == 0);
         let [inputs, outputs] = conv.planes();
-        let before = conv
-            .before
-            .bind(conv.isa, self.x, signs, [conv.inner * conv.groups, inputs]);
         let after = conv.after.bind(
             conv.isa,
             self.x,
@@ -330,10 +317,7 @@ impl Work for Job<'_> {
             let strip = conv.strip(first..rows.end.min(first + conv.strip), by_channel);
             for group in own_groups.of(conv.groups) {
                 let from = &self.x.floats(0)[group * conv.inner * inputs..][..conv.inner * inputs];
-                match conv.is_identity() {
-                    true => conv.copy_activated(&before, from, &strip.rows, copy),
-                    false => conv.copy_padded(simd, from, &strip, copy),
-                }
+                conv.copy_padded(simd, from, &strip, copy);
                 conv.multiply_tiles(
                     simd,
                     &strip,
@@ -386,33 +370,6 @@ impl Conv {
             self.rows.input() * self.columns.input(),
             self.rows.output() * self.columns.output(),
         ]
-    }
-
-    /// Copies what a strip meets, through the activation before the convolution.
-    #[inline(always)]
-    fn copy_activated(
-        &self,
-        before: &Bound<'_>,
-        from: &[f32],
-        strip: &Range<usize>,
-        copy: &mut [f32],
-    ) {
-        let (first, len) = (strip.start * self.row, strip.len() * self.row);
-        let size = self.planes()[0];
-        assert!(from.len() == self.inner * size && len <= self.plane);
-        assert!(copy.len() >= self.inner * self.plane);
-        let runs = Runs {
-            channels: 0..self.inner,
-            first,
-            len,
-        };
-        // SAFETY: both hold all channels, by the assertions; the strip is this thread's own, or
-        // this is the thread that keeps the signs for all.
-        #[allow(unsafe_code)]
-        unsafe {
-            let from = Strided::new(from.as_ptr().wrapping_add(first), size);
-            before.apply(runs, from, Strided::new(copy.as_mut_ptr(), self.plane));
-        }
     }
 
     fn strip(&self, rows: Range<usize>, by_channel: Share) -> Strip {
@@ -562,6 +519,7 @@ impl Conv {
             first: positions.first,
             count: (rows.len() - 1) * self.row + columns.len(),
             last_offset: phase.last_offset,
+            continued: false,
         };
         multiply(
             simd,

@@ -362,7 +362,8 @@ impl Depthwise {
                 move_down(simd, from.as_ptr(), room.as_mut_ptr().add(start), len);
                 for vector in 0..vectors {
                     let first = vector * S::LANES;
-                    let apart = simd.load_apart::<2>(room.as_ptr().add(2 * first));
+                    let from = room.as_ptr().add(2 * first);
+                    let apart = simd.apart([simd.load(from), simd.load(from.add(S::LANES))]);
                     for (phase, &number) in self.columns.in_phases.iter().enumerate() {
                         let to = to.as_mut_ptr().add(phase * self.phase + first);
                         store_up_to(simd, self.row - first, to, apart[usize::from(number == 1)]);

@@ -111,6 +111,7 @@ impl Work for Panel<'_> {
                 first: 0,
                 count,
                 last_offset: self.offsets.last().map_or(0, |&last| last as usize),
+                continued: false,
             };
             let a = &self.rows[tile.row * self.offsets.len()..];
             multiply(simd, tile.height, a, &columns, &mut sums, PANEL);

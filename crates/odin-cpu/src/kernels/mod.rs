@@ -4,6 +4,7 @@
 mod axis;
 pub(crate) mod block;
 pub(crate) mod conv;
+pub(crate) mod conv1x1;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 mod fold;

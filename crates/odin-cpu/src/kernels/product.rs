@@ -1,7 +1,8 @@
 //! Products of matrices.
 //!
 //! The left matrix is packed in tiles of rows, the right one in panels of columns; a known one
-//! once, when the engine is made. A panel stays in the second-level cache while all tiles go by.
+//! once, when the engine is made. A block of a panel stays in the first-level cache while all tiles
+//! go by, which come from the second-level cache.
 
 use super::walk::{Walk, broadcast_strides};
 use super::{ScratchSize, Share, Shared, Written};
@@ -12,11 +13,10 @@ use odin_graph::op;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Columns of a panel: a multiple of all widths of tiles.
-const PANEL: usize = 96;
-/// Long sums are formed in blocks of this many products: a block of all tiles stays in the
-/// second-level cache while the panels go by.
-const DEPTH: usize = 512;
+/// Columns of a panel: as wide as the highest tile of the longest vectors.
+const PANEL: usize = 2 * LONGEST;
+/// Long sums are formed in blocks of this many products: a block of a panel takes 32 KiB.
+const DEPTH: usize = 256;
 
 /// `alpha · a · b + beta · c` for matrices `a [m, k]` and `b [k, n]`, or for many pairs of them.
 /// Operands are `a`, `b` and, if there is an addend, `c`; known ones are not read.
@@ -195,9 +195,14 @@ impl Product {
 
     /// Tiles one after the other, as [`Packed`] has them.
     #[inline(always)]
-    fn pack_rows(&self, a: &[f32], own: &[Tile], to: &mut [f32]) {
+    fn pack_rows<S: Simd>(&self, simd: S, a: &[f32], own: &[Tile], to: &mut [f32]) {
         for tile in own {
             let to = &mut to[tile.row * self.k..][..tile.height * self.k];
+            if self.a.column_stride == 1 && tile.height.is_multiple_of(4) {
+                let a = &a[self.a.at(tile.row, 0)..];
+                pack_tile(simd, a, self.a.row_stride, tile.height, to);
+                continue;
+            }
             // What is written, some columns of the tile, stays in the first-level cache.
             for (chunk, to) in to.chunks_mut(64 * tile.height).enumerate() {
                 for r in 0..tile.height {
@@ -207,6 +212,19 @@ impl Product {
                     to.zip(from).for_each(|(to, a)| *to = *a);
                 }
             }
+        }
+    }
+
+    /// Whether sums of a block are continued with the next one.
+    fn continues(&self) -> bool {
+        self.k > DEPTH
+    }
+
+    /// Rows of sums that are kept: all, or those of a tile.
+    fn sums_rows(&self) -> usize {
+        match self.continues() {
+            true => self.m,
+            false => self.tiles.iter().map(|tile| tile.height).max().unwrap_or(0),
         }
     }
 
@@ -222,10 +240,52 @@ impl Product {
         };
         [rows, panel]
     }
+}
 
-    fn height(&self) -> usize {
-        self.tiles.iter().map(|tile| tile.height).max().unwrap_or(0)
+/// Packs `height` rows, a multiple of 4, column by column.
+#[inline(always)]
+fn pack_tile<S: Simd>(simd: S, a: &[f32], row_stride: usize, height: usize, to: &mut [f32]) {
+    let columns = to.len() / height;
+    let whole = columns / S::LANES * S::LANES;
+    for (first, to) in (0..)
+        .step_by(S::LANES)
+        .zip(to.chunks_mut(S::LANES * height))
+    {
+        for four in (0..height).step_by(4) {
+            let rows: [&[f32]; 4] = std::array::from_fn(|r| &a[(four + r) * row_stride + first..]);
+            let mut columns = [[0.0; 4]; LONGEST];
+            if first < whole {
+                // SAFETY: each row has a vector from `first`, by the assertion; the columns hold
+                // four.
+                assert!(rows.iter().all(|row| row.len() >= S::LANES));
+                #[allow(unsafe_code)]
+                unsafe {
+                    let rows = rows.map(|row| simd.load(row.as_ptr()));
+                    let to = columns.as_mut_ptr().cast::<f32>();
+                    for (i, &part) in simd.together(rows).iter().enumerate() {
+                        simd.store(to.add(i * S::LANES), part);
+                    }
+                }
+            } else {
+                for (k, column) in columns.iter_mut().enumerate().take(to.len() / height) {
+                    *column = rows.map(|row| row[k]);
+                }
+            }
+            for (to, column) in to.chunks_exact_mut(height).zip(&columns) {
+                to[four..four + 4].copy_from_slice(column);
+            }
+        }
     }
+}
+
+/// What is needed after a block, in as many parts as there are tiles to be multiplied until then.
+fn ask(next: &[f32], len: usize, parts: usize) -> std::slice::Chunks<'_, f32> {
+    let next = &next[..len.min(next.len())];
+    next.chunks(
+        len.div_ceil(parts.max(1))
+            .next_multiple_of(LONGEST)
+            .max(LONGEST),
+    )
 }
 
 fn panel_columns(n: usize, panel: usize) -> Range<usize> {
@@ -250,7 +310,7 @@ impl Shared for Product {
     fn scratch(&self) -> ScratchSize {
         let [rows, panel] = self.packed_now();
         ScratchSize {
-            floats: rows + panel + self.height() * PANEL,
+            floats: rows + panel + self.sums_rows() * PANEL,
             indices: 0,
         }
     }
@@ -288,11 +348,11 @@ impl Work for Job<'_> {
             let [i, j] = self.product.pairs[pair];
             if known.rows.is_none() {
                 let a = &self.x.floats(0)[i * m * k..][..m * k];
-                self.product.pack_rows(a, tiles, packed_rows);
+                self.product.pack_rows(simd, a, tiles, packed_rows);
             }
-            for first in (0..(*k).max(1)).step_by(DEPTH) {
-                let block = first..(first + DEPTH).min(*k);
-                for panel in own_panels.clone() {
+            for panel in own_panels.clone() {
+                for first in (0..(*k).max(1)).step_by(DEPTH) {
+                    let block = first..(first + DEPTH).min(*k);
                     if known.panels.is_none() {
                         let b = &self.x.floats(1)[j * k * n..][..k * n];
                         self.product.pack_panel(b, panel, &block, packed_panel);
@@ -302,15 +362,29 @@ impl Work for Job<'_> {
                         Some(panels) => &panels.as_slice()[k * panel * PANEL + first * width..],
                         None => &*packed_panel,
                     };
+                    let next = match &known.panels {
+                        Some(_) => &packed[block.len() * width..],
+                        None => &[],
+                    };
+                    let mut parts = ask(next, block.len() * width, tiles.len());
                     for &tile in tiles {
+                        for line in parts.next().unwrap_or_default().chunks(LONGEST) {
+                            simd.prefetch_far(line.as_ptr());
+                        }
                         let a = match &known.rows {
                             Some(known) => known.tile(tile),
                             None => &packed_rows[tile.row * k..],
                         };
                         let a = &a[first * tile.height..];
                         let product = self.product;
+                        let sums = match product.continues() {
+                            true => &mut sums[tile.row * PANEL..],
+                            false => &mut *sums,
+                        };
                         product.multiply(simd, panel, tile, &block, a, packed, sums);
-                        product.write(pair, panel, tile, first == 0, sums, self.x, self.y);
+                        if block.end == *k {
+                            product.write(pair, panel, tile, sums, self.x, self.y);
+                        }
                     }
                 }
             }
@@ -339,12 +413,12 @@ impl Product {
             first: 0,
             count: width,
             last_offset: block.len().saturating_sub(1) * width,
+            continued: block.start > 0,
         };
         multiply(simd, tile.height, a, &columns, sums, PANEL);
     }
 
-    /// Adds a tile of a panel to the result, or, if it is the first, to what the result is to be
-    /// added to.
+    /// Writes a tile of a panel, with what it is to be added to.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn write(
@@ -352,7 +426,6 @@ impl Product {
         pair: usize,
         panel: usize,
         tile: Tile,
-        is_first: bool,
         sums: &[f32],
         x: &Operands<'_>,
         y: Out<'_, f32>,
@@ -366,7 +439,6 @@ impl Product {
             let y = unsafe { y.part(start..start + columns.len()) };
             let products = sums.iter().map(|sum| self.alpha * sum);
             match &self.addend {
-                _ if !is_first => y.iter_mut().zip(products).for_each(|(y, sum)| *y += sum),
                 None => y.iter_mut().zip(products).for_each(|(y, sum)| *y = sum),
                 Some(Addend { beta, strides }) => {
                     let c = x.floats(2);

@@ -4,6 +4,7 @@
 
 use super::blocks::{Blocks, is_elementwise};
 use super::views::is_batch_first;
+use crate::kernels::conv1x1::meets_itself;
 use odin_graph::op::{Binary, Compare};
 use odin_graph::{DType, Graph, Op, ValueId, op};
 
@@ -102,6 +103,12 @@ impl Chain {
             }
         }
         true
+    }
+
+    /// Whether it does nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        let affine = self.scale.is_some() || self.bias.is_some();
+        !affine && self.is_alone() && self.last == Last::Nothing && self.save.is_none()
     }
 
     /// Whether it needs nothing but its input.
@@ -406,12 +413,11 @@ impl<'a> Fusion<'a> {
 
     fn is_single_element(&self, conv: ValueId) -> bool {
         let node = self.graph.node(conv);
-        let Op::Conv(op::Conv { window, groups: 1 }) = &node.op else {
+        let Op::Conv(op::Conv { window, groups }) = &node.op else {
             return false;
         };
-        let same = self.graph.shape(node.operands[0]).dims()[2..] == node.ty.shape.dims()[2..];
-        same && window.kernel.iter().all(|&k| k == 1)
-            && window.strides.iter().all(|&s| s == 1)
-            && window.pads_begin.iter().all(|&p| p == 0)
+        let extents = |v: ValueId| self.graph.shape(v).at(1)[2..].to_vec();
+        let (x, y) = (extents(node.operands[0]), extents(conv));
+        meets_itself(window, *groups, &x, &y)
     }
 }

@@ -9,6 +9,7 @@ mod views;
 
 use crate::batch::Layout;
 use crate::kernels::conv::{Conv, Kind, Phase};
+use crate::kernels::conv1x1::Conv1x1;
 use crate::kernels::depthwise::{Depthwise, Windows};
 use crate::kernels::map::Map;
 use crate::kernels::winograd::Winograd;
@@ -72,7 +73,7 @@ pub(crate) fn lower(graph: &Graph, options: Options) -> Result<Plan, Error> {
         storage: &storage,
         places: &places,
         convs: RefCell::default(),
-        winograds: RefCell::default(),
+        matrices: RefCell::default(),
         windows: RefCell::default(),
         products: RefCell::default(),
     };
@@ -148,7 +149,7 @@ struct Lowering<'a> {
     places: &'a Places,
     /// What is packed already: the second forward pass has the weights of the first.
     convs: RefCell<HashMap<String, Arc<[Phase]>>>,
-    winograds: RefCell<HashMap<String, Arc<Packed>>>,
+    matrices: RefCell<HashMap<String, Arc<Packed>>>,
     windows: RefCell<HashMap<String, Arc<Windows>>>,
     products: RefCell<HashMap<String, product::Known>>,
 }
@@ -206,10 +207,15 @@ impl Lowering<'_> {
                 } else if let Some(mut depthwise) = self.depthwise(v)? {
                     depthwise.after = after;
                     AnyKernel::shared(depthwise)
-                } else {
-                    let mut conv = self.conv(v)?;
+                } else if let Some(mut conv) = self.conv1x1(v)? {
                     (conv.before, conv.after) = (before, after);
                     AnyKernel::shared(conv)
+                } else if group.before.is_empty() {
+                    let mut conv = self.conv(v)?;
+                    conv.after = after;
+                    AnyKernel::shared(conv)
+                } else {
+                    return Err(self.too_large(v));
                 };
                 (kernel, operands)
             }
@@ -301,70 +307,79 @@ impl Lowering<'_> {
         format!("{} {x:?} {y:?} {:?}", node.operands[1], node.op)
     }
 
-    /// A convolution that is computed by Winograd's method, if it is one.
-    fn winograd(&self, v: ValueId) -> Result<Option<Winograd>, Error> {
-        let (kind, w) = self.kind(v)?;
-        let (x, y) = (
+    /// The packed weights of a convolution: those that another step has packed in the same way, or
+    /// what `pack` gives. `bytes` is what they take.
+    fn shared<T: ?Sized>(
+        &self,
+        all: &RefCell<HashMap<String, Arc<T>>>,
+        v: ValueId,
+        bytes: usize,
+        pack: impl FnOnce() -> Option<Arc<T>>,
+    ) -> Result<Arc<T>, Error> {
+        let key = self.key(v);
+        if let Some(packed) = all.borrow().get(&key) {
+            return Ok(Arc::clone(packed));
+        }
+        let place = || format!("the packed weights of {}", self.graph.describe(v));
+        let packed = pack().ok_or_else(|| out_of_memory(&place(), bytes))?;
+        all.borrow_mut().insert(key, Arc::clone(&packed));
+        Ok(packed)
+    }
+
+    /// The shapes of the input and the output of a node with known weights.
+    fn in_and_out(&self, v: ValueId) -> [Vec<usize>; 2] {
+        [
             self.extents(self.graph.node(v).operands[0]),
             self.extents(v),
-        );
+        ]
+    }
+
+    /// A convolution that is computed by Winograd's method, if it is one.
+    fn winograd(&self, v: ValueId) -> Result<Option<Winograd>, Error> {
+        let ((kind, w), [x, y]) = (self.kind(v)?, self.in_and_out(v));
         let Some(winograd) = Winograd::choose(self.options, &kind, &x, &y) else {
             return Ok(None);
         };
-        let place = || format!("the transformed weights of {}", self.graph.describe(v));
-        let memory = || out_of_memory(&place(), 16 * w.len());
-        let key = self.key(v);
-        let mut shared = self.winograds.borrow_mut();
-        let packed = match shared.get(&key) {
-            Some(packed) => Arc::clone(packed),
-            None => Arc::new(winograd.pack(&kind, w).ok_or_else(memory)?),
-        };
-        shared.insert(key, Arc::clone(&packed));
+        let pack = || winograd.pack(&kind, w).map(Arc::new);
+        let packed = self.shared(&self.matrices, v, 16 * w.len(), pack)?;
         Ok(Some(winograd.with(packed)))
     }
 
     /// A convolution whose groups have few channels, if it is one.
     fn depthwise(&self, v: ValueId) -> Result<Option<Depthwise>, Error> {
-        let (kind, w) = self.kind(v)?;
-        let (x, y) = (
-            self.extents(self.graph.node(v).operands[0]),
-            self.extents(v),
-        );
+        let ((kind, w), [x, y]) = (self.kind(v)?, self.in_and_out(v));
         let Some(depthwise) = Depthwise::new(self.isa, &kind, &x, &y) else {
             return Ok(None);
         };
-        let mut shared = self.windows.borrow_mut();
-        let place = || format!("the packed weights of {}", self.graph.describe(v));
-        let memory = || out_of_memory(&place(), 4 * w.len());
-        let key = self.key(v);
-        let packed = match shared.get(&key) {
-            Some(packed) => Arc::clone(packed),
-            None => Arc::new(depthwise.pack(&kind, w).ok_or_else(memory)?),
-        };
-        shared.insert(key, Arc::clone(&packed));
+        let pack = || depthwise.pack(&kind, w).map(Arc::new);
+        let packed = self.shared(&self.windows, v, 4 * w.len(), pack)?;
         Ok(Some(depthwise.with(packed)))
     }
 
-    fn conv(&self, v: ValueId) -> Result<Conv, Error> {
-        let (kind, w) = self.kind(v)?;
-        let (x, y) = (
-            self.extents(self.graph.node(v).operands[0]),
-            self.extents(v),
-        );
-        let place = || format!("the packed weights of {}", self.graph.describe(v));
-        let memory = || out_of_memory(&place(), 4 * w.len());
-        let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(|| {
-            let place = self.graph.describe(v);
-            let message = format!("{place}: rows of its input have more than 2^32 elements in all channels; use smaller images");
-            Error::new(ErrorKind::UnsupportedGraph, message)
-        })?;
-        let key = self.key(v);
-        let mut shared = self.convs.borrow_mut();
-        let packed = match shared.get(&key) {
-            Some(packed) => Arc::clone(packed),
-            None => conv.pack(&kind, w).ok_or_else(memory)?.into(),
+    /// A convolution of single elements, if it is one.
+    fn conv1x1(&self, v: ValueId) -> Result<Option<Conv1x1>, Error> {
+        let ((kind, w), [x, y]) = (self.kind(v)?, self.in_and_out(v));
+        let Some(conv) = Conv1x1::new(self.isa, &kind, &x, &y) else {
+            return Ok(None);
         };
-        shared.insert(key, Arc::clone(&packed));
+        let pack = || conv.pack(&kind, w).map(Arc::new);
+        let packed = self.shared(&self.matrices, v, 4 * w.len(), pack)?;
+        Ok(Some(conv.with(packed)))
+    }
+
+    fn too_large(&self, v: ValueId) -> Error {
+        let place = self.graph.describe(v);
+        let message = format!(
+            "{place}: rows of its input have more than 2^32 elements in all channels; use smaller images"
+        );
+        Error::new(ErrorKind::UnsupportedGraph, message)
+    }
+
+    fn conv(&self, v: ValueId) -> Result<Conv, Error> {
+        let ((kind, w), [x, y]) = (self.kind(v)?, self.in_and_out(v));
+        let conv = Conv::new(self.isa, &kind, &x, &y).ok_or_else(|| self.too_large(v))?;
+        let pack = || conv.pack(&kind, w).map(Arc::from);
+        let packed = self.shared(&self.convs, v, 4 * w.len(), pack)?;
         Ok(conv.with(packed))
     }
 

@@ -61,6 +61,10 @@ impl Simd for Avx2 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
+    fn prefetch_far(self, from: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         unsafe { _mm256_set1_ps(x) }
     }
@@ -75,6 +79,14 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_first(self, n: usize, from: *const f32) -> __m256 {
         unsafe { _mm256_maskload_ps(from, self.lanes(first(n))) }
+    }
+    #[inline(always)]
+    unsafe fn load_where(self, bits: u16, from: *const f32, otherwise: __m256) -> __m256 {
+        unsafe {
+            let lanes = self.lanes(bits);
+            let loaded = _mm256_maskload_ps(from, lanes);
+            _mm256_blendv_ps(otherwise, loaded, _mm256_castsi256_ps(lanes))
+        }
     }
     #[inline(always)]
     unsafe fn store_first(self, n: usize, to: *mut f32, x: __m256) {

@@ -52,6 +52,10 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
+    fn prefetch_far(self, from: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         unsafe { _mm512_set1_ps(x) }
     }
@@ -66,6 +70,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_first(self, n: usize, from: *const f32) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(first(n), from) }
+    }
+    #[inline(always)]
+    unsafe fn load_where(self, bits: u16, from: *const f32, otherwise: __m512) -> __m512 {
+        unsafe { _mm512_mask_loadu_ps(otherwise, bits, from) }
     }
     #[inline(always)]
     unsafe fn store_first(self, n: usize, to: *mut f32, x: __m512) {

@@ -36,6 +36,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Asks for the cache line of an element, which need not exist.
     fn prefetch(self, from: *const f32);
+    /// The same, into the second-level cache.
+    fn prefetch_far(self, from: *const f32);
     fn splat(self, x: f32) -> Self::Vector;
     /// # Safety
     /// `from` is valid for reading `LANES` elements.
@@ -48,6 +50,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` is valid for reading `n` elements.
     unsafe fn load_first(self, n: usize, from: *const f32) -> Self::Vector;
+    /// The elements whose bit is set, and for the others those of `otherwise`.
+    ///
+    /// # Safety
+    /// `from` is valid for reading each element whose bit is set; of the others nothing is asked.
+    unsafe fn load_where(
+        self,
+        bits: u16,
+        from: *const f32,
+        otherwise: Self::Vector,
+    ) -> Self::Vector;
     /// The first `n` elements, below `LANES`.
     ///
     /// # Safety
@@ -102,17 +114,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         y
     }
 
-    /// `M` vectors, 1, 2 or 4, of every `M`-th element from the first, the second, and so on.
-    ///
-    /// # Safety
-    /// `from` is valid for reading `M` vectors.
+    /// Of the elements of `M` vectors, 1, 2 or 4, one after the other, every `M`-th from the first,
+    /// the second, and so on.
     #[inline(always)]
-    unsafe fn load_apart<const M: usize>(self, from: *const f32) -> [Self::Vector; M] {
-        let mut x = [self.splat(0.0); M];
-        for (i, x) in x.iter_mut().enumerate() {
-            // SAFETY: by the contract.
-            *x = unsafe { self.load(from.add(i * Self::LANES)) };
-        }
+    fn apart<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
         let mut y = x;
         match M {
             2 => (y[0], y[1]) = self.unzip(x[0], x[1]),

@@ -51,6 +51,8 @@ impl Simd for Neon {
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
     #[inline(always)]
+    fn prefetch_far(self, _: *const f32) {}
+    #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         unsafe { [vdupq_n_f32(x); 2] }
     }
@@ -70,6 +72,19 @@ impl Simd for Neon {
         let mut x = [0.0; 8];
         unsafe {
             x.as_mut_ptr().copy_from_nonoverlapping(from, n);
+            self.load(x.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_where(self, bits: u16, from: *const f32, otherwise: Vector) -> Vector {
+        let mut x = [0.0; 8];
+        unsafe {
+            self.store(x.as_mut_ptr(), otherwise);
+            for (i, x) in x.iter_mut().enumerate() {
+                if bits >> i & 1 == 1 {
+                    *x = *from.wrapping_add(i);
+                }
+            }
             self.load(x.as_ptr())
         }
     }

@@ -23,6 +23,8 @@ impl Simd for Portable {
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
     #[inline(always)]
+    fn prefetch_far(self, _: *const f32) {}
+    #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         [x; 8]
     }
@@ -39,6 +41,13 @@ impl Simd for Portable {
         let mut x = [0.0; 8];
         unsafe { x.as_mut_ptr().copy_from_nonoverlapping(from, n) }
         x
+    }
+    #[inline(always)]
+    unsafe fn load_where(self, bits: u16, from: *const f32, otherwise: Vector) -> Vector {
+        std::array::from_fn(|i| match bits >> i & 1 {
+            1 => unsafe { *from.wrapping_add(i) },
+            _ => otherwise[i],
+        })
     }
     #[inline(always)]
     unsafe fn store_first(self, n: usize, to: *mut f32, x: Vector) {
