@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use odin::{Classifier, CompileOptions, DetectorInput, Images, Inspection};
+use odin::{Classifier, CompileOptions, Detector, DetectorInput, Grid, Images, Inspection};
 use odin_benches::model::{Model, images, noise_for};
 use odin_benches::process;
 use odin_benches::timing::{median, score};
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Measures ODIN and prints JSON, one object a line.
 #[derive(Parser)]
@@ -49,6 +50,18 @@ enum What {
         model: Model,
         #[arg(long, default_value_t = 10_000)]
         images: usize,
+    },
+    /// The grid of the paper, 10 temperatures by 21 magnitudes, in one go against as many separate
+    /// runs, of which some are measured.
+    Grid {
+        #[command(flatten)]
+        model: Model,
+        /// Noise images.
+        #[arg(long, default_value_t = 32)]
+        images: usize,
+        /// Every how many settings one is run by itself.
+        #[arg(long, default_value_t = 21)]
+        every: usize,
     },
     /// Milliseconds from the start of a process to its first score.
     Start {
@@ -103,6 +116,11 @@ fn main() -> Result<()> {
             repetitions,
         } => scaling(&model, batch, repetitions),
         What::Memory { model, images } => memory(&model, images),
+        What::Grid {
+            model,
+            images,
+            every,
+        } => grid(&model, images, every),
         What::Start { model, repetitions } => start(&model, repetitions),
         What::First { model } => first(&model),
         What::Serve {
@@ -183,6 +201,37 @@ fn memory(model: &Model, count: usize) -> Result<()> {
         "threads": model.threads,
         "images": scored.rows.len(),
         "peak_resident_bytes": process::peak_resident_bytes(),
+    }))
+}
+
+fn grid(model: &Model, count: usize, every: usize) -> Result<()> {
+    ensure!(count > 0 && every > 0, "nothing to measure");
+    let classifier = model.open()?;
+    let set = noise_for(&classifier, count)?;
+    let images = Images::all(&set);
+    let settings = Grid::paper().settings();
+    let builder = || Detector::builder(&classifier).threads(model.threads);
+    let sweep = builder().sweep(&settings)?;
+    let begun = Instant::now();
+    sweep.score_set(&images, |_| {})?;
+    let together = begun.elapsed().as_secs_f64();
+    let mut apart = Vec::new();
+    for setting in settings.iter().step_by(every) {
+        let detector = builder().temperature(setting.temperature).build()?;
+        let begun = Instant::now();
+        detector.score_set(&images, setting.magnitude, |_| {})?;
+        apart.push(begun.elapsed().as_secs_f64());
+    }
+    let separate = median(&apart) * settings.len() as f64;
+    print(json!({
+        "network": classifier.architecture(),
+        "threads": model.threads,
+        "images": count,
+        "settings": settings.len(),
+        "seconds": together,
+        "runs_measured": apart.len(),
+        "seconds_of_separate_runs": separate,
+        "speed_up": separate / together,
     }))
 }
 
