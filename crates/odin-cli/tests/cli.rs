@@ -210,6 +210,11 @@ const RUNS: &[Run] = &[
         &[],
     ),
     (
+        "explain --nn {demo}/model.safetensors --repetitions 1 --threads 2",
+        &["ms an image on 2 threads"],
+        &[],
+    ),
+    (
         "explain --nn {onnx}/vit.torchscript17.onnx --repetitions 1 --format json",
         &["\"what\": \"matmul\"", "\"instructions\":", "\"seconds\":"],
         &[],
