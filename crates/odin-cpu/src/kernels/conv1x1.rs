@@ -110,7 +110,7 @@ impl Conv1x1 {
     fn row(strip: usize) -> usize {
         match strip {
             SHORT => SHORT,
-            _ => (strip / LONGEST | 1) * LONGEST,
+            _ => ((strip / LONGEST) | 1) * LONGEST,
         }
     }
 
