@@ -135,7 +135,12 @@ struct Meets {
     save: *mut u8,
 }
 
-impl Bound<'_> {
+impl<'a> Bound<'a> {
+    /// What is added, unless it is where the result goes.
+    pub(crate) fn addend(&self) -> Option<&'a [f32]> {
+        self.addend
+    }
+
     /// `to` becomes what it is of `from`, for a run of elements in each channel. With
     /// [`Addend::Output`], `to` is also read.
     ///

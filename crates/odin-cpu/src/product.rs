@@ -7,7 +7,7 @@
 //! therefore depends neither on how the columns were cut, nor on how many threads did it.
 #![allow(unsafe_code)]
 
-use crate::simd::{Isa, Simd, WIDEST, Work};
+use crate::simd::{Isa, LONGEST, Simd, WIDEST, Work};
 use crate::workspace::Aligned;
 use std::ops::Range;
 
@@ -151,6 +151,33 @@ pub(crate) struct Columns<'a> {
     pub(crate) last_offset: usize,
     /// Whether the sums begin with what is there, rather than with 0.
     pub(crate) continued: bool,
+    /// What the caller needs afterwards.
+    pub(crate) soon: [Wanted<'a>; 3],
+}
+
+/// Cache lines that are asked for while a product is formed, one by one: it needs little from far
+/// away, and many at once would be in each other's way.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Where they are counted from: an element that need not exist.
+    pub(crate) start: *const f32,
+    pub(crate) lines: &'a [u32],
+}
+
+impl Wanted<'_> {
+    pub(crate) const NOTHING: Self = Self {
+        start: std::ptr::null(),
+        lines: &[],
+    };
+}
+
+/// The cache lines of `len` elements in each of some rows.
+pub(crate) fn lines(rows: usize, row_stride: usize, len: usize) -> Vec<u32> {
+    let starts = (0..rows).map(|row| row.saturating_mul(row_stride));
+    let of_row = |start: usize| (0..len).step_by(LONGEST).map(move |i| start + i);
+    let all = starts.flat_map(of_row);
+    // To ask for too little does no harm.
+    all.map_while(|line| u32::try_from(line).ok()).collect()
 }
 
 /// Computes `c [height, stride]` for a tile. `c` has room for the columns rounded up to whole
@@ -169,15 +196,38 @@ pub(crate) fn multiply<S: Simd>(
     assert!(columns <= stride && height * stride <= c.len());
     assert!(height * x.offsets.len() <= a.len());
     assert!(x.first + x.last_offset + columns <= x.b.len());
+    let asks = x.soon.iter().any(|wanted| !wanted.lines.is_empty());
     // SAFETY: by the assertions, every element that `sweep` reads and writes is inside.
     unsafe {
+        match asks {
+            true => sweep_height::<S, true>(simd, height, a, x, vectors, c, stride),
+            false => sweep_height::<S, false>(simd, height, a, x, vectors, c, stride),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`sweep`].
+#[inline(always)]
+unsafe fn sweep_height<S: Simd, const ASKS: bool>(
+    simd: S,
+    height: usize,
+    a: &[f32],
+    x: &Columns<'_>,
+    vectors: usize,
+    c: &mut [f32],
+    stride: usize,
+) {
+    // SAFETY: by the contract.
+    unsafe {
         match height {
-            12 => sweep::<S, 12>(simd, a, x, vectors, c, stride),
-            8 => sweep::<S, 8>(simd, a, x, vectors, c, stride),
-            6 => sweep::<S, 6>(simd, a, x, vectors, c, stride),
-            4 => sweep::<S, 4>(simd, a, x, vectors, c, stride),
-            2 => sweep::<S, 2>(simd, a, x, vectors, c, stride),
-            _ => sweep::<S, 1>(simd, a, x, vectors, c, stride),
+            12 => sweep::<S, 12, ASKS>(simd, a, x, vectors, c, stride),
+            8 => sweep::<S, 8, ASKS>(simd, a, x, vectors, c, stride),
+            6 => sweep::<S, 6, ASKS>(simd, a, x, vectors, c, stride),
+            4 => sweep::<S, 4, ASKS>(simd, a, x, vectors, c, stride),
+            3 => sweep::<S, 3, ASKS>(simd, a, x, vectors, c, stride),
+            2 => sweep::<S, 2, ASKS>(simd, a, x, vectors, c, stride),
+            _ => sweep::<S, 1, ASKS>(simd, a, x, vectors, c, stride),
         }
     }
 }
@@ -186,7 +236,7 @@ pub(crate) fn multiply<S: Simd>(
 /// `a` holds `H` elements for each offset; behind each offset `b` holds `vectors` vectors from
 /// `first`; `c` holds `H` rows of `stride` elements, which is at least `vectors` vectors.
 #[inline(always)]
-unsafe fn sweep<S: Simd, const H: usize>(
+unsafe fn sweep<S: Simd, const H: usize, const ASKS: bool>(
     simd: S,
     a: &[f32],
     x: &Columns<'_>,
@@ -197,21 +247,39 @@ unsafe fn sweep<S: Simd, const H: usize>(
     if !S::HEIGHTS.contains(&H) {
         return;
     }
-    for part in parts(vectors, S::width(H)) {
+    for (index, part) in parts(vectors, S::width(H)).enumerate() {
         let column = part.start * S::LANES;
         // SAFETY: the vectors of a part are among `vectors`.
         unsafe {
             let b = x.b.as_ptr().add(x.first + column);
             let c = c.as_mut_ptr().add(column);
-            let (a, k) = (a.as_ptr(), x.offsets);
+            let part_of = Part {
+                a: a.as_ptr(),
+                offsets: x.offsets,
+                b,
+                continued: x.continued,
+                soon: &x.soon,
+                first_line: index * x.offsets.len(),
+            };
             match part.len() {
-                4 if S::width(H) >= 4 => tile::<S, H, 4>(simd, a, k, b, c, stride, x.continued),
-                3 if S::width(H) >= 3 => tile::<S, H, 3>(simd, a, k, b, c, stride, x.continued),
-                2 if S::width(H) >= 2 => tile::<S, H, 2>(simd, a, k, b, c, stride, x.continued),
-                _ => tile::<S, H, 1>(simd, a, k, b, c, stride, x.continued),
+                4 if S::width(H) >= 4 => tile::<S, H, 4, ASKS>(simd, &part_of, c, stride),
+                3 if S::width(H) >= 3 => tile::<S, H, 3, ASKS>(simd, &part_of, c, stride),
+                2 if S::width(H) >= 2 => tile::<S, H, 2, ASKS>(simd, &part_of, c, stride),
+                _ => tile::<S, H, 1, ASKS>(simd, &part_of, c, stride),
             }
         }
     }
+}
+
+/// What some vectors of columns are made of, see [`Columns`].
+struct Part<'a> {
+    a: *const f32,
+    offsets: &'a [u32],
+    b: *const f32,
+    continued: bool,
+    soon: &'a [Wanted<'a>; 3],
+    /// The first of the lines that are asked for.
+    first_line: usize,
 }
 
 /// `vectors` in the fewest parts of at most `widest`, of nearly equal length.
@@ -236,17 +304,15 @@ const WEIGHTS_AHEAD: usize = 1024;
 /// # Safety
 /// As for [`sweep`], with `b` and `c` at the first vector.
 #[inline(always)]
-unsafe fn tile<S: Simd, const H: usize, const V: usize>(
+unsafe fn tile<S: Simd, const H: usize, const V: usize, const ASKS: bool>(
     simd: S,
-    a: *const f32,
-    offsets: &[u32],
-    b: *const f32,
+    part: &Part<'_>,
     c: *mut f32,
     stride: usize,
-    continued: bool,
 ) {
+    let Part { offsets, b, .. } = *part;
     let mut sums = [[simd.splat(0.0); V]; H];
-    if continued {
+    if part.continued {
         for (r, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: by the contract.
@@ -254,12 +320,19 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize>(
             }
         }
     }
-    let mut a = a;
+    let mut a = part.a;
     for (k, &offset) in offsets.iter().enumerate() {
         let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)];
         simd.prefetch(a.wrapping_add(WEIGHTS_AHEAD));
         for v in 0..V {
             simd.prefetch(b.wrapping_add(ahead as usize + v * S::LANES));
+        }
+        if ASKS {
+            for wanted in part.soon {
+                if let Some(&line) = wanted.lines.get(part.first_line + k) {
+                    simd.prefetch_far(wanted.start.wrapping_add(line as usize));
+                }
+            }
         }
         // SAFETY: by the contract.
         unsafe {

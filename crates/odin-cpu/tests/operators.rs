@@ -210,10 +210,18 @@ fn convolutions_across_the_edges_of_blocks() {
     }
 }
 
-/// Convolutions of single elements whose weights are many, in strips of more than 64 positions.
+/// Convolutions of single elements whose weights are many, in strips of more than 64 positions, of
+/// large images and of several small ones.
 #[test]
 fn convolutions_of_many_weights() {
-    for [c, m, height, width] in [[300, 256, 5, 33], [300, 256, 23, 29], [700, 100, 1, 64]] {
+    let layers = [
+        [300, 256, 5, 33],
+        [420, 260, 25, 26],
+        [700, 100, 1, 64],
+        [700, 100, 7, 7],
+        [300, 256, 13, 11],
+    ];
+    for [c, m, height, width] in layers {
         let window = Window::new(&[1, 1]);
         let what = format!("{c} -> {m} of {height}x{width}");
         let conv = Op::Conv(Conv {
@@ -285,6 +293,7 @@ fn fused_chains() {
         (12, 16, &[1, 3]),
         (3, 33, &[1, 3]),
         (100, 9, &[1]),
+        (260, 3, &[1]),
     ] {
         for &kernel in kernels {
             for stages in 0..64_u32 {
@@ -668,11 +677,11 @@ fn reductions() {
 }
 
 /// A known matrix times one that depends on the image.
-fn left_product() -> Graph {
+fn left_product(k: usize) -> Graph {
     let mut g = Graph::new();
-    let shape = Shape::batched(&[9, 40]);
+    let shape = Shape::batched(&[k, 40]);
     let x = g.input("x", Type::float(shape)).unwrap();
-    let a = constant(&mut g, &[21, 9]);
+    let a = constant(&mut g, &[21, k]);
     let y = g.add(Op::MatMul, &[a, x]).unwrap();
     g.output("y", y);
     g
@@ -692,9 +701,12 @@ fn products() {
         &single(Op::MatMul, &[&[13, 1100]], &[&[1100, 7]]),
     );
     check("panels", &single(Op::MatMul, &[&[25, 17]], &[&[17, 203]]));
-    check("from the left", &left_product());
-    let heads: [&[usize]; 2] = [&[3, 29, 11], &[3, 11, 101]];
-    check("many", &single(Op::MatMul, &heads, &[]));
+    check("from the left", &left_product(9));
+    check("long sums from the left", &left_product(300));
+    for k in [11, 300] {
+        let heads: [&[usize]; 2] = [&[3, 29, k], &[3, k, 101]];
+        check(&format!("many of {k}"), &single(Op::MatMul, &heads, &[]));
+    }
     check("few", &single(Op::MatMul, &[&[5, 1, 8]], &[&[8, 31]]));
     for (c, trans_b) in [(&[5][..], false), (&[1, 5], true), (&[], true)] {
         let b: &[usize] = if trans_b { &[5, 4] } else { &[4, 5] };

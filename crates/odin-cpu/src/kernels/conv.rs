@@ -2,14 +2,14 @@
 //!
 //! The output is computed strip by strip, a strip being some neighbouring rows of it. The part of
 //! the input that a strip meets is copied with its padding; then each tile of weights is
-//! multiplied with it, and what comes after the convolution is done while the sums are still in
-//! the cache.
+//! multiplied with it, while its part of the output is brought nearer, and what comes after the
+//! convolution is done while the sums are still in the cache.
 
 use super::axis::{Axis, Extent};
 use super::{ScratchSize, Share, Shared, Written};
 use crate::pointwise::{Bound, Pointwise, Runs, Strided};
-use crate::product::{Columns, Packed, Tile, multiply, tiles};
-use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::product::{Columns, Packed, Tile, Wanted, lines, multiply, tiles};
+use crate::simd::{Isa, LONGEST, Simd, Work, load_up_to, store_up_to};
 use crate::workspace::{Operands, Out, Scratch};
 use odin_graph::op::{self, Window};
 use std::ops::Range;
@@ -18,9 +18,8 @@ use std::sync::Arc;
 /// How many elements of the padded copy of the input a strip should meet: 512 KiB, a part of a
 /// second-level cache.
 const COPY: usize = 1 << 17;
-/// How many positions a strip should have: the sums of a tile of 12 rows take 24 KiB, half of a
-/// first-level cache.
-const POSITIONS: usize = 512;
+/// How many sums of a strip a tile should have: 24 KiB, half of a first-level cache.
+const SUMS: usize = 6 << 10;
 
 /// See the module.
 pub(crate) struct Conv {
@@ -39,6 +38,8 @@ pub(crate) struct Conv {
     strip: usize,
     /// For each phase of the output, row phases outermost.
     phases: Arc<[Phase]>,
+    /// The cache lines of a strip in the channels of a tile.
+    lines: Vec<u32>,
     /// Applied to the sums.
     pub(crate) after: Pointwise,
 }
@@ -52,6 +53,13 @@ pub(crate) struct Phase {
     /// For each channel and contributing window entry, where its row begins in the copy.
     offsets: Vec<u32>,
     last_offset: usize,
+}
+
+impl Phase {
+    /// Whether no window entry contributes: all sums are 0.
+    fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
 }
 
 /// A convolution or its adjoint, as the graph has it.
@@ -104,12 +112,16 @@ impl Conv {
             plane: 0,
             strip: 0,
             phases: Arc::new([]),
+            lines: Vec::new(),
             after: Pointwise::default(),
             rows,
             columns,
         };
         conv.strip = conv.rows_per_strip();
         conv.plane = conv.plane_of(conv.strip)?;
+        let [_, plane] = conv.planes();
+        let positions = plane.min(conv.strip * conv.columns.output());
+        conv.lines = lines(conv.height(), plane, positions);
         // Offsets are stored in 32 bits.
         let copy = conv.copied_planes().checked_mul(conv.plane)?;
         u32::try_from(copy).ok()?;
@@ -172,7 +184,8 @@ impl Conv {
             let copy = self
                 .plane_of(rows)
                 .map(|plane| plane.saturating_mul(self.copied_planes()));
-            copy.is_some_and(|copy| copy <= COPY) && rows * self.columns.output() <= POSITIONS
+            copy.is_some_and(|copy| copy <= COPY)
+                && rows * self.columns.output() * self.height() <= SUMS
         };
         let all = self.rows.output().max(1).next_multiple_of(grain);
         let mut rows = grain;
@@ -460,23 +473,6 @@ impl Conv {
         let all = self.phases[0].weights[group].tiles();
         for index in strip.by_channel.of(all.len()) {
             let tile = all[index];
-            let dense: &[f32] = match &self.phases[..] {
-                [phase] => {
-                    let (weights, positions) = (&phase.weights[group], &strip.positions[0]);
-                    self.multiply(simd, phase, weights, tile, positions, copy, sums);
-                    self.close_ranks(simd, tile, strip.rows.len(), sums);
-                    sums
-                }
-                phases => {
-                    for (phase, positions) in phases.iter().zip(&strip.positions) {
-                        let weights = &phase.weights[group];
-                        let tile = weights.tiles()[index];
-                        self.multiply(simd, phase, weights, tile, positions, copy, sums);
-                        self.interleave(phase, positions, tile, strip.rows.start, sums, apart);
-                    }
-                    apart
-                }
-            };
             let channel = group * self.outer + tile.row;
             let runs = Runs {
                 channels: channel..channel + tile.height,
@@ -484,6 +480,43 @@ impl Conv {
                 len: strip.rows.len() * width,
             };
             let start = channel * plane + runs.first;
+            let wanted = |x: *const f32| Wanted {
+                start: x.wrapping_add(start),
+                lines: &self.lines,
+            };
+            let addend = after
+                .addend()
+                .map_or(Wanted::NOTHING, |x| wanted(x.as_ptr()));
+            let soon = [wanted(y.start()), addend, Wanted::NOTHING];
+            let dense: &[f32] = match &self.phases[..] {
+                [phase] => {
+                    let (weights, positions) = (&phase.weights[group], &strip.positions[0]);
+                    self.multiply(simd, phase, weights, tile, positions, copy, sums, soon);
+                    self.close_ranks(simd, tile, strip.rows.len(), sums);
+                    sums
+                }
+                phases => {
+                    if phases.iter().any(Phase::is_empty) {
+                        apart[..tile.height * self.stride()].fill(0.0);
+                    }
+                    let all = phases.iter().zip(&strip.positions);
+                    for (phase, positions) in all.filter(|(phase, _)| !phase.is_empty()) {
+                        let weights = &phase.weights[group];
+                        let tile = weights.tiles()[index];
+                        self.multiply(simd, phase, weights, tile, positions, copy, sums, soon);
+                        self.interleave(
+                            simd,
+                            phase,
+                            positions,
+                            tile,
+                            strip.rows.start,
+                            sums,
+                            apart,
+                        );
+                    }
+                    apart
+                }
+            };
             assert!(dense.len() >= tile.height * self.stride() && runs.len <= self.stride());
             assert!(y.len() == self.outer * self.groups * plane);
             // SAFETY: both hold the runs, by the assertions; the rows of the strip, or the
@@ -508,6 +541,7 @@ impl Conv {
         positions: &Positions,
         copy: &[f32],
         sums: &mut [f32],
+        soon: [Wanted<'_>; 3],
     ) {
         let Positions { rows, columns, .. } = positions;
         if rows.is_empty() || columns.is_empty() {
@@ -520,6 +554,7 @@ impl Conv {
             count: (rows.len() - 1) * self.row + columns.len(),
             last_offset: phase.last_offset,
             continued: false,
+            soon,
         };
         multiply(
             simd,
@@ -554,8 +589,10 @@ impl Conv {
 
     /// Puts the sums of a phase between those of the others.
     #[inline(always)]
-    fn interleave(
+    #[allow(clippy::too_many_arguments)]
+    fn interleave<S: Simd>(
         &self,
+        simd: S,
         phase: &Phase,
         positions: &Positions,
         tile: Tile,
@@ -577,9 +614,8 @@ impl Conv {
             for (i, t) in rows.clone().enumerate() {
                 let line = self.rows.output_at(row_phase, t) - first_row;
                 let to = &mut to[line * self.columns.output()..][..self.columns.output()];
-                let to = to[first..].iter_mut().step_by(self.columns.out_step());
                 let from = &sums[i * self.row..][..columns.len()];
-                to.zip(from).for_each(|(to, from)| *to = *from);
+                spread_row(simd, from, self.columns.out_step(), &mut to[first..]);
             }
         }
     }
@@ -631,9 +667,53 @@ pub(super) fn copy_row<S: Simd>(
                 move_down(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
             }
         }
+        2 => copy_every_second(simd, from, to),
         _ => to
             .iter_mut()
             .zip(from.iter().step_by(step))
             .for_each(|(to, from)| *to = *from),
+    }
+}
+
+/// Copies the first, the third and so on.
+#[inline(always)]
+fn copy_every_second<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+    let pairs = from.chunks(2 * S::LANES);
+    for (to, from) in to.chunks_mut(S::LANES).zip(pairs) {
+        let (low, high) = from.split_at(from.len().min(S::LANES));
+        assert!(2 * to.len() <= from.len() + 1);
+        // SAFETY: all are as long as they are said to be.
+        #[allow(unsafe_code)]
+        unsafe {
+            let low = load_up_to(simd, low.len(), low.as_ptr());
+            let high = load_up_to(simd, high.len(), high.as_ptr());
+            let (even, _) = simd.unzip(low, high);
+            store_up_to(simd, to.len(), to.as_mut_ptr(), even);
+        }
+    }
+}
+
+/// Copies elements to every `step`-th place of a row, of which the others stay as they are.
+#[inline(always)]
+fn spread_row<S: Simd>(simd: S, from: &[f32], step: usize, to: &mut [f32]) {
+    if step != 2 {
+        let to = to.iter_mut().step_by(step);
+        to.zip(from).for_each(|(to, from)| *to = *from);
+        return;
+    }
+    let pairs = to.chunks_mut(2 * S::LANES);
+    for (from, to) in from.chunks(S::LANES).zip(pairs) {
+        let len = to.len().min(2 * from.len());
+        let (low, high) = to[..len].split_at_mut(len.min(S::LANES));
+        // SAFETY: all are as long as they are said to be.
+        #[allow(unsafe_code)]
+        unsafe {
+            let kept = [&*low, &*high].map(|to| load_up_to(simd, to.len(), to.as_ptr()));
+            let (_, odd) = simd.unzip(kept[0], kept[1]);
+            let from = load_up_to(simd, from.len(), from.as_ptr());
+            let (first, second) = simd.zip(from, odd);
+            store_up_to(simd, low.len(), low.as_mut_ptr(), first);
+            store_up_to(simd, high.len(), high.as_mut_ptr(), second);
+        }
     }
 }

@@ -5,14 +5,16 @@
 //! some channels at a time are copied, through the activation before the convolution; then each
 //! tile of weights is multiplied with the copy. If the weights are few, the copy and the sums of a
 //! strip stay in the first-level cache. If they are many, a strip is longer and has all channels,
-//! so that the weights are read less often.
+//! so that the weights are read less often; it may be several small images. While a tile is
+//! multiplied, what comes next is brought nearer: the output and what is added to it, and the input
+//! of the next strip.
 
 use super::conv::Kind;
-use super::{ScratchSize, Share, Shared, Written};
+use super::{IMAGES, Image, ScratchSize, Share, Shared, Written};
 use crate::pointwise::{Bound, Pointwise, Runs, Strided};
-use crate::product::{Columns, Packed, Tile, multiply};
+use crate::product::{Columns, Packed, Tile, Wanted, lines, multiply, tiles};
 use crate::simd::{Isa, LONGEST, Simd, Work};
-use crate::workspace::{Operands, Out, Scratch};
+use crate::workspace::{Operands, Scratch};
 use odin_graph::op::Window;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,8 +30,15 @@ const CHANNELS: usize = 96;
 /// The most positions of a strip if the weights are many: the sums of a tile of 12 rows take
 /// 24 KiB.
 const LONG: usize = 512;
-/// How many elements the copy should have then: 512 KiB, a part of a second-level cache.
+/// How many elements the copy should have then, of one image and of several: 512 KiB and 1 MiB,
+/// parts of a second-level cache.
 const COPY: usize = 1 << 17;
+const COPIES: usize = 1 << 18;
+
+/// An input or an output of so many elements is brought nearer beforehand, 1 MiB and 256 KiB. What
+/// is smaller is in the second-level cache still, where to ask for it takes longer than it saves.
+const FAR_INPUT: usize = 1 << 18;
+const FAR_OUTPUT: usize = 1 << 16;
 
 /// See the module.
 pub(crate) struct Conv1x1 {
@@ -39,10 +48,15 @@ pub(crate) struct Conv1x1 {
     /// Elements of a channel.
     plane: usize,
     strip: usize,
+    /// How many images a strip has. If several, it has all of their positions.
+    together: usize,
     /// How many channels are copied at a time.
     depth: usize,
     /// Where the channels of a copy begin.
     offsets: Vec<u32>,
+    /// The cache lines of a strip, in the channels of a copy and in those of a tile; none where
+    /// they are near.
+    lines: [Vec<u32>; 2],
     weights: Arc<Packed>,
     /// Applied to the input.
     pub(crate) before: Pointwise,
@@ -67,27 +81,41 @@ impl Conv1x1 {
             return None;
         }
         let (inner, outer, plane) = (x[1], y[1], x[2..].iter().product::<usize>());
-        let (strip, depth) = match inner.checked_mul(outer)? <= FEW {
-            true => (SHORT, inner.div_ceil(inner.div_ceil(CHANNELS))),
+        let (strip, depth, together) = match inner.checked_mul(outer)? <= FEW {
+            true => (SHORT, inner.div_ceil(inner.div_ceil(CHANNELS)), 1),
             false => {
-                let positions = (COPY / inner).clamp(SHORT, LONG) / SHORT * SHORT;
-                let strips = plane.div_ceil(positions);
-                (plane.div_ceil(strips).next_multiple_of(SHORT), inner)
+                let positions = |copy: usize| (copy / inner).clamp(SHORT, LONG) / SHORT * SHORT;
+                let together = (positions(COPIES) / plane.max(1)).min(IMAGES);
+                let strips = plane.div_ceil(positions(COPY));
+                let strip = match together {
+                    0 | 1 => plane.div_ceil(strips.max(1)),
+                    several => several * plane,
+                };
+                (strip.next_multiple_of(SHORT), inner, together.max(1))
             }
         };
         u32::try_from(depth.checked_mul(Self::row(strip))?).ok()?;
-        Some(Self {
+        let mut conv = Self {
             isa,
             inner,
             outer,
             plane,
             strip,
+            together,
             depth,
             offsets: (0..depth).map(|k| (k * Self::row(strip)) as u32).collect(),
+            lines: Default::default(),
             weights: Arc::default(),
             before: Pointwise::default(),
             after: Pointwise::default(),
-        })
+        };
+        let height = tiles(isa, outer, 0).first().map_or(0, |tile| tile.height);
+        let far = [(depth, inner, FAR_INPUT), (height, outer, FAR_OUTPUT)];
+        conv.lines = far.map(|(at_a_time, channels, far)| match channels * plane >= far {
+            true => lines(at_a_time, plane, strip.min(plane)),
+            false => Vec::new(),
+        });
+        Some(conv)
     }
 
     /// Packs the weights; `None` if there is no memory for them.
@@ -129,15 +157,22 @@ impl Conv1x1 {
 
 impl Shared for Conv1x1 {
     fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
+        self.run_images(&[Image { x: *x, y }], scratch, share);
+    }
+
+    fn run_images(&self, images: &[Image<'_>], scratch: &mut Scratch, share: Share) {
         let (copy, sums) = scratch.floats.as_mut_slice().split_at_mut(self.room()[0]);
         self.isa.run(Job {
             conv: self,
-            x,
-            y,
+            images,
             copy,
             sums,
             share,
         });
+    }
+
+    fn images_at_a_time(&self) -> usize {
+        self.together
     }
 
     fn scratch(&self) -> ScratchSize {
@@ -148,14 +183,28 @@ impl Shared for Conv1x1 {
     }
 }
 
-/// A share of a convolution.
+/// A share of a convolution of some images.
 struct Job<'a> {
     conv: &'a Conv1x1,
-    x: &'a Operands<'a>,
-    y: Written<'a>,
+    images: &'a [Image<'a>],
     copy: &'a mut [f32],
     sums: &'a mut [f32],
     share: Share,
+}
+
+/// Some channels of a strip.
+#[derive(Clone)]
+struct Part {
+    images: Range<usize>,
+    /// Of each image.
+    positions: Range<usize>,
+    channels: Range<usize>,
+}
+
+/// What the output of an image goes through.
+struct Ends<'a> {
+    before: Bound<'a>,
+    after: Bound<'a>,
 }
 
 impl Work for Job<'_> {
@@ -166,7 +215,7 @@ impl Work for Job<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let (conv, share) = (self.conv, self.share);
-        let strips = conv.plane.div_ceil(conv.strip);
+        let strips = conv.strips(self.images.len());
         let by_strips = strips >= 4 * share.count
             || strips.is_multiple_of(share.count) && conv.inner >= conv.outer;
         let [own_strips, by_channel] = match by_strips {
@@ -178,26 +227,27 @@ impl Work for Job<'_> {
         if tiles.is_empty() && by_channel.index != 0 {
             return;
         }
-        // The thread that has the first channels keeps the signs of the input for all.
-        let signs = self.y.before.filter(|_| by_channel.index == 0);
-        let input = [conv.inner, conv.plane];
-        let before = conv.before.bind(conv.isa, self.x, signs, input);
-        let output = [conv.outer, conv.plane];
-        let after = conv.after.bind(conv.isa, self.x, self.y.after, output);
-        for strip in own_strips.of(strips) {
-            let positions = strip * conv.strip..conv.plane.min((strip + 1) * conv.strip);
-            for first in (0..conv.inner).step_by(conv.depth) {
-                let block = first..conv.inner.min(first + conv.depth);
-                conv.copy(&before, self.x.floats(0), &block, &positions, self.copy);
-                for &tile in tiles {
-                    let sums = match conv.depth < conv.inner {
-                        true => &mut self.sums[tile.row * conv.strip..],
-                        false => &mut *self.sums,
-                    };
-                    conv.multiply(simd, tile, &block, positions.len(), self.copy, sums);
-                    if block.end == conv.inner {
-                        conv.finish(&after, tile, &positions, sums, self.y.floats);
-                    }
+        let bind = |image| conv.bind(image, by_channel.index == 0);
+        let ends: Vec<Ends<'_>> = self.images.iter().map(bind).collect();
+        let parts = |strip| conv.parts(strip, self.images.len());
+        let mut parts = own_strips.of(strips).flat_map(parts).peekable();
+        while let Some(part) = parts.next() {
+            conv.copy(self.images, &ends, &part, self.copy);
+            let is_last = part.channels.end == conv.inner;
+            let mut next = conv.input(self.images, parts.peek(), tiles.len());
+            for &tile in tiles {
+                let sums = match conv.depth < conv.inner {
+                    true => &mut self.sums[tile.row * conv.strip..],
+                    false => &mut *self.sums,
+                };
+                let [y, addend] = match is_last {
+                    true => conv.output(self.images, &ends, &part, tile),
+                    false => [Wanted::NOTHING; 2],
+                };
+                let soon = [y, addend, next.next().unwrap_or(Wanted::NOTHING)];
+                conv.multiply(simd, tile, &part, self.copy, sums, soon);
+                if is_last {
+                    conv.finish(self.images, &ends, &part, tile, sums);
                 }
             }
         }
@@ -205,55 +255,137 @@ impl Work for Job<'_> {
 }
 
 impl Conv1x1 {
-    /// Copies some positions of some channels, through the activation before the convolution.
-    #[inline(always)]
-    fn copy(
-        &self,
-        before: &Bound<'_>,
-        from: &[f32],
-        channels: &Range<usize>,
-        positions: &Range<usize>,
-        copy: &mut [f32],
-    ) {
-        let row = Self::row(self.strip);
-        assert!(from.len() == self.inner * self.plane && channels.end <= self.inner);
-        assert!(positions.end <= self.plane && positions.len() <= row);
-        assert!(channels.len() * row <= copy.len());
-        let first = channels.start * self.plane + positions.start;
-        let runs = Runs {
-            channels: channels.clone(),
-            first: positions.start,
-            len: positions.len(),
-        };
-        // SAFETY: both hold the positions of the channels, by the assertions; the strip is this
-        // thread's own, or this is the thread that keeps the signs for all.
-        #[allow(unsafe_code)]
-        unsafe {
-            let from = Strided::new(from.as_ptr().wrapping_add(first), self.plane);
-            before.apply(runs, from, Strided::new(copy.as_mut_ptr(), row));
+    /// How many strips some images have.
+    fn strips(&self, images: usize) -> usize {
+        match self.together {
+            1 => images * self.plane.div_ceil(self.strip),
+            several => images.div_ceil(several),
         }
     }
 
-    /// Multiplies a tile of weights with the copy of some channels; sums of those before them are
+    /// The parts of a strip of some images.
+    fn parts(&self, strip: usize, images: usize) -> impl Iterator<Item = Part> {
+        let (images, positions) = match self.together {
+            1 => {
+                let of_image = self.plane.div_ceil(self.strip);
+                let (image, first) = (strip / of_image, strip % of_image * self.strip);
+                let positions = first..self.plane.min(first + self.strip);
+                (image..image + 1, positions)
+            }
+            several => {
+                let first = strip * several;
+                (first..images.min(first + several), 0..self.plane)
+            }
+        };
+        let (inner, depth) = (self.inner, self.depth);
+        (0..inner).step_by(depth).map(move |first| Part {
+            images: images.clone(),
+            positions: positions.clone(),
+            channels: first..inner.min(first + depth),
+        })
+    }
+
+    /// The signs of the input are kept by one thread for all: that which `keeps` them.
+    fn bind<'a>(&'a self, image: &Image<'a>, keeps: bool) -> Ends<'a> {
+        let (input, output) = ([self.inner, self.plane], [self.outer, self.plane]);
+        let signs = image.y.before.filter(|_| keeps);
+        Ends {
+            before: self.before.bind(self.isa, &image.x, signs, input),
+            after: self.after.bind(self.isa, &image.x, image.y.after, output),
+        }
+    }
+
+    /// The input of a part, divided among some tiles.
+    fn input<'a>(
+        &'a self,
+        images: &[Image<'a>],
+        part: Option<&Part>,
+        tiles: usize,
+    ) -> impl Iterator<Item = Wanted<'a>> {
+        let start = part.map(|part| {
+            let x = images[part.images.start].x.floats(0).as_ptr();
+            x.wrapping_add(part.channels.start * self.plane + part.positions.start)
+        });
+        let lines = start.map_or(&[][..], |_| &self.lines[0]);
+        let start = start.unwrap_or(std::ptr::null());
+        let chunk = lines.len().div_ceil(tiles.max(1)).max(1);
+        lines
+            .chunks(chunk)
+            .map(move |lines| Wanted { start, lines })
+    }
+
+    /// The output of a tile of the first image of a part, and what is added to it.
+    fn output<'a>(
+        &'a self,
+        images: &[Image<'a>],
+        ends: &[Ends<'a>],
+        part: &Part,
+        tile: Tile,
+    ) -> [Wanted<'a>; 2] {
+        let first = tile.row * self.plane + part.positions.start;
+        let image = part.images.start;
+        let wanted = |start: *const f32| Wanted {
+            start: start.wrapping_add(first),
+            lines: &self.lines[1],
+        };
+        let y = wanted(images[image].y.floats.start().cast_const());
+        let addend = ends[image].after.addend();
+        [y, addend.map_or(Wanted::NOTHING, |x| wanted(x.as_ptr()))]
+    }
+
+    /// Copies a part, through the activation before the convolution.
+    #[inline(always)]
+    fn copy(&self, images: &[Image<'_>], ends: &[Ends<'_>], part: &Part, copy: &mut [f32]) {
+        let Part {
+            positions,
+            channels,
+            ..
+        } = part;
+        let (row, len) = (Self::row(self.strip), positions.len());
+        assert!(channels.end <= self.inner && positions.end <= self.plane);
+        assert!(part.images.len() * len <= row && channels.len() * row <= copy.len());
+        for (index, image) in part.images.clone().enumerate() {
+            let from = images[image].x.floats(0);
+            assert!(from.len() == self.inner * self.plane);
+            let first = channels.start * self.plane + positions.start;
+            let runs = Runs {
+                channels: channels.clone(),
+                first: positions.start,
+                len,
+            };
+            // SAFETY: both hold the positions of the channels, by the assertions; the strip is
+            // this thread's own, or this is the thread that keeps the signs for all.
+            #[allow(unsafe_code)]
+            unsafe {
+                let from = Strided::new(from.as_ptr().add(first), self.plane);
+                let to = Strided::new(copy.as_mut_ptr().add(index * len), row);
+                ends[image].before.apply(runs, from, to);
+            }
+        }
+    }
+
+    /// Multiplies a tile of weights with the copy of a part; sums of the channels before it are
     /// continued.
     #[inline(always)]
     fn multiply<S: Simd>(
         &self,
         simd: S,
         tile: Tile,
-        block: &Range<usize>,
-        count: usize,
+        part: &Part,
         copy: &[f32],
         sums: &mut [f32],
+        soon: [Wanted<'_>; 3],
     ) {
-        let weights = &self.weights.tile(tile)[block.start * tile.height..];
+        let channels = &part.channels;
+        let weights = &self.weights.tile(tile)[channels.start * tile.height..];
         let columns = Columns {
             b: copy,
-            offsets: &self.offsets[..block.len()],
+            offsets: &self.offsets[..channels.len()],
             first: 0,
-            count,
-            last_offset: block.len().saturating_sub(1) * Self::row(self.strip),
-            continued: block.start > 0,
+            count: part.images.len() * part.positions.len(),
+            last_offset: channels.len().saturating_sub(1) * Self::row(self.strip),
+            continued: channels.start > 0,
+            soon,
         };
         multiply(simd, tile.height, weights, &columns, sums, self.strip);
     }
@@ -262,28 +394,33 @@ impl Conv1x1 {
     #[inline(always)]
     fn finish(
         &self,
-        after: &Bound<'_>,
+        images: &[Image<'_>],
+        ends: &[Ends<'_>],
+        part: &Part,
         tile: Tile,
-        positions: &Range<usize>,
         sums: &[f32],
-        y: Out<'_, f32>,
     ) {
-        let start = tile.row * self.plane + positions.start;
-        assert!(y.len() == self.outer * self.plane && positions.end <= self.plane);
-        assert!(tile.row + tile.height <= self.outer && tile.height * self.strip <= sums.len());
-        assert!(positions.len() <= self.strip);
-        let runs = Runs {
-            channels: tile.row..tile.row + tile.height,
-            first: positions.start,
-            len: positions.len(),
-        };
-        // SAFETY: both hold the runs, by the assertions; the strip, or the channels of the tile,
-        // are this thread's own.
-        #[allow(unsafe_code)]
-        unsafe {
-            let from = Strided::new(sums.as_ptr(), self.strip);
-            let to = Strided::new(y.start().wrapping_add(start), self.plane);
-            after.apply(runs, from, to);
+        let (positions, len) = (&part.positions, part.positions.len());
+        assert!(tile.row + tile.height <= self.outer && positions.end <= self.plane);
+        assert!(part.images.len() * len <= self.strip);
+        assert!(tile.height * self.strip <= sums.len());
+        for (index, image) in part.images.clone().enumerate() {
+            let y = images[image].y.floats;
+            assert!(y.len() == self.outer * self.plane);
+            let runs = Runs {
+                channels: tile.row..tile.row + tile.height,
+                first: positions.start,
+                len,
+            };
+            let start = tile.row * self.plane + positions.start;
+            // SAFETY: both hold the runs, by the assertions; the strip, or the channels of the
+            // tile, are this thread's own.
+            #[allow(unsafe_code)]
+            unsafe {
+                let from = Strided::new(sums.as_ptr().add(index * len), self.strip);
+                let to = Strided::new(y.start().add(start), self.plane);
+                ends[image].after.apply(runs, from, to);
+            }
         }
     }
 }

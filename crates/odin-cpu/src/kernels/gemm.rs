@@ -1,6 +1,6 @@
 //! The product of two matrices that are not known beforehand, on one thread.
 
-use crate::product::{Columns, Tile, multiply, tiles};
+use crate::product::{Columns, Tile, Wanted, multiply, tiles};
 use crate::simd::{Isa, LONGEST, Simd, Work};
 use std::ops::Range;
 
@@ -112,6 +112,7 @@ impl Work for Panel<'_> {
                 count,
                 last_offset: self.offsets.last().map_or(0, |&last| last as usize),
                 continued: false,
+                soon: [Wanted::NOTHING; 3],
             };
             let a = &self.rows[tile.row * self.offsets.len()..];
             multiply(simd, tile.height, a, &columns, &mut sums, PANEL);

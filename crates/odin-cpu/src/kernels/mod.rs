@@ -60,6 +60,9 @@ pub(crate) trait Shared: Send + Sync {
     }
 }
 
+/// The most images that are computed at a time.
+const IMAGES: usize = 4;
+
 /// What a [`Shared`] kernel reads and writes of an image.
 pub(crate) struct Image<'a> {
     pub(crate) x: Operands<'a>,

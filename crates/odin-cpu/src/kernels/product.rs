@@ -1,13 +1,14 @@
 //! Products of matrices.
 //!
-//! The left matrix is packed in tiles of rows, the right one in panels of columns; a known one
-//! once, when the engine is made. A block of a panel stays in the first-level cache while all tiles
-//! go by, which come from the second-level cache.
+//! Both matrices are cut into blocks of products of a sum. Of a block, the left matrix is packed in
+//! tiles of rows, the right one in panels of columns; a known one once, when the engine is made. A
+//! block of a panel stays in the first-level cache while all tiles go by, one after the other from
+//! the second-level cache.
 
 use super::walk::{Walk, broadcast_strides};
 use super::{ScratchSize, Share, Shared, Written};
-use crate::product::{Columns, Packed, Tile, multiply, tiles};
-use crate::simd::{Isa, LONGEST, Simd, Work};
+use crate::product::{Columns, Tile, Wanted, lines, multiply, tiles};
+use crate::simd::{Isa, LONGEST, Simd, Work, load_up_to, store_up_to};
 use crate::workspace::{Aligned, Operands, Out, Scratch};
 use odin_graph::op;
 use std::ops::Range;
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 /// Columns of a panel: as wide as the highest tile of the longest vectors.
 const PANEL: usize = 2 * LONGEST;
-/// Long sums are formed in blocks of this many products: a block of a panel takes 32 KiB.
-const DEPTH: usize = 256;
+/// Long sums are formed in blocks of this many products: a block of a panel takes 16 KiB, and one
+/// of a tile of 12 rows 6 KiB.
+const DEPTH: usize = 128;
 
 /// `alpha · a · b + beta · c` for matrices `a [m, k]` and `b [k, n]`, or for many pairs of them.
 /// Operands are `a`, `b` and, if there is an addend, `c`; known ones are not read.
@@ -33,6 +35,8 @@ pub(crate) struct Product {
     tiles: Vec<Tile>,
     /// Where the rows of a block of a whole panel and of the last begin.
     offsets: [Vec<u32>; 2],
+    /// The cache lines of a panel in the rows of a tile.
+    lines: Vec<u32>,
     alpha: f32,
     addend: Option<Addend>,
 }
@@ -62,11 +66,11 @@ impl Matrix {
 /// The operands that were packed beforehand.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
-    rows: Option<Arc<Packed>>,
+    rows: Option<Arc<Aligned>>,
     panels: Option<Arc<Aligned>>,
 }
 
-/// `beta · c[row · strides[0] + column · strides[1]]`.
+/// `beta · c[row · strides[0] + column · strides[1]]`; the strides are those of rows or 0.
 struct Addend {
     beta: f32,
     strides: [usize; 2],
@@ -123,6 +127,8 @@ impl Product {
         });
         let offsets = |width| (0..k.min(DEPTH)).map(|k| (k * width) as u32).collect();
         let last = panel_width(n, n.saturating_sub(1) / PANEL);
+        let tiles = tiles(isa, m, k);
+        let height = tiles.first().map_or(0, |tile| tile.height);
         Self {
             isa,
             m,
@@ -132,7 +138,8 @@ impl Product {
             b,
             known: Known::default(),
             pairs,
-            tiles: tiles(isa, m, k),
+            tiles,
+            lines: lines(height, n, PANEL),
             offsets: [offsets(PANEL), offsets(last)],
             alpha: 1.0,
             addend: None,
@@ -144,8 +151,13 @@ impl Product {
     pub(crate) fn pack(&self, a: Option<&[f32]>, b: Option<&[f32]>) -> Option<Known> {
         let mut known = Known::default();
         if let Some(a) = a.filter(|a| a.len() == self.m * self.k) {
-            let at = |row, k| a[self.a.at(row, k)];
-            known.rows = Some(Arc::new(Packed::new(self.isa, self.m, self.k, at)?));
+            let mut rows = Aligned::zeros(self.m * self.k)?;
+            self.isa.run(Pack {
+                product: self,
+                a,
+                to: rows.as_mut_slice(),
+            });
+            known.rows = Some(Arc::new(rows));
         }
         if let Some(b) = b.filter(|b| b.len() == self.k * self.n) {
             let mut panels = Aligned::zeros(self.panels_len())?;
@@ -193,23 +205,51 @@ impl Product {
         }
     }
 
-    /// Tiles one after the other, as [`Packed`] has them.
+    /// The blocks of a sum. There is one even if nothing is to be added.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let k = self.k;
+        let starts = (0..k.max(1)).step_by(DEPTH);
+        starts.map(move |first| first..k.min(first + DEPTH))
+    }
+
+    /// Where a block of a tile is among the packed rows: the tiles of a block follow each other.
+    fn packed_tile(&self, block: &Range<usize>, tile: Tile) -> Range<usize> {
+        let start = block.start * self.m + tile.row * block.len();
+        start..start + tile.height * block.len()
+    }
+
+    /// Packs rows, tile by tile, each column by column.
     #[inline(always)]
     fn pack_rows<S: Simd>(&self, simd: S, a: &[f32], own: &[Tile], to: &mut [f32]) {
-        for tile in own {
-            let to = &mut to[tile.row * self.k..][..tile.height * self.k];
-            if self.a.column_stride == 1 && tile.height.is_multiple_of(4) {
-                let a = &a[self.a.at(tile.row, 0)..];
-                pack_tile(simd, a, self.a.row_stride, tile.height, to);
-                continue;
+        for block in self.blocks() {
+            for &tile in own {
+                let to = &mut to[self.packed_tile(&block, tile)];
+                let a = &a[self.a.at(tile.row, block.start).min(a.len())..];
+                self.pack_tile(simd, a, tile.height, to);
             }
-            // What is written, some columns of the tile, stays in the first-level cache.
-            for (chunk, to) in to.chunks_mut(64 * tile.height).enumerate() {
-                for r in 0..tile.height {
-                    let first = self.a.at(tile.row + r, 64 * chunk);
-                    let from = a[first..].iter().step_by(self.a.column_stride);
-                    let to = to[r..].iter_mut().step_by(tile.height);
-                    to.zip(from).for_each(|(to, a)| *to = *a);
+        }
+    }
+
+    /// Packs `height` rows that begin at `a`, column by column.
+    #[inline(always)]
+    fn pack_tile<S: Simd>(&self, simd: S, a: &[f32], height: usize, to: &mut [f32]) {
+        let Matrix {
+            row_stride,
+            column_stride,
+        } = self.a;
+        let columns = to.chunks_exact_mut(height);
+        match (row_stride, column_stride) {
+            (_, 1) if height.is_multiple_of(4) => pack_fours(simd, a, row_stride, height, to),
+            (1, _) => {
+                let from = a.chunks(column_stride.max(height));
+                columns
+                    .zip(from)
+                    .for_each(|(to, a)| to.copy_from_slice(&a[..height]));
+            }
+            _ => {
+                for (k, to) in columns.enumerate() {
+                    let from = a[k * column_stride..].iter().step_by(row_stride);
+                    to.iter_mut().zip(from).for_each(|(to, a)| *to = *a);
                 }
             }
         }
@@ -242,9 +282,9 @@ impl Product {
     }
 }
 
-/// Packs `height` rows, a multiple of 4, column by column.
+/// Packs `height` rows, a multiple of 4 that are stored row by row, column by column.
 #[inline(always)]
-fn pack_tile<S: Simd>(simd: S, a: &[f32], row_stride: usize, height: usize, to: &mut [f32]) {
+fn pack_fours<S: Simd>(simd: S, a: &[f32], row_stride: usize, height: usize, to: &mut [f32]) {
     let columns = to.len() / height;
     let whole = columns / S::LANES * S::LANES;
     for (first, to) in (0..)
@@ -316,6 +356,23 @@ impl Shared for Product {
     }
 }
 
+/// Packs a known left matrix.
+struct Pack<'a> {
+    product: &'a Product,
+    a: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Work for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let tiles = &self.product.tiles;
+        self.product.pack_rows(simd, self.a, tiles, self.to);
+    }
+}
+
 /// A share of a product.
 struct Job<'a> {
     product: &'a Product,
@@ -331,123 +388,166 @@ impl Work for Job<'_> {
     /// Threads share the pairs where there are enough, else the panels, else the tiles.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Product { m, n, k, known, .. } = self.product;
-        let pairs = self.product.pairs.len();
-        let (panels, tiles) = (self.product.panels(), &self.product.tiles[..]);
-        let count = self.share.count;
+        let product = self.product;
+        let Product { m, n, k, known, .. } = product;
+        let (pairs, panels) = (product.pairs.len(), product.panels());
         let mut own = [Share::WHOLE; 3];
-        let axis = [pairs, panels].iter().position(|&units| units >= count);
+        let axis = [pairs, panels]
+            .iter()
+            .position(|&units| units >= self.share.count);
         own[axis.unwrap_or(2)] = self.share;
-        let (own_pairs, own_panels) = (own[0].of(pairs), own[1].of(panels));
-        let tiles = &tiles[own[2].of(tiles.len())];
+        let tiles = &product.tiles[own[2].of(product.tiles.len())];
 
-        let [rows, panel] = self.product.packed_now();
+        let [rows, panel] = product.packed_now();
         let (packed_rows, rest) = self.scratch.split_at_mut(rows);
         let (packed_panel, sums) = rest.split_at_mut(panel);
-        for pair in own_pairs {
-            let [i, j] = self.product.pairs[pair];
+        for index in own[0].of(pairs) {
+            let [i, j] = product.pairs[index];
             if known.rows.is_none() {
                 let a = &self.x.floats(0)[i * m * k..][..m * k];
-                self.product.pack_rows(simd, a, tiles, packed_rows);
+                product.pack_rows(simd, a, tiles, packed_rows);
             }
-            for panel in own_panels.clone() {
-                for first in (0..(*k).max(1)).step_by(DEPTH) {
-                    let block = first..(first + DEPTH).min(*k);
-                    if known.panels.is_none() {
-                        let b = &self.x.floats(1)[j * k * n..][..k * n];
-                        self.product.pack_panel(b, panel, &block, packed_panel);
-                    }
-                    let width = panel_width(*n, panel);
-                    let packed = match &known.panels {
-                        Some(panels) => &panels.as_slice()[k * panel * PANEL + first * width..],
-                        None => &*packed_panel,
+            let pair = Pair {
+                index,
+                rows: match &known.rows {
+                    Some(rows) => rows.as_slice(),
+                    None => packed_rows,
+                },
+                b: match &known.panels {
+                    Some(_) => &[],
+                    None => &self.x.floats(1)[j * k * n..][..k * n],
+                },
+                addend: match product.addend {
+                    Some(_) => self.x.floats(2),
+                    None => &[],
+                },
+                y: self.y,
+            };
+            for panel in own[1].of(panels) {
+                product.panel(simd, &pair, panel, tiles, packed_panel, sums);
+            }
+        }
+    }
+}
+
+/// Two matrices and their product.
+struct Pair<'a> {
+    index: usize,
+    /// The left matrix, packed.
+    rows: &'a [f32],
+    /// The right matrix, unless it is known.
+    b: &'a [f32],
+    addend: &'a [f32],
+    /// All products.
+    y: Out<'a, f32>,
+}
+
+impl Product {
+    /// Multiplies tiles with a panel, of which each block is packed first unless it is known.
+    #[inline(always)]
+    fn panel<S: Simd>(
+        &self,
+        simd: S,
+        pair: &Pair<'_>,
+        panel: usize,
+        tiles: &[Tile],
+        packed: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        let width = panel_width(self.n, panel);
+        for block in self.blocks() {
+            let (packed, next) = match &self.known.panels {
+                Some(panels) => {
+                    let start = self.k * panel * PANEL + block.start * width;
+                    panels.as_slice()[start..].split_at(block.len() * width)
+                }
+                None => {
+                    self.pack_panel(pair.b, panel, &block, packed);
+                    (&*packed, &[][..])
+                }
+            };
+            let columns = Columns {
+                b: packed,
+                offsets: &self.offsets[usize::from(width != PANEL)][..block.len()],
+                first: 0,
+                count: width,
+                last_offset: block.len().saturating_sub(1) * width,
+                continued: block.start > 0,
+                soon: [Wanted::NOTHING; 3],
+            };
+            let is_last = block.end == self.k;
+            let mut parts = ask(next, block.len() * width, tiles.len());
+            for &tile in tiles {
+                for line in parts.next().unwrap_or_default().chunks(LONGEST) {
+                    simd.prefetch_far(line.as_ptr());
+                }
+                let a = &pair.rows[self.packed_tile(&block, tile)];
+                let sums = match self.continues() {
+                    true => &mut sums[tile.row * PANEL..],
+                    false => &mut *sums,
+                };
+                let mut columns = columns;
+                if is_last {
+                    let first = (pair.index * self.m + tile.row) * self.n + panel * PANEL;
+                    columns.soon[0] = Wanted {
+                        start: pair.y.start().wrapping_add(first),
+                        lines: &self.lines,
                     };
-                    let next = match &known.panels {
-                        Some(_) => &packed[block.len() * width..],
-                        None => &[],
-                    };
-                    let mut parts = ask(next, block.len() * width, tiles.len());
-                    for &tile in tiles {
-                        for line in parts.next().unwrap_or_default().chunks(LONGEST) {
-                            simd.prefetch_far(line.as_ptr());
-                        }
-                        let a = match &known.rows {
-                            Some(known) => known.tile(tile),
-                            None => &packed_rows[tile.row * k..],
-                        };
-                        let a = &a[first * tile.height..];
-                        let product = self.product;
-                        let sums = match product.continues() {
-                            true => &mut sums[tile.row * PANEL..],
-                            false => &mut *sums,
-                        };
-                        product.multiply(simd, panel, tile, &block, a, packed, sums);
-                        if block.end == *k {
-                            product.write(pair, panel, tile, sums, self.x, self.y);
-                        }
+                }
+                multiply(simd, tile.height, a, &columns, sums, PANEL);
+                if is_last {
+                    self.write(simd, pair, panel, tile, sums);
+                }
+            }
+        }
+    }
+
+    /// Writes a tile of a panel, with what it is to be added to.
+    #[inline(always)]
+    fn write<S: Simd>(&self, simd: S, pair: &Pair<'_>, panel: usize, tile: Tile, sums: &[f32]) {
+        let columns = panel_columns(self.n, panel);
+        let alpha = simd.splat(self.alpha);
+        for (r, sums) in sums.chunks_exact(PANEL).take(tile.height).enumerate() {
+            let row = tile.row + r;
+            let start = (pair.index * self.m + row) * self.n + columns.start;
+            // SAFETY: the pair, the panel or the tile is this thread's own.
+            #[allow(unsafe_code)]
+            let y = unsafe { pair.y.part(start..start + columns.len()) };
+            let y = y.chunks_mut(S::LANES);
+            for ((y, sums), first) in y
+                .zip(sums.chunks_exact(S::LANES))
+                .zip(columns.clone().step_by(S::LANES))
+            {
+                // SAFETY: `sums` is a whole vector, and what is stored is as long as `y`.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let mut sum = simd.mul(alpha, simd.load(sums.as_ptr()));
+                    if let Some(addend) = &self.addend {
+                        sum = simd.add(sum, addend.of(simd, pair.addend, [row, first], y.len()));
                     }
+                    store_up_to(simd, y.len(), y.as_mut_ptr(), sum);
                 }
             }
         }
     }
 }
 
-impl Product {
+impl Addend {
+    /// The first `n` elements from some row and column on.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn multiply<S: Simd>(
-        &self,
-        simd: S,
-        panel: usize,
-        tile: Tile,
-        block: &Range<usize>,
-        a: &[f32],
-        packed: &[f32],
-        sums: &mut [f32],
-    ) {
-        let width = panel_width(self.n, panel);
-        let offsets = &self.offsets[usize::from(width != PANEL)][..block.len()];
-        let columns = Columns {
-            b: packed,
-            offsets,
-            first: 0,
-            count: width,
-            last_offset: block.len().saturating_sub(1) * width,
-            continued: block.start > 0,
-        };
-        multiply(simd, tile.height, a, &columns, sums, PANEL);
-    }
-
-    /// Writes a tile of a panel, with what it is to be added to.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn write(
-        &self,
-        pair: usize,
-        panel: usize,
-        tile: Tile,
-        sums: &[f32],
-        x: &Operands<'_>,
-        y: Out<'_, f32>,
-    ) {
-        let columns = panel_columns(self.n, panel);
-        for (r, sums) in sums.chunks_exact(PANEL).take(tile.height).enumerate() {
-            let row = tile.row + r;
-            let start = (pair * self.m + row) * self.n + columns.start;
-            // SAFETY: the pair, the panel or the tile is this thread's own.
-            #[allow(unsafe_code)]
-            let y = unsafe { y.part(start..start + columns.len()) };
-            let products = sums.iter().map(|sum| self.alpha * sum);
-            match &self.addend {
-                None => y.iter_mut().zip(products).for_each(|(y, sum)| *y = sum),
-                Some(Addend { beta, strides }) => {
-                    let c = x.floats(2);
-                    for ((y, sum), column) in y.iter_mut().zip(products).zip(columns.clone()) {
-                        let c = c[row * strides[0] + column * strides[1]];
-                        *y = sum + beta * c;
-                    }
+    fn of<S: Simd>(&self, simd: S, c: &[f32], [row, column]: [usize; 2], n: usize) -> S::Vector {
+        let c = &c[row * self.strides[0] + column * self.strides[1]..];
+        let c = match self.strides[1] {
+            0 => simd.splat(c[0]),
+            _ => {
+                assert!(n <= c.len());
+                // SAFETY: `n` elements are there.
+                #[allow(unsafe_code)]
+                unsafe {
+                    load_up_to(simd, n, c.as_ptr())
                 }
             }
-        }
+        };
+        simd.mul(simd.splat(self.beta), c)
     }
 }

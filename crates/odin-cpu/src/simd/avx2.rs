@@ -45,13 +45,13 @@ impl Simd for Avx2 {
     type Vector = __m256;
     type Mask = __m256;
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[6, 4, 2, 1];
+    const HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
 
     /// At most 12 sums, so that 16 registers hold them, the elements and a weight.
     fn width(height: usize) -> usize {
         match height {
             6 => 2,
-            4 => 3,
+            4 | 3 => 3,
             _ => 4,
         }
     }

@@ -36,7 +36,7 @@ impl Simd for Avx512 {
     type Vector = __m512;
     type Mask = __mmask16;
     const LANES: usize = 16;
-    const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
+    const HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
 
     /// At most 24 sums, so that 32 registers hold them, the elements and a weight.
     fn width(height: usize) -> usize {

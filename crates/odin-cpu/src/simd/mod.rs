@@ -147,6 +147,21 @@ pub(crate) unsafe fn store_up_to<S: Simd>(simd: S, n: usize, to: *mut f32, x: S:
     }
 }
 
+/// The first `n` elements and 0 elsewhere, or a vector if that is less.
+///
+/// # Safety
+/// `from` is valid for reading `n` elements, or a vector if that is less.
+#[inline(always)]
+pub(crate) unsafe fn load_up_to<S: Simd>(simd: S, n: usize, from: *const f32) -> S::Vector {
+    // SAFETY: by the contract.
+    unsafe {
+        match n >= S::LANES {
+            true => simd.load(from),
+            false => simd.load_first(n, from),
+        }
+    }
+}
+
 /// The bits of `sqrt(1/2)`, below which [`Simd::split`] leaves no mantissa.
 const SQRT_HALF: i32 = 0x3f35_04f3;
 /// How far the exponent is from the lowest bit, and what is added to it.

@@ -10,7 +10,7 @@ use super::{MANY, Size, TRANSFORM, Winograd};
 use crate::kernels::conv::move_down;
 use crate::kernels::{Image, Share};
 use crate::pointwise::{Bound, Runs, Strided};
-use crate::product::{Columns, Tile, multiply};
+use crate::product::{Columns, Tile, Wanted, multiply};
 use crate::simd::{Simd, Work, store_up_to};
 use std::ops::Range;
 
@@ -242,6 +242,7 @@ impl Winograd {
                 count,
                 last_offset: self.inner.saturating_sub(1) * self.stride(),
                 continued: false,
+                soon: [Wanted::NOTHING; 3],
             };
             for &tile in tiles {
                 let sums = &mut room.sums[place * self.sums_plane() + tile.row * self.stride()..];

@@ -14,7 +14,7 @@ mod job;
 mod sort;
 
 use super::conv::Kind;
-use super::{Image, ScratchSize, Share, Shared, Written};
+use super::{IMAGES, Image, ScratchSize, Share, Shared, Written};
 use crate::options::{self, Options};
 use crate::pointwise::Pointwise;
 use crate::product::Packed;
@@ -40,9 +40,6 @@ const TILES: usize = 128;
 const NARROWEST: usize = 12;
 /// From so many on, the products take longer than the transforms.
 const WIDE: usize = 32;
-/// The most images that are computed at a time.
-const IMAGES: usize = 4;
-
 /// The extent of the window.
 const WINDOW: usize = 3;
 
