@@ -282,6 +282,16 @@ struct Part<'a> {
     first_line: usize,
 }
 
+impl Part<'_> {
+    /// With how many products lines are asked for.
+    #[inline(always)]
+    fn asked(&self) -> usize {
+        let lines = self.soon.iter().map(|wanted| wanted.lines.len()).max();
+        let left = lines.unwrap_or(0).saturating_sub(self.first_line);
+        left.min(self.offsets.len())
+    }
+}
+
 /// `vectors` in the fewest parts of at most `widest`, of nearly equal length.
 #[inline(always)]
 fn parts(vectors: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
@@ -310,7 +320,6 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize, const ASKS: bool>(
     c: *mut f32,
     stride: usize,
 ) {
-    let Part { offsets, b, .. } = *part;
     let mut sums = [[simd.splat(0.0); V]; H];
     if part.continued {
         for (r, sums) in sums.iter_mut().enumerate() {
@@ -320,40 +329,57 @@ unsafe fn tile<S: Simd, const H: usize, const V: usize, const ASKS: bool>(
             }
         }
     }
-    let mut a = part.a;
-    for (k, &offset) in offsets.iter().enumerate() {
-        let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)];
-        simd.prefetch(a.wrapping_add(WEIGHTS_AHEAD));
-        for v in 0..V {
-            simd.prefetch(b.wrapping_add(ahead as usize + v * S::LANES));
-        }
-        if ASKS {
-            for wanted in part.soon {
-                if let Some(&line) = wanted.lines.get(part.first_line + k) {
-                    simd.prefetch_far(wanted.start.wrapping_add(line as usize));
-                }
+    let asked = if ASKS { part.asked() } else { 0 };
+    for k in 0..asked {
+        for wanted in part.soon {
+            if let Some(&line) = wanted.lines.get(part.first_line + k) {
+                simd.prefetch_far(wanted.start.wrapping_add(line as usize));
             }
         }
         // SAFETY: by the contract.
-        unsafe {
-            let b = b.add(offset as usize);
-            let mut x = [simd.splat(0.0); V];
-            for (v, x) in x.iter_mut().enumerate() {
-                *x = simd.load(b.add(v * S::LANES));
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let weight = simd.splat(*a.add(r));
-                for (sum, &x) in sums.iter_mut().zip(&x) {
-                    *sum = simd.mul_add(weight, x, *sum);
-                }
-            }
-            a = a.add(H);
-        }
+        unsafe { add_products(simd, part, k, &mut sums) };
+    }
+    for k in asked..part.offsets.len() {
+        // SAFETY: by the contract.
+        unsafe { add_products(simd, part, k, &mut sums) };
     }
     for (r, sums) in sums.iter().enumerate() {
         for (v, &sum) in sums.iter().enumerate() {
             // SAFETY: by the contract.
             unsafe { simd.store(c.add(r * stride + v * S::LANES), sum) };
+        }
+    }
+}
+
+/// Adds the products of the `k`-th column of weights and the `k`-th row of elements.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn add_products<S: Simd, const H: usize, const V: usize>(
+    simd: S,
+    part: &Part<'_>,
+    k: usize,
+    sums: &mut [[S::Vector; V]; H],
+) {
+    let offsets = part.offsets;
+    let ahead = offsets[(k + AHEAD).min(offsets.len() - 1)] as usize;
+    // SAFETY: by the contract; what is only asked for need not exist.
+    unsafe {
+        let (a, b) = (part.a.add(k * H), part.b.add(offsets[k] as usize));
+        simd.prefetch(a.wrapping_add(WEIGHTS_AHEAD));
+        for v in 0..V {
+            simd.prefetch(part.b.wrapping_add(ahead + v * S::LANES));
+        }
+        let mut x = [simd.splat(0.0); V];
+        for (v, x) in x.iter_mut().enumerate() {
+            *x = simd.load(b.add(v * S::LANES));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let weight = simd.splat(*a.add(r));
+            for (sum, &x) in sums.iter_mut().zip(&x) {
+                *sum = simd.mul_add(weight, x, *sum);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Both matrices are cut into blocks of products of a sum. Of a block, the left matrix is packed in
 //! tiles of rows, the right one in panels of columns; a known one once, when the engine is made. A
 //! block of a panel stays in the first-level cache while all tiles go by, one after the other from
-//! the second-level cache.
+//! the second-level cache. While a tile is multiplied, what comes next is brought nearer.
 
 use super::walk::{Walk, broadcast_strides};
 use super::{ScratchSize, Share, Shared, Written};
@@ -35,8 +35,8 @@ pub(crate) struct Product {
     tiles: Vec<Tile>,
     /// Where the rows of a block of a whole panel and of the last begin.
     offsets: [Vec<u32>; 2],
-    /// The cache lines of a panel in the rows of a tile.
-    lines: Vec<u32>,
+    /// The cache lines of a tile of a panel, of a block of a tile, and of a block of a panel.
+    lines: [Vec<u32>; 3],
     alpha: f32,
     addend: Option<Addend>,
 }
@@ -60,6 +60,14 @@ impl Matrix {
 
     fn at(self, row: usize, column: usize) -> usize {
         row * self.row_stride + column * self.column_stride
+    }
+
+    /// The cache lines of some rows and columns.
+    fn lines(self, rows: usize, columns: usize) -> Vec<u32> {
+        match self.column_stride {
+            1 => lines(rows, self.row_stride, columns),
+            _ => lines(columns, self.column_stride, rows),
+        }
     }
 }
 
@@ -139,7 +147,11 @@ impl Product {
             known: Known::default(),
             pairs,
             tiles,
-            lines: lines(height, n, PANEL),
+            lines: [
+                Matrix::new(m, n, false).lines(height, PANEL),
+                a.lines(height, DEPTH),
+                b.lines(DEPTH, PANEL),
+            ],
             offsets: [offsets(PANEL), offsets(last)],
             alpha: 1.0,
             addend: None,
@@ -239,7 +251,9 @@ impl Product {
         } = self.a;
         let columns = to.chunks_exact_mut(height);
         match (row_stride, column_stride) {
-            (_, 1) if height.is_multiple_of(4) => pack_fours(simd, a, row_stride, height, to),
+            (_, 1) if height == 12 => pack_fours::<S, 12>(simd, a, row_stride, to),
+            (_, 1) if height == 8 => pack_fours::<S, 8>(simd, a, row_stride, to),
+            (_, 1) if height == 4 => pack_fours::<S, 4>(simd, a, row_stride, to),
             (1, _) => {
                 let from = a.chunks(column_stride.max(height));
                 columns
@@ -282,36 +296,27 @@ impl Product {
     }
 }
 
-/// Packs `height` rows, a multiple of 4 that are stored row by row, column by column.
+/// Packs `H` rows, a multiple of 4, that are stored row by row, column by column.
 #[inline(always)]
-fn pack_fours<S: Simd>(simd: S, a: &[f32], row_stride: usize, height: usize, to: &mut [f32]) {
-    let columns = to.len() / height;
-    let whole = columns / S::LANES * S::LANES;
-    for (first, to) in (0..)
-        .step_by(S::LANES)
-        .zip(to.chunks_mut(S::LANES * height))
-    {
-        for four in (0..height).step_by(4) {
-            let rows: [&[f32]; 4] = std::array::from_fn(|r| &a[(four + r) * row_stride + first..]);
+fn pack_fours<S: Simd, const H: usize>(simd: S, a: &[f32], row_stride: usize, to: &mut [f32]) {
+    let (to, _) = to.as_chunks_mut::<H>();
+    for (first, to) in (0..).step_by(S::LANES).zip(to.chunks_mut(S::LANES)) {
+        for four in (0..H).step_by(4) {
+            let rows: [&[f32]; 4] = std::array::from_fn(|r| {
+                let row = &a[(four + r) * row_stride + first..];
+                &row[..to.len()]
+            });
             let mut columns = [[0.0; 4]; LONGEST];
-            if first < whole {
-                // SAFETY: each row has a vector from `first`, by the assertion; the columns hold
-                // four.
-                assert!(rows.iter().all(|row| row.len() >= S::LANES));
-                #[allow(unsafe_code)]
-                unsafe {
-                    let rows = rows.map(|row| simd.load(row.as_ptr()));
-                    let to = columns.as_mut_ptr().cast::<f32>();
-                    for (i, &part) in simd.together(rows).iter().enumerate() {
-                        simd.store(to.add(i * S::LANES), part);
-                    }
-                }
-            } else {
-                for (k, column) in columns.iter_mut().enumerate().take(to.len() / height) {
-                    *column = rows.map(|row| row[k]);
+            // SAFETY: the rows are as long as `to`; the columns hold four vectors.
+            #[allow(unsafe_code)]
+            unsafe {
+                let rows = rows.map(|row| load_up_to(simd, row.len(), row.as_ptr()));
+                let to = columns.as_mut_ptr().cast::<f32>();
+                for (i, &part) in simd.together(rows).iter().enumerate() {
+                    simd.store(to.add(i * S::LANES), part);
                 }
             }
-            for (to, column) in to.chunks_exact_mut(height).zip(&columns) {
+            for (to, column) in to.iter_mut().zip(&columns) {
                 to[four..four + 4].copy_from_slice(column);
             }
         }
@@ -399,20 +404,18 @@ impl Work for Job<'_> {
         let tiles = &product.tiles[own[2].of(product.tiles.len())];
 
         let [rows, panel] = product.packed_now();
-        let (packed_rows, rest) = self.scratch.split_at_mut(rows);
-        let (packed_panel, sums) = rest.split_at_mut(panel);
+        let (rows, rest) = self.scratch.split_at_mut(rows);
+        let (panel, sums) = rest.split_at_mut(panel);
+        let mut room = Room { rows, panel, sums };
         for index in own[0].of(pairs) {
             let [i, j] = product.pairs[index];
-            if known.rows.is_none() {
-                let a = &self.x.floats(0)[i * m * k..][..m * k];
-                product.pack_rows(simd, a, tiles, packed_rows);
-            }
-            let pair = Pair {
+            let mut pair = Pair {
                 index,
-                rows: match &known.rows {
-                    Some(rows) => rows.as_slice(),
-                    None => packed_rows,
+                a: match &known.rows {
+                    Some(_) => &[],
+                    None => &self.x.floats(0)[i * m * k..][..m * k],
                 },
+                are_packed: known.rows.is_some(),
                 b: match &known.panels {
                     Some(_) => &[],
                     None => &self.x.floats(1)[j * k * n..][..k * n],
@@ -424,7 +427,8 @@ impl Work for Job<'_> {
                 y: self.y,
             };
             for panel in own[1].of(panels) {
-                product.panel(simd, &pair, panel, tiles, packed_panel, sums);
+                product.panel(simd, &pair, panel, tiles, &mut room);
+                pair.are_packed = true;
             }
         }
     }
@@ -433,13 +437,24 @@ impl Work for Job<'_> {
 /// Two matrices and their product.
 struct Pair<'a> {
     index: usize,
-    /// The left matrix, packed.
-    rows: &'a [f32],
+    /// The left matrix, unless it is known.
+    a: &'a [f32],
+    /// Whether its tiles are packed already.
+    are_packed: bool,
     /// The right matrix, unless it is known.
     b: &'a [f32],
     addend: &'a [f32],
     /// All products.
     y: Out<'a, f32>,
+}
+
+/// The memory of a thread; [`Product::scratch`] has the sizes.
+struct Room<'a> {
+    /// The left matrix, packed.
+    rows: &'a mut [f32],
+    /// A block of a panel.
+    panel: &'a mut [f32],
+    sums: &'a mut [f32],
 }
 
 impl Product {
@@ -451,8 +466,7 @@ impl Product {
         pair: &Pair<'_>,
         panel: usize,
         tiles: &[Tile],
-        packed: &mut [f32],
-        sums: &mut [f32],
+        room: &mut Room<'_>,
     ) {
         let width = panel_width(self.n, panel);
         for block in self.blocks() {
@@ -462,8 +476,8 @@ impl Product {
                     panels.as_slice()[start..].split_at(block.len() * width)
                 }
                 None => {
-                    self.pack_panel(pair.b, panel, &block, packed);
-                    (&*packed, &[][..])
+                    self.pack_panel(pair.b, panel, &block, room.panel);
+                    (&*room.panel, &[][..])
                 }
             };
             let columns = Columns {
@@ -477,29 +491,73 @@ impl Product {
             };
             let is_last = block.end == self.k;
             let mut parts = ask(next, block.len() * width, tiles.len());
-            for &tile in tiles {
+            for (index, &tile) in tiles.iter().enumerate() {
                 for line in parts.next().unwrap_or_default().chunks(LONGEST) {
                     simd.prefetch_far(line.as_ptr());
                 }
-                let a = &pair.rows[self.packed_tile(&block, tile)];
+                let own = self.packed_tile(&block, tile);
+                if !pair.are_packed {
+                    let a = &pair.a[self.a.at(tile.row, block.start).min(pair.a.len())..];
+                    self.pack_tile(simd, a, tile.height, &mut room.rows[own.clone()]);
+                }
+                let a = match &self.known.rows {
+                    Some(rows) => &rows.as_slice()[own],
+                    None => &room.rows[own],
+                };
                 let sums = match self.continues() {
-                    true => &mut sums[tile.row * PANEL..],
-                    false => &mut *sums,
+                    true => &mut room.sums[tile.row * PANEL..],
+                    false => &mut *room.sums,
                 };
                 let mut columns = columns;
-                if is_last {
-                    let first = (pair.index * self.m + tile.row) * self.n + panel * PANEL;
-                    columns.soon[0] = Wanted {
-                        start: pair.y.start().wrapping_add(first),
-                        lines: &self.lines,
-                    };
-                }
+                columns.soon = self.soon(pair, panel, &block, tiles, index);
                 multiply(simd, tile.height, a, &columns, sums, PANEL);
                 if is_last {
                     self.write(simd, pair, panel, tile, sums);
                 }
             }
         }
+    }
+
+    /// What is needed after a block of a tile of a panel: the output if the block is the last, the
+    /// next tile if it is to be packed, and a part of the next block of the right matrix.
+    fn soon<'a>(
+        &'a self,
+        pair: &Pair<'a>,
+        panel: usize,
+        block: &Range<usize>,
+        tiles: &[Tile],
+        index: usize,
+    ) -> [Wanted<'a>; 3] {
+        let [output, rows, columns] = &self.lines;
+        let mut soon = [Wanted::NOTHING; 3];
+        if block.end == self.k {
+            let first = (pair.index * self.m + tiles[index].row) * self.n + panel * PANEL;
+            let start = pair.y.start().wrapping_add(first).cast_const();
+            soon[0] = Wanted {
+                start,
+                lines: output,
+            };
+        }
+        if let Some(next) = tiles.get(index + 1).filter(|_| !pair.are_packed) {
+            let start = pair.a.as_ptr();
+            soon[1] = Wanted {
+                start: start.wrapping_add(self.a.at(next.row, block.start)),
+                lines: rows,
+            };
+        }
+        if self.known.panels.is_none() {
+            let (row, panel) = match block.end == self.k {
+                true => (0, panel + 1),
+                false => (block.end, panel),
+            };
+            let start = pair.b.as_ptr();
+            let part = columns.len().div_ceil(tiles.len()).max(1);
+            soon[2] = Wanted {
+                start: start.wrapping_add(self.b.at(row, panel * PANEL)),
+                lines: columns.chunks(part).nth(index).unwrap_or_default(),
+            };
+        }
+        soon
     }
 
     /// Writes a tile of a panel, with what it is to be added to.
