@@ -1,9 +1,8 @@
-//! Operators whose every output element is an input element.
+//! Operators that only move elements.
 
-use super::walk::{Walk, broadcast_strides, row_major};
+use super::walk::{Walk, row_major};
 use super::{Share, Shared, Written};
 use crate::workspace::{Operands, Out, Scratch};
-use odin_graph::op;
 
 /// Runs of a panel: as many elements as a cache line has.
 const PANEL: usize = 16;
@@ -33,28 +32,8 @@ struct Axis {
 }
 
 impl Gather {
-    pub(crate) fn slice(slice: &op::Slice, x: &[usize], y: &[usize]) -> Self {
-        let own = row_major(x);
-        let mut strides = own.clone();
-        let mut first = 0;
-        for cut in &slice.axes {
-            first += cut.start * own[cut.axis];
-            strides[cut.axis] *= cut.step;
-        }
-        Self::new(y, &strides, first)
-    }
-
-    pub(crate) fn expand(x: &[usize], y: &[usize]) -> Self {
-        Self::new(y, &broadcast_strides(x, y), 0)
-    }
-
-    pub(crate) fn transpose(perm: &[usize], x: &[usize], y: &[usize]) -> Self {
-        let own = row_major(x);
-        let strides: Vec<usize> = perm.iter().map(|&axis| own[axis]).collect();
-        Self::new(y, &strides, 0)
-    }
-
-    fn new(y: &[usize], strides: &[usize], first: usize) -> Self {
+    /// Reads element `first + p · strides` at position `p` of the shape `y`.
+    pub(crate) fn new(y: &[usize], strides: &[usize], first: usize) -> Self {
         let walk = Walk::new(y, [strides, &row_major(y)]);
         let mut axes = walk.axes().map(|(extent, [x, y])| Axis { extent, x, y });
         let one = Axis {

@@ -17,7 +17,7 @@ pub(crate) mod product;
 pub(crate) mod reduce;
 pub(crate) mod shape;
 pub(crate) mod unfold;
-mod walk;
+pub(crate) mod walk;
 mod window;
 pub(crate) mod winograd;
 

@@ -10,7 +10,7 @@ use odin_graph::{DType, Graph, Op, ValueId};
 /// `how` tells of a head that can be computed in several ways in which it is.
 pub(super) fn about(graph: &Graph, group: &Group, how: &str) -> ProgramStep {
     let head = match group.head {
-        Head::Single(v) | Head::Conv(v) => Some(v),
+        Head::Single(v) | Head::Conv(v) | Head::Move(v) => Some(v),
         Head::Map | Head::Block => None,
     };
     let words = [
@@ -114,6 +114,9 @@ fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {
         _ => sign_bytes(elements(graph, v) as usize) as u64,
     };
     let signs = |mask: Option<ValueId>| mask.map_or(0, |v| sign_bytes(elements(graph, v) as usize));
+    if let Head::Move(v) = group.head {
+        return size(group.input).min(size(v)) + size(v);
+    }
     let read: u64 = operands(graph, group).into_iter().map(size).sum();
     let known = match group.head {
         Head::Block => leaves(graph, &group.nodes),

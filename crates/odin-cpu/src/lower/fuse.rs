@@ -31,6 +31,8 @@ pub(crate) enum Head {
     Map,
     /// Elementwise operators of one shape, block by block.
     Block,
+    /// A node that only moves elements, see [`super::moves`]; its input is where they come from.
+    Move(ValueId),
     /// Any other node, alone.
     Single(ValueId),
 }

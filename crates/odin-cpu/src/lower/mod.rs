@@ -4,6 +4,7 @@
 mod about;
 mod blocks;
 mod fuse;
+mod moves;
 mod place;
 mod views;
 
@@ -24,6 +25,7 @@ use crate::simd::{InstructionSet, Isa};
 use crate::workspace::{Place, Sizes, Source, out_of_memory};
 use crate::{Error, ErrorKind};
 use fuse::{Chain, Group, Head, Last};
+use moves::{Reading, compose, readings};
 use odin_graph::op::Axis;
 use odin_graph::{DType, Graph, Op, ValueId};
 use place::{Places, Storage, grid};
@@ -61,8 +63,10 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn lower(graph: &Graph, options: Options) -> Result<Plan, Error> {
-    let views = views(graph)?;
-    let groups = in_order(graph, fuse::groups(graph));
+    let readings = readings(graph);
+    let views = views(graph, &readings)?;
+    let groups = compose(graph, &views, &readings, fuse::groups(graph));
+    let groups = in_order(graph, groups);
     let (storage, in_place) = Storage::new(graph, &views, &groups);
     let mut places = Places::new(graph, &storage, &groups);
     let lowering = Lowering {
@@ -70,6 +74,7 @@ pub(crate) fn lower(graph: &Graph, options: Options) -> Result<Plan, Error> {
         isa: options.instructions.0,
         options,
         views: &views,
+        readings: &readings,
         storage: &storage,
         places: &places,
         convs: RefCell::default(),
@@ -145,6 +150,7 @@ struct Lowering<'a> {
     isa: Isa,
     options: Options,
     views: &'a [View],
+    readings: &'a [Reading],
     storage: &'a Storage<'a>,
     places: &'a Places,
     /// What is packed already: the second forward pass has the weights of the first.
@@ -178,6 +184,11 @@ impl Lowering<'_> {
                 Some((kernel, values)) => (kernel, sources(&values)),
                 None => return Ok(None),
             },
+            Head::Move(v) => {
+                let Reading { first, strides, .. } = &self.readings[v.index()];
+                let gather = gather::Gather::new(&self.extents(v), strides, *first);
+                (AnyKernel::shared(gather), sources(&[group.input]))
+            }
             Head::Map => {
                 let mut operands = sources(&[group.input]);
                 let pointwise = self.pointwise(&group.after, in_place, &mut operands);
@@ -419,10 +430,8 @@ impl Lowering<'_> {
     /// The kernel of a single node, and its operands.
     fn node(&self, v: ValueId) -> Result<Option<(AnyKernel, Vec<ValueId>)>, Error> {
         let node = self.graph.node(v);
-        let is_view = self.views[v.index()].root != v;
         match &node.op {
             Op::Constant(_) => Ok(None),
-            Op::Reshape(_) | Op::Slice(_) if is_view => Ok(None),
             Op::Concat(op) => Ok(self.concat(v, *op)),
             _ => Ok(Some((self.kernel(v)?, node.operands.clone()))),
         }
@@ -484,10 +493,7 @@ impl Lowering<'_> {
             }
             Op::AvgPool(op) => AnyKernel::shared(pool::Pool::mean(self.isa, op, x(0), y)),
             Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
-            Op::Slice(op) => AnyKernel::shared(gather::Gather::slice(op, x(0), y)),
             Op::Pad(op) => AnyKernel::shared(shape::Pad::new(op, x(0), y)),
-            Op::Expand(_) => AnyKernel::shared(gather::Gather::expand(x(0), y)),
-            Op::Transpose(perm) => AnyKernel::shared(gather::Gather::transpose(perm, x(0), y)),
             Op::MatMul => {
                 let product = product::Product::mat_mul(self.isa, x(0), x(1), y);
                 AnyKernel::shared(self.packed(v, product)?)
@@ -503,7 +509,10 @@ impl Lowering<'_> {
             Op::ArgMax(Axis(axis)) => AnyKernel::int(reduce::ArgMax::new(x(0), *axis)),
             Op::OneHot(depth) => AnyKernel::float(reduce::OneHot { depth: *depth }),
             Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Where => return Err(lost(self.graph)),
-            Op::Constant(_) | Op::Reshape(_) | Op::Concat(_) => return Err(lost(self.graph)),
+            Op::Constant(_) | Op::Concat(_) => return Err(lost(self.graph)),
+            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Expand(_) => {
+                return Err(lost(self.graph));
+            }
         })
     }
 }

@@ -139,6 +139,7 @@ pub(super) fn operands(graph: &Graph, group: &Group) -> Vec<ValueId> {
     let all: Vec<ValueId> = match group.head {
         Head::Single(v) => graph.node(v).operands.clone(),
         Head::Block => leaves(graph, &group.nodes),
+        Head::Move(_) => vec![group.input],
         Head::Conv(_) | Head::Map => [group.input]
             .into_iter()
             .chain(group.before.operands())

@@ -1,8 +1,9 @@
 //! Values that are nothing but a part of another, or the same elements under another shape.
 
+use super::moves::Reading;
 use crate::batch::Layout;
 use crate::{Error, ErrorKind};
-use odin_graph::{DType, Dim, Graph, Op, Shape, ValueId, op};
+use odin_graph::{DType, Dim, Graph, Op, Shape, ValueId};
 
 /// A part of what a node computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub(crate) struct View {
 }
 
 /// For each value, where its elements really are, for one image.
-pub(crate) fn views(graph: &Graph) -> Result<Vec<View>, Error> {
+pub(crate) fn views(graph: &Graph, readings: &[Reading]) -> Result<Vec<View>, Error> {
     let mut views: Vec<View> = Vec::new();
     for v in graph.values() {
         let node = graph.node(v);
@@ -28,31 +29,29 @@ pub(crate) fn views(graph: &Graph) -> Result<Vec<View>, Error> {
                 keeps_images_apart(graph, node.operands[0], v)?;
                 views[node.operands[0].index()]
             }
-            Op::Slice(slice) => match contiguous(graph, slice, node.operands[0]) {
-                Some(first) => {
-                    let of = views[node.operands[0].index()];
-                    let offset = of.offset + first;
-                    View { offset, len, ..of }
+            _ => {
+                let reading = &readings[v.index()];
+                match reading.base != v && is_part(graph, reading, v) {
+                    true => {
+                        let of = views[reading.base.index()];
+                        let offset = of.offset + reading.first;
+                        View { offset, len, ..of }
+                    }
+                    false => whole,
                 }
-                None => whole,
-            },
-            _ => whole,
+            }
         };
         views.push(view);
     }
     Ok(views)
 }
 
-/// Where a slice begins that lies in one piece in its operand.
-fn contiguous(graph: &Graph, slice: &op::Slice, x: ValueId) -> Option<usize> {
-    let ty = graph.ty(x);
-    let [cut] = slice.axes[..] else { return None };
-    let extents = ty.shape.at(1);
-    let outer: usize = extents[..cut.axis].iter().product();
-    let inner: usize = extents[cut.axis + 1..].iter().product();
-    let in_one_piece = cut.step == 1 && outer == 1 && ty.dtype == DType::Float;
-    let is_known = graph.constant_value(x).is_some();
-    (in_one_piece && !is_known && is_batch_first(&ty.shape)).then_some(cut.start * inner)
+/// Whether a value is some neighbouring elements of what it reads, or all of what is known.
+fn is_part(graph: &Graph, reading: &Reading, v: ValueId) -> bool {
+    let (whole, part) = (graph.shape(reading.base).at(1), graph.shape(v).at(1));
+    let is_known = graph.constant_value(reading.base).is_some();
+    let is_all = whole.iter().product::<usize>() == part.iter().product();
+    graph.ty(v).dtype == DType::Float && reading.is_in_order(&part) && (is_all || !is_known)
 }
 
 /// Whether a shape is `[N, ...]`, without the batch anywhere else.
