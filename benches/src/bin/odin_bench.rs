@@ -142,12 +142,24 @@ fn time(model: &Model, batch: usize, count: usize, repetitions: usize) -> Result
     let detector = model.detector(&classifier, model.threads)?;
     let images = images(&classifier, None, count)?;
     score(&detector, &images, batch, model.magnitude)?;
-    let mut ms = Vec::with_capacity(repetitions);
+    let peak = || fma_peak::widest(model.threads).map(|(_, gflops)| gflops);
+    let (mut ms, mut peaks, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    let mut before = peak();
     for _ in 0..repetitions {
         let (_, seconds) = score(&detector, &images, batch, model.magnitude)?;
-        ms.push(1e3 * seconds / count as f64);
+        let own = 1e3 * seconds / count as f64;
+        ms.push(own);
+        // The speed of a machine that is shared changes by the second.
+        let after = peak();
+        if let (Some(before), Some(after)) = (before, after) {
+            let beside = (before + after) / 2.0;
+            peaks.push(beside);
+            shares.extend(share(&classifier, own, beside));
+        }
+        before = after;
     }
-    let peak = fma_peak::widest(model.threads);
+    let isa = fma_peak::Isa::available().first().map(ToString::to_string);
+    let typical = |values: &[f64]| (!values.is_empty()).then(|| median(values));
     print(json!({
         "network": classifier.architecture(),
         "threads": model.threads,
@@ -155,9 +167,10 @@ fn time(model: &Model, batch: usize, count: usize, repetitions: usize) -> Result
         "ms_per_image": ms,
         "median_ms_per_image": median(&ms),
         "multiply_adds_per_image": multiply_adds(&classifier),
-        "isa": peak.map(|(isa, _)| isa.to_string()),
-        "peak_gflops": peak.map(|(_, gflops)| gflops),
-        "share_of_peak": peak.map(|(_, gflops)| share(&classifier, median(&ms), gflops)),
+        "isa": isa,
+        "median_peak_gflops": typical(&peaks),
+        "shares_of_peak": shares,
+        "median_share_of_peak": typical(&shares),
         "peak_resident_bytes": process::peak_resident_bytes(),
     }))
 }
