@@ -94,18 +94,29 @@ fn apply(g: &mut Graph, x: ValueId, what: Move) -> Option<ValueId> {
     g.add(op, &[x]).ok()
 }
 
-/// The moves of an input, or of something known, that make sense one after the other.
-fn graph(shape: &[usize], is_known: bool, all: &[Move]) -> Graph {
+/// What is moved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Source {
+    Input,
+    Known,
+    /// Something known, once for each image.
+    Repeated,
+}
+
+/// The moves that make sense one after the other.
+fn graph(shape: &[usize], source: Source, all: &[Move]) -> Graph {
     let mut g = Graph::new();
-    let input = g.input("x", Type::float(Shape::batched(shape))).unwrap();
-    let mut x = match is_known {
-        true => {
-            let data = (0..shape.iter().product()).map(|i: usize| i as f32 / 8.0);
-            let tensor = Tensor::new(shape.to_vec(), data.collect::<Vec<_>>()).unwrap();
-            g.constant(tensor).unwrap()
-        }
-        false => input,
-    };
+    let batched = Shape::batched(shape);
+    let input = g.input("x", Type::float(batched.clone())).unwrap();
+    let mut x = input;
+    if source != Source::Input {
+        let data = (0..shape.iter().product()).map(|i: usize| i as f32 / 8.0);
+        let tensor = Tensor::new(shape.to_vec(), data.collect::<Vec<_>>()).unwrap();
+        x = g.constant(tensor).unwrap();
+    }
+    if source == Source::Repeated {
+        x = g.add(Op::Expand(batched), &[x]).unwrap();
+    }
     g.output("x", input);
     for &what in all {
         let elements: usize = g.shape(x).at(1).iter().product();
@@ -147,10 +158,14 @@ proptest! {
     #[test]
     fn moves_in_a_row(
         shape in proptest::collection::vec(1..7_usize, 1..4),
-        is_known in any::<bool>(),
+        source in prop_oneof![
+            Just(Source::Input),
+            Just(Source::Known),
+            Just(Source::Repeated)
+        ],
         all in proptest::collection::vec(moves(), 1..12),
     ) {
-        check(&graph(&shape, is_known, &all));
+        check(&graph(&shape, source, &all));
     }
 }
 
@@ -166,5 +181,16 @@ fn heads() {
     ];
     let mut all = vec![Move::Swap(0, 1), split, swap, cut];
     all.extend(rest);
-    check(&graph(&[5, 12], false, &all));
+    check(&graph(&[5, 12], Source::Input, &all));
+}
+
+/// A part of what is known and repeated, which is read as a whole as well.
+#[test]
+fn a_part_of_something_repeated() {
+    for all in [
+        [Move::Show, Move::Cut(1, 1, 1), Move::Double],
+        [Move::Show, Move::Cut(1, 1, 1), Move::Show],
+    ] {
+        check(&graph(&[4], Source::Repeated, &all));
+    }
 }

@@ -116,7 +116,8 @@ impl<const K: usize> Walk<K> {
 pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
+        // Wraps around only where an extent is 0, so that there is no element.
+        strides[axis - 1] = usize::wrapping_mul(strides[axis], shape[axis]);
     }
     strides
 }

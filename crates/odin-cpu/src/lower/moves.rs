@@ -81,7 +81,8 @@ fn through(graph: &Graph, v: ValueId, operand: &Reading) -> Option<Reading> {
             let mut strides = own.clone();
             for cut in &slice.axes {
                 first += cut.start * own[cut.axis];
-                strides[cut.axis] *= cut.step;
+                // The stride of a single element means nothing, however large.
+                strides[cut.axis] = strides[cut.axis].wrapping_mul(cut.step);
             }
             strides
         }

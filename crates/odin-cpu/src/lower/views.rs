@@ -31,7 +31,7 @@ pub(crate) fn views(graph: &Graph, readings: &[Reading]) -> Result<Vec<View>, Er
             }
             _ => {
                 let reading = &readings[v.index()];
-                match reading.base != v && is_part(graph, reading, v) {
+                match reading.base != v && is_part(graph, &views, reading, v) {
                     true => {
                         let of = views[reading.base.index()];
                         let offset = of.offset + reading.first;
@@ -47,9 +47,10 @@ pub(crate) fn views(graph: &Graph, readings: &[Reading]) -> Result<Vec<View>, Er
 }
 
 /// Whether a value is some neighbouring elements of what it reads, or all of what is known.
-fn is_part(graph: &Graph, reading: &Reading, v: ValueId) -> bool {
+fn is_part(graph: &Graph, views: &[View], reading: &Reading, v: ValueId) -> bool {
     let (whole, part) = (graph.shape(reading.base).at(1), graph.shape(v).at(1));
-    let is_known = graph.constant_value(reading.base).is_some();
+    let root = views[reading.base.index()].root;
+    let is_known = graph.constant_value(root).is_some();
     let is_all = whole.iter().product::<usize>() == part.iter().product();
     graph.ty(v).dtype == DType::Float && reading.is_in_order(&part) && (is_all || !is_known)
 }
