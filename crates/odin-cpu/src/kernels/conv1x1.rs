@@ -201,7 +201,7 @@ struct Part {
     channels: Range<usize>,
 }
 
-/// What the output of an image goes through.
+/// What the input and the output of an image go through.
 struct Ends<'a> {
     before: Bound<'a>,
     after: Bound<'a>,
