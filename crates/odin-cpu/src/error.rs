@@ -1,5 +1,3 @@
-use std::fmt;
-
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -14,29 +12,7 @@ pub enum ErrorKind {
     Threads,
 }
 
-/// An error of this crate. Its message names the input or node, and what was expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    kind: ErrorKind,
-    message: String,
+odin_error::error_type! {
+    /// An error of this crate. Its message names the input or node, and what was expected.
+    ErrorKind
 }
-
-impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { kind, message }
-    }
-
-    /// What went wrong.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}

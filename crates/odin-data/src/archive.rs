@@ -13,7 +13,7 @@ pub(crate) use tar::Tar;
 pub(crate) use zip::Zip;
 
 use crate::error::{Error, ErrorKind};
-use crate::visible::visible;
+use odin_error::escape;
 
 /// The largest file that is read whole: 512 MiB.
 pub(crate) const MAX_FILE: u64 = 1 << 29;
@@ -48,7 +48,7 @@ pub(crate) trait Store: Send + Sync {
     /// How messages call an entry.
     fn title(&self, index: usize) -> String {
         let name = self.entries().get(index).map_or("", |e| &e.name);
-        visible(&match self.is_archive() {
+        escape(&match self.is_archive() {
             true => format!("{name} in {}", self.location()),
             false => Path::new(self.location()).join(name).display().to_string(),
         })

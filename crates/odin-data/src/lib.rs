@@ -34,7 +34,6 @@ pub mod registry;
 mod sets;
 mod synthetic;
 mod transform;
-mod visible;
 
 pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};

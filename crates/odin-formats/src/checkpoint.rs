@@ -5,8 +5,8 @@ use indexmap::IndexMap;
 use odin_graph::Tensor;
 
 use crate::element::{Element, Layout};
-use crate::error::shown;
 use crate::{Error, ErrorKind, container};
+use odin_error::shown;
 
 /// The weights of a trained classifier by name, in the order of the file.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::io::Read;
 use flate2::bufread::GzDecoder;
 
 use crate::checkpoint::Checkpoint;
-use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind, safetensors, torch};
+use odin_error::{first_shown, shown};
 
 /// Wrappers around wrappers that are followed: a gzipped tar is two.
 const MAX_WRAPPERS: usize = 4;

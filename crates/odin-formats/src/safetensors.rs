@@ -5,8 +5,8 @@ use indexmap::IndexMap;
 
 use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
 use crate::element::{Element, Layout};
-use crate::error::shown;
 use crate::{Error, ErrorKind};
+use odin_error::shown;
 
 /// Whether the content begins with the length of a JSON object and that object.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {

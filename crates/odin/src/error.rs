@@ -1,5 +1,3 @@
-use std::fmt;
-
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -28,41 +26,17 @@ pub enum ErrorKind {
     Saved,
 }
 
-/// An error of this crate. Its message names the file, image or argument, what was expected,
-/// and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    kind: ErrorKind,
-    message: String,
+odin_error::error_type! {
+    /// An error of this crate. Its message names the file, image or argument, what was expected,
+    /// and what to do.
+    ErrorKind
 }
-
-impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
-    }
-
-    /// What went wrong.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
 
 macro_rules! from_error {
     ($source:ty, $kind:ident) => {
         impl From<$source> for Error {
             fn from(source: $source) -> Self {
-                Self::new(ErrorKind::$kind, source.to_string())
+                Self::from_cause(ErrorKind::$kind, source)
             }
         }
     };
@@ -83,6 +57,6 @@ impl From<odin_ort::Error> for Error {
             Source::Library | Source::Provider => ErrorKind::Device,
             _ => ErrorKind::Engine,
         };
-        Self::new(kind, source.to_string())
+        Self::from_cause(kind, source)
     }
 }

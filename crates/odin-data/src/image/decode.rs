@@ -81,7 +81,10 @@ pub(super) fn check_pixels(name: &str, height: usize, width: usize) -> Result<()
     }
 }
 
-pub(super) fn damaged(name: &str, cause: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(
+    name: &str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     let message = format!("{name} does not decode; it may be truncated or damaged");
     Error::new(ErrorKind::Malformed, message).because(cause)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DataSet, OpenOptions, Sample, open};
 use crate::error::{Error, ErrorKind};
-use crate::visible::visible;
+use odin_error::escape;
 
 /// Sets one behind the other. The names of their images begin with the name of their source.
 pub struct Joined {
@@ -132,7 +132,7 @@ impl ImageList {
 }
 
 fn shown(path: &Path) -> String {
-    visible(&path.to_string_lossy())
+    escape(&path.to_string_lossy())
 }
 
 impl DataSet for ImageList {

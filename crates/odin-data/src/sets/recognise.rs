@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz, svhn};
 use crate::archive::{Blob, BlobReader, Folder, Store, Tar, Unpack, Zip};
 use crate::error::{Error, ErrorKind};
-use crate::visible::visible;
+use odin_error::escape;
 
 /// Where a file came from and what it is to become.
 pub(super) struct Origin<'a> {
@@ -63,7 +63,7 @@ pub(super) fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Da
         title: path.display().to_string(),
         name: match &options.name {
             Some(name) => name.clone(),
-            None => visible(&set_name(path)),
+            None => escape(&set_name(path)),
         },
         path: Some(path),
         labels: None,

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::checkpoint::{Checkpoint, Container};
 use crate::container::Inflation;
 use crate::element::Element;
-use crate::error::shown;
+use odin_error::shown;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;

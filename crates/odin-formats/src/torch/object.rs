@@ -8,7 +8,7 @@ use super::pickle::{Global, Id, Node, Object, Pickle};
 use super::storage::{Referent, Storage, Storages, extent};
 use crate::Error;
 use crate::element::{Element, Layout};
-use crate::error::shown;
+use odin_error::shown;
 
 /// Callables inside of each other that still are one tensor: a parameter of a subclass takes
 /// three.

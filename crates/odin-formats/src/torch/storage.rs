@@ -8,7 +8,7 @@ use super::object::{Objects, View};
 use super::pickle::{Global, Id, Node, Pickle};
 use crate::Error;
 use crate::element::Element;
-use crate::error::shown;
+use odin_error::shown;
 
 /// Longest key of a storage or a tensor, in bytes. Keys are numbers.
 const MAX_KEY: usize = 256;

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 
 use super::object::{Entries, Objects, View};
 use super::pickle::{Id, Node};
-use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind};
+use odin_error::{first_shown, shown};
 
 /// The keys under which training programs save the weights, most telling first.
 const KEYS: [&str; 8] = [

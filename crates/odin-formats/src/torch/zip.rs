@@ -12,8 +12,8 @@ use super::pickle::{Id, Pickle};
 use super::storage::{Referent, Storages, missing, tuple_referent};
 use crate::checkpoint::{Checkpoint, Container};
 use crate::container::Inflation;
-use crate::error::{first_shown, shown};
 use crate::{Error, ErrorKind};
+use odin_error::{first_shown, shown};
 
 pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
     let mut entries = Entries::open(bytes, inflation)?;

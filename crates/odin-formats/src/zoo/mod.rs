@@ -22,9 +22,9 @@ mod wide_resnet;
 
 use odin_graph::{Graph, Tensor};
 
-use crate::error::first_shown;
 use crate::{Checkpoint, Error, ErrorKind};
 use net::{Net, Params};
+use odin_error::first_shown;
 
 /// The name of a model's input, images `[N, C, H, W]`.
 pub const INPUT: &str = "x";

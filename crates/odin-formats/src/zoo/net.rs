@@ -7,8 +7,8 @@ use odin_graph::op::Window;
 use odin_graph::{Graph, Shape, Tensor, Type, ValueId};
 
 use super::INPUT;
-use crate::error::shown;
 use crate::{Checkpoint, Error, ErrorKind};
+use odin_error::shown;
 
 /// Added to the variance by every batch normalisation: PyTorch's default.
 const EPSILON: f32 = 1e-5;
