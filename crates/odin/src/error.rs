@@ -1,3 +1,5 @@
+//! The errors of this crate.
+
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -22,13 +24,21 @@ pub enum ErrorKind {
     Metrics,
     /// A score beside ODIN cannot be fitted or restored.
     Scores,
-    /// A saved detector cannot be used: it is damaged, of a newer format, or of another model.
+    /// A saved detector or setting cannot be used: it is damaged, or of a newer format.
     Saved,
+    /// A model is not the one that a detector or a setting was made for.
+    OtherModel,
+    /// A detector has a score of somebody's own that is not registered.
+    MissingScorer,
+    /// A file that is needed is not there.
+    NotFound,
+    /// A file could not be read or written.
+    Io,
 }
 
 odin_error::error_type! {
     /// An error of this crate. Its message names the file, image or argument, what was expected,
-    /// and what to do.
+    /// and what to do; its source, where there is one, is the error of the part that failed.
     ErrorKind
 }
 

@@ -2,100 +2,99 @@
 //! *Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks*, ICLR
 //! 2018) and its baseline, the maximum softmax probability (MSP, Hendrycks & Gimpel 2017).
 //!
-//! ```no_run
-//! use odin::{Classifier, Detector, Images, Normalization};
-//! use odin_data::{OpenOptions, open};
-//! use std::path::Path;
+//! Three values decide, each with nothing left to say twice:
 //!
-//! let classifier = Classifier::open(Path::new("densenet10.pth"), Normalization::cifar())?;
-//! let detector = Detector::builder(&classifier).temperature(1000.0).threads(2).build()?;
-//! let photos = open(Path::new("photos"), &OpenOptions::default())?;
-//! let scored = detector.score_set(&Images::all(&*photos), 0.0014, |_| {})?;
-//! for row in &scored.rows {
-//!     println!("{} is class {}: {}", row.name, row.score.prediction, row.score.odin);
-//! }
-//! # Ok::<(), odin::Error>(())
+//! - a [`Classifier`] is a trained network with everything from a decoded image to logits;
+//! - a [`CalibratedDetector`] is a classifier with a [`Setting`], scores and thresholds, opened from
+//!   one `detector.toml`;
+//! - a [`CompiledDetector`] is all of it in one ONNX file.
+//!
 //! ```
+//! # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+//! use odin::CalibratedDetector;
 //!
-//! From in-distribution images alone to a decision for a single image:
-//!
-//! ```no_run
-//! # use odin::{CalibrationOptions, Classifier, Detector, Images, Normalization, ThresholdRule};
-//! # use odin_data::{OpenOptions, open};
-//! # use std::path::Path;
-//! # let classifier = Classifier::open(Path::new("densenet10.pth"), Normalization::cifar())?;
-//! let detector = Detector::builder(&classifier).build()?;
-//! let held_out = open(Path::new("validation"), &OpenOptions::default())?;
-//! let scored = detector.score_set(&Images::all(&*held_out), 0.0014, |_| {})?;
-//! let saved = CalibrationOptions::default()
-//!     .rule(ThresholdRule::Tpr(0.95))
-//!     .calibrate(&classifier, &detector, 0.0014, &scored, None)?;
-//! # let photo = held_out.get(0)?.image;
-//! for score in detector.score(&[photo], saved.magnitude)? {
-//!     let judgement = saved.judge(&score, &detector.others())?;
-//!     println!("{} (p = {})", judgement.is_in_distribution, judgement.p_value);
+//! let detector = CalibratedDetector::open(demo.join("detector.toml"))?;
+//! let photos = detector.open_images(demo.join("near.npy"))?.range(0..5);
+//! for verdict in detector.judge(&photos) {
+//!     let verdict = verdict?;
+//!     println!(
+//!         "{}: class {}, {} (p = {:.4})",
+//!         verdict.name,
+//!         verdict.score.prediction,
+//!         if verdict.decision.is_in_distribution { "known" } else { "unknown" },
+//!         verdict.decision.p_value,
+//!     );
 //! }
-//! std::fs::write("detector.toml", saved.to_toml())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Sweep`] scores at many settings at once, [`choose`] picks among them; a crate of yours can
-//! add scores of its own by implementing [`Scorer`].
+//! From a trained network and in-distribution images to such a detector:
 //!
-//! High scores mean in-distribution. An input is taken for in-distribution when its score
-//! reaches a threshold.
+//! ```
+//! # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+//! # let folder = tempfile::tempdir()?;
+//! use odin::{CalibrationOptions, Classifier, ClassifierOptions, Detector, ThresholdRule};
+//!
+//! let model = demo.join("model.safetensors");
+//! let classifier = Classifier::open(model, ClassifierOptions::default())?;
+//! let held_out = classifier.open_images(demo.join("in.npy"))?.at_most(200, 0);
+//! let detector = Detector::builder(&classifier).threads(2).build()?;
+//! let scored = detector.score_set(&held_out, |_| {})?;
+//! let mut calibrated = CalibrationOptions::default()
+//!     .rule(ThresholdRule::Tpr(0.95))
+//!     .calibrate(detector, &scored, None)?;
+//! calibrated.save(folder.path().join("detector.toml"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! High scores mean in-distribution, everywhere. An image is taken for in-distribution when its
+//! score reaches a threshold. [`measure`] gives the field's five metrics of scores from anywhere,
+//! [`evaluate`] those of scored sets, [`TuneOptions`] chooses a setting, and a crate of yours adds
+//! scores of its own by implementing [`Scorer`]. The parts that this crate stands on can be reached
+//! through it: [`data`], [`metrics`], [`scores`].
 
-mod accuracy;
-mod calibration;
-mod classifier;
-mod compile;
-mod detector;
-mod detector_card;
-mod detector_file;
-mod engine;
+mod calibrate;
+mod detect;
 mod error;
-mod evaluation;
-mod fitting;
-mod guess;
+mod evaluate;
+mod export;
+mod files;
+mod input;
 mod inspect;
-mod layout;
-mod model_config;
-mod model_file;
-mod network_input;
-mod normalization;
-mod preprocessing;
-mod reading;
-mod saved_detector;
-mod set;
-mod shard;
-mod sweep;
-mod tuning;
+mod model;
+mod setting;
 
-pub use accuracy::NoAccuracy;
-pub use calibration::CalibrationOptions;
-pub use classifier::{Classifier, ClassifierOptions};
-pub use compile::{CompileOptions, DetectorInput, IMAGES, compile};
-pub use detector::{Detector, DetectorBuilder, Score};
-pub use detector_card::DetectorCard;
-pub use detector_file::{Agreement, DetectorFile};
-pub use engine::Device;
-pub use error::{Error, ErrorKind};
-pub use evaluation::{Evaluation, Intervals, Measured, MetricsMode, evaluate};
-pub use fitting::{restore_statistics, statistics_to_bytes};
-pub use inspect::{Inspection, multiply_adds};
-pub use layout::Layout;
-pub use model_config::ModelConfig;
-pub use model_file::ModelFile;
-pub use normalization::Normalization;
-pub use odin_cpu::{InstructionSet, Program, ProgramStep};
-pub use odin_metrics::minimum_images;
-pub use odin_scores::{Fitted, Method, Observation, Scorer};
-pub use preprocessing::{Preprocessing, Provenance, Sourced};
-pub use saved_detector::{
-    CalibrationImages, ClassThreshold, Judgement, SavedCalibration, SavedDetector, SavedModel,
-    SavedPoint, SavedScore, Statistics, ThresholdRule,
+pub use calibrate::{
+    CalibratedDetector, CalibrationImages, CalibrationOptions, ClassThreshold, Decision,
+    DetectorRecord, OpenDetector, SavedCalibration, SavedModel, SavedPoint, SavedScore, Statistics,
+    ThresholdRule, Verdict, Verdicts,
 };
-pub use set::{Images, Progress, Row, ScoredSet, Skipped};
-pub use shard::Shard;
-pub use sweep::{Grid, Passes, Setting, Sweep, SweepScores};
-pub use tuning::{Choice, Objective, choose, mean_scores, sweep_metrics};
+pub use detect::{
+    Detector, DetectorBuilder, Device, Grid, ImageError, Passes, Progress, Row, Rows, Score,
+    ScoredSet, Sweep, SweepScores,
+};
+pub use error::{Error, ErrorKind};
+pub use evaluate::{
+    Choice, Evaluation, InOnlyRule, Intervals, Measured, MetricsMode, Objective, Rule, Search,
+    TuneOptions, Tuned, Tuner, choose, evaluate, measure,
+};
+pub use export::{Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, compile};
+pub use files::write_atomically;
+pub use input::{Images, Shard, stratified_order};
+pub use inspect::{Inspection, multiply_adds};
+pub use model::{
+    ChannelOrder, Classifier, ClassifierOptions, DetectorCard, DetectorInput, Layout, ModelConfig,
+    ModelFile, NoAccuracy, Normalization, Preprocessing, Provenance, Sourced,
+};
+pub use odin_cpu::{InstructionSet, Program, ProgramStep};
+pub use odin_data::{DataSet, Image, OpenOptions, Sample, Transform};
+pub use odin_metrics::{Metrics, minimum_images};
+pub use odin_scores::{Fitted, Method, Observation, Parameters, Scorer};
+pub use setting::Setting;
+
+/// Data sets, image decoding, transforms, noise, the registry of known names, downloads.
+pub use odin_data as data;
+/// Metrics, intervals, thresholds and drift.
+pub use odin_metrics as metrics;
+/// Scores beside ODIN.
+pub use odin_scores as scores;

@@ -62,6 +62,12 @@ pub trait DataSet: Send + Sync {
     /// digits. Known without decoding. Empty if `i` is out of range.
     fn sample_name(&self, i: usize) -> String;
 
+    /// The label of the image of index `i`, where the source has labels: what
+    /// [`DataSet::get`] gives. Sets that know it without decoding the image say so here.
+    fn label(&self, i: usize) -> Option<usize> {
+        self.get(i).ok()?.label
+    }
+
     /// The image of index `i`, decoded.
     ///
     /// # Errors

@@ -1,0 +1,351 @@
+//! A detector that decides: a network, a setting, scores and thresholds as one value.
+
+use super::decision::Decision;
+use super::record::{DetectorRecord, Statistics};
+use crate::detect::{I_ODIN, MSP, ODIN, restore_statistics, statistics_to_bytes};
+use crate::files::write_atomically;
+use crate::model::ModelSource;
+use crate::{
+    Classifier, ClassifierOptions, Detector, DetectorBuilder, Device, Error, ErrorKind, ImageError,
+    Images, Row, Rows, Score,
+};
+use odin_data::Image;
+use odin_scores::{Method, Scorer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A calibrated detector: it decides about images by what it was calibrated with, and can be given
+/// nothing else.
+///
+/// ```
+/// # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+/// use odin::CalibratedDetector;
+///
+/// let detector = CalibratedDetector::open(demo.join("detector.toml"))?;
+/// let photos = detector.open_images(demo.join("near.npy"))?.range(0..3);
+/// for verdict in detector.judge(&photos) {
+///     let verdict = verdict?;
+///     println!("{}: {}", verdict.name, verdict.decision.is_in_distribution);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct CalibratedDetector {
+    record: DetectorRecord,
+    detector: Detector,
+}
+
+/// What a calibrated detector says of one image.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// The image's name in its set.
+    pub name: String,
+    /// Its true class, where the set knows it.
+    pub label: Option<usize>,
+    /// The predicted class and all scores.
+    pub score: Score,
+    /// What the score that decides says.
+    pub decision: Decision,
+}
+
+/// The verdicts on images in their order, each made when it is asked for, a batch at a time; the
+/// images behind are decoded meanwhile.
+#[derive(Debug)]
+#[must_use = "images are judged as they are asked for"]
+pub struct Verdicts<'a> {
+    record: &'a DetectorRecord,
+    rows: Rows<'a>,
+}
+
+impl Iterator for Verdicts<'_> {
+    type Item = Result<Verdict, ImageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let verdict = |Row { name, label, score }| match self.record.decide(&score) {
+            Ok(decision) => Ok(Verdict {
+                name,
+                label,
+                score,
+                decision,
+            }),
+            Err(error) => Err(ImageError { name, error }),
+        };
+        Some(self.rows.next()?.and_then(verdict))
+    }
+}
+
+impl CalibratedDetector {
+    pub(super) fn new(record: DetectorRecord, detector: Detector) -> Self {
+        Self { record, detector }
+    }
+
+    /// Opens a `detector.toml`, the model that it names, and the statistics beside it.
+    ///
+    /// # Errors
+    /// When one of the files cannot be read, was changed, or is not the one that the detector was
+    /// calibrated with; [`ErrorKind::MissingScorer`] when it has a score of somebody's own
+    /// ([`OpenDetector::scorer`]).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::options().open(path)
+    }
+
+    /// How a detector is opened: on which threads and device, with which scores of one's own, with
+    /// a model that lies elsewhere. Nothing of it changes a score.
+    pub fn options() -> OpenDetector {
+        OpenDetector {
+            model: None,
+            threads: 1,
+            batch_size: 32,
+            device: Device::Cpu,
+            libraries: Vec::new(),
+            scorers: Vec::new(),
+            keep: Vec::new(),
+        }
+    }
+
+    /// What it decides by.
+    pub fn record(&self) -> &DetectorRecord {
+        &self.record
+    }
+
+    /// What computes its scores.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// The network.
+    pub fn classifier(&self) -> &Classifier {
+        self.detector.classifier()
+    }
+
+    /// As [`Classifier::open_images`].
+    ///
+    /// # Errors
+    /// As [`Classifier::open_images`].
+    pub fn open_images(&self, path: impl AsRef<Path>) -> Result<Images, Error> {
+        self.classifier().open_images(path)
+    }
+
+    /// Judges images one after the other: each gives a verdict, or the reason why there is none.
+    pub fn judge(&self, images: &Images) -> Verdicts<'_> {
+        Verdicts {
+            record: &self.record,
+            rows: self.detector.rows(images),
+        }
+    }
+
+    /// Judges images as they were decoded: the model's transform is applied to them first. Their
+    /// names are their places.
+    ///
+    /// # Errors
+    /// When an image has not the shape that the network takes, or a score is not a number.
+    pub fn judge_decoded(&self, decoded: &[Image]) -> Result<Vec<Verdict>, Error> {
+        let scores = self.detector.score(decoded)?.into_iter().enumerate();
+        let verdicts = scores.map(|(place, score)| {
+            Ok(Verdict {
+                name: place.to_string(),
+                label: None,
+                decision: self.record.decide(&score)?,
+                score,
+            })
+        });
+        verdicts.collect()
+    }
+
+    /// Writes the detector: first what was fitted, into a file beside it whose name holds its hash,
+    /// then the `detector.toml`, which appears under its name whole or not at all.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or the model's file is not there any more.
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let replaced = DetectorRecord::open(path).ok();
+        self.record.model.path = from_folder(folder, &self.classifier().file().name)?;
+        let names = || self.record.scores.iter().map(|score| score.name.as_str());
+        let fitted = self.detector.fitted().iter();
+        let fitted = fitted.filter(|fitted| names().any(|name| name == fitted.method().name()));
+        let fitted: Vec<_> = fitted.cloned().collect();
+        self.record.statistics = match statistics_to_bytes(&fitted)? {
+            None => None,
+            Some(bytes) => {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                let statistics = Statistics::of(&stem, &bytes);
+                write_atomically(&folder.join(&statistics.file), &bytes)?;
+                Some(statistics)
+            }
+        };
+        write_atomically(path, self.record.to_toml().as_bytes())?;
+        let unused = replaced.and_then(|record| record.statistics);
+        if let Some(unused) =
+            unused.filter(|unused| Some(unused) != self.record.statistics.as_ref())
+        {
+            // Nothing names it any more; where it cannot be removed it does no harm.
+            let _ = std::fs::remove_file(folder.join(unused.file));
+        }
+        Ok(())
+    }
+}
+
+/// How a calibrated detector is opened.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until `open` is called"]
+pub struct OpenDetector {
+    model: Option<PathBuf>,
+    threads: usize,
+    batch_size: usize,
+    device: Device,
+    libraries: Vec<PathBuf>,
+    scorers: Vec<Arc<dyn Scorer>>,
+    keep: Vec<String>,
+}
+
+impl OpenDetector {
+    /// Where the model lies now; where the detector says, unless set.
+    pub fn model(mut self, path: impl Into<PathBuf>) -> Self {
+        self.model = Some(path.into());
+        self
+    }
+
+    /// As [`DetectorBuilder::threads`].
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// As [`DetectorBuilder::batch_size`].
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// As [`DetectorBuilder::device`].
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// As [`DetectorBuilder::onnx_runtime`].
+    pub fn onnx_runtime(mut self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.libraries = libraries.into_iter().collect();
+        self
+    }
+
+    /// Registers a score of one's own, which the detector was calibrated with, by its name.
+    pub fn scorer(mut self, scorer: impl Scorer + 'static) -> Self {
+        self.scorers.push(Arc::new(scorer));
+        self
+    }
+
+    /// Computes only these of the calibrated scores; the first decides. All, as they were
+    /// calibrated, unless set.
+    pub fn scores(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.keep = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Opens a `detector.toml`.
+    ///
+    /// # Errors
+    /// As [`CalibratedDetector::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<CalibratedDetector, Error> {
+        let path = path.as_ref();
+        let mut record = DetectorRecord::open(path)?;
+        if !self.keep.is_empty() {
+            record.keep(&self.keep)?;
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let classifier = self.classifier(&record, folder)?;
+        let builder = Detector::builder(&classifier)
+            .setting(record.setting)
+            .threads(self.threads)
+            .batch_size(self.batch_size)
+            .device(self.device)
+            .onnx_runtime(self.libraries.clone());
+        let builder = self.with_scores(builder, &record, folder, &classifier)?;
+        Ok(CalibratedDetector::new(record, builder.build()?))
+    }
+
+    /// Opens the network of a detector whose file lies in `folder`.
+    ///
+    /// # Errors
+    /// When the file is not there, is not the one that the detector was calibrated with, or cannot
+    /// be read.
+    pub(crate) fn classifier(
+        &self,
+        record: &DetectorRecord,
+        folder: &Path,
+    ) -> Result<Classifier, Error> {
+        let path = match &self.model {
+            Some(path) => path.clone(),
+            None => folder.join(&record.model.path),
+        };
+        if !path.exists() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the model {} of the detector is not there", path.display()),
+            ));
+        }
+        // The detector says all that a `model.toml` beside the model could, which is not read.
+        let options = ClassifierOptions::from(record.model.config.clone());
+        let classifier = Classifier::from_source(&ModelSource::open(&path)?, options)?;
+        record.check_model(&classifier)?;
+        Ok(classifier)
+    }
+
+    /// A builder that computes the scores of a detector.
+    fn with_scores(
+        &self,
+        builder: DetectorBuilder,
+        record: &DetectorRecord,
+        folder: &Path,
+        classifier: &Classifier,
+    ) -> Result<DetectorBuilder, Error> {
+        let (mut methods, mut own, mut i_odin) = (Vec::new(), Vec::new(), false);
+        for score in &record.scores {
+            let name = score.name.as_str();
+            let registered = self.scorers.iter().find(|scorer| scorer.name() == name);
+            match (name, registered, name.parse::<Method>()) {
+                (MSP | ODIN, ..) => {}
+                (I_ODIN, ..) => i_odin = true,
+                (_, Some(scorer), _) => own.push(Arc::clone(scorer)),
+                (_, None, Ok(method)) => methods.push(method),
+                (_, None, Err(_)) => {
+                    let problem = format!(
+                        "the detector has the score {name}, which is not one of this library's; register it when opening"
+                    );
+                    return Err(Error::new(ErrorKind::MissingScorer, problem));
+                }
+            }
+        }
+        let fitted = match methods.is_empty() {
+            true => Vec::new(),
+            false => {
+                let statistics = record.statistics.as_ref();
+                let bytes = statistics.map(|statistics| statistics.read(folder));
+                restore_statistics(
+                    classifier,
+                    &methods,
+                    &bytes.transpose()?.unwrap_or_default(),
+                )?
+            }
+        };
+        Ok(builder.fitted(fitted).scorers(own).i_odin(i_odin))
+    }
+}
+
+/// The path of a file as a file in `folder` names it: relative where it lies in it or below.
+fn from_folder(folder: &Path, path: &str) -> Result<PathBuf, Error> {
+    let whole = |path: &Path| {
+        let about = |e| Error::from_cause(ErrorKind::Io, e).about(path.display());
+        path.canonicalize().map_err(about)
+    };
+    let (path, folder) = (whole(Path::new(path))?, whole(folder)?);
+    Ok(path
+        .strip_prefix(&folder)
+        .map_or(path.clone(), Path::to_path_buf))
+}

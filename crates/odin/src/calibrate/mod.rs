@@ -1,0 +1,15 @@
+//! From scored in-distribution images to a detector that decides, saved as `detector.toml`.
+
+mod decision;
+mod detector;
+mod options;
+mod record;
+mod toml;
+
+pub use decision::Decision;
+pub use detector::{CalibratedDetector, OpenDetector, Verdict, Verdicts};
+pub use options::CalibrationOptions;
+pub use record::{
+    CalibrationImages, ClassThreshold, DetectorRecord, SavedCalibration, SavedModel, SavedPoint,
+    SavedScore, Statistics, ThresholdRule,
+};

@@ -1,0 +1,269 @@
+//! What a `detector.toml` says.
+
+use crate::model::sha256;
+use crate::{Classifier, Error, ErrorKind, ModelConfig, Setting};
+use odin_metrics::{Calibration, Interval, OperatingPoint, ReferenceScores};
+use std::path::{Path, PathBuf};
+
+/// Everything that a calibrated detector decides by, but for the network itself and what was
+/// fitted: the content of a `detector.toml`, which `docs/detector_toml.md` describes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DetectorRecord {
+    /// The version of this library that wrote it.
+    pub version: String,
+    /// The network.
+    pub model: SavedModel,
+    /// The temperature and the magnitude.
+    pub setting: Setting,
+    /// The in-distribution images that it was calibrated on.
+    pub images: CalibrationImages,
+    /// The scores; the first of them decides.
+    pub scores: Vec<SavedScore>,
+    /// What was fitted for scores that are fitted.
+    pub statistics: Option<Statistics>,
+}
+
+/// The network of a [`DetectorRecord`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SavedModel {
+    /// Where the model file lies: relative to the folder of the `detector.toml`, or absolute.
+    pub path: PathBuf,
+    /// The SHA-256 of the model file, in hexadecimal digits.
+    pub sha256: String,
+    /// Such as `DenseNet-BC-100-12`.
+    pub architecture: String,
+    /// The number of classes.
+    pub classes: usize,
+    /// How images become its input, and the names of its classes.
+    pub config: ModelConfig,
+}
+
+/// The images of a calibration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CalibrationImages {
+    /// The name of the in-distribution set.
+    pub in_dataset: String,
+    /// How many of its images were scored.
+    pub in_images: usize,
+    /// How many were left out because they do not decode.
+    pub in_skipped: usize,
+    /// The name of the out-of-distribution set, where there was one.
+    pub out_dataset: Option<String>,
+    /// How many of its images were scored.
+    pub out_images: usize,
+}
+
+/// One calibrated score.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SavedScore {
+    /// Its name: `odin`, `msp`, `i-odin` or that of a scorer.
+    pub name: String,
+    /// An image whose score reaches this is taken for in-distribution.
+    pub threshold: f64,
+    /// How the threshold was chosen.
+    pub rule: ThresholdRule,
+    /// What in-distribution images alone say of the threshold for a true-positive rate.
+    pub calibration: SavedCalibration,
+    /// What out-of-distribution images say of the threshold in force.
+    pub against_out: Option<SavedPoint>,
+    /// A threshold for each class, where asked for. It holds for images that the network takes
+    /// for the class.
+    pub classes: Vec<ClassThreshold>,
+    /// The in-distribution scores.
+    pub reference: ReferenceScores,
+}
+
+/// How a threshold is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ThresholdRule {
+    /// The largest that keeps this share of the in-distribution images.
+    Tpr(f64),
+    /// The smallest that lets at most this share of the out-of-distribution images pass.
+    Fpr(f64),
+    /// The smallest detection error; this is also the largest Youden's J.
+    DetectionError,
+}
+
+/// What [`odin_metrics::Calibration`] says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SavedCalibration {
+    /// The true-positive rate asked for.
+    pub target_tpr: f64,
+    /// The threshold for it.
+    pub threshold: f64,
+    /// The share of the calibration images that reach the threshold.
+    pub tpr: f64,
+    /// The share of new images that is to be expected to.
+    pub expected_tpr: f64,
+    /// 95 % interval of that share.
+    pub tpr_interval: Interval,
+    /// 95 % interval of the threshold; an end is missing where there are too few images.
+    pub threshold_interval: [Option<f64>; 2],
+}
+
+impl From<Calibration> for SavedCalibration {
+    fn from(calibration: Calibration) -> Self {
+        let interval = calibration.threshold_interval;
+        Self {
+            target_tpr: calibration.target_tpr,
+            threshold: calibration.threshold,
+            tpr: calibration.tpr,
+            expected_tpr: calibration.expected_tpr,
+            tpr_interval: calibration.tpr_interval,
+            threshold_interval: [interval.lower, interval.upper],
+        }
+    }
+}
+
+/// Rates at a threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SavedPoint {
+    /// The share of in-distribution images that reach the threshold.
+    pub tpr: f64,
+    /// The share of out-of-distribution images that do.
+    pub fpr: f64,
+    /// `0.5 (1 - tpr) + 0.5 fpr`.
+    pub detection_error: f64,
+}
+
+impl From<OperatingPoint> for SavedPoint {
+    fn from(point: OperatingPoint) -> Self {
+        Self {
+            tpr: point.tpr,
+            fpr: point.fpr,
+            detection_error: point.detection_error,
+        }
+    }
+}
+
+/// The threshold of a class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct ClassThreshold {
+    /// The threshold in force for the class.
+    pub threshold: f64,
+    /// How many calibration images the network took for the class.
+    pub images: usize,
+    /// Whether these were enough for a threshold of its own; the other is that of all classes.
+    pub own: bool,
+}
+
+/// The file beside a `detector.toml` that holds what was fitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Its name, in the same folder.
+    pub file: String,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A file of statistics larger than this is not read.
+const MAX_STATISTICS: u64 = 8 << 30;
+
+impl Statistics {
+    /// The name and the hash of the statistics of a detector whose file has this stem. The name
+    /// holds the hash, so that no detector's statistics are ever written over by another's.
+    pub(super) fn of(stem: &str, bytes: &[u8]) -> Self {
+        let sha256 = sha256(bytes);
+        let short = &sha256[..12];
+        Self {
+            file: format!("{stem}.{short}.statistics.safetensors"),
+            sha256,
+        }
+    }
+
+    /// The bytes of the file in this folder.
+    ///
+    /// # Errors
+    /// When it is not there, or is another one.
+    pub(super) fn read(&self, folder: &Path) -> Result<Vec<u8>, Error> {
+        let path = folder.join(&self.file);
+        let about = |e: Error| {
+            e.about(format_args!(
+                "the statistics {} of the detector",
+                path.display()
+            ))
+        };
+        let io = |e: std::io::Error| about(Error::from_cause(ErrorKind::Io, e));
+        let metadata = path.metadata().map_err(io)?;
+        if !metadata.is_file() || metadata.len() > MAX_STATISTICS {
+            return Err(about(damaged("no regular file of a few gigabytes at most")));
+        }
+        let bytes = std::fs::read(&path).map_err(io)?;
+        let found = sha256(&bytes);
+        match found == self.sha256 {
+            true => Ok(bytes),
+            false => Err(about(damaged(format!(
+                "the SHA-256 is {found} instead of {}; calibrating again writes both files anew",
+                self.sha256
+            )))),
+        }
+    }
+}
+
+impl DetectorRecord {
+    /// The score that decides.
+    pub fn deciding(&self) -> &SavedScore {
+        // Reading and calibrating refuse a detector without scores.
+        &self.scores[0]
+    }
+
+    /// Whether this is the network that the detector was calibrated with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherModel`] says what differs.
+    pub(super) fn check_model(&self, classifier: &Classifier) -> Result<(), Error> {
+        let file = classifier.file();
+        let (own, found) = (&self.model, file.sha256.as_deref().unwrap_or("unknown"));
+        if found == own.sha256 {
+            return Ok(());
+        }
+        let mut differences = vec![format!("SHA-256 {found} instead of {}", own.sha256)];
+        if classifier.architecture() != own.architecture {
+            let found = classifier.architecture();
+            differences.push(format!("{found} instead of {}", own.architecture));
+        }
+        if classifier.classes() != own.classes {
+            let found = classifier.classes();
+            differences.push(format!("{found} classes instead of {}", own.classes));
+        }
+        Err(Error::new(
+            ErrorKind::OtherModel,
+            format!(
+                "{} is not the model that the detector was calibrated with: {}; thresholds hold for one model only: calibrate again, or give the right file",
+                file.name,
+                differences.join(", ")
+            ),
+        ))
+    }
+
+    /// Keeps the scores of these names, in this order; the first decides.
+    ///
+    /// # Errors
+    /// When one was not calibrated.
+    pub(super) fn keep(&mut self, names: &[String]) -> Result<(), Error> {
+        let kept = names.iter().map(|name| {
+            let score = self.scores.iter().find(|score| score.name == *name);
+            score.cloned().ok_or_else(|| {
+                let known: Vec<&str> = self.scores.iter().map(|s| s.name.as_str()).collect();
+                let known = known.join(", ");
+                let problem = format!("{name} was not calibrated; the detector has {known}");
+                Error::new(ErrorKind::Scores, problem)
+            })
+        });
+        self.scores = kept.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}
+
+pub(super) fn damaged(problem: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Saved, problem)
+}

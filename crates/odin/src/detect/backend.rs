@@ -1,0 +1,271 @@
+//! The engines that run a detector, behind one interface.
+
+use crate::{Error, ErrorKind};
+use odin_cpu::Output;
+use odin_graph::Graph;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a network runs. All but [`Device::Cpu`] is done by ONNX Runtime and needs the feature
+/// `onnxruntime`; a number chooses among several devices of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// The CPU, by the built-in engine.
+    #[default]
+    Cpu,
+    /// The CPU, by ONNX Runtime.
+    CpuOrt,
+    /// An NVIDIA GPU.
+    Cuda(u16),
+    /// An NVIDIA GPU, by TensorRT.
+    TensorRt(u16),
+    /// An AMD GPU.
+    Rocm(u16),
+    /// The CPU, by OpenVINO.
+    OpenVino,
+    /// The CPU and GPU of an Apple machine.
+    CoreMl,
+    /// A GPU under Windows.
+    DirectMl(u16),
+}
+
+impl Device {
+    /// The first device of each kind.
+    const KINDS: [Self; 8] = [
+        Self::Cpu,
+        Self::CpuOrt,
+        Self::Cuda(0),
+        Self::TensorRt(0),
+        Self::Rocm(0),
+        Self::OpenVino,
+        Self::CoreMl,
+        Self::DirectMl(0),
+    ];
+
+    /// The kind, and which of its devices.
+    fn parts(self) -> (&'static str, Option<u16>) {
+        match self {
+            Self::Cpu => ("cpu", None),
+            Self::CpuOrt => ("cpu-ort", None),
+            Self::Cuda(device) => ("cuda", Some(device)),
+            Self::TensorRt(device) => ("tensorrt", Some(device)),
+            Self::Rocm(device) => ("rocm", Some(device)),
+            Self::OpenVino => ("openvino", None),
+            Self::CoreMl => ("coreml", None),
+            Self::DirectMl(device) => ("directml", Some(device)),
+        }
+    }
+
+    /// The device of this number of the same kind, if devices of the kind have numbers.
+    fn numbered(self, device: u16) -> Option<Self> {
+        match self {
+            Self::Cuda(_) => Some(Self::Cuda(device)),
+            Self::TensorRt(_) => Some(Self::TensorRt(device)),
+            Self::Rocm(_) => Some(Self::Rocm(device)),
+            Self::DirectMl(_) => Some(Self::DirectMl(device)),
+            Self::Cpu | Self::CpuOrt | Self::OpenVino | Self::CoreMl => None,
+        }
+    }
+}
+
+/// As options spell it, such as `cpu` or `cuda:0`.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            (kind, None) => f.write_str(kind),
+            (kind, Some(device)) => write!(f, "{kind}:{device}"),
+        }
+    }
+}
+
+/// The reverse of [`Display`](fmt::Display); without a number the first device of its kind.
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let unknown = || {
+            let kinds = Self::KINDS.map(|kind| match kind.parts() {
+                (name, None) => name.to_string(),
+                (name, Some(_)) => format!("{name}:N"),
+            });
+            let kinds = kinds.join(", ");
+            invalid(format!(
+                "there is no device {text:?}; the devices are {kinds}"
+            ))
+        };
+        let (name, number) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, number)) => (name, Some(number)),
+        };
+        let kind = Self::KINDS.into_iter().find(|kind| kind.parts().0 == name);
+        match (kind, number) {
+            (Some(kind), None) => Ok(kind),
+            (Some(kind), Some(number)) => {
+                let number = number.parse().ok();
+                number
+                    .and_then(|number| kind.numbered(number))
+                    .ok_or_else(unknown)
+            }
+            (None, _) => Err(unknown()),
+        }
+    }
+}
+
+/// What an engine is made ready with.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineOptions {
+    pub(crate) device: Device,
+    pub(crate) threads: usize,
+    /// Where the library of ONNX Runtime may be.
+    pub(crate) libraries: Vec<PathBuf>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            device: Device::default(),
+            threads: 1,
+            libraries: Vec::new(),
+        }
+    }
+}
+
+/// A graph made ready to run somewhere.
+pub(crate) enum Backend {
+    BuiltIn(odin_cpu::Engine),
+    #[cfg(feature = "onnxruntime")]
+    OnnxRuntime {
+        engine: odin_ort::Engine,
+        runtime: odin_ort::Runtime,
+    },
+}
+
+impl Backend {
+    pub(crate) fn new(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        if options.threads == 0 {
+            return Err(invalid("there must be at least 1 thread".to_string()));
+        }
+        match options.device {
+            Device::Cpu => {
+                let engine = odin_cpu::Engine::new(graph, options.threads)?;
+                Ok(Self::BuiltIn(engine))
+            }
+            _ => Self::by_onnx_runtime(graph, options),
+        }
+    }
+
+    #[cfg(feature = "onnxruntime")]
+    fn by_onnx_runtime(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        use odin_ort::Provider;
+        let provider = match options.device {
+            Device::Cpu | Device::CpuOrt => Provider::Cpu,
+            Device::Cuda(device) => Provider::Cuda(device),
+            Device::TensorRt(device) => Provider::TensorRt(device),
+            Device::Rocm(device) => Provider::Rocm(device),
+            Device::OpenVino => Provider::OpenVino,
+            Device::CoreMl => Provider::CoreMl,
+            Device::DirectMl(device) => Provider::DirectMl(device),
+        };
+        let runtime = odin_ort::Runtime::load(&options.libraries, provider)?;
+        let engine = odin_ort::Engine::new(&runtime, graph, provider, options.threads)?;
+        Ok(Self::OnnxRuntime { engine, runtime })
+    }
+
+    #[cfg(not(feature = "onnxruntime"))]
+    fn by_onnx_runtime(_: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        let (device, candidates) = (options.device, options.libraries.len());
+        Err(Error::new(
+            ErrorKind::Device,
+            format!(
+                "{device} needs ONNX Runtime, which this build cannot load ({candidates} files named): build with the feature `onnxruntime`"
+            ),
+        ))
+    }
+
+    pub(crate) fn built_in(&self) -> Option<&odin_cpu::Engine> {
+        match self {
+            Self::BuiltIn(engine) => Some(engine),
+            #[cfg(feature = "onnxruntime")]
+            Self::OnnxRuntime { .. } => None,
+        }
+    }
+
+    /// The outputs of a batch, in the order of the graph.
+    pub(crate) fn run(
+        &self,
+        images: usize,
+        inputs: &[(&str, &[f32])],
+    ) -> Result<Vec<Output>, Error> {
+        match self {
+            Self::BuiltIn(engine) => Ok(engine.run(images, inputs)?),
+            #[cfg(feature = "onnxruntime")]
+            Self::OnnxRuntime { engine, .. } => {
+                let outputs = engine.run(images, inputs)?.into_iter();
+                let outputs = outputs.map(|output| match output {
+                    odin_ort::Output::Float(values) => Output::Float(values),
+                    odin_ort::Output::Int(values) => Output::Int(values),
+                    odin_ort::Output::Bool(values) => Output::Bool(values),
+                });
+                Ok(outputs.collect())
+            }
+        }
+    }
+
+    /// What a report calls it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::BuiltIn(_) => format!("built-in {}", env!("CARGO_PKG_VERSION")),
+            #[cfg(feature = "onnxruntime")]
+            Self::OnnxRuntime { runtime, .. } => format!("ONNX Runtime {}", runtime.version()),
+        }
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_as_they_are_written() {
+        for (text, device) in [
+            ("cpu", Device::Cpu),
+            ("cpu-ort", Device::CpuOrt),
+            ("cuda:3", Device::Cuda(3)),
+            ("tensorrt:0", Device::TensorRt(0)),
+            ("rocm:1", Device::Rocm(1)),
+            ("openvino", Device::OpenVino),
+            ("coreml", Device::CoreMl),
+            ("directml:65535", Device::DirectMl(65535)),
+        ] {
+            assert_eq!(text.parse(), Ok(device));
+            assert_eq!(device.to_string(), text);
+        }
+        assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+    }
+
+    #[test]
+    fn other_devices_are_refused() {
+        for text in [
+            "",
+            "gpu",
+            "CPU",
+            "cpu:0",
+            "cuda:",
+            "cuda:-1",
+            "cuda:65536",
+            "cuda:0:1",
+        ] {
+            let error = text.parse::<Device>().unwrap_err().to_string();
+            assert!(
+                error.contains("cuda:N") && error.contains("cpu-ort"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! A classifier with ODIN built into it, ready to score images at one setting.
+
+use super::backend::{Backend, Device, EngineOptions};
+use super::score::{I_ODIN, MSP, ODIN, max_softmax};
+use crate::input::InputPipeline;
+use crate::model::features;
+use crate::{Classifier, Error, ErrorKind, Images, Score, Setting};
+use odin_cpu::{Output, Program};
+use odin_data::Image;
+use odin_graph::ValueId;
+use odin_graph::odin::{Extras, names, transform_with};
+use odin_scores::{Fitted, Observation, Parameters, Scorer};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A classifier with ODIN built into it, ready to score images at its [`Setting`].
+///
+/// ```
+/// # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+/// use odin::{Classifier, ClassifierOptions, Detector, Setting};
+///
+/// let model = demo.join("model.safetensors");
+/// let classifier = Classifier::open(model, ClassifierOptions::default())?;
+/// let detector = Detector::builder(&classifier)
+///     .setting(Setting::new(1000.0, 0.005)?)
+///     .threads(2)
+///     .build()?;
+/// let images = detector.open_images(demo.join("near.npy"))?.range(0..3);
+/// for row in detector.rows(&images) {
+///     let row = row?;
+///     println!("{}: class {}, ODIN {}", row.name, row.score.prediction, row.score.odin());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Detector {
+    engine: Arc<Backend>,
+    options: EngineOptions,
+    classifier: Classifier,
+    input: InputPipeline,
+    setting: Setting,
+    batch_size: usize,
+    scorers: Scorers,
+    score_names: Arc<[String]>,
+}
+
+impl fmt::Debug for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detector")
+            .field("model", &self.classifier.file().name)
+            .field("setting", &self.setting)
+            .field("device", &self.options.device)
+            .field("batch_size", &self.batch_size)
+            .field("scores", &self.score_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The scores beside the baseline and ODIN.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scorers {
+    i_odin: bool,
+    pub(crate) fitted: Vec<Fitted>,
+    own: Vec<Arc<dyn Scorer>>,
+}
+
+impl Scorers {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &dyn Scorer> {
+        let fitted = self.fitted.iter().map(|fitted| fitted as &dyn Scorer);
+        fitted.chain(self.own.iter().map(|scorer| &**scorer))
+    }
+
+    pub(super) fn needs_features(&self) -> bool {
+        self.iter().any(|scorer| scorer.needs_features())
+    }
+
+    /// The names of all scores, `msp` and `odin` first.
+    ///
+    /// # Errors
+    /// When two have the same name.
+    fn names(&self) -> Result<Arc<[String]>, Error> {
+        let i_odin = self.i_odin.then_some(I_ODIN).into_iter();
+        let fixed = [MSP, ODIN].into_iter().chain(i_odin);
+        let mut names: Vec<String> = Vec::new();
+        for name in fixed.chain(self.iter().map(|scorer| scorer.name())) {
+            if names.iter().any(|known| known == name) {
+                let problem = format!("two scores are called {name}; each needs a name of its own");
+                return Err(Error::new(ErrorKind::Invalid, problem));
+            }
+            names.push(name.to_string());
+        }
+        Ok(names.into())
+    }
+}
+
+/// Settings of a [`Detector`].
+#[derive(Debug, Clone)]
+#[must_use = "settings do nothing until `build` is called"]
+pub struct DetectorBuilder {
+    pub(super) classifier: Classifier,
+    setting: Setting,
+    pub(super) engine: EngineOptions,
+    pub(super) batch_size: usize,
+    pub(super) scorers: Scorers,
+    pub(super) parameters: Parameters,
+}
+
+impl DetectorBuilder {
+    /// The temperature and the magnitude; [`Setting::PAPER`] unless set.
+    pub fn setting(mut self, setting: Setting) -> Self {
+        self.setting = setting;
+        self
+    }
+
+    /// How many threads work at once; 1 unless set. The scores of the built-in engine do not
+    /// depend on it. As many threads decode images.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.engine.threads = threads;
+        self
+    }
+
+    /// Where the network runs; on the CPU, by the built-in engine, unless set.
+    pub fn device(mut self, device: Device) -> Self {
+        self.engine.device = device;
+        self
+    }
+
+    /// Where the library of ONNX Runtime may be: the first file that can be used is loaded. Only
+    /// devices that need it read this; without it they fail.
+    pub fn onnx_runtime(mut self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.engine.libraries = libraries.into_iter().collect();
+        self
+    }
+
+    /// How many images of a set are read before they are scored; 32 unless set. The scores of the
+    /// built-in engine do not depend on it.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// The parameters of the scores that [`fit`](DetectorBuilder::fit) makes; those of the papers
+    /// unless set.
+    pub fn parameters(mut self, parameters: Parameters) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Scores to compute beside ODIN, from the same forward pass, as
+    /// [`fit`](DetectorBuilder::fit) gives them; none unless set.
+    pub fn fitted(mut self, fitted: impl IntoIterator<Item = Fitted>) -> Self {
+        self.scorers.fitted = fitted.into_iter().collect();
+        self
+    }
+
+    /// Adds a score of one's own, computed from the same forward pass.
+    pub fn scorer(mut self, scorer: impl Scorer + 'static) -> Self {
+        self.scorers.own.push(Arc::new(scorer));
+        self
+    }
+
+    /// Adds scores of one's own that are shared.
+    pub fn scorers(mut self, scorers: impl IntoIterator<Item = Arc<dyn Scorer>>) -> Self {
+        self.scorers.own.extend(scorers);
+        self
+    }
+
+    /// Whether i-ODIN is computed, too: only the coordinate of the largest gradient moves, by ε.
+    /// This takes another forward pass. Not unless set.
+    pub fn i_odin(mut self, i_odin: bool) -> Self {
+        self.scorers.i_odin = i_odin;
+        self
+    }
+
+    /// The network.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// Prepares the network.
+    ///
+    /// # Errors
+    /// When a setting is out of its range, an operator of the network has no gradient, or the
+    /// device is not there. No other device steps in for one that is not.
+    pub fn build(self) -> Result<Detector, Error> {
+        let setting = self.setting.check()?;
+        let score_names = self.scorers.names()?;
+        let extras = Extras {
+            features: self.features()?,
+            largest_coordinate: self.scorers.i_odin,
+        };
+        let axis = self.classifier.layout().channel_axis();
+        let mut graph = transform_with(self.classifier.graph(), axis, extras)?;
+        keep_outputs(&mut graph);
+        Ok(Detector {
+            engine: Arc::new(Backend::new(&graph, &self.engine)?),
+            input: InputPipeline::of(&self.classifier),
+            options: self.engine,
+            classifier: self.classifier,
+            setting,
+            batch_size: self.batch_size,
+            scorers: self.scorers,
+            score_names,
+        })
+    }
+
+    /// The input of the last linear layer, where a score needs it.
+    pub(super) fn features(&self) -> Result<Option<ValueId>, Error> {
+        if self.batch_size == 0 {
+            return Err(invalid("the batch size must be at least 1"));
+        }
+        let needed = self.scorers.needs_features();
+        needed.then(|| features(&self.classifier)).transpose()
+    }
+}
+
+impl Detector {
+    /// A detector for this classifier at [`Setting::PAPER`].
+    pub fn builder(classifier: &Classifier) -> DetectorBuilder {
+        DetectorBuilder {
+            classifier: classifier.clone(),
+            setting: Setting::PAPER,
+            engine: EngineOptions::default(),
+            batch_size: 32,
+            scorers: Scorers::default(),
+            parameters: Parameters::default(),
+        }
+    }
+
+    /// The same network, engine and scores at another setting; nothing is prepared again.
+    ///
+    /// # Errors
+    /// When the setting is out of its range.
+    pub fn with_setting(&self, setting: Setting) -> Result<Self, Error> {
+        Ok(Self {
+            engine: Arc::clone(&self.engine),
+            options: self.options.clone(),
+            classifier: self.classifier.clone(),
+            input: self.input.clone(),
+            setting: setting.check()?,
+            batch_size: self.batch_size,
+            scorers: self.scorers.clone(),
+            score_names: Arc::clone(&self.score_names),
+        })
+    }
+
+    /// The temperature and the magnitude.
+    pub fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    /// The network.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.options.device
+    }
+
+    /// The program that runs it and its version, such as `ONNX Runtime 1.32`.
+    pub fn engine(&self) -> String {
+        self.engine.name()
+    }
+
+    /// The names of the scores that it computes: `msp` and `odin`, then i-ODIN, where it is asked
+    /// for, and the scores of the builder.
+    pub fn score_names(&self) -> &[String] {
+        &self.score_names
+    }
+
+    /// The scores that were fitted.
+    pub(crate) fn fitted(&self) -> &[Fitted] {
+        &self.scorers.fitted
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads
+    }
+
+    pub(crate) fn input(&self) -> &InputPipeline {
+        &self.input
+    }
+
+    /// As [`Classifier::open_images`].
+    ///
+    /// # Errors
+    /// As [`Classifier::open_images`].
+    pub fn open_images(&self, path: impl AsRef<Path>) -> Result<Images, Error> {
+        self.classifier.open_images(path)
+    }
+
+    /// Scores images as they were decoded: the model's transform is applied to them first.
+    ///
+    /// # Errors
+    /// When an image has not the shape that the network takes, or a score is not a number.
+    pub fn score(&self, decoded: &[Image]) -> Result<Vec<Score>, Error> {
+        let images = self.input.transform(decoded)?;
+        let scores = self.score_prepared(&images)?.into_iter().enumerate();
+        scores
+            .map(|(i, score)| score.map_err(|e| of_batch(i, e)))
+            .collect()
+    }
+
+    /// Scores images of the network's shape, with what is wrong with each apart.
+    pub(crate) fn score_prepared(
+        &self,
+        images: &[Image],
+    ) -> Result<Vec<Result<Score, Error>>, Error> {
+        let outputs = self.run(images)?;
+        Ok(outputs
+            .iter()
+            .map(|outputs| self.score_of(outputs))
+            .collect())
+    }
+
+    /// What the network gives for images of its shape.
+    pub(crate) fn run(&self, images: &[Image]) -> Result<Vec<RawOutputs>, Error> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = self.input.normalize(images)?;
+        let (temperature, step) = self.parameters();
+        let inputs = self.inputs(&batch, &temperature, &step);
+        let mut outputs = self.engine.run(images.len(), &inputs)?.into_iter();
+        let (
+            Some(Output::Float(logits)),
+            Some(Output::Int(predictions)),
+            Some(Output::Float(perturbed)),
+        ) = (outputs.next(), outputs.next(), outputs.next())
+        else {
+            return Err(Error::new(
+                ErrorKind::Engine,
+                "the engine left out an output of ODIN",
+            ));
+        };
+        let mut next = |wanted: bool| match wanted.then(|| outputs.next()).flatten() {
+            Some(Output::Float(values)) => values,
+            _ => Vec::new(),
+        };
+        let features = next(self.scorers.needs_features());
+        let i_odin = next(self.scorers.i_odin);
+        let part = |values: &[f32], i: usize| {
+            let width = values.len() / images.len();
+            values[i * width..][..width].to_vec()
+        };
+        let predictions = predictions.iter().enumerate();
+        let of_image = predictions.map(|(i, &prediction)| RawOutputs {
+            prediction: prediction as usize,
+            logits: part(&logits, i),
+            perturbed_logits: part(&perturbed, i),
+            features: part(&features, i),
+            i_odin_logits: part(&i_odin, i),
+        });
+        Ok(of_image.collect())
+    }
+
+    /// The temperature, and ε / std for each channel.
+    fn parameters(&self) -> ([f32; 1], Vec<f32>) {
+        let Setting {
+            temperature,
+            magnitude,
+        } = self.setting;
+        ([temperature as f32], self.input.step(magnitude))
+    }
+
+    fn inputs<'a>(
+        &'a self,
+        batch: &'a [f32],
+        temperature: &'a [f32],
+        step: &'a [f32],
+    ) -> [(&'a str, &'a [f32]); 3] {
+        [
+            (self.input.name.as_str(), batch),
+            (names::TEMPERATURE, temperature),
+            (names::STEP, step),
+        ]
+    }
+
+    /// The scores of an image.
+    fn score_of(&self, outputs: &RawOutputs) -> Result<Score, Error> {
+        let observation = Observation {
+            logits: &outputs.logits,
+            features: &outputs.features,
+        };
+        let t = self.setting.temperature;
+        let mut values = vec![
+            max_softmax(&outputs.logits, 1.0),
+            max_softmax(&outputs.perturbed_logits, t),
+        ];
+        if self.scorers.i_odin {
+            values.push(max_softmax(&outputs.i_odin_logits, t));
+        }
+        values.extend(self.scorers.iter().map(|scorer| scorer.score(&observation)));
+        Score::new(outputs.prediction, &self.score_names, values)
+    }
+
+    /// The program that the built-in engine has made of the network with ODIN built in; `None`
+    /// where another engine runs it.
+    pub fn program(&self) -> Option<Program> {
+        self.engine.built_in().map(odin_cpu::Engine::program)
+    }
+
+    /// How long each step of [`Detector::program`] takes for an image that all threads share: the
+    /// shortest of some repetitions. `clock` gives the time since some fixed moment.
+    ///
+    /// # Errors
+    /// When another engine runs the network, or the image has not the shape that it takes.
+    pub fn step_times(
+        &self,
+        image: &Image,
+        repetitions: usize,
+        clock: &(dyn Fn() -> Duration + Sync),
+    ) -> Result<Vec<Duration>, Error> {
+        let engine = self.engine.built_in().ok_or_else(|| {
+            invalid(
+                "only the built-in engine tells how long its steps take; the device must be cpu",
+            )
+        })?;
+        let pixels = self.input.normalize(std::slice::from_ref(image))?;
+        let (temperature, step) = self.parameters();
+        Ok(engine.times(
+            &self.inputs(&pixels, &temperature, &step),
+            repetitions,
+            clock,
+        )?)
+    }
+}
+
+/// What the network gives for one image.
+pub(crate) struct RawOutputs {
+    pub(crate) prediction: usize,
+    pub(crate) logits: Vec<f32>,
+    pub(crate) perturbed_logits: Vec<f32>,
+    /// The input of the last linear layer; empty where no score needs it.
+    features: Vec<f32>,
+    /// The logits of the image of which one coordinate moved; empty where nobody asks for them.
+    i_odin_logits: Vec<f32>,
+}
+
+fn of_batch(i: usize, error: Error) -> Error {
+    error.about(format_args!("image {i} of the batch"))
+}
+
+/// Without the direction of the perturbation, which has the size of the images.
+fn keep_outputs(graph: &mut odin_graph::Graph) {
+    let outputs = graph.outputs().to_vec();
+    graph.clear_outputs();
+    for output in outputs.into_iter().filter(|o| o.name != names::DIRECTION) {
+        graph.output(output.name, output.value);
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}

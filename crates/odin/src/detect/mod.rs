@@ -1,0 +1,24 @@
+//! A classifier with ODIN built into it: engines, scores of images and of sets, at one setting or
+//! at many, and the fitting of scores beside ODIN.
+
+mod backend;
+mod collect;
+mod detector;
+mod fit;
+mod run;
+mod score;
+mod scored;
+mod statistics;
+mod sweep;
+
+pub use backend::Device;
+pub use detector::{Detector, DetectorBuilder};
+pub use run::{ImageError, Progress};
+pub use score::Score;
+pub use scored::{Row, Rows, ScoredSet};
+pub use sweep::{Grid, Passes, Sweep, SweepScores};
+
+pub(crate) use collect::each_of_batch;
+pub(crate) use detector::RawOutputs;
+pub(crate) use score::{I_ODIN, MSP, ODIN, max_softmax};
+pub(crate) use statistics::{restore_statistics, statistics_to_bytes};

@@ -1,0 +1,90 @@
+//! The scores of one image, by name.
+
+use crate::Error;
+use crate::ErrorKind;
+use std::sync::Arc;
+
+/// The name of the baseline, as options and columns spell it.
+pub(crate) const MSP: &str = "msp";
+/// The name of ODIN.
+pub(crate) const ODIN: &str = "odin";
+/// The name of i-ODIN.
+pub(crate) const I_ODIN: &str = "i-odin";
+
+/// What a detector says of one image. All scores are high for in-distribution images.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Score {
+    /// The predicted class: argmax of the logits.
+    pub prediction: usize,
+    /// The first is the baseline, the second ODIN.
+    names: Arc<[String]>,
+    values: Vec<f64>,
+}
+
+impl Score {
+    /// `values` are those of `names`, of which the first two are [`MSP`] and [`ODIN`].
+    ///
+    /// # Errors
+    /// When a value is no finite number.
+    pub(crate) fn new(
+        prediction: usize,
+        names: &Arc<[String]>,
+        values: Vec<f64>,
+    ) -> Result<Self, Error> {
+        let named = names.iter().zip(&values);
+        if let Some((name, value)) = named.into_iter().find(|(_, value)| !value.is_finite()) {
+            let problem = match name.as_str() {
+                MSP => "the network's logits are not finite numbers; check the weights and the normalisation".to_string(),
+                ODIN | I_ODIN => "the network's logits of the perturbed image are not finite numbers; the magnitude is too large".to_string(),
+                name => format!("the score {name} is {value}, which is no number to compare"),
+            };
+            return Err(Error::new(ErrorKind::NotFinite, problem));
+        }
+        Ok(Self {
+            prediction,
+            names: Arc::clone(names),
+            values,
+        })
+    }
+
+    /// The baseline: the maximum softmax probability at T = 1.
+    pub fn msp(&self) -> f64 {
+        self.values[0]
+    }
+
+    /// The ODIN score: the maximum softmax probability at temperature T of the perturbed image.
+    pub fn odin(&self) -> f64 {
+        self.values[1]
+    }
+
+    /// The score of this name: `msp`, `odin`, and what the detector computes beside them.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        let place = self.names.iter().position(|own| own == name)?;
+        self.values.get(place).copied()
+    }
+
+    /// The names of the scores, `msp` and `odin` first.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The scores, in the order of [`Score::names`].
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Every score with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        let names = self.names.iter().map(String::as_str);
+        names.zip(self.values.iter().copied())
+    }
+}
+
+/// `max_i softmax(z / T)_i`, in f64: at T = 1000 the scores of a set span a thousandth, which
+/// f32 cannot tell apart.
+pub(crate) fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
+    let scaled = || logits.iter().map(|&z| f64::from(z) / temperature);
+    let max = scaled().fold(f64::NEG_INFINITY, f64::max);
+    1.0 / scaled().map(|z| (z - max).exp()).sum::<f64>()
+}

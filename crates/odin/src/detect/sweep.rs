@@ -1,0 +1,395 @@
+//! ODIN at many temperatures and magnitudes, with everything shared that can be.
+
+use super::backend::Backend;
+use super::collect::usable;
+use super::detector::{DetectorBuilder, Scorers};
+use super::run::{ImageError, Progress};
+use super::score::max_softmax;
+use crate::input::{Batches, InputPipeline};
+use crate::{Error, ErrorKind, Images, Setting};
+use odin_cpu::Output;
+use odin_data::Image;
+use odin_graph::odin::{directions, temperature_name};
+use odin_scores::Observation;
+use std::fmt;
+
+/// Temperatures and magnitudes, each with each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    temperatures: Vec<f64>,
+    magnitudes: Vec<f64>,
+}
+
+/// More settings than this are a slip of the hand, and take all memory.
+const MAX_SETTINGS: usize = 100_000;
+
+impl Grid {
+    /// Both in ascending order, whatever order they come in; repetitions count once.
+    ///
+    /// # Errors
+    /// When there is no temperature or no magnitude, or one is out of its range.
+    pub fn new(temperatures: &[f64], magnitudes: &[f64]) -> Result<Self, Error> {
+        let grid = Self {
+            temperatures: ascending(temperatures),
+            magnitudes: ascending(magnitudes),
+        };
+        let (temperatures, magnitudes) = (grid.temperatures.len(), grid.magnitudes.len());
+        match temperatures.saturating_mul(magnitudes) {
+            0 => Err(invalid("a grid needs a temperature and a magnitude")),
+            1..=MAX_SETTINGS => {
+                grid.settings()
+                    .into_iter()
+                    .try_for_each(|s| s.check().map(drop))?;
+                Ok(grid)
+            }
+            count => Err(invalid(format!(
+                "a grid of {count} settings is too large; there may be {MAX_SETTINGS}"
+            ))),
+        }
+    }
+
+    /// The grid of the paper: T in {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} and 21 evenly spaced
+    /// ε in [0, 0.004] (ICLR 2018, section 4.2).
+    pub fn paper() -> Self {
+        Self {
+            temperatures: Self::PAPER_TEMPERATURES.to_vec(),
+            magnitudes: (0..=20).map(|i| f64::from(i) * 2.0 / 10_000.0).collect(),
+        }
+    }
+
+    /// The temperatures of the paper.
+    pub const PAPER_TEMPERATURES: [f64; 10] =
+        [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
+
+    /// Ascending.
+    pub fn temperatures(&self) -> &[f64] {
+        &self.temperatures
+    }
+
+    /// Ascending.
+    pub fn magnitudes(&self) -> &[f64] {
+        &self.magnitudes
+    }
+
+    /// All settings, the magnitudes of the lowest temperature first.
+    pub fn settings(&self) -> Vec<Setting> {
+        let of_temperature = |&temperature: &f64| {
+            let magnitudes = self.magnitudes.iter();
+            magnitudes.map(move |&magnitude| Setting {
+                temperature,
+                magnitude,
+            })
+        };
+        self.temperatures.iter().flat_map(of_temperature).collect()
+    }
+}
+
+fn ascending(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// Passes through a network, for each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Passes {
+    /// Passes from images to logits.
+    pub forward: usize,
+    /// Passes back to the images.
+    pub backward: usize,
+}
+
+impl Passes {
+    /// Both together.
+    pub fn total(&self) -> usize {
+        self.forward + self.backward
+    }
+}
+
+/// A classifier with ODIN built into it at many settings at once. One clean forward pass serves
+/// all of them, one backward pass all of a temperature; where ε is 0 there is no other pass.
+pub struct Sweep {
+    /// From images to logits and the direction for each temperature.
+    directions: Backend,
+    /// From images to logits.
+    forward: Backend,
+    input: InputPipeline,
+    classes: usize,
+    batch_size: usize,
+    threads: usize,
+    settings: Vec<Setting>,
+    /// For each setting, which direction its images move in; `None` where they do not move.
+    moves: Vec<Option<usize>>,
+    scorers: Scorers,
+    /// The temperatures for which a direction is needed, as inputs of the graph.
+    temperatures: Vec<(String, [f32; 1])>,
+}
+
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweep")
+            .field("settings", &self.settings)
+            .field("scorers", &self.scorers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DetectorBuilder {
+    /// Prepares the network to be run at many settings. The builder's scores take part, its own
+    /// setting and i-ODIN do not.
+    ///
+    /// # Errors
+    /// As [`DetectorBuilder::build`].
+    pub fn sweep(self, settings: &[Setting]) -> Result<Sweep, Error> {
+        for setting in settings {
+            setting.check()?;
+        }
+        let moving = settings.iter().filter(|setting| setting.magnitude > 0.0);
+        let temperatures: Vec<f64> = moving.map(|setting| setting.temperature).collect();
+        let temperatures = ascending(&temperatures);
+        let direction = |setting: &Setting| {
+            let of_temperature = temperatures.iter().position(|&t| t == setting.temperature);
+            of_temperature.filter(|_| setting.magnitude > 0.0)
+        };
+        let features = self.features()?;
+        let graph = self.classifier.graph();
+        let gradients = directions(graph, temperatures.len(), features)?;
+        Ok(Sweep {
+            directions: Backend::new(&gradients, &self.engine)?,
+            forward: Backend::new(graph, &self.engine)?,
+            input: InputPipeline::of(&self.classifier),
+            classes: self.classifier.classes(),
+            batch_size: self.batch_size,
+            threads: self.engine.threads,
+            settings: settings.to_vec(),
+            moves: settings.iter().map(direction).collect(),
+            scorers: self.scorers,
+            temperatures: temperatures
+                .iter()
+                .enumerate()
+                .map(|(i, &t)| (temperature_name(i), [t as f32]))
+                .collect(),
+        })
+    }
+}
+
+impl Sweep {
+    /// The settings, in the order of the scores.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// What an image takes.
+    pub fn passes(&self) -> Passes {
+        let moving = self.settings.iter().filter(|s| s.magnitude > 0.0);
+        Passes {
+            forward: 1 + moving.count(),
+            backward: self.temperatures.len(),
+        }
+    }
+
+    /// What an image would take, if each setting was a run of its own.
+    pub fn passes_apart(&self) -> Passes {
+        Passes {
+            forward: 2 * self.settings.len(),
+            backward: self.settings.len(),
+        }
+    }
+
+    /// Scores images of a set at every setting, reading ahead.
+    ///
+    /// # Errors
+    /// As [`Detector::score_set`](crate::Detector::score_set).
+    pub fn score_set(
+        &self,
+        images: &Images,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<SweepScores, Error> {
+        let mut scores = SweepScores {
+            name: images.name().to_string(),
+            settings: self.settings.clone(),
+            msp: Vec::new(),
+            odin: vec![Vec::new(); self.settings.len()],
+            other_names: self.scorers.iter().map(|s| s.name().to_string()).collect(),
+            others: vec![Vec::new(); self.scorers.iter().count()],
+            predictions: Vec::new(),
+            labels: Vec::new(),
+            class_names: images.class_names().map(<[String]>::to_vec),
+            skipped: Vec::new(),
+        };
+        let mut batches = Batches::new(images, self.batch_size, self.threads);
+        let mut done = 0;
+        while let Some(readings) = batches.next_batch() {
+            done += readings.len();
+            let samples = usable(images, readings, &self.input, &mut scores.skipped)?;
+            let (labels, batch): (Vec<_>, Vec<Image>) =
+                samples.into_iter().map(|s| (s.label, s.image)).unzip();
+            scores.labels.extend(labels);
+            self.score(&batch, &mut scores)
+                .map_err(|e| e.about(images.name()))?;
+            progress(Progress::new(done, images.len()));
+        }
+        match scores.msp.is_empty() {
+            false => Ok(scores),
+            true => Err(images.none_left(scores.skipped.len())),
+        }
+    }
+
+    fn score(&self, images: &[Image], scores: &mut SweepScores) -> Result<(), Error> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let pixels = self.input.normalize(images)?;
+        let Clean {
+            logits: clean,
+            directions,
+            features,
+        } = self.clean(images.len(), &pixels)?;
+        let score = |logits: &[f32], temperature: f64| -> Result<Vec<f64>, Error> {
+            let rows = logits.chunks_exact(self.classes);
+            let scores: Vec<f64> = rows.map(|row| max_softmax(row, temperature)).collect();
+            match scores.iter().all(|score| score.is_finite()) {
+                true => Ok(scores),
+                false => Err(Error::new(
+                    ErrorKind::NotFinite,
+                    "the network's logits of an image are not finite numbers; check the weights, the normalisation and the largest magnitude",
+                )),
+            }
+        };
+        scores.msp.extend(score(&clean, 1.0)?);
+        let width = features.len() / images.len();
+        for (i, logits) in clean.chunks_exact(self.classes).enumerate() {
+            scores.predictions.push(argmax(logits));
+            let features = &features[i * width..][..width];
+            let observation = Observation { logits, features };
+            for (scorer, column) in self.scorers.iter().zip(&mut scores.others) {
+                column.push(scorer.score(&observation));
+            }
+        }
+        let mut perturbed = Vec::with_capacity(pixels.len());
+        let settings = self.settings.iter().zip(&self.moves);
+        for ((setting, direction), column) in settings.zip(&mut scores.odin) {
+            let Some(direction) = direction.and_then(|i| directions.get(i)) else {
+                column.extend(score(&clean, setting.temperature)?);
+                continue;
+            };
+            let step = self.input.step(setting.magnitude);
+            perturbed.clear();
+            let width = self.input.len();
+            let pairs = pixels
+                .chunks_exact(width)
+                .zip(direction.chunks_exact(width));
+            for (x, direction) in pairs {
+                self.input.perturb(x, direction, &step, &mut perturbed);
+            }
+            let inputs = [(self.input.name.as_str(), &perturbed[..])];
+            let [Output::Float(logits)] = &self.forward.run(images.len(), &inputs)?[..] else {
+                return Err(left_out());
+            };
+            column.extend(score(logits, setting.temperature)?);
+        }
+        Ok(())
+    }
+
+    /// What all settings share.
+    fn clean(&self, images: usize, pixels: &[f32]) -> Result<Clean, Error> {
+        let temperatures = self.temperatures.iter();
+        let temperatures = temperatures.map(|(name, t)| (name.as_str(), &t[..]));
+        let mut inputs = vec![(self.input.name.as_str(), pixels)];
+        inputs.extend(temperatures);
+        let mut outputs = self.directions.run(images, &inputs)?.into_iter();
+        let mut next = || match outputs.next() {
+            Some(Output::Float(values)) => Ok(values),
+            _ => Err(left_out()),
+        };
+        Ok(Clean {
+            logits: next()?,
+            directions: self
+                .temperatures
+                .iter()
+                .map(|_| next())
+                .collect::<Result<_, _>>()?,
+            features: match self.scorers.needs_features() {
+                true => next()?,
+                false => Vec::new(),
+            },
+        })
+    }
+}
+
+/// The class of the largest logit, the first of several.
+fn argmax(logits: &[f32]) -> usize {
+    let logits = logits.iter().enumerate();
+    let larger =
+        |best: (usize, f32), (i, &z): (usize, &f32)| if z > best.1 { (i, z) } else { best };
+    logits.fold((0, f32::NEG_INFINITY), larger).0
+}
+
+/// What does not depend on the magnitude, of a batch.
+struct Clean {
+    logits: Vec<f32>,
+    /// For each temperature.
+    directions: Vec<Vec<f32>>,
+    /// Empty where no score needs them.
+    features: Vec<f32>,
+}
+
+/// A set scored at many settings.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SweepScores {
+    /// The name of the set.
+    pub name: String,
+    /// The settings.
+    pub settings: Vec<Setting>,
+    /// The baseline of every image.
+    pub msp: Vec<f64>,
+    /// For each setting, the ODIN score of every image.
+    pub odin: Vec<Vec<f64>>,
+    /// The names of the builder's scores.
+    pub other_names: Vec<String>,
+    /// For each of the builder's scores, that of every image.
+    pub others: Vec<Vec<f64>>,
+    /// The predicted class of every image.
+    pub predictions: Vec<usize>,
+    /// The true class of every image, where the set knows it.
+    pub labels: Vec<Option<usize>>,
+    /// The names of the classes that labels index, where the set has them.
+    pub class_names: Option<Vec<String>>,
+    /// The images left out.
+    pub skipped: Vec<ImageError>,
+}
+
+impl SweepScores {
+    /// Adds the images of another set, scored at the same settings.
+    ///
+    /// # Errors
+    /// When the settings or the scores differ.
+    pub fn append(&mut self, other: Self) -> Result<(), Error> {
+        if self.settings != other.settings || self.other_names != other.other_names {
+            return Err(invalid(format!(
+                "{} and {} were not scored alike",
+                self.name, other.name
+            )));
+        }
+        self.msp.extend(other.msp);
+        self.predictions.extend(other.predictions);
+        self.labels.extend(other.labels);
+        self.skipped.extend(other.skipped);
+        let columns = self.odin.iter_mut().chain(&mut self.others);
+        for (own, other) in columns.zip(other.odin.into_iter().chain(other.others)) {
+            own.extend(other);
+        }
+        Ok(())
+    }
+}
+
+fn left_out() -> Error {
+    Error::new(ErrorKind::Engine, "the engine left out an output of ODIN")
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}

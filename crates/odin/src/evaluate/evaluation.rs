@@ -1,0 +1,216 @@
+//! How well scores tell two sets apart.
+
+use crate::detect::{MSP, ODIN};
+use crate::{Detector, Error, ErrorKind, ScoredSet};
+use odin_metrics::{Bootstrap, Interval, Metrics, PaperMetrics, PaperProtocol, Scores};
+
+/// Which definition of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricsMode {
+    /// Exact, ties as ties.
+    #[default]
+    Exact,
+    /// The procedure that the paper's tables were computed with.
+    Paper,
+}
+
+impl MetricsMode {
+    /// As options and reports spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricsMode::Exact => "exact",
+            MetricsMode::Paper => "paper",
+        }
+    }
+}
+
+/// 95 % confidence intervals from a stratified bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Intervals {
+    /// The number of resamples.
+    pub resamples: usize,
+    /// Where the resampling starts from.
+    pub seed: u64,
+    /// How many threads may work on it; the intervals do not depend on it.
+    pub threads: usize,
+}
+
+impl Intervals {
+    /// From so many resamples, starting from `seed`, by `threads` threads.
+    pub fn new(resamples: usize, seed: u64, threads: usize) -> Self {
+        Self {
+            resamples,
+            seed,
+            threads,
+        }
+    }
+}
+
+/// The metrics of one score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// The five metrics, fractions.
+    pub metrics: Metrics,
+    /// Which of them are the exact ones because [`MetricsMode::Paper`] does not define them
+    /// for these scores.
+    pub exact_instead: Metrics<bool>,
+    /// How many scores of both sets lie outside the thresholds of [`MetricsMode::Paper`]; 0 in
+    /// the other mode. Where many do, its values say little: the thresholds cannot tell these
+    /// scores apart.
+    pub outside_grid: usize,
+    /// Confidence intervals, where asked for.
+    pub ci95: Option<Metrics<Interval>>,
+}
+
+/// How well two scores tell two sets apart. Positive class: in-distribution.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The number of in-distribution scores.
+    pub n_in: usize,
+    /// The number of out-of-distribution scores.
+    pub n_out: usize,
+    /// Every score, `msp` and `odin` first.
+    measured: Vec<(String, Measured)>,
+}
+
+/// An AUROC below this is that of sets that are taken for each other.
+const SWAPPED: f64 = 0.35;
+
+impl Evaluation {
+    /// The score of this name.
+    pub fn get(&self, name: &str) -> Option<&Measured> {
+        self.named()
+            .find(|(own, _)| *own == name)
+            .map(|(_, measured)| measured)
+    }
+
+    /// Every score with its name: `msp`, `odin`, then the others.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Measured)> {
+        let measured = self.measured.iter();
+        measured.map(|(name, measured)| (name.as_str(), measured))
+    }
+
+    /// What is hardly meant: sets that are the same images, or that are swapped.
+    pub fn suspicion(&self) -> Option<&'static str> {
+        let aurocs = || {
+            self.named()
+                .take(2)
+                .map(|(_, measured)| measured.metrics.auroc)
+        };
+        if self.n_in == self.n_out && aurocs().all(|auroc| auroc == 0.5) {
+            return Some(
+                "the scores of both sets are distributed exactly alike: are they the same images?",
+            );
+        }
+        let swapped = aurocs().all(|auroc| auroc < SWAPPED);
+        swapped.then_some(
+            "the out-of-distribution set scores higher than the in-distribution set: are they swapped, or are the normalisation or the labels wrong?",
+        )
+    }
+}
+
+/// The five metrics of scores from anywhere, and 95 % intervals where asked for: how well they
+/// tell out-of-distribution images from in-distribution ones, which are positive and have high
+/// scores.
+///
+/// ```
+/// use odin::{Intervals, measure};
+///
+/// let in_scores = [0.9, 0.8, 0.7, 0.6];
+/// let out_scores = [0.65, 0.5, 0.4];
+/// let measured = measure(&in_scores, &out_scores, Some(Intervals::new(1000, 0, 1)))?;
+/// assert!(measured.metrics.auroc > 0.9);
+/// assert!(measured.ci95.is_some_and(|ci| ci.auroc.upper == 1.0));
+/// # Ok::<(), odin::Error>(())
+/// ```
+///
+/// # Errors
+/// When a side is empty, a score is not finite, or the number of resamples is out of range.
+pub fn measure(
+    in_scores: &[f64],
+    out_scores: &[f64],
+    intervals: Option<Intervals>,
+) -> Result<Measured, Error> {
+    let bootstrap = bootstrap(intervals)?;
+    let scores = Scores::new(in_scores, out_scores)?;
+    Ok(exact(&scores, bootstrap.as_ref()))
+}
+
+fn bootstrap(intervals: Option<Intervals>) -> Result<Option<Bootstrap>, Error> {
+    let bootstrap = intervals.map(|i| Bootstrap::new(i.resamples, i.seed, i.threads));
+    Ok(bootstrap.transpose()?)
+}
+
+fn exact(scores: &Scores, bootstrap: Option<&Bootstrap>) -> Measured {
+    Measured {
+        metrics: scores.exact(),
+        exact_instead: Metrics::default(),
+        outside_grid: 0,
+        ci95: bootstrap.map(|b| scores.exact_intervals(b)),
+    }
+}
+
+fn as_in_the_paper(
+    scores: &Scores,
+    protocol: &PaperProtocol,
+    bootstrap: Option<&Bootstrap>,
+) -> Measured {
+    let PaperMetrics {
+        values: metrics,
+        exact_instead,
+        outside_grid,
+        ..
+    } = scores.paper(protocol);
+    Measured {
+        metrics,
+        exact_instead,
+        outside_grid,
+        ci95: bootstrap.map(|b| scores.paper_intervals(protocol, b)),
+    }
+}
+
+/// Measures how well the scores tell `out_set` from `in_set`, which `detector` scored.
+///
+/// # Errors
+/// When a set is empty, or the sets have other scores than each other.
+pub fn evaluate(
+    detector: &Detector,
+    in_set: &ScoredSet,
+    out_set: &ScoredSet,
+    mode: MetricsMode,
+    intervals: Option<Intervals>,
+) -> Result<Evaluation, Error> {
+    let bootstrap = bootstrap(intervals)?;
+    if in_set.score_names != out_set.score_names {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "{} and {} were not scored alike: they have the scores {:?} and {:?}",
+                in_set.name, out_set.name, in_set.score_names, out_set.score_names
+            ),
+        ));
+    }
+    let classes = detector.classifier().classes();
+    let temperature = detector.setting().temperature;
+    let measured = in_set.score_names.iter().map(|name| {
+        let scores = Scores::new(&in_set.scores(name)?, &out_set.scores(name)?)?;
+        let protocol = match name.as_str() {
+            MSP => PaperProtocol::baseline(classes),
+            ODIN => PaperProtocol::odin(classes, temperature),
+            _ => PaperProtocol::other(),
+        };
+        let measured = match mode {
+            MetricsMode::Exact => exact(&scores, bootstrap.as_ref()),
+            MetricsMode::Paper => as_in_the_paper(&scores, &protocol, bootstrap.as_ref()),
+        };
+        Ok((name.clone(), measured))
+    });
+    Ok(Evaluation {
+        n_in: in_set.rows.len(),
+        n_out: out_set.rows.len(),
+        measured: measured.collect::<Result<_, Error>>()?,
+    })
+}

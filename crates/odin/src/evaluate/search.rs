@@ -1,0 +1,269 @@
+//! The search for a setting over a grid.
+
+use super::objective::{Choice, Objective, choose};
+use crate::{
+    DetectorBuilder, Error, ErrorKind, Grid, Images, Passes, Progress, Sweep, SweepScores,
+};
+use odin_data::{NoiseKind, SyntheticKind};
+use odin_metrics::{Metrics, Scores};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a setting is chosen without out-of-distribution images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum InOnlyRule {
+    /// Tunes on sets made from the in-distribution images: shuffled pixels, blends of two images,
+    /// noise.
+    #[default]
+    Synthetic,
+    /// The ε of the largest mean ODIN score at the largest T (Hsu et al., *Generalized ODIN*, CVPR
+    /// 2020, section 3.3).
+    MeanScore,
+}
+
+impl InOnlyRule {
+    /// As options spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synthetic => "synthetic",
+            Self::MeanScore => "mean-score",
+        }
+    }
+}
+
+impl fmt::Display for InOnlyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for InOnlyRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let known = [Self::Synthetic, Self::MeanScore];
+        let rule = known.into_iter().find(|rule| rule.as_str() == text);
+        rule.ok_or_else(|| {
+            let all = known.map(Self::as_str).join(", ");
+            let problem = format!("there is no rule {text:?}; they are {all}");
+            Error::new(ErrorKind::Invalid, problem)
+        })
+    }
+}
+
+/// What a setting was chosen by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A metric against out-of-distribution images.
+    Metric(Objective),
+    /// The largest mean ODIN score of in-distribution images at this temperature.
+    MeanScore {
+        /// The temperature.
+        temperature: f64,
+    },
+}
+
+/// The search of one setting.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Search {
+    /// What it was tuned on, such as the name of an out-of-distribution set.
+    pub tuned_on: String,
+    /// How many out-of-distribution images there were.
+    pub n_out: usize,
+    /// What the setting was chosen by.
+    pub rule: Rule,
+    /// For each setting of the grid, the exact metrics, in-distribution being positive, where there
+    /// were out-of-distribution images.
+    pub metrics: Option<Vec<Metrics>>,
+    /// The metrics of the baseline and of the other scores, by name, on the same images.
+    pub others: Vec<(String, Metrics)>,
+    /// For each setting of the grid, the mean ODIN score of the in-distribution images.
+    pub mean_scores: Vec<f64>,
+    /// The setting chosen.
+    pub choice: Choice,
+}
+
+/// What tuning on synthetic sets is called.
+const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
+
+/// A network prepared for a search over a grid.
+#[derive(Debug)]
+pub struct Tuner {
+    sweep: Sweep,
+    grid: Grid,
+    objective: Objective,
+    seed: u64,
+}
+
+impl Tuner {
+    /// Prepares a search by `objective`; `seed` is that of synthetic sets.
+    ///
+    /// # Errors
+    /// As [`DetectorBuilder::build`].
+    pub fn new(
+        builder: DetectorBuilder,
+        grid: Grid,
+        objective: Objective,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            sweep: builder.sweep(&grid.settings())?,
+            grid,
+            objective,
+            seed,
+        })
+    }
+
+    /// What is searched.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// What an image takes, and what it would take if each setting was a run of its own.
+    pub fn passes(&self) -> [Passes; 2] {
+        [self.sweep.passes(), self.sweep.passes_apart()]
+    }
+
+    /// Scores images at every setting of the grid.
+    ///
+    /// # Errors
+    /// As [`Detector::score_set`](crate::Detector::score_set).
+    pub fn score(
+        &self,
+        images: &Images,
+        progress: impl FnMut(Progress),
+    ) -> Result<SweepScores, Error> {
+        self.sweep.score_set(images, progress)
+    }
+
+    /// The setting that tells the out-of-distribution images best from the others.
+    ///
+    /// # Errors
+    /// When the sets were not scored alike.
+    pub fn against(&self, in_set: &SweepScores, out_set: &SweepScores) -> Result<Search, Error> {
+        let metrics = metrics(in_set, out_set)?;
+        let values: Vec<f64> = metrics.iter().map(|m| self.objective.of(m)).collect();
+        let larger = self.objective.is_larger_better();
+        Ok(Search {
+            tuned_on: out_set.name.clone(),
+            n_out: out_set.msp.len(),
+            rule: Rule::Metric(self.objective),
+            choice: choose(&in_set.settings, &values, larger)?,
+            metrics: Some(metrics),
+            others: other_metrics(in_set, out_set)?,
+            mean_scores: mean_scores(in_set),
+        })
+    }
+
+    /// The setting that a rule chooses which needs no out-of-distribution images. `in_set` are the
+    /// scores of `images`; `progress` is that of a set of this name.
+    ///
+    /// # Errors
+    /// When there are too few images for it, and as [`Tuner::score`].
+    pub fn in_only(
+        &self,
+        rule: InOnlyRule,
+        images: &Images,
+        in_set: &SweepScores,
+        progress: impl FnMut(&str, Progress),
+    ) -> Result<Search, Error> {
+        match rule {
+            InOnlyRule::MeanScore => self.by_mean_score(in_set),
+            InOnlyRule::Synthetic => {
+                let mut made = self.synthetic(images, progress)?;
+                made.name = SYNTHETIC.to_string();
+                self.against(in_set, &made)
+            }
+        }
+    }
+
+    /// The ε of the largest mean score at the largest temperature.
+    fn by_mean_score(&self, in_set: &SweepScores) -> Result<Search, Error> {
+        let mean_scores = mean_scores(in_set);
+        let temperatures = self.grid.temperatures();
+        let temperature = temperatures.last().copied().unwrap_or(f64::NAN);
+        // The largest temperature comes last.
+        let first = mean_scores.len() - self.grid.magnitudes().len();
+        let mut choice = choose(&in_set.settings[first..], &mean_scores[first..], true)?;
+        choice.index += first;
+        Ok(Search {
+            tuned_on: "in-distribution images alone".to_string(),
+            n_out: 0,
+            rule: Rule::MeanScore { temperature },
+            metrics: None,
+            others: Vec::new(),
+            mean_scores,
+            choice,
+        })
+    }
+
+    /// The scores of sets made from the images, as one.
+    fn synthetic(
+        &self,
+        images: &Images,
+        mut progress: impl FnMut(&str, Progress),
+    ) -> Result<SweepScores, Error> {
+        let mut all: Option<SweepScores> = None;
+        for made in synthetic_sets(images, self.seed)? {
+            let scores = self.sweep.score_set(&made, |p| progress(made.name(), p))?;
+            match &mut all {
+                None => all = Some(scores),
+                Some(all) => all.append(scores)?,
+            }
+        }
+        all.ok_or_else(|| Error::new(ErrorKind::Data, "there is no kind of synthetic set"))
+    }
+}
+
+/// Out-of-distribution sets made from images: their pixels shuffled, blends of two, and noise of
+/// their shape.
+///
+/// # Errors
+/// When there are fewer than two images, or the first cannot be read.
+pub(super) fn synthetic_sets(images: &Images, seed: u64) -> Result<[Images; 3], Error> {
+    Ok([
+        images.synthetic(SyntheticKind::PixelShuffle, seed)?,
+        images.synthetic(SyntheticKind::Blend, seed)?,
+        images.noise_like(NoiseKind::Uniform, seed)?,
+    ])
+}
+
+/// The exact metrics of every setting, telling one set from the other; in-distribution is
+/// positive.
+fn metrics(in_set: &SweepScores, out_set: &SweepScores) -> Result<Vec<Metrics>, Error> {
+    if in_set.settings != out_set.settings || in_set.other_names != out_set.other_names {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{} and {} were not scored alike", in_set.name, out_set.name),
+        ));
+    }
+    let pairs = in_set.odin.iter().zip(&out_set.odin);
+    pairs
+        .map(|(in_scores, out_scores)| exact(in_scores, out_scores))
+        .collect()
+}
+
+/// The metrics of the baseline and of the other scores.
+fn other_metrics(
+    in_set: &SweepScores,
+    out_set: &SweepScores,
+) -> Result<Vec<(String, Metrics)>, Error> {
+    let columns = in_set.others.iter().zip(&out_set.others);
+    let named = in_set.other_names.iter().zip(columns);
+    let baseline = ("msp", (&in_set.msp, &out_set.msp));
+    let all = std::iter::once(baseline).chain(named.map(|(name, pair)| (name.as_str(), pair)));
+    all.map(|(name, (in_scores, out_scores))| Ok((name.to_string(), exact(in_scores, out_scores)?)))
+        .collect()
+}
+
+fn exact(in_scores: &[f64], out_scores: &[f64]) -> Result<Metrics, Error> {
+    Ok(Scores::new(in_scores, out_scores)?.exact())
+}
+
+fn mean_scores(in_set: &SweepScores) -> Vec<f64> {
+    let mean = |scores: &Vec<f64>| scores.iter().sum::<f64>() / scores.len() as f64;
+    in_set.odin.iter().map(mean).collect()
+}

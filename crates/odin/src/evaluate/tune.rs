@@ -1,0 +1,94 @@
+//! Tuning in one call: from validation images to the setting to calibrate with.
+
+use super::objective::Objective;
+use super::search::{InOnlyRule, Tuner};
+use super::tuned::Tuned;
+use crate::{DetectorBuilder, Error, Grid, Images, Progress};
+
+/// How a setting is tuned.
+///
+/// ```
+/// # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+/// use odin::{Classifier, ClassifierOptions, Detector, Grid, TuneOptions};
+///
+/// let model = demo.join("model.safetensors");
+/// let classifier = Classifier::open(model, ClassifierOptions::default())?;
+/// let validation = classifier.open_images(demo.join("in.npy"))?.at_most(50, 0);
+/// let tuned = TuneOptions::default()
+///     .grid(Grid::new(&[1.0, 1000.0], &[0.0, 0.0014])?)
+///     .tune(Detector::builder(&classifier), &validation, None, |_, _| {})?;
+/// let detector = Detector::builder(&classifier).setting(tuned.setting).build()?;
+/// # Ok::<(), odin::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "settings do nothing until `tune` is called"]
+pub struct TuneOptions {
+    grid: Grid,
+    objective: Objective,
+    in_only: InOnlyRule,
+    seed: u64,
+}
+
+impl Default for TuneOptions {
+    /// The grid of the paper, by the false-positive rate at 95 % true-positive rate.
+    fn default() -> Self {
+        Self {
+            grid: Grid::paper(),
+            objective: Objective::default(),
+            in_only: InOnlyRule::default(),
+            seed: 0,
+        }
+    }
+}
+
+impl TuneOptions {
+    /// The settings to try.
+    pub fn grid(mut self, grid: Grid) -> Self {
+        self.grid = grid;
+        self
+    }
+
+    /// What to choose by.
+    pub fn objective(mut self, objective: Objective) -> Self {
+        self.objective = objective;
+        self
+    }
+
+    /// How to choose where there are no out-of-distribution images.
+    pub fn in_only(mut self, rule: InOnlyRule) -> Self {
+        self.in_only = rule;
+        self
+    }
+
+    /// Where sets made from the images start from.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Chooses the setting on validation images, and on out-of-distribution images where there are
+    /// some; `progress` is that of a set of this name.
+    ///
+    /// # Errors
+    /// When an image cannot be read or has the wrong shape, there are too few for the rule, or as
+    /// [`DetectorBuilder::build`].
+    pub fn tune(
+        &self,
+        builder: DetectorBuilder,
+        images: &Images,
+        out_images: Option<&Images>,
+        mut progress: impl FnMut(&str, Progress),
+    ) -> Result<Tuned, Error> {
+        let classifier = builder.classifier().clone();
+        let tuner = Tuner::new(builder, self.grid.clone(), self.objective, self.seed)?;
+        let in_set = tuner.score(images, |p| progress(images.name(), p))?;
+        let search = match out_images {
+            Some(out) => {
+                let out_set = tuner.score(out, |p| progress(out.name(), p))?;
+                tuner.against(&in_set, &out_set)?
+            }
+            None => tuner.in_only(self.in_only, images, &in_set, progress)?,
+        };
+        Ok(Tuned::new(&classifier, &search, &in_set))
+    }
+}

@@ -1,0 +1,143 @@
+//! From decoded images to a batch of a network's input.
+
+use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
+use odin_data::{Image, Transform};
+
+/// How images become the input of a network.
+#[derive(Debug, Clone)]
+pub(crate) struct InputPipeline {
+    /// The name of the graph's input.
+    pub(crate) name: String,
+    image_shape: [usize; 3],
+    layout: Layout,
+    normalization: Normalization,
+    transform: Option<Transform>,
+}
+
+impl InputPipeline {
+    pub(crate) fn of(classifier: &Classifier) -> Self {
+        let input = classifier.graph().inputs().next();
+        Self {
+            name: input
+                .map(|(_, input)| input.name.clone())
+                .unwrap_or_default(),
+            image_shape: classifier.image_shape(),
+            layout: classifier.layout(),
+            normalization: classifier.normalization().clone(),
+            transform: classifier.transform().cloned(),
+        }
+    }
+
+    /// Images as they were decoded, transformed as the model asks.
+    ///
+    /// # Errors
+    /// When the transform cannot be applied to an image.
+    pub(crate) fn transform(&self, decoded: &[Image]) -> Result<Vec<Image>, Error> {
+        let images = decoded.iter().enumerate();
+        let images = images.map(|(i, image)| match &self.transform {
+            Some(transform) => Ok(transform.apply(image, i)?),
+            None => Ok(image.clone()),
+        });
+        images.collect()
+    }
+
+    /// The batch, normalised, in the order of the network's input.
+    ///
+    /// # Errors
+    /// When an image has not the shape that the network takes.
+    pub(crate) fn normalize(&self, images: &[Image]) -> Result<Vec<f32>, Error> {
+        let mut batch = Vec::with_capacity(images.len() * self.len());
+        for image in images {
+            self.check_shape(image)?;
+            self.normalization
+                .apply(&image.pixels, self.layout, &mut batch);
+        }
+        Ok(batch)
+    }
+
+    /// The number of values of one image.
+    pub(crate) fn len(&self) -> usize {
+        self.image_shape.iter().product()
+    }
+
+    /// ε / std for each channel, in the network's units.
+    pub(crate) fn step(&self, magnitude: f64) -> Vec<f32> {
+        self.normalization.step(magnitude)
+    }
+
+    /// Adds `x̃ = x - step · s` of one image to a batch: what the graph of ODIN computes, bit for
+    /// bit, since `step · s` is exact for a direction of +1 and -1.
+    pub(crate) fn perturb(&self, x: &[f32], direction: &[f32], step: &[f32], batch: &mut Vec<f32>) {
+        let channels = step.len();
+        let area = x.len() / channels.max(1);
+        let moved = |(x, s): (&f32, &f32), step: f32| x - s * step;
+        let pairs = x.iter().zip(direction);
+        match self.layout.channels_last() {
+            true => batch.extend(
+                pairs
+                    .zip(step.iter().cycle())
+                    .map(|(p, &step)| moved(p, step)),
+            ),
+            false => {
+                let steps = step
+                    .iter()
+                    .flat_map(|&step| std::iter::repeat_n(step, area));
+                batch.extend(pairs.zip(steps).map(|(p, step)| moved(p, step)));
+            }
+        }
+    }
+
+    /// Whether an image has the shape that the network takes.
+    ///
+    /// # Errors
+    /// When it has not; the message gives both.
+    pub(crate) fn check_shape(&self, image: &Image) -> Result<(), Error> {
+        let found = [image.channels, image.height, image.width];
+        let ([c, h, w], [fc, fh, fw]) = (self.image_shape, found);
+        let fits = match self.layout {
+            Layout::Nchw | Layout::Nhwc => found == [c, h, w],
+            // Which of the other axes are channels and which rows makes no difference.
+            Layout::Nf => true,
+            _ => fw == w,
+        };
+        let expected = self.image_shape.iter().product::<usize>();
+        if fits && image.pixels.len() == expected && found.iter().product::<usize>() == expected {
+            return Ok(());
+        }
+        if self.layout == Layout::Nf {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "the image is {fh}x{fw} (height x width) with {}, {} values; the network takes vectors of {expected}",
+                    channels(fc),
+                    image.pixels.len()
+                ),
+            ));
+        }
+        if matches!(self.layout, Layout::Ncl | Layout::Nlc) {
+            let found = channels(fc.saturating_mul(fh));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "the signal has {found} and {fw} positions, the network takes {} and {w} positions",
+                    channels(c)
+                ),
+            ));
+        }
+        Err(Error::new(
+            ErrorKind::Shape,
+            format!(
+                "the image is {fh}x{fw} (height x width) with {}, the network takes {h}x{w} with {}",
+                channels(fc),
+                channels(c)
+            ),
+        ))
+    }
+}
+
+fn channels(count: usize) -> String {
+    match count {
+        1 => "1 channel".to_string(),
+        count => format!("{count} channels"),
+    }
+}

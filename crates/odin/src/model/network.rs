@@ -1,0 +1,29 @@
+//! What the readers of model files give, before it is known how images become its input.
+
+use super::{DetectorCard, Layout, ModelFile, Sourced};
+use crate::{Error, ErrorKind, Provenance};
+use odin_graph::Graph;
+
+/// A network as its file has it.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) graph: Graph,
+    pub(super) architecture: String,
+    pub(super) file: ModelFile,
+    pub(super) layout: Sourced<Layout>,
+    pub(super) image_shape: Sourced<[usize; 3]>,
+    /// What the file says of the detector in it.
+    pub(super) card: Option<DetectorCard>,
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+/// What is said of a model and does not fit it, by the caller or by a file.
+pub(super) fn unfit(from: &Provenance, message: impl Into<String>) -> Error {
+    match from {
+        Provenance::Given => Error::new(ErrorKind::Options, message),
+        _ => invalid(message),
+    }
+}
