@@ -1,6 +1,6 @@
 //! The options of `odin calibrate`.
 
-use super::{
+use super::shared::{
     DetectorsOptions, RunOptions, SplitArg, TextFormat, magnitude, positive, share, temperature,
 };
 use clap::Args;

@@ -1,6 +1,6 @@
 //! The options of `odin drift`.
 
-use super::TextFormat;
+use super::shared::TextFormat;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! The options of `odin score`.
 
-use super::{DeviceOptions, positive, threads};
+use super::shared::{DeviceOptions, positive, threads};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

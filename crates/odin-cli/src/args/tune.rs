@@ -1,6 +1,6 @@
 //! The options of `odin tune`.
 
-use super::{DetectorsOptions, Format, RunOptions, magnitude, positive, temperature};
+use super::shared::{DetectorsOptions, Format, RunOptions, magnitude, positive, temperature};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

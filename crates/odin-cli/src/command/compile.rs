@@ -1,8 +1,9 @@
 //! `odin compile`.
 
 use crate::args::{Compile, UsageError};
-use crate::write_whole::write_whole;
-use crate::{eval, network, spec};
+use crate::output::atomic::{is_same_file, write_whole};
+use crate::output::stdout::write_stdout;
+use crate::resolve::{network, registry};
 use anyhow::{Context, Result, bail};
 use odin::{
     Classifier, ClassifierOptions, CompileOptions, DetectorInput, SavedDetector, ThresholdRule,
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     let bytes = compile(&classifier, &options)?;
     let text = describe(&args.out.display().to_string(), &bytes)?;
     write_whole(&args.out, &bytes)?;
-    eval::write_stdout(&text)
+    write_stdout(&text)
 }
 
 /// What is compiled.
@@ -42,7 +43,7 @@ struct Source {
 
 fn source(args: &Compile) -> Result<Source> {
     let Some(path) = &args.detector else {
-        let registry = spec::registry(&args.network.registry)?;
+        let registry = registry::open(&args.network.registry)?;
         let nn = args.nn.as_deref().unwrap_or_default();
         return Ok(Source {
             classifier: network::open(nn, "--nn", &args.network, &registry)?,
@@ -155,11 +156,4 @@ fn describe(name: &str, bytes: &[u8]) -> Result<String> {
         entry("made of", &format!("a file with the SHA-256 {sha256}"));
     }
     Ok(text)
-}
-
-pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    }
 }

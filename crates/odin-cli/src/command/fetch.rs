@@ -1,8 +1,9 @@
 //! `odin fetch`.
 
 use crate::args::Fetch;
-use crate::progress::{duration, say, write_over};
-use crate::spec;
+use crate::output::progress::{duration, say, write_over};
+use crate::output::stdout::write_stdout;
+use crate::resolve::registry;
 use anyhow::{Result, bail};
 use odin_data::fetch::{Check, FetchOptions, Fetched, Progress, fetch};
 use odin_data::registry::Entry;
@@ -10,7 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 pub(crate) fn run(args: &Fetch) -> Result<()> {
-    let registry = spec::registry(&args.registry)?;
+    let registry = registry::open(&args.registry)?;
     let mut entries: Vec<&Entry> = Vec::new();
     for name in &args.names {
         entries.push(registry.entry(name)?);
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &Fetch) -> Result<()> {
         let fetched = fetch(entry, &args.data_dir, &options, &mut |p| bar.show(p));
         bar.clear();
         match fetched {
-            Ok(fetched) => crate::eval::write_stdout(&describe(&entry.name, &fetched))?,
+            Ok(fetched) => write_stdout(&describe(&entry.name, &fetched))?,
             Err(error) => {
                 failures += 1;
                 say(&format!("{}: {error}", entry.name));

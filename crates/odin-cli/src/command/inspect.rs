@@ -1,17 +1,18 @@
 //! `odin inspect`.
 
 use crate::args::{Inspect, TextFormat};
-use crate::{eval, network, spec};
+use crate::output::stdout::write_stdout;
+use crate::resolve::{network, registry};
 use anyhow::Result;
 use odin::Inspection;
 use odin_report::InspectionReport;
 
 pub(crate) fn run(args: &Inspect) -> Result<()> {
-    let registry = spec::registry(&args.network.registry)?;
+    let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn, "FILE", &args.network, &registry)?;
     let inspection = Inspection::of(&classifier);
     let report = InspectionReport::new(&classifier, &inspection);
-    eval::write_stdout(&match args.format {
+    write_stdout(&match args.format {
         TextFormat::Table => report.to_table(),
         TextFormat::Json => report.to_json(),
     })

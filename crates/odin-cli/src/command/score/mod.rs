@@ -4,9 +4,9 @@ mod inputs;
 mod journal;
 
 use crate::args::{Score, ScoreFormatArg, UsageError};
-use crate::device;
-use crate::eval::{threads, write_stdout};
-use crate::progress::{Meter, say};
+use crate::output::progress::{Meter, say};
+use crate::output::stdout::{Stdout, write_stdout};
+use crate::resolve::device::{self, threads};
 use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
@@ -14,7 +14,7 @@ use odin::{
     Classifier, Detector, Images, Judgement, Progress, Row, SavedDetector, Scorer, Skipped,
 };
 use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -207,7 +207,7 @@ impl Job<'_> {
             })?;
             return self.conclude(tally);
         };
-        let out = BufWriter::new(Stdout(std::io::stdout()));
+        let out = BufWriter::new(Stdout::new());
         let mut writer = ScoreWriter::new(out, format, &self.columns())?;
         self.score(0, |record| {
             tally.count(&record);
@@ -301,28 +301,5 @@ impl Job<'_> {
             (0, 1..) => bail!("no image could be scored"),
             _ => Ok(()),
         }
-    }
-}
-
-/// Standard output, which ends the program where nobody reads it any more: whoever did has seen
-/// enough.
-struct Stdout(std::io::Stdout);
-
-impl Stdout {
-    fn end_if_unread<T>(result: std::io::Result<T>) -> std::io::Result<T> {
-        match result {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            other => other,
-        }
-    }
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Self::end_if_unread(self.0.write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Self::end_if_unread(self.0.flush())
     }
 }

@@ -1,8 +1,8 @@
 //! From the network that the user names to a classifier.
 
+use super::registry::{self, located};
 use crate::args::{ImageSize, Magnitude, NetworkOptions, UsageError};
-use crate::progress::say;
-use crate::spec::{self, located};
+use crate::output::progress::say;
 use anyhow::{Result, bail};
 use odin::{
     Classifier, ClassifierOptions, ErrorKind, Layout, ModelConfig, Normalization, Provenance,
@@ -22,7 +22,7 @@ pub(crate) fn open(
     let mut options = ClassifierOptions::default();
     options.given = given(network)?;
     options.config_file = network.model_config.clone();
-    let entry = spec::named(nn, registry).and_then(|entry| Some((entry, entry.network()?)));
+    let entry = registry::named(nn, registry).and_then(|entry| Some((entry, entry.network()?)));
     let path = match entry {
         Some((entry, network_entry)) => {
             options.defaults = of_registry(network_entry)?;
@@ -31,7 +31,7 @@ pub(crate) fn open(
         None => {
             let path = PathBuf::from(nn);
             if !path.exists() {
-                let unknown = spec::unknown(nn, registry, registry.network(nn));
+                let unknown = registry::unknown(nn, registry, registry.network(nn));
                 bail!("{option}: there is no file {nn}, and {unknown}");
             }
             path

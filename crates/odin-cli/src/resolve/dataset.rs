@@ -1,59 +1,23 @@
-//! From what the user names to sets.
+//! Sets of images: what the user names, found, opened and checked before the first image is scored.
 
+use super::network;
+use super::registry::{located, named, unknown};
 use crate::args::{RunOptions, SplitArg, UsageError};
-use crate::network;
+use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::Classifier;
-use odin_data::fetch::{FetchOptions, fetch};
 use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
 use odin_data::{
     DataSet, ErrorKind, NoiseKind, OpenOptions, Split, Step, Transform, Transformed, noise, open,
 };
+use odin_report::SetInfo;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How many of the first images are for tuning where a split is asked for and the registry does
 /// not say: as many as of the paper's sets.
 const VALIDATION_IMAGES: usize = 1000;
-
-/// The embedded registry and the user's own files.
-pub(crate) fn registry(files: &[PathBuf]) -> Result<Registry> {
-    let mut registry = Registry::embedded()?;
-    for path in files {
-        let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the registry file {origin}"))?;
-        registry.extend_from_toml(&text, &origin)?;
-    }
-    Ok(registry)
-}
-
-/// Where the content of a registry entry lies, unpacked if need be; an error that says how to get
-/// it where it is not here.
-pub(crate) fn located(entry: &Entry, data_dir: &Path) -> Result<PathBuf> {
-    match entry.locate(data_dir) {
-        Located::Here(path) => Ok(path),
-        Located::Packed(archive) => {
-            let mut options = FetchOptions::default();
-            options.offline = true;
-            let fetched = fetch(entry, data_dir, &options, &mut |_| {})?;
-            let unpacked = fetched.path().map(Path::to_path_buf);
-            unpacked.with_context(|| format!("{} holds no file to use", archive.display()))
-        }
-        Located::Missing { looked_at, how } => {
-            let places: Vec<String> = looked_at
-                .iter()
-                .map(|p| format!("  {}", p.display()))
-                .collect();
-            bail!(
-                "{} is not here. It was looked for at\n{}\n{how}",
-                entry.name,
-                places.join("\n")
-            )
-        }
-        _ => bail!("{} is generated, there is no file of it", entry.name),
-    }
-}
 
 /// What part of the sets takes part, and how their images are seen.
 #[derive(Debug, Clone)]
@@ -132,30 +96,6 @@ pub(crate) struct Spec {
 enum Source {
     Path(PathBuf),
     Noise(NoiseKind),
-}
-
-/// The entry of this name. Only a name as the registry spells it goes before a file or folder.
-pub(crate) fn named<'a>(text: &str, registry: &'a Registry) -> Option<&'a Entry> {
-    let entry = registry.get(text)?;
-    let mut names = std::iter::once(&entry.name).chain(&entry.aliases);
-    names.any(|name| name == text).then_some(entry)
-}
-
-/// Why the registry has nothing for a name.
-pub(crate) fn unknown(
-    text: &str,
-    registry: &Registry,
-    lookup: Result<&Entry, odin_data::Error>,
-) -> String {
-    match (lookup, registry.get(text)) {
-        (Ok(entry), _) => format!("the registry spells it {}", entry.name),
-        (Err(_), Some(entry)) => format!(
-            "{} is a {} of the registry",
-            entry.name,
-            entry.kind.as_str()
-        ),
-        (Err(error), None) => error.to_string(),
-    }
 }
 
 impl Spec {
@@ -370,5 +310,206 @@ impl Spec {
     pub(crate) fn shortens_in_set(&self) -> bool {
         self.dataset()
             .is_some_and(|dataset| dataset.shortens_in_set)
+    }
+}
+
+/// The in-set and the out-sets. All that are not here are named at once.
+pub(crate) fn specs(
+    nn: &str,
+    in_dataset: Option<&str>,
+    out_datasets: &[String],
+    selection: &Selection,
+    registry: &Registry,
+) -> Result<(Spec, Vec<Spec>)> {
+    let in_spec = in_spec(nn, in_dataset, selection, registry);
+    let mut errors = Vec::new();
+    let mut out_specs = Vec::new();
+    for name in out_names(out_datasets, registry) {
+        match Spec::resolve(&name, "--out-dataset", selection, registry) {
+            Ok(spec) => out_specs.push(spec),
+            Err(error) => errors.push(error),
+        }
+    }
+    match (in_spec, errors.pop()) {
+        (Ok(in_spec), None) => Ok((in_spec, out_specs)),
+        (Err(error), None) => Err(error),
+        (Ok(_), Some(only)) if errors.is_empty() => Err(only),
+        (in_spec, last) => {
+            let errors = in_spec.err().into_iter().chain(errors).chain(last);
+            let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+            bail!(
+                "{} sets cannot be used\n{}",
+                errors.len(),
+                errors.join("\n")
+            )
+        }
+    }
+}
+
+/// The in-set named, or the one that the registry says the network was trained on.
+pub(crate) fn in_spec(
+    nn: &str,
+    in_dataset: Option<&str>,
+    selection: &Selection,
+    registry: &Registry,
+) -> Result<Spec> {
+    let of_network = || named(nn, registry)?.network()?.in_dataset.clone();
+    match in_dataset.map(str::to_string).or_else(of_network) {
+        Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
+        None => Err(UsageError(
+            "--in-dataset is missing: name the set that the network was trained on".into(),
+        )
+        .into()),
+    }
+}
+
+fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
+    let of_paper = || registry.paper_out_datasets().into_iter();
+    let names = out_datasets.iter();
+    let names = names.flat_map(|text| match text.as_str() {
+        "all" => of_paper().map(|entry| entry.name.clone()).collect(),
+        text => vec![text.to_string()],
+    });
+    names.collect()
+}
+
+/// A set of images that can be scored.
+pub(crate) struct OpenSet {
+    /// What reports and score files call it.
+    pub(crate) name: String,
+    pub(crate) spec: Spec,
+    pub(crate) set: Box<dyn DataSet>,
+    /// The images that take part.
+    pub(crate) range: Range<usize>,
+}
+
+impl OpenSet {
+    /// Opens a set and looks at its first image; noise gets `noise_count` images. The part of it
+    /// that the selection names takes part.
+    pub(crate) fn open(
+        spec: Spec,
+        selection: &Selection,
+        noise_count: usize,
+        classifier: &Classifier,
+        skip_bad: bool,
+    ) -> Result<Self> {
+        let set = spec.open(selection, noise_count)?;
+        let range = spec.range(selection, set.len())?;
+        Self::with_range(spec, set, range, classifier, skip_bad)
+    }
+
+    /// Opens a set of which a part tunes and another tests; the part that tunes takes part.
+    pub(crate) fn open_in_two(
+        spec: Spec,
+        selection: &Selection,
+        noise: [usize; 2],
+        classifier: &Classifier,
+        skip_bad: bool,
+    ) -> Result<(Self, Range<usize>)> {
+        let set = spec.open(selection, noise.iter().sum())?;
+        let [tunes, tests] = spec.parts(selection, set.len(), noise[0])?;
+        let set = Self::with_range(spec, set, tunes, classifier, skip_bad)?;
+        Ok((set, tests))
+    }
+
+    fn with_range(
+        spec: Spec,
+        set: Box<dyn DataSet>,
+        range: Range<usize>,
+        classifier: &Classifier,
+        skip_bad: bool,
+    ) -> Result<Self> {
+        let name = spec.registered_name().unwrap_or(set.name()).to_string();
+        match set.get(range.start) {
+            Ok(first) => classifier
+                .check_shape(&first.image)
+                .with_context(|| format!("{name}, {}", first.name))?,
+            Err(_) if skip_bad => {}
+            Err(error) => bail!("{error}; --skip-bad leaves out what cannot be read"),
+        }
+        Ok(Self {
+            name,
+            spec,
+            set,
+            range,
+        })
+    }
+
+    /// What reports say of it.
+    pub(crate) fn info(&self, skipped: usize) -> SetInfo {
+        let images = self.set.len();
+        let expected = self.spec.expected_images();
+        SetInfo {
+            path: self.spec.path().map(|path| path.display().to_string()),
+            images,
+            expected_images: expected.filter(|expected| *expected != images as u64),
+            skipped,
+        }
+    }
+
+    /// What the user should know before it is scored.
+    pub(crate) fn announce(&self, selection: &Selection) -> Result<()> {
+        let (name, images) = (&self.name, self.set.len());
+        if let Some(folder) = self.spec.shadowed() {
+            say(&format!(
+                "{name}: the set of the registry is used; write ./{folder} for what lies here"
+            ));
+        }
+        if let Some(expected) = self.info(0).expected_images {
+            say(&format!(
+                "{name}: {images} images are here, the registry says {expected}"
+            ));
+        }
+        for note in self.set.notes() {
+            say(&format!("{name}: {note}"));
+        }
+        match self.range.len() {
+            all if all == images => say(&format!("{name}: {images} images")),
+            part => say(&format!(
+                "{name}: {part} of {images} images, from image {}",
+                self.range.start
+            )),
+        }
+        if let Some(transform) = self.spec.transform(selection)? {
+            say(&format!("{name}, every image: {transform}"));
+        }
+        Ok(())
+    }
+
+    /// The last `parts` parts of its path.
+    fn tail(&self, parts: usize) -> Option<String> {
+        let components = self.spec.path()?.components();
+        let components = components.map(|part| part.as_os_str().to_string_lossy());
+        let components: Vec<_> = components.collect();
+        let first = components.len().saturating_sub(parts);
+        Some(components.get(first..)?.join("/"))
+    }
+}
+
+/// Paths longer than this are no names any more.
+const MOST_PARTS: usize = 16;
+
+/// Gives sets that lie at several places under one name longer ones: with the extension, then
+/// with the folder, and so on.
+pub(crate) fn tell_apart(sets: &mut [OpenSet]) {
+    for parts in 1..=MOST_PARTS {
+        let mut places: HashMap<String, Vec<Option<&Path>>> = HashMap::new();
+        for set in sets.iter() {
+            let places = places.entry(set.name.clone()).or_default();
+            if !places.contains(&set.spec.path()) {
+                places.push(set.spec.path());
+            }
+        }
+        let shared = |name: &str| places.get(name).is_some_and(|places| places.len() > 1);
+        let names: Vec<Option<String>> = sets
+            .iter()
+            .map(|set| match set.spec.registered_name() {
+                None if shared(&set.name) => set.tail(parts),
+                _ => None,
+            })
+            .collect();
+        for (set, name) in sets.iter_mut().zip(names) {
+            set.name = name.unwrap_or_else(|| std::mem::take(&mut set.name));
+        }
     }
 }

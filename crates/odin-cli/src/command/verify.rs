@@ -1,10 +1,11 @@
 //! `odin verify`.
 
-use crate::args::{TextFormat, Verify};
-use crate::eval::{self, threads};
-use crate::progress::{Meter, say};
-use crate::spec::{self, Selection, Spec};
-use crate::{args::SplitArg, device, network};
+use crate::args::{SplitArg, TextFormat, Verify};
+use crate::output::progress::{Meter, say};
+use crate::output::stdout::write_stdout;
+use crate::resolve::dataset::{Selection, Spec};
+use crate::resolve::device::{self, threads};
+use crate::resolve::{network, registry};
 use anyhow::{Result, bail};
 use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
 use odin_data::registry::Registry;
@@ -15,7 +16,7 @@ const BATCH: usize = 32;
 
 pub(crate) fn run(args: &Verify) -> Result<()> {
     let device = device::chosen(&args.device)?;
-    let registry = spec::registry(&args.network.registry)?;
+    let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
     network::announce(&classifier, args.quiet);
     let file = DetectorFile::open(&args.detector, threads(args.threads))?;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
     device::announce(&detector, &classifier, args.quiet);
     let agreement = compare(args, &registry, &classifier, &file, &detector)?;
     let holds = agreement.holds(args.tolerance);
-    eval::write_stdout(&match args.format {
+    write_stdout(&match args.format {
         TextFormat::Table => table(&agreement, holds),
         TextFormat::Json => json(args, &detector, &agreement, holds),
     })?;

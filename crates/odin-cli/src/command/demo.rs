@@ -1,19 +1,19 @@
 //! What `odin` does without a command: the main job on an embedded network and embedded images.
 
-use crate::args::Format;
-use crate::eval;
-use crate::progress::{Meter, say};
+use crate::output::progress::{Meter, say};
+use crate::output::stdout::write_stdout;
+use crate::resolve::device;
 use anyhow::Result;
 use odin::{Classifier, ClassifierOptions, Detector, Images, MetricsMode, ScoredSet, evaluate};
 use odin_data::{ArrayLayout, DataSet, NoiseKind, OpenOptions, from_npy_bytes, noise};
 use odin_report::{Comparison, Network, Report, SetInfo};
 use std::time::Instant;
 
-const MODEL: &[u8] = include_bytes!("../../../demo/model.safetensors");
-const IN: &[u8] = include_bytes!("../../../demo/in.npy");
-const IN_LABELS: &[u8] = include_bytes!("../../../demo/in_labels.npy");
-const NEAR: &[u8] = include_bytes!("../../../demo/near.npy");
-const NEAR_LABELS: &[u8] = include_bytes!("../../../demo/near_labels.npy");
+const MODEL: &[u8] = include_bytes!("../../../../demo/model.safetensors");
+const IN: &[u8] = include_bytes!("../../../../demo/in.npy");
+const IN_LABELS: &[u8] = include_bytes!("../../../../demo/in_labels.npy");
+const NEAR: &[u8] = include_bytes!("../../../../demo/near.npy");
+const NEAR_LABELS: &[u8] = include_bytes!("../../../../demo/near_labels.npy");
 
 const TEMPERATURE: f64 = 1000.0;
 /// Chosen by demo/train.py on training and validation images alone.
@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
     let options = ClassifierOptions::default();
     let classifier = Classifier::from_bytes(MODEL, "the embedded network", options)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = device::threads(None);
     let detector = Detector::builder(&classifier)
         .temperature(TEMPERATURE)
         .threads(threads)
@@ -79,7 +79,7 @@ pub(crate) fn run() -> Result<()> {
         seed: SEED,
         results,
     };
-    eval::print(&report, Format::Table)?;
+    write_stdout(&report.to_table())?;
     say(&format!(
         "\nDone in {:.1} s on {threads} threads. On so small a network ODIN gains nothing over the",
         started.elapsed().as_secs_f64()

@@ -1,7 +1,8 @@
 //! `odin explain`.
 
 use crate::args::{Explain, TextFormat};
-use crate::{eval, network, spec};
+use crate::output::stdout::write_stdout;
+use crate::resolve::{network, registry};
 use anyhow::{Context, Result};
 use odin::{Classifier, Detector};
 use odin_data::Image;
@@ -9,7 +10,7 @@ use odin_report::ExplainReport;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
-    let registry = spec::registry(&args.network.registry)?;
+    let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
     let threads = args.threads as usize;
     let detector = Detector::builder(&classifier).threads(threads).build()?;
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let clock = || start.elapsed();
     let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
     let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
-    eval::write_stdout(&match args.format {
+    write_stdout(&match args.format {
         TextFormat::Table => report.to_table(),
         TextFormat::Json => report.to_json(),
     })

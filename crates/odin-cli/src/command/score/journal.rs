@@ -3,7 +3,7 @@
 //! The journal of `FILE` is `FILE.part`: a heading and then a record on each line, as JSON. Only
 //! whole lines count. `FILE` itself is made of it at the end.
 
-use crate::write_whole::Unfinished;
+use crate::output::atomic::Unfinished;
 use anyhow::{Context, Result, bail};
 use odin_report::{ScoreFormat, ScoreRecord, ScoreWriter, record_from_json, record_to_json};
 use serde_json::{Value, json};

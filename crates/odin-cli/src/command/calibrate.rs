@@ -1,15 +1,13 @@
 //! `odin calibrate`.
 
+use super::scoring::score;
 use crate::args::{Calibrate, Magnitude, SplitArg, TextFormat, UsageError};
-use crate::compile::is_same_file;
-use crate::detectors::Detectors;
-use crate::eval::{in_spec, write_stdout};
-use crate::open_set::OpenSet;
-use crate::progress::say;
-use crate::scoring::{builder, score};
-use crate::spec::{self, Selection, Spec};
-use crate::write_whole::write_whole;
-use crate::{device, network};
+use crate::output::atomic::{is_same_file, write_whole};
+use crate::output::progress::say;
+use crate::output::stdout::write_stdout;
+use crate::resolve::dataset::{OpenSet, Selection, Spec, in_spec};
+use crate::resolve::scores::Detectors;
+use crate::resolve::{device, network, registry};
 use anyhow::{Context, Result, bail};
 use odin::{
     CalibrationOptions, Classifier, SavedDetector, Statistics, ThresholdRule, minimum_images,
@@ -22,7 +20,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let device = device::chosen(&args.run.device)?;
     let rule = rule(args);
     check_out(&args.out)?;
-    let registry = spec::registry(&args.run.network.registry)?;
+    let registry = registry::open(&args.run.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.run.network, &registry)?;
     let mut selection = Selection::new(&args.run, &classifier, args.split, args.limit);
     selection.preferred = SplitArg::Validation;
@@ -49,7 +47,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     )?;
     let quiet = args.run.quiet;
     let temperature = network::temperature(args.temperature, &classifier, quiet);
-    let builder = builder(&classifier, &args.run).temperature(temperature);
+    let builder = device::builder(&classifier, &args.run).temperature(temperature);
     let detector = device::build(detectors.add_to(builder), device, &args.run.device)?;
     if !quiet {
         network::announce(&classifier, false);

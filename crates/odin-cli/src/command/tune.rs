@@ -1,14 +1,12 @@
 //! `odin tune`.
 
 use crate::args::{Format, InOnly, Tune, UsageError};
-use crate::detectors::Detectors;
-use crate::eval::{specs, write_stdout};
-use crate::open_set::{OpenSet, tell_apart};
-use crate::progress::{Meter, say};
-use crate::scoring::builder;
-use crate::spec::{self, Selection, Spec};
-use crate::write_whole::write_whole;
-use crate::{device, network};
+use crate::output::atomic::write_whole;
+use crate::output::progress::{Meter, say};
+use crate::output::stdout::write_stdout;
+use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
+use crate::resolve::scores::Detectors;
+use crate::resolve::{device, network, registry};
 use anyhow::{Context, Result, bail};
 use odin::{
     Classifier, Device, ErrorKind, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
@@ -32,7 +30,7 @@ const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noi
 pub(crate) fn run(args: &Tune) -> Result<()> {
     let device = device::chosen(&args.run.device)?;
     check_out(args)?;
-    let registry = spec::registry(&args.run.network.registry)?;
+    let registry = registry::open(&args.run.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.run.network, &registry)?;
     let selection = Selection::new(&args.run, &classifier, None, args.limit);
     let in_dataset = args.in_dataset.as_deref();
@@ -201,7 +199,7 @@ impl Tuning<'_> {
 
     fn sweep(&self, settings: &[Setting], with_others: bool) -> Result<Sweep> {
         let run = &self.args.run;
-        let mut builder = builder(self.classifier, run);
+        let mut builder = device::builder(self.classifier, run);
         if with_others {
             builder = builder.scorers(self.detectors.scorers());
         }

@@ -1,7 +1,7 @@
 //! From the device that the user names to a detector that runs there.
 
-use crate::args::{DeviceOptions, UsageError};
-use crate::progress::say;
+use crate::args::{DeviceOptions, RunOptions, UsageError};
+use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Detector, DetectorBuilder, Device, ErrorKind};
 use std::env;
@@ -43,6 +43,18 @@ pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
         ))
         .into()),
     }
+}
+
+/// As many as asked for, or as there are cores.
+pub(crate) fn threads(asked_for: Option<usize>) -> usize {
+    asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// What all detectors of a command have in common.
+pub(crate) fn builder<'a>(classifier: &'a Classifier, run: &RunOptions) -> DetectorBuilder<'a> {
+    Detector::builder(classifier)
+        .threads(threads(run.threads))
+        .batch_size(run.batch_size)
 }
 
 /// Prepares a network for the device.

@@ -1,7 +1,7 @@
 //! What is to be scored.
 
 use crate::args::UsageError;
-use crate::network;
+use crate::resolve::network;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Shard};
 use odin_data::{DataSet, ImageList, Joined, OpenOptions, Transformed, open};

@@ -1,10 +1,9 @@
 //! From the names of other detectors to their scores.
 
+use super::dataset::{Selection, Spec};
+use super::device;
 use crate::args::{DetectorsOptions, RunOptions, UsageError};
-use crate::device;
-use crate::progress::{Meter, say};
-use crate::scoring::builder;
-use crate::spec::{Selection, Spec};
+use crate::output::progress::{Meter, say};
 use anyhow::Result;
 use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Scorer};
 use odin_data::registry::Registry;
@@ -219,7 +218,7 @@ impl Fitting<'_> {
         &self,
         fit: impl FnOnce(DetectorBuilder<'_>, Option<&Images<'_>>, &mut Meter) -> Result<T, odin::Error>,
     ) -> Result<T> {
-        let builder = builder(self.classifier, self.run);
+        let builder = device::builder(self.classifier, self.run);
         let images = self.training.map(|training| {
             Images::all(&*training.set)
                 .these(training.positions.clone())

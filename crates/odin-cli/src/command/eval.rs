@@ -1,23 +1,24 @@
 //! `odin eval`.
 
+use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, UsageError};
-use crate::detectors::Detectors;
-use crate::open_set::{OpenSet, tell_apart};
-use crate::score_files::{ScoreFile, ScoreFiles};
-use crate::scoring::score;
-use crate::spec::{self, Selection, Spec};
-use crate::{device, network};
-use anyhow::{Context, Result, bail};
+use crate::output::score_files::{ScoreFile, ScoreFiles};
+use crate::output::stdout::write_stdout;
+use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
+use crate::resolve::device::{self, threads};
+use crate::resolve::network;
+use crate::resolve::registry::{self, named};
+use crate::resolve::scores::Detectors;
+use anyhow::{Result, bail};
 use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, evaluate};
 use odin_data::registry::Registry;
 use odin_report::{Comparison, Network, Report};
-use std::io::Write;
 
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
     let device = device::chosen(&eval.run.device)?;
-    let registry = spec::registry(&eval.run.network.registry)?;
+    let registry = registry::open(&eval.run.network.registry)?;
     let classifier = network::open(&eval.nn, "--nn", &eval.run.network, &registry)?;
     let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
     let specs = specs(
@@ -37,71 +38,15 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
     let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
     let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet);
     let report = experiment.run(specs, |out| magnitude(asked_for, &eval.nn, &registry, out))?;
-    print(&report, eval.format)
-}
-
-/// The in-set and the out-sets. All that are not here are named at once.
-pub(crate) fn specs(
-    nn: &str,
-    in_dataset: Option<&str>,
-    out_datasets: &[String],
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<(Spec, Vec<Spec>)> {
-    let in_spec = in_spec(nn, in_dataset, selection, registry);
-    let mut errors = Vec::new();
-    let mut out_specs = Vec::new();
-    for name in out_names(out_datasets, registry) {
-        match Spec::resolve(&name, "--out-dataset", selection, registry) {
-            Ok(spec) => out_specs.push(spec),
-            Err(error) => errors.push(error),
-        }
-    }
-    match (in_spec, errors.pop()) {
-        (Ok(in_spec), None) => Ok((in_spec, out_specs)),
-        (Err(error), None) => Err(error),
-        (Ok(_), Some(only)) if errors.is_empty() => Err(only),
-        (in_spec, last) => {
-            let errors = in_spec.err().into_iter().chain(errors).chain(last);
-            let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
-            bail!(
-                "{} sets cannot be used\n{}",
-                errors.len(),
-                errors.join("\n")
-            )
-        }
-    }
-}
-
-/// The in-set named, or the one that the registry says the network was trained on.
-pub(crate) fn in_spec(
-    nn: &str,
-    in_dataset: Option<&str>,
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<Spec> {
-    let of_network = || spec::named(nn, registry)?.network()?.in_dataset.clone();
-    match in_dataset.map(str::to_string).or_else(of_network) {
-        Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
-        None => Err(UsageError(
-            "--in-dataset is missing: name the set that the network was trained on".into(),
-        )
-        .into()),
-    }
-}
-
-fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
-    let of_paper = || registry.paper_out_datasets().into_iter();
-    let names = out_datasets.iter();
-    let names = names.flat_map(|text| match text.as_str() {
-        "all" => of_paper().map(|entry| entry.name.clone()).collect(),
-        text => vec![text.to_string()],
-    });
-    names.collect()
+    write_stdout(&match eval.format {
+        Format::Table => report.to_table(),
+        Format::Json => report.to_json(),
+        Format::Csv => report.to_csv(),
+    })
 }
 
 fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &str) -> Result<f64> {
-    let network = spec::named(nn, registry).and_then(|e| e.network());
+    let network = named(nn, registry).and_then(|e| e.network());
     match (asked_for, network) {
         (Magnitude::Fixed(magnitude), _) => Ok(magnitude),
         (Magnitude::Paper, None) => Err(UsageError(
@@ -303,28 +248,5 @@ impl<'a> Experiment<'a> {
             set.announce(&self.selection)?;
         }
         Ok(())
-    }
-}
-
-/// As many as asked for, or as there are cores.
-pub(crate) fn threads(asked_for: Option<usize>) -> usize {
-    asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// Writes the results to standard output.
-pub(crate) fn print(report: &Report, format: Format) -> Result<()> {
-    let text = match format {
-        Format::Table => report.to_table(),
-        Format::Json => report.to_json(),
-        Format::Csv => report.to_csv(),
-    };
-    write_stdout(&text)
-}
-
-pub(crate) fn write_stdout(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever read the output has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot write to standard output"),
     }
 }

@@ -1,11 +1,10 @@
 //! Scores sets, with what is said meanwhile.
 
 use crate::args::RunOptions;
-use crate::eval::threads;
-use crate::open_set::OpenSet;
-use crate::progress::{Meter, say};
+use crate::output::progress::{Meter, say};
+use crate::resolve::dataset::OpenSet;
 use anyhow::{Result, bail};
-use odin::{Classifier, Detector, DetectorBuilder, ErrorKind, Images, ScoredSet};
+use odin::{Detector, ErrorKind, Images, ScoredSet};
 
 /// Scores the part of a set that takes part, under the name that reports give it.
 pub(crate) fn score(
@@ -37,11 +36,4 @@ pub(crate) fn score(
     }
     scored.name = set.name.clone();
     Ok(scored)
-}
-
-/// What all detectors of a command have in common.
-pub(crate) fn builder<'a>(classifier: &'a Classifier, run: &RunOptions) -> DetectorBuilder<'a> {
-    Detector::builder(classifier)
-        .threads(threads(run.threads))
-        .batch_size(run.batch_size)
 }

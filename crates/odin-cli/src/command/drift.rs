@@ -1,8 +1,8 @@
 //! `odin drift`.
 
 use crate::args::{Drift, TextFormat, UsageError};
-use crate::eval::write_stdout;
-use crate::progress::say;
+use crate::output::progress::say;
+use crate::output::stdout::write_stdout;
 use anyhow::{Context, Result, bail};
 use odin::SavedDetector;
 use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreFormat, read_column};
