@@ -1,6 +1,6 @@
 //! The options of `odin compile`.
 
-use super::shared::{NetworkOptions, magnitude, temperature};
+use super::shared::{NetworkOptions, QuietOption, SettingOptions};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -33,13 +33,8 @@ pub(crate) struct Compile {
     )]
     pub(crate) detector: Option<PathBuf>,
 
-    /// The temperature T [default: 1000]
-    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
-    pub(crate) temperature: Option<f64>,
-
-    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: 0.0014]
-    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
-    pub(crate) magnitude: Option<f64>,
+    #[command(flatten)]
+    pub(crate) setting: SettingOptions,
 
     /// Add the output is_in_distribution: whether the ODIN score reaches this
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
@@ -54,9 +49,8 @@ pub(crate) struct Compile {
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,

@@ -1,7 +1,7 @@
 //! The options of `odin eval`.
 
 use super::shared::{
-    DetectorsOptions, Format, Magnitude, RunOptions, SplitArg, positive, temperature,
+    DetectorsOptions, Format, Magnitude, NnOption, RunOptions, SplitArg, positive, temperature,
 };
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -20,11 +20,8 @@ Examples:
 High scores mean in-distribution, which is the positive class. Data goes to standard output,
 everything else to standard error.")]
 pub(crate) struct Eval {
-    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, a registry
-    /// name, or a detector that `odin compile` wrote, of which the network, temperature and
-    /// magnitude are used
-    #[arg(long, value_name = "FILE|NAME")]
-    pub(crate) nn: String,
+    #[command(flatten)]
+    pub(crate) nn: NnOption,
 
     /// The in-distribution set: a path (image folder, tar, CIFAR, npy, idx) or a registry name
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]

@@ -1,6 +1,6 @@
 //! The options of `odin explain`.
 
-use super::shared::{NetworkOptions, TextFormat};
+use super::shared::{FormatOption, NetworkOptions, NnOption};
 use clap::Args;
 
 /// Shows the program that a network with ODIN built in becomes on this machine's CPU: what is
@@ -13,10 +13,8 @@ Examples:
   odin explain --nn densenet10.pth --threads 2
   odin explain --nn resnet50.onnx --repetitions 3 --format json")]
 pub(crate) struct Explain {
-    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
-    /// name
-    #[arg(long, value_name = "FILE|NAME")]
-    pub(crate) nn: String,
+    #[command(flatten)]
+    pub(crate) nn: NnOption,
 
     /// How often an image is run; each step counts at its fastest
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -26,9 +24,8 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: u32,
 
-    /// How to print it
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: TextFormat,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,

@@ -1,7 +1,7 @@
 //! The options of `odin fetch`.
 
+use super::shared::{QuietOption, RegistryOptions};
 use clap::Args;
-use std::path::PathBuf;
 
 /// Downloads, verifies and, where needed, unpacks data sets and networks into the data folder.
 /// What lies there already is only verified.
@@ -18,19 +18,13 @@ pub(crate) struct Fetch {
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
 
-    /// Where to put them
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    pub(crate) data_dir: PathBuf,
-
-    /// Registry file with more names, repeatable
-    #[arg(long, value_name = "FILE")]
-    pub(crate) registry: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 
     /// Use no network: verify and unpack what is here
     #[arg(long)]
     pub(crate) offline: bool,
 
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
 }

@@ -1,6 +1,6 @@
 //! The options of `odin inspect`.
 
-use super::shared::{NetworkOptions, TextFormat};
+use super::shared::{FormatOption, NetworkOptions};
 use clap::Args;
 
 /// Shows what a model is: inputs and outputs, operators, parameters, cost, how images become its
@@ -15,9 +15,8 @@ pub(crate) struct Inspect {
     #[arg(value_name = "FILE|NAME")]
     pub(crate) nn: String,
 
-    /// How to print it
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: TextFormat,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,

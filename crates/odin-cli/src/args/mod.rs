@@ -23,8 +23,8 @@ pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
-    DetectorsOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions, RunOptions,
-    SplitArg, TextFormat, UsageError,
+    ComputeOptions, DetectorsOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions,
+    RegistryOptions, RunOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::{InOnly, Tune};
 pub(crate) use verify::Verify;

@@ -21,12 +21,79 @@ pub(crate) enum TextFormat {
     Json,
 }
 
-/// How a model file is read: what it leaves open.
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FormatOption {
+    /// How to print the results
+    #[arg(long, value_enum, default_value = "table")]
+    format: TextFormat,
+}
+
+impl FormatOption {
+    /// Makes the text that is asked for.
+    pub(crate) fn text(
+        self,
+        table: impl FnOnce() -> String,
+        json: impl FnOnce() -> String,
+    ) -> String {
+        match self.format {
+            TextFormat::Table => table(),
+            TextFormat::Json => json(),
+        }
+    }
+}
+
+/// Whether a command prints progress and remarks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct QuietOption {
+    /// Say nothing on standard error but errors
+    #[arg(id = "quiet", long)]
+    pub(crate) on: bool,
+}
+
+/// The network that a command works on.
 #[derive(Debug, Clone, Args)]
+pub(crate) struct NnOption {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, a registry
+    /// name, or a detector that `odin compile` wrote, of which the network is used, and its
+    /// temperature and magnitude unless others are given
+    #[arg(id = "nn", long, value_name = "FILE|NAME")]
+    pub(crate) name: String,
+}
+
+/// The setting of ODIN.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SettingOptions {
+    /// The temperature T [default: that of a compiled detector, or 1000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+
+    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: that of a compiled
+    /// detector, or 0.0014]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
+    pub(crate) magnitude: Option<f64>,
+}
+
+/// The names that stand for data sets and networks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RegistryOptions {
+    /// The folder of the data sets and networks that the registry names
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Registry file with more names, repeatable
+    #[arg(id = "registry", long, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// How a model file is read: what it leaves open. They stand last in a command, for their heading
+/// holds for all that follow.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
     /// A model.toml that says how images become the network's input [default: <stem>.toml or
     /// model.toml beside the model file, if there is one]
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) model_config: Option<PathBuf>,
 
     /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
@@ -37,8 +104,7 @@ pub(crate) struct NetworkOptions {
         value_delimiter = ',',
         value_name = "A,B,C",
         requires = "std",
-        allow_negative_numbers = true,
-        help_heading = "Network"
+        allow_negative_numbers = true
     )]
     pub(crate) mean: Vec<f32>,
 
@@ -48,37 +114,41 @@ pub(crate) struct NetworkOptions {
         value_delimiter = ',',
         value_name = "A,B,C",
         requires = "mean",
-        allow_negative_numbers = true,
-        help_heading = "Network"
+        allow_negative_numbers = true
     )]
     pub(crate) std: Vec<f32>,
 
     /// The size of the network's images where its file leaves it open, such as 64 or 48x64
     /// (height x width) [default for checkpoints: 32, or 224 for ImageNet stems]
-    #[arg(long, value_name = "H[xW]", help_heading = "Network")]
+    #[arg(long, value_name = "H[xW]")]
     pub(crate) image_size: Option<ImageSize>,
 
     /// The order of the axes of an ONNX model's input: NCHW, NHWC, NCDHW (volumes), NCL,
     /// NLC (signals) or NF (vectors) [default: as its extents look]
-    #[arg(long, value_name = "LAYOUT", help_heading = "Network")]
+    #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<odin::Layout>,
 
     /// The output of an ONNX model that holds the logits, where there are several
-    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) output: Option<String>,
 
-    /// Where registry names are looked for
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "data",
-        help_heading = "Network"
-    )]
-    pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
 
-    /// Registry file with more names, repeatable
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
-    pub(crate) registry: Vec<PathBuf>,
+/// How much is computed at once, and where.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ComputeOptions {
+    /// Images read at a time; the scores of the built-in engine do not depend on it
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
+    pub(crate) batch_size: usize,
+
+    /// Threads that work at once [default: the available cores]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 }
 
 /// How images are read and scored.
@@ -89,14 +159,6 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
-    /// Images read at a time; the scores of the built-in engine do not depend on it
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
-    pub(crate) batch_size: usize,
-
-    /// Threads that work at once [default: the available cores]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(crate) threads: Option<usize>,
-
     /// Where noise, random crops and resampling start from
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
@@ -105,12 +167,11 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) skip_bad: bool,
 
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
 
     #[command(flatten)]
-    pub(crate) device: DeviceOptions,
+    pub(crate) compute: ComputeOptions,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
@@ -145,32 +206,23 @@ pub(crate) struct DetectorsOptions {
     pub(crate) fit_images: usize,
 }
 
-/// Where networks run.
+/// Where networks run. Only options with a heading of their own may follow.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Device")]
 pub(crate) struct DeviceOptions {
     /// Where the network runs: `cpu` is the built-in engine; `cpu-ort`, `cuda:N`, `tensorrt:N`,
     /// `rocm:N`, `openvino`, `coreml` and `directml:N` are ONNX Runtime, in builds that can load
     /// it
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "cpu",
-        help_heading = "Device"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub(crate) device: odin::Device,
 
     /// The same as --device cuda:N
-    #[arg(
-        long,
-        value_name = "N",
-        conflicts_with = "device",
-        help_heading = "Device"
-    )]
+    #[arg(long, value_name = "N", conflicts_with = "device")]
     pub(crate) gpu: Option<u16>,
 
     /// The library of ONNX Runtime [default: what ORT_DYLIB_PATH names, or the loader finds, or
     /// the Python package onnxruntime brings]
-    #[arg(long, value_name = "PATH", help_heading = "Device")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) onnxruntime: Option<PathBuf>,
 }
 

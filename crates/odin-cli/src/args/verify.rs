@@ -1,6 +1,6 @@
 //! The options of `odin verify`.
 
-use super::shared::{DeviceOptions, NetworkOptions, TextFormat, positive, threads};
+use super::shared::{DeviceOptions, FormatOption, NetworkOptions, QuietOption, positive, threads};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -50,13 +50,11 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
-    /// How to print the differences
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: TextFormat,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
 
     #[command(flatten)]
     pub(crate) device: DeviceOptions,

@@ -1,7 +1,7 @@
 //! `odin calibrate`.
 
 use super::scoring::score;
-use crate::args::{Calibrate, Magnitude, SplitArg, TextFormat, UsageError};
+use crate::args::{Calibrate, Magnitude, SplitArg, UsageError};
 use crate::output::atomic::{is_same_file, write_whole};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
@@ -17,15 +17,15 @@ use odin_report::CalibrationReport;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &Calibrate) -> Result<()> {
-    let device = device::chosen(&args.run.device)?;
+    let device = device::chosen(&args.run.compute.device)?;
     let rule = rule(args);
     check_out(&args.out)?;
     let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(&args.nn, "--nn", &args.run.network, &registry)?;
+    let classifier = network::open(&args.nn.name, "--nn", &args.run.network, &registry)?;
     let mut selection = Selection::new(&args.run, &classifier, args.split, args.limit);
     selection.preferred = SplitArg::Validation;
     let in_dataset = args.in_dataset.as_deref();
-    let in_spec = in_spec(&args.nn, in_dataset, &selection, &registry)?;
+    let in_spec = in_spec(&args.nn.name, in_dataset, &selection, &registry)?;
     let out_spec = args.out_dataset.as_deref();
     let out_spec = out_spec.map(|name| Spec::resolve(name, "--out-dataset", &selection, &registry));
     let (out_spec, skip_bad) = (out_spec.transpose()?, args.run.skip_bad);
@@ -45,10 +45,10 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
         &selection,
         &registry,
     )?;
-    let quiet = args.run.quiet;
-    let temperature = network::temperature(args.temperature, &classifier, quiet);
-    let builder = device::builder(&classifier, &args.run).temperature(temperature);
-    let detector = device::build(detectors.add_to(builder), device, &args.run.device)?;
+    let quiet = args.run.quiet.on;
+    let temperature = network::temperature(args.setting.temperature, &classifier, quiet);
+    let builder = device::builder(&classifier, &args.run.compute).temperature(temperature);
+    let detector = device::build(detectors.add_to(builder), device, &args.run.compute.device)?;
     if !quiet {
         network::announce(&classifier, false);
         device::announce(&detector, &classifier, false);
@@ -71,10 +71,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let saved = write(args, saved, &detectors, &selection)?;
     warn(args, &saved)?;
     let report = CalibrationReport::new(&args.out, &saved, &in_scored, out_scored)?;
-    write_stdout(&match args.format {
-        TextFormat::Table => report.to_table(),
-        TextFormat::Json => report.to_json(),
-    })
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
 fn rule(args: &Calibrate) -> ThresholdRule {
@@ -93,8 +90,8 @@ fn check_out(out: &Path) -> Result<()> {
 }
 
 fn magnitude(args: &Calibrate, classifier: &Classifier) -> f64 {
-    let asked_for = args.magnitude.map(Magnitude::Fixed);
-    match network::magnitude(asked_for, classifier, args.run.quiet) {
+    let asked_for = args.setting.magnitude.map(Magnitude::Fixed);
+    match network::magnitude(asked_for, classifier, args.run.quiet.on) {
         Magnitude::Fixed(magnitude) => magnitude,
         Magnitude::Paper => network::MAGNITUDE,
     }

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
         classifier,
         calibrated,
     } = source(args)?;
-    network::announce(&classifier, args.quiet);
+    network::announce(&classifier, args.quiet.on);
     if is_same_file(&args.out, Path::new(&classifier.file().name)) {
         bail!(
             "--out: {} is the model itself; name another file",
@@ -98,10 +98,10 @@ fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileO
 fn options(args: &Compile, classifier: &Classifier) -> CompileOptions {
     let card = classifier.detector_card();
     let mut options = CompileOptions::default().input(input(args, classifier));
-    if let Some(temperature) = args.temperature.or(card.map(|c| c.temperature)) {
+    if let Some(temperature) = args.setting.temperature.or(card.map(|c| c.temperature)) {
         options = options.temperature(temperature);
     }
-    if let Some(magnitude) = args.magnitude.or(card.map(|c| c.magnitude)) {
+    if let Some(magnitude) = args.setting.magnitude.or(card.map(|c| c.magnitude)) {
         options = options.magnitude(magnitude);
     }
     match args.threshold {

@@ -1,6 +1,6 @@
 //! `odin drift`.
 
-use crate::args::{Drift, TextFormat, UsageError};
+use crate::args::{Drift, UsageError};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use anyhow::{Context, Result, bail};
@@ -30,10 +30,7 @@ pub(crate) fn run(args: &Drift) -> Result<ExitCode> {
     for warning in report.warnings() {
         say(&format!("warning: {warning}"));
     }
-    write_stdout(&match args.format {
-        TextFormat::Table => report.to_table(),
-        TextFormat::Json => report.to_json(),
-    })?;
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))?;
     Ok(match args.fail_on_drift && report.moved() {
         true => ExitCode::from(MOVED),
         false => ExitCode::SUCCESS,

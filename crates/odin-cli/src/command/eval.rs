@@ -17,12 +17,12 @@ use odin_report::{Comparison, Network, Report};
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
-    let device = device::chosen(&eval.run.device)?;
+    let device = device::chosen(&eval.run.compute.device)?;
     let registry = registry::open(&eval.run.network.registry)?;
-    let classifier = network::open(&eval.nn, "--nn", &eval.run.network, &registry)?;
+    let classifier = network::open(&eval.nn.name, "--nn", &eval.run.network, &registry)?;
     let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
     let specs = specs(
-        &eval.nn,
+        &eval.nn.name,
         eval.in_dataset.as_deref(),
         &eval.out_dataset,
         &selection,
@@ -36,8 +36,10 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         &registry,
     )?;
     let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
-    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet);
-    let report = experiment.run(specs, |out| magnitude(asked_for, &eval.nn, &registry, out))?;
+    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet.on);
+    let report = experiment.run(specs, |out| {
+        magnitude(asked_for, &eval.nn.name, &registry, out)
+    })?;
     write_stdout(&match eval.format {
         Format::Table => report.to_table(),
         Format::Json => report.to_json(),
@@ -68,7 +70,6 @@ struct Experiment<'a> {
     selection: Selection,
     classifier: &'a Classifier,
     detector: Detector,
-    threads: usize,
 }
 
 impl<'a> Experiment<'a> {
@@ -79,22 +80,14 @@ impl<'a> Experiment<'a> {
         device: Device,
         detectors: &Detectors,
     ) -> Result<Self> {
-        let threads = threads(eval.run.threads);
-        let builder = Detector::builder(classifier)
-            .temperature(network::temperature(
-                eval.temperature,
-                classifier,
-                eval.run.quiet,
-            ))
-            .threads(threads)
-            .batch_size(eval.run.batch_size);
-        let detector = device::build(detectors.add_to(builder), device, &eval.run.device)?;
+        let temperature = network::temperature(eval.temperature, classifier, eval.run.quiet.on);
+        let builder = device::builder(classifier, &eval.run.compute).temperature(temperature);
+        let detector = device::build(detectors.add_to(builder), device, &eval.run.compute.device)?;
         Ok(Self {
             eval,
             selection,
             classifier,
             detector,
-            threads,
         })
     }
 
@@ -157,7 +150,7 @@ impl<'a> Experiment<'a> {
             });
         }
         Ok(Report {
-            model: self.eval.nn.clone(),
+            model: self.eval.nn.name.clone(),
             network: Network::from(self.classifier),
             in_dataset: in_set.name.clone(),
             in_set: in_set.info(in_skipped),
@@ -228,10 +221,9 @@ impl<'a> Experiment<'a> {
     }
 
     fn measure(&self, in_set: &ScoredSet, out_set: &ScoredSet) -> Result<odin::Evaluation> {
-        let intervals = self
-            .eval
-            .ci
-            .then(|| Intervals::new(RESAMPLES, self.eval.run.seed, self.threads));
+        let run = &self.eval.run;
+        let intervals = || Intervals::new(RESAMPLES, run.seed, threads(run.compute.threads));
+        let intervals = self.eval.ci.then(intervals);
         let classes = self.classifier.classes();
         let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
         Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
@@ -239,7 +231,7 @@ impl<'a> Experiment<'a> {
 
     /// What goes into the run, for whoever reads the log.
     fn announce(&self, sets: &[OpenSet]) -> Result<()> {
-        if self.eval.run.quiet {
+        if self.eval.run.quiet.on {
             return Ok(());
         }
         network::announce(self.classifier, false);

@@ -1,6 +1,6 @@
 //! `odin explain`.
 
-use crate::args::{Explain, TextFormat};
+use crate::args::Explain;
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
     let registry = registry::open(&args.network.registry)?;
-    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    let classifier = network::open(&args.nn.name, "--nn", &args.network, &registry)?;
     let threads = args.threads as usize;
     let detector = Detector::builder(&classifier).threads(threads).build()?;
     let program = detector
@@ -22,10 +22,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let clock = || start.elapsed();
     let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
     let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
-    write_stdout(&match args.format {
-        TextFormat::Table => report.to_table(),
-        TextFormat::Json => report.to_json(),
-    })
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
 /// Something to look at: what it shows makes no difference to how long it takes.

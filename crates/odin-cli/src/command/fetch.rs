@@ -19,8 +19,10 @@ pub(crate) fn run(args: &Fetch) -> Result<()> {
     let options = options(args);
     let mut failures = 0;
     for entry in &entries {
-        let mut bar = Bar::new(args.quiet);
-        let fetched = fetch(entry, &args.data_dir, &options, &mut |p| bar.show(p));
+        let mut bar = Bar::new(args.quiet.on);
+        let fetched = fetch(entry, &args.registry.data_dir, &options, &mut |p| {
+            bar.show(p)
+        });
         bar.clear();
         match fetched {
             Ok(fetched) => write_stdout(&describe(&entry.name, &fetched))?,

@@ -1,6 +1,6 @@
 //! `odin inspect`.
 
-use crate::args::{Inspect, TextFormat};
+use crate::args::Inspect;
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
 use anyhow::Result;
@@ -12,8 +12,5 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
     let classifier = network::open(&args.nn, "FILE", &args.network, &registry)?;
     let inspection = Inspection::of(&classifier);
     let report = InspectionReport::new(&classifier, &inspection);
-    write_stdout(&match args.format {
-        TextFormat::Table => report.to_table(),
-        TextFormat::Json => report.to_json(),
-    })
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }

@@ -1,17 +1,14 @@
 //! `odin list`.
 
-use crate::args::{List, TextFormat};
+use crate::args::List;
 use crate::output::stdout::write_stdout;
 use crate::resolve::registry;
 use anyhow::Result;
 use odin_data::registry::{ListRow, Located};
 
 pub(crate) fn run(args: &List) -> Result<()> {
-    let rows = registry::open(&args.registry)?.list(&args.data_dir);
-    write_stdout(&match args.format {
-        TextFormat::Table => table(&rows),
-        TextFormat::Json => json(&rows),
-    })
+    let rows = registry::open(&args.registry)?.list(&args.registry.data_dir);
+    write_stdout(&args.format.text(|| table(&rows), || json(&rows)))
 }
 
 fn table(rows: &[ListRow]) -> String {

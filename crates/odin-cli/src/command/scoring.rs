@@ -15,7 +15,7 @@ pub(crate) fn score(
 ) -> Result<ScoredSet> {
     let images = Images::all(&*set.set).range(set.range.clone());
     let images = images.skip_bad(run.skip_bad);
-    let mut meter = Meter::new(&set.name, run.quiet);
+    let mut meter = Meter::new(&set.name, run.quiet.on);
     let scored = detector.score_set(&images, magnitude, |p| meter.update(p));
     drop(meter);
     let mut scored = match scored {
@@ -24,7 +24,7 @@ pub(crate) fn score(
         }
         other => other?,
     };
-    if !scored.skipped.is_empty() && !run.quiet {
+    if !scored.skipped.is_empty() && !run.quiet.on {
         say(&format!(
             "{}: {} images were left out because they do not decode:",
             set.name,

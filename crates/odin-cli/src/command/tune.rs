@@ -28,14 +28,14 @@ const DEFAULT: Setting = Setting {
 const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
 
 pub(crate) fn run(args: &Tune) -> Result<()> {
-    let device = device::chosen(&args.run.device)?;
+    let device = device::chosen(&args.run.compute.device)?;
     check_out(args)?;
     let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(&args.nn, "--nn", &args.run.network, &registry)?;
+    let classifier = network::open(&args.nn.name, "--nn", &args.run.network, &registry)?;
     let selection = Selection::new(&args.run, &classifier, None, args.limit);
     let in_dataset = args.in_dataset.as_deref();
     let (in_spec, out_specs) = specs(
-        &args.nn,
+        &args.nn.name,
         in_dataset,
         &args.out_dataset,
         &selection,
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     };
     let report = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
     if let Some(path) = &args.out {
-        write_grid(&report, path, args.run.quiet)?;
+        write_grid(&report, path, args.run.quiet.on)?;
     }
     write_stdout(&match args.format {
         Format::Table => report.to_table(),
@@ -155,7 +155,7 @@ impl Tuning<'_> {
         let tested = &out_sets[usize::from(tune_on_one)..];
         let tests = self.tests(in_set, tested, &searches)?;
         Ok(TuneReport {
-            model: self.args.nn.clone(),
+            model: self.args.nn.name.clone(),
             network: Network::from(self.classifier),
             in_dataset: in_set.set.name.clone(),
             n_in: in_scores.msp.len(),
@@ -187,7 +187,7 @@ impl Tuning<'_> {
             rest.push(tests);
         }
         tell_apart(&mut sets);
-        if !self.args.run.quiet {
+        if !self.args.run.quiet.on {
             network::announce(self.classifier, false);
             for set in &sets {
                 set.announce(&self.selection)?;
@@ -199,11 +199,11 @@ impl Tuning<'_> {
 
     fn sweep(&self, settings: &[Setting], with_others: bool) -> Result<Sweep> {
         let run = &self.args.run;
-        let mut builder = device::builder(self.classifier, run);
+        let mut builder = device::builder(self.classifier, &run.compute);
         if with_others {
             builder = builder.scorers(self.detectors.scorers());
         }
-        device::prepare(builder, self.device, &run.device, |builder| {
+        device::prepare(builder, self.device, &run.compute.device, |builder| {
             builder.sweep(settings)
         })
     }
@@ -216,7 +216,7 @@ impl Tuning<'_> {
     fn score_images(&self, sweep: &Sweep, name: &str, images: Images<'_>) -> Result<SweepScores> {
         let run = &self.args.run;
         let images = images.skip_bad(run.skip_bad);
-        let mut meter = Meter::new(name, run.quiet);
+        let mut meter = Meter::new(name, run.quiet.on);
         let scores = sweep.score_set(&images, |p| meter.update(p));
         drop(meter);
         let mut scores = match scores {
@@ -226,7 +226,7 @@ impl Tuning<'_> {
             other => other?,
         };
         scores.name = name.to_string();
-        if !run.quiet {
+        if !run.quiet.on {
             for skipped in &scores.skipped {
                 say(&format!(
                     "{name}: left out {}: {}",
@@ -379,14 +379,14 @@ fn write_grid(report: &TuneReport, path: &Path, quiet: bool) -> Result<()> {
 
 /// What to do next.
 fn suggest(args: &Tune, report: &TuneReport) {
-    if let ([search], false) = (&report.searches[..], args.run.quiet) {
+    if let ([search], false) = (&report.searches[..], args.run.quiet.on) {
         let Setting {
             temperature,
             magnitude,
         } = search.choice.setting;
         say(&format!(
             "Next, a threshold: odin calibrate --nn {} --in-dataset {} --temperature {temperature} --magnitude {magnitude} -o detector.toml",
-            args.nn,
+            args.nn.name,
             args.in_dataset.as_deref().unwrap_or(&report.in_dataset)
         ));
     }

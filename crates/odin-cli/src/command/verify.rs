@@ -1,6 +1,6 @@
 //! `odin verify`.
 
-use crate::args::{SplitArg, TextFormat, Verify};
+use crate::args::{SplitArg, Verify};
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{Selection, Spec};
@@ -18,9 +18,9 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
     let device = device::chosen(&args.device)?;
     let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
-    network::announce(&classifier, args.quiet);
+    network::announce(&classifier, args.quiet.on);
     let file = DetectorFile::open(&args.detector, threads(args.threads))?;
-    if !args.quiet {
+    if !args.quiet.on {
         for notice in differences(&file, &classifier) {
             say(&notice);
         }
@@ -29,13 +29,13 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
         .temperature(file.card().temperature)
         .threads(threads(args.threads));
     let detector = device::build(builder, device, &args.device)?;
-    device::announce(&detector, &classifier, args.quiet);
+    device::announce(&detector, &classifier, args.quiet.on);
     let agreement = compare(args, &registry, &classifier, &file, &detector)?;
     let holds = agreement.holds(args.tolerance);
-    write_stdout(&match args.format {
-        TextFormat::Table => table(&agreement, holds),
-        TextFormat::Json => json(args, &detector, &agreement, holds),
-    })?;
+    write_stdout(&args.format.text(
+        || table(&agreement, holds),
+        || json(args, &detector, &agreement, holds),
+    ))?;
     match holds {
         true => Ok(()),
         false => bail!(
@@ -74,7 +74,7 @@ fn compare(
     detector: &Detector,
 ) -> Result<Agreement> {
     let selection = Selection {
-        data_dir: args.network.data_dir.clone(),
+        data_dir: args.network.registry.data_dir.clone(),
         split: Some(SplitArg::All),
         preferred: SplitArg::All,
         limit: Some(args.count),
@@ -91,7 +91,7 @@ fn compare(
     let spec = Spec::resolve(name, "--images", &selection, registry)?;
     let set = spec.open(&selection, Spec::noise_count(&selection, 0))?;
     let range = spec.range(&selection, set.len())?;
-    let mut meter = Meter::new(set.name(), args.quiet);
+    let mut meter = Meter::new(set.name(), args.quiet.on);
     let mut agreement = Agreement::default();
     for start in range.clone().step_by(BATCH) {
         let end = range.end.min(start + BATCH);

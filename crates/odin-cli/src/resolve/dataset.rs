@@ -48,7 +48,7 @@ impl Selection {
         limit: Option<u64>,
     ) -> Self {
         Self {
-            data_dir: run.network.data_dir.clone(),
+            data_dir: run.network.registry.data_dir.clone(),
             split,
             preferred: SplitArg::Test,
             limit,

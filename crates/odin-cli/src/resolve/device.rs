@@ -1,6 +1,6 @@
 //! From the device that the user names to a detector that runs there.
 
-use crate::args::{DeviceOptions, RunOptions, UsageError};
+use crate::args::{ComputeOptions, DeviceOptions, UsageError};
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Detector, DetectorBuilder, Device, ErrorKind};
@@ -51,10 +51,13 @@ pub(crate) fn threads(asked_for: Option<usize>) -> usize {
 }
 
 /// What all detectors of a command have in common.
-pub(crate) fn builder<'a>(classifier: &'a Classifier, run: &RunOptions) -> DetectorBuilder<'a> {
+pub(crate) fn builder<'a>(
+    classifier: &'a Classifier,
+    compute: &ComputeOptions,
+) -> DetectorBuilder<'a> {
     Detector::builder(classifier)
-        .threads(threads(run.threads))
-        .batch_size(run.batch_size)
+        .threads(threads(compute.threads))
+        .batch_size(compute.batch_size)
 }
 
 /// Prepares a network for the device.

@@ -26,7 +26,7 @@ pub(crate) fn open(
     let path = match entry {
         Some((entry, network_entry)) => {
             options.defaults = of_registry(network_entry)?;
-            located(entry, &network.data_dir)?
+            located(entry, &network.registry.data_dir)?
         }
         None => {
             let path = PathBuf::from(nn);

@@ -1,14 +1,15 @@
 //! The registry, and what is here of what it names.
 
+use crate::args::RegistryOptions;
 use anyhow::{Context, Result, bail};
 use odin_data::fetch::{FetchOptions, fetch};
 use odin_data::registry::{Entry, Located, Registry};
 use std::path::{Path, PathBuf};
 
 /// The embedded registry and the user's own files.
-pub(crate) fn open(files: &[PathBuf]) -> Result<Registry> {
+pub(crate) fn open(options: &RegistryOptions) -> Result<Registry> {
     let mut registry = Registry::embedded()?;
-    for path in files {
+    for path in &options.files {
         let origin = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the registry file {origin}"))?;

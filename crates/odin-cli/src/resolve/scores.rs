@@ -49,14 +49,14 @@ impl Detectors {
         let fitting = Fitting {
             run,
             classifier,
-            device: device::chosen(&run.device)?,
+            device: device::chosen(&run.compute.device)?,
             training: training.as_ref(),
         };
         let fitted = match names.all {
             false => fitting.fit(&names.methods)?,
             true => fitting.fit_possible()?,
         };
-        if !run.quiet {
+        if !run.quiet.on {
             for fitted in &fitted {
                 for note in fitted.notes() {
                     say(&format!("{}: {note}", fitted.method()));
@@ -218,15 +218,15 @@ impl Fitting<'_> {
         &self,
         fit: impl FnOnce(DetectorBuilder<'_>, Option<&Images<'_>>, &mut Meter) -> Result<T, odin::Error>,
     ) -> Result<T> {
-        let builder = device::builder(self.classifier, self.run);
+        let builder = device::builder(self.classifier, &self.run.compute);
         let images = self.training.map(|training| {
             Images::all(&*training.set)
                 .these(training.positions.clone())
                 .skip_bad(self.run.skip_bad)
         });
         let name = self.training.map_or("", |training| training.set.name());
-        let mut meter = Meter::new(&format!("fitting to {name}"), self.run.quiet);
-        device::prepare(builder, self.device, &self.run.device, |builder| {
+        let mut meter = Meter::new(&format!("fitting to {name}"), self.run.quiet.on);
+        device::prepare(builder, self.device, &self.run.compute.device, |builder| {
             fit(builder, images.as_ref(), &mut meter)
         })
     }
@@ -263,7 +263,7 @@ impl Fitting<'_> {
                 Err(error) => left_out.push((method, error.to_string())),
             }
         }
-        if !self.run.quiet {
+        if !self.run.quiet.on {
             for (reason, methods) in by_reason(left_out) {
                 say(&format!("left out: {}: {reason}", methods.join(", ")));
             }

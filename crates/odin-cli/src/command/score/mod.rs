@@ -6,7 +6,7 @@ mod journal;
 use crate::args::{Score, ScoreFormatArg, UsageError};
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::{Stdout, write_stdout};
-use crate::resolve::device::{self, threads};
+use crate::resolve::device;
 use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn run(args: &Score) -> Result<()> {
-    let device = device::chosen(&args.device)?;
+    let device = device::chosen(&args.compute.device)?;
     let format = format(args)?;
     let mut saved = SavedDetector::open(&args.detector)?;
     choose(&mut saved, &args.detectors)?;
@@ -27,13 +27,11 @@ pub(crate) fn run(args: &Score) -> Result<()> {
     let classifier = saved.open_classifier(folder, args.nn.as_deref())?;
     let inputs = Inputs::open(&args.inputs, &classifier, args.shard)?;
     let scorers = saved.scorers(folder, &classifier)?.into_iter();
-    let builder = Detector::builder(&classifier)
+    let builder = device::builder(&classifier, &args.compute)
         .temperature(saved.temperature)
-        .threads(threads(args.threads))
-        .batch_size(args.batch_size)
         .scorers(scorers.map(|fitted| Arc::new(fitted) as Arc<dyn Scorer>))
         .i_odin(saved.needs_i_odin());
-    let detector = device::build(builder, device, &args.device)?;
+    let detector = device::build(builder, device, &args.compute.device)?;
     let job = Job {
         args,
         saved,
@@ -133,7 +131,7 @@ impl Tally {
 
 impl Job<'_> {
     fn announce(&self) {
-        if self.args.quiet || is_single_image(self.args) {
+        if self.args.quiet.on || is_single_image(self.args) {
             return;
         }
         let count = self.inputs.positions().len();
@@ -159,7 +157,7 @@ impl Job<'_> {
         let positions = self.inputs.positions().get(done..).unwrap_or(&[]);
         let total = positions.len();
         let images = Images::all(self.inputs.set()).these(positions.to_vec());
-        let mut meter = Meter::new("scoring", self.args.quiet);
+        let mut meter = Meter::new("scoring", self.args.quiet.on);
         let mut count = 0;
         self.detector
             .score_stream(&images, self.saved.magnitude, |row| {
@@ -270,13 +268,13 @@ impl Job<'_> {
         let expected = |i: usize| self.inputs.name(i);
         let mut journal = Journal::open(out, heading, self.args.resume)?;
         let done = journal.check(expected, self.inputs.positions().len())?;
-        if done > 0 && !self.args.quiet {
+        if done > 0 && !self.args.quiet.on {
             say(&format!("{done} images are done already"));
         }
         self.score(done, |record| journal.add(&record))?;
         let mut tally = Tally::default();
         journal.finish(out, format, |record| tally.count(record))?;
-        if !self.args.quiet {
+        if !self.args.quiet.on {
             say(&format!("wrote {}", out.display()));
         }
         self.conclude(tally)
@@ -288,13 +286,13 @@ impl Job<'_> {
             rejected,
             failed,
         } = tally;
-        if !self.args.quiet && scored + failed > 1 {
+        if !self.args.quiet.on && scored + failed > 1 {
             let share = 100.0 * rejected as f64 / scored.max(1) as f64;
             say(&format!(
                 "{scored} images scored, {rejected} of them ({share:.1} %) out-of-distribution"
             ));
         }
-        if failed > 0 && !self.args.quiet && scored + failed > 1 {
+        if failed > 0 && !self.args.quiet.on && scored + failed > 1 {
             say(&format!("{failed} images have an error instead of a score"));
         }
         match (scored, failed) {
