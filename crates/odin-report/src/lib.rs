@@ -22,7 +22,7 @@ pub use inspect::InspectionReport;
 pub use network::Network;
 pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
-    record_from_json, record_to_json,
+    record_from_json, record_to_json, set_to_csv,
 };
 pub use tune::{Rule, Search, TuneReport, TuneTest};
 pub use tune_plots::tune_plots;
@@ -101,11 +101,6 @@ impl Report {
     pub fn to_csv(&self) -> String {
         csv::render(self)
     }
-}
-
-/// A CSV field, quoted where RFC 4180 asks for it.
-pub fn csv_field(text: &str) -> String {
-    csv::field(text)
 }
 
 /// The positive class, named in every format.

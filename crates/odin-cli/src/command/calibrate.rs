@@ -2,13 +2,13 @@
 
 use super::scoring::score;
 use crate::args::{Calibrate, Magnitude, SplitArg, UsageError};
-use crate::output::atomic::{is_same_file, write_whole};
+use crate::output::atomic::{self, check_is_not_model};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Selection, Spec, in_spec};
 use crate::resolve::scores::Detectors;
 use crate::resolve::{device, network, registry};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use odin::{
     CalibrationOptions, Classifier, SavedDetector, Statistics, ThresholdRule, minimum_images,
     statistics_to_bytes,
@@ -34,9 +34,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let out_set =
         out_spec.map(|spec| OpenSet::open(spec, &selection, noise, &classifier, skip_bad));
     let out_set = out_set.transpose()?;
-    if is_same_file(&args.out, Path::new(&classifier.file().name)) {
-        bail!("--out: {} is the model itself", args.out.display());
-    }
+    check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
 
     let detectors = Detectors::new(
         &args.detectors,
@@ -118,10 +116,10 @@ fn write(
     if let Some(bytes) = statistics_to_bytes(&fitted)? {
         let stem = args.out.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("{stem}.statistics.safetensors");
-        write_whole(&folder.join(&name), &bytes)?;
+        atomic::write(&folder.join(&name), "--out", &bytes)?;
         saved.statistics = Some(Statistics::of(name, &bytes));
     }
-    write_whole(&args.out, saved.to_toml().as_bytes())?;
+    atomic::write(&args.out, "--out", saved.to_toml().as_bytes())?;
     Ok(saved)
 }
 

@@ -1,7 +1,7 @@
 //! `odin compile`.
 
 use crate::args::{Compile, UsageError};
-use crate::output::atomic::{is_same_file, write_whole};
+use crate::output::atomic::{self, check_is_not_model};
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
 use anyhow::{Context, Result, bail};
@@ -19,19 +19,14 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
         calibrated,
     } = source(args)?;
     network::announce(&classifier, args.quiet.on);
-    if is_same_file(&args.out, Path::new(&classifier.file().name)) {
-        bail!(
-            "--out: {} is the model itself; name another file",
-            args.out.display()
-        );
-    }
+    check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
     let options = match &calibrated {
         Some(saved) => of_calibrated(saved, input(args, &classifier))?,
         None => options(args, &classifier),
     };
     let bytes = compile(&classifier, &options)?;
     let text = describe(&args.out.display().to_string(), &bytes)?;
-    write_whole(&args.out, &bytes)?;
+    atomic::write(&args.out, "--out", &bytes)?;
     write_stdout(&text)
 }
 

@@ -1,7 +1,7 @@
 //! `odin tune`.
 
 use crate::args::{Format, InOnly, Tune, UsageError};
-use crate::output::atomic::write_whole;
+use crate::output::atomic;
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
@@ -362,11 +362,11 @@ fn write_grid(report: &TuneReport, path: &Path, quiet: bool) -> Result<()> {
         Some("json") => report.to_json(),
         _ => report.to_csv(),
     };
-    write_whole(path, text.as_bytes())?;
+    atomic::write(path, "--out", text.as_bytes())?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     for (name, svg) in tune_plots(report) {
         let plot = path.with_file_name(format!("{stem}-{name}.svg"));
-        write_whole(&plot, svg.as_bytes())?;
+        atomic::write(&plot, "--out", svg.as_bytes())?;
         if !quiet {
             say(&format!("wrote {}", plot.display()));
         }

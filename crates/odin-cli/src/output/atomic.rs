@@ -1,79 +1,87 @@
-//! Files that are there whole or not at all.
+//! Atomic writes: a file appears under its name when it is complete, or not at all.
 
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A file that gets its name when it is complete; it goes away if it never is.
-pub(crate) struct Unfinished {
+/// A file under a temporary name beside its own, which it gets by [`AtomicFile::commit`]; without
+/// that it is removed.
+pub(crate) struct AtomicFile {
     path: PathBuf,
-    unfinished: PathBuf,
-    complete: bool,
+    temporary: PathBuf,
+    /// The option that names the file, for messages.
+    option: &'static str,
+    committed: bool,
 }
 
-impl Unfinished {
+impl AtomicFile {
     /// # Errors
     /// When the path names no file.
-    pub(crate) fn of(path: &Path) -> Result<Self> {
-        Self::named(path, &std::process::id().to_string())
+    pub(crate) fn new(path: &Path, option: &'static str) -> Result<Self> {
+        Self::with_suffix(path, option, &std::process::id().to_string())
     }
 
-    /// As [`Unfinished::of`], under a name that stays the same, so that the next attempt writes
-    /// over what a killed one left. Only for paths that no two processes write at once.
-    pub(crate) fn of_only_writer(path: &Path) -> Result<Self> {
-        Self::named(path, "whole")
+    /// As [`AtomicFile::new`], under a temporary name that stays the same, so that the next attempt
+    /// writes over what a killed one left. Only for paths that no two processes write at once.
+    pub(crate) fn of_only_writer(path: &Path, option: &'static str) -> Result<Self> {
+        Self::with_suffix(path, option, "whole")
     }
 
-    fn named(path: &Path, attempt: &str) -> Result<Self> {
+    fn with_suffix(path: &Path, option: &'static str, suffix: &str) -> Result<Self> {
         let Some(name) = path.file_name() else {
-            bail!("--out: {} names no file", path.display());
+            bail!("{option}: {} names no file", path.display());
         };
-        let mut unfinished = std::ffi::OsString::from(".");
-        unfinished.push(name);
-        unfinished.push(format!(".{attempt}.part"));
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{suffix}.part"));
         Ok(Self {
             path: path.to_path_buf(),
-            unfinished: path.with_file_name(unfinished),
-            complete: false,
+            temporary: path.with_file_name(temporary),
+            option,
+            committed: false,
         })
     }
 
-    /// The file, under its name for the time being.
+    /// Creates the file under its temporary name.
     pub(crate) fn create(&self) -> Result<File> {
-        File::create(&self.unfinished).with_context(|| self.cannot())
+        File::create(&self.temporary).with_context(|| self.cannot_write())
     }
 
     /// Gives the file its name.
-    pub(crate) fn complete(mut self) -> Result<()> {
-        std::fs::rename(&self.unfinished, &self.path).with_context(|| self.cannot())?;
-        self.complete = true;
+    pub(crate) fn commit(mut self) -> Result<()> {
+        std::fs::rename(&self.temporary, &self.path).with_context(|| self.cannot_write())?;
+        self.committed = true;
         Ok(())
     }
 
-    fn cannot(&self) -> String {
-        format!("--out: cannot write {}", self.path.display())
+    fn cannot_write(&self) -> String {
+        format!("{}: cannot write {}", self.option, self.path.display())
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.complete {
-            let _ = std::fs::remove_file(&self.unfinished);
+        if !self.committed {
+            let _ = std::fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// The file appears under its name only when it is complete.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let unfinished = Unfinished::of(path)?;
-    std::fs::write(&unfinished.unfinished, bytes).with_context(|| unfinished.cannot())?;
-    unfinished.complete()
+/// Writes a file that an option names, atomically.
+pub(crate) fn write(path: &Path, option: &'static str, bytes: &[u8]) -> Result<()> {
+    let file = AtomicFile::new(path, option)?;
+    std::fs::write(&file.temporary, bytes).with_context(|| file.cannot_write())?;
+    file.commit()
 }
 
-/// Whether two paths lead to one file.
-pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
+/// Refuses an output that would write over the model.
+pub(crate) fn check_is_not_model(out: &Path, model: &Path) -> Result<()> {
+    match (out.canonicalize(), model.canonicalize()) {
+        (Ok(out_file), Ok(model)) if out_file == model => bail!(
+            "--out: {} is the model itself; name another file",
+            out.display()
+        ),
+        _ => Ok(()),
     }
 }

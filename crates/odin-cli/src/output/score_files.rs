@@ -1,12 +1,14 @@
-//! One CSV of scores for each set.
+//! The files of `odin eval --scores`: one CSV for each set, under names that never fall together.
 
+use super::atomic::{self, AtomicFile};
 use anyhow::{Context, Result, bail};
 use odin::ScoredSet;
-use odin_report::csv_field;
-use std::fmt::Write as _;
+use odin_report::set_to_csv;
 use std::path::{Path, PathBuf};
 
-/// Writes sets to a folder, never two to one file.
+const OPTION: &str = "--scores";
+
+/// The folder, and the names in it that this run has taken.
 pub(crate) struct ScoreFiles {
     folder: PathBuf,
     taken: Vec<String>,
@@ -17,7 +19,7 @@ impl ScoreFiles {
     /// When the folder cannot be made.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {} of --scores", folder.display()))?;
+            .with_context(|| format!("{OPTION}: cannot make the folder {}", folder.display()))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             taken: Vec::new(),
@@ -30,27 +32,15 @@ impl ScoreFiles {
         let name = self.free_name(name);
         let path = self.folder.join(name);
         if path.is_dir() {
-            bail!(
-                "cannot write the scores to {}: it is a folder",
-                path.display()
-            );
+            bail!("{OPTION}: cannot write {}: it is a folder", path.display());
         }
-        let file = ScoreFile { path };
-        file.try_out().with_context(|| file.cannot_write())?;
-        Ok(file)
+        AtomicFile::new(&path, OPTION)?.create()?;
+        Ok(ScoreFile { path })
     }
 
     fn free_name(&mut self, name: &str) -> String {
-        let safe: String = name
-            .chars()
-            .map(|c| {
-                if c.is_control() || "/\\:*?\"<>|".contains(c) {
-                    '_'
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let is_unsafe = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
+        let safe: String = name.replace(is_unsafe, "_");
         let stem = match safe.trim_matches('.') {
             "" => "set".to_string(),
             stem => stem.to_string(),
@@ -73,50 +63,7 @@ pub(crate) struct ScoreFile {
 }
 
 impl ScoreFile {
-    /// The file appears under its name only when it is complete.
     pub(crate) fn write(&self, set: &ScoredSet) -> Result<()> {
-        let unfinished = self.unfinished();
-        let written = std::fs::write(&unfinished, csv(set))
-            .and_then(|()| std::fs::rename(&unfinished, &self.path));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&unfinished);
-        }
-        written.with_context(|| self.cannot_write())
+        atomic::write(&self.path, OPTION, set_to_csv(set).as_bytes())
     }
-
-    /// Whether there may be such a file.
-    fn try_out(&self) -> std::io::Result<()> {
-        std::fs::write(self.unfinished(), "")?;
-        std::fs::remove_file(self.unfinished())
-    }
-
-    fn unfinished(&self) -> PathBuf {
-        self.path.with_extension("csv.part")
-    }
-
-    fn cannot_write(&self) -> String {
-        format!(
-            "--scores: cannot write the scores to {}",
-            self.path.display()
-        )
-    }
-}
-
-fn csv(set: &ScoredSet) -> String {
-    let others: String = set.others.iter().map(|name| format!(",{name}")).collect();
-    let mut csv = format!("file,prediction,msp,odin{others}\n");
-    for row in &set.rows {
-        let (name, score) = (csv_field(&row.name), &row.score);
-        let others: String = score
-            .others
-            .iter()
-            .map(|score| format!(",{score}"))
-            .collect();
-        let _ = writeln!(
-            csv,
-            "{name},{},{},{}{others}",
-            score.prediction, score.msp, score.odin
-        );
-    }
-    csv
 }

@@ -3,7 +3,7 @@
 //! The journal of `FILE` is `FILE.part`: a heading and then a record on each line, as JSON. Only
 //! whole lines count. `FILE` itself is made of it at the end.
 
-use crate::output::atomic::Unfinished;
+use crate::output::atomic::AtomicFile;
 use anyhow::{Context, Result, bail};
 use odin_report::{ScoreFormat, ScoreRecord, ScoreWriter, record_from_json, record_to_json};
 use serde_json::{Value, json};
@@ -190,8 +190,8 @@ impl Journal {
     ) -> Result<()> {
         let cannot = || format!("cannot write {}", self.path.display());
         self.out.flush().with_context(cannot)?;
-        let unfinished = Unfinished::of_only_writer(out)?;
-        let file = BufWriter::new(unfinished.create()?);
+        let atomic = AtomicFile::of_only_writer(out, "--out")?;
+        let file = BufWriter::new(atomic.create()?);
         let mut writer = ScoreWriter::new(file, format, &self.heading.scores)?;
         for line in self.reader()?.lines.lines() {
             let record = record_from_json(&line?, &self.heading.scores)?;
@@ -203,7 +203,7 @@ impl Journal {
             .into_inner()
             .map_err(|e| e.into_error())?
             .sync_all()?;
-        unfinished.complete()?;
+        atomic.commit()?;
         std::fs::remove_file(&self.path)
             .with_context(|| format!("cannot remove {}", self.path.display()))
     }
