@@ -18,12 +18,7 @@ pub(crate) fn score(
     let mut meter = Meter::new(&set.name, run.quiet.on);
     let scored = detector.score_set(&images, magnitude, |p| meter.update(p));
     drop(meter);
-    let mut scored = match scored {
-        Err(error) if error.kind() == ErrorKind::Data && !run.skip_bad => {
-            bail!("{error}; --skip-bad leaves out what cannot be read")
-        }
-        other => other?,
-    };
+    let mut scored = or_skip_bad(scored, run.skip_bad)?;
     if !scored.skipped.is_empty() && !run.quiet.on {
         say(&format!(
             "{}: {} images were left out because they do not decode:",
@@ -36,4 +31,14 @@ pub(crate) fn score(
     }
     scored.name = set.name.clone();
     Ok(scored)
+}
+
+/// Says, where an image cannot be read, how to go on without it.
+pub(super) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
+    match scored {
+        Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {
+            bail!("{error}; --skip-bad leaves out what cannot be read")
+        }
+        other => Ok(other?),
+    }
 }

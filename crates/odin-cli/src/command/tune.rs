@@ -1,5 +1,6 @@
 //! `odin tune`.
 
+use super::scoring::or_skip_bad;
 use crate::args::{Format, InOnly, Tune, UsageError};
 use crate::output::atomic;
 use crate::output::progress::{Meter, say};
@@ -9,7 +10,7 @@ use crate::resolve::scores::Detectors;
 use crate::resolve::{device, network, registry};
 use anyhow::{Context, Result, bail};
 use odin::{
-    Classifier, Device, ErrorKind, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
+    Classifier, Device, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
     sweep_metrics,
 };
 use odin_data::{DataSet, NoiseKind, Synthetic, SyntheticKind, noise};
@@ -219,12 +220,7 @@ impl Tuning<'_> {
         let mut meter = Meter::new(name, run.quiet.on);
         let scores = sweep.score_set(&images, |p| meter.update(p));
         drop(meter);
-        let mut scores = match scores {
-            Err(error) if error.kind() == ErrorKind::Data && !run.skip_bad => {
-                bail!("{error}; --skip-bad leaves out what cannot be read")
-            }
-            other => other?,
-        };
+        let mut scores = or_skip_bad(scores, run.skip_bad)?;
         scores.name = name.to_string();
         if !run.quiet.on {
             for skipped in &scores.skipped {
