@@ -1,6 +1,6 @@
 //! The options of `odin compile`.
 
-use super::shared::{NetworkOptions, QuietOption, SettingOptions};
+use super::shared::{FormatOption, NetworkOptions, QuietOption, SettingOptions};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -48,6 +48,9 @@ pub(crate) struct Compile {
     /// The file to write
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) out: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
     #[command(flatten)]
     pub(crate) quiet: QuietOption,

@@ -1,6 +1,6 @@
 //! The options of `odin fetch`.
 
-use super::shared::{QuietOption, RegistryOptions};
+use super::shared::{FormatOption, QuietOption, RegistryOptions};
 use clap::Args;
 
 /// Downloads, verifies and, where needed, unpacks data sets and networks into the data folder.
@@ -24,6 +24,9 @@ pub(crate) struct Fetch {
     /// Use no network: verify and unpack what is here
     #[arg(long)]
     pub(crate) offline: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
     #[command(flatten)]
     pub(crate) quiet: QuietOption,

@@ -10,7 +10,7 @@ use odin::{
     compile,
 };
 use odin_formats::onnx;
-use std::fmt::Write as _;
+use odin_report::CompileReport;
 use std::path::Path;
 
 pub(crate) fn run(args: &Compile) -> Result<()> {
@@ -25,9 +25,9 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
         None => options(args, &classifier),
     };
     let bytes = compile(&classifier, &options)?;
-    let text = describe(&args.out.display().to_string(), &bytes)?;
+    let report = read_back(&args.out, &bytes)?;
     atomic::write(&args.out, "--out", &bytes)?;
-    write_stdout(&text)
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
 /// What is compiled.
@@ -114,41 +114,22 @@ fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {
 }
 
 /// What is in the file, read back from it.
-fn describe(name: &str, bytes: &[u8]) -> Result<String> {
+fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
     let unreadable = "what was compiled cannot be read back";
-    let graph = onnx::read_graph(bytes, name).context(unreadable)?;
-    let network = Classifier::from_bytes(bytes, name, ClassifierOptions::default());
+    let name = file.display().to_string();
+    let graph = onnx::read_graph(bytes, &name).context(unreadable)?;
+    let network = Classifier::from_bytes(bytes, &name, ClassifierOptions::default());
     let network = network.context(unreadable)?;
-    let card = network.detector_card().context(unreadable)?;
-    let mut text = format!("{name}: {}, {} bytes\n", network.file().format, bytes.len());
-    let mut entry = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<8} {value}");
-    };
-    let element = match card.input {
-        DetectorInput::PixelsU8 => "pixels, uint8 from 0 to 255",
-        DetectorInput::PixelsF32 => "pixels, float32 in [0, 1]",
-        _ => "the model's own input, float32",
-    };
-    for (_, input) in graph.inputs() {
-        entry(
-            "input",
-            &format!("{} {}: {element}", input.name, input.ty.shape),
-        );
-    }
-    for output in graph.outputs() {
-        entry(
-            "output",
-            &format!("{} {}", output.name, graph.ty(output.value)),
-        );
-    }
-    let threshold = match card.threshold {
-        Some(threshold) => format!("threshold {threshold}"),
-        None => "no threshold".to_string(),
-    };
-    let (t, magnitude) = (card.temperature, card.magnitude);
-    entry("ODIN", &format!("T = {t}, ε = {magnitude}, {threshold}"));
-    if let Some(sha256) = &card.source_sha256 {
-        entry("made of", &format!("a file with the SHA-256 {sha256}"));
-    }
-    Ok(text)
+    let inputs = graph.inputs();
+    let inputs = inputs.map(|(_, input)| (input.name.clone(), input.ty.shape.to_string()));
+    let outputs = graph.outputs().iter();
+    let outputs = outputs.map(|output| (output.name.clone(), graph.ty(output.value).to_string()));
+    Ok(CompileReport {
+        file: name,
+        format: network.file().format.clone(),
+        bytes: bytes.len(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        card: network.detector_card().context(unreadable)?.clone(),
+    })
 }

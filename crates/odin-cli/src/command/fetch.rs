@@ -1,13 +1,13 @@
 //! `odin fetch`.
 
 use crate::args::Fetch;
-use crate::output::progress::{duration, say, write_over};
+use crate::output::progress::{OverwrittenLine, duration, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::registry;
 use anyhow::{Result, bail};
-use odin_data::fetch::{Check, FetchOptions, Fetched, Progress, fetch};
+use odin_data::fetch::{FetchOptions, Progress, fetch};
 use odin_data::registry::Entry;
-use std::io::{IsTerminal, Write};
+use odin_report::{FetchReport, FetchRow};
 use std::time::Instant;
 
 pub(crate) fn run(args: &Fetch) -> Result<()> {
@@ -17,22 +17,27 @@ pub(crate) fn run(args: &Fetch) -> Result<()> {
         entries.push(registry.entry(name)?);
     }
     let options = options(args);
-    let mut failures = 0;
+    let mut report = FetchReport::default();
     for entry in &entries {
         let mut bar = Bar::new(args.quiet.on);
         let fetched = fetch(entry, &args.registry.data_dir, &options, &mut |p| {
             bar.show(p)
         });
-        bar.clear();
-        match fetched {
-            Ok(fetched) => write_stdout(&describe(&entry.name, &fetched))?,
-            Err(error) => {
-                failures += 1;
-                say(&format!("{}: {error}", entry.name));
-            }
+        bar.line.clear();
+        let row = FetchRow {
+            name: entry.name.clone(),
+            outcome: fetched.map_err(|error| error.to_string()),
+        };
+        match &row.outcome {
+            // A download may take hours: each is told of when it is done.
+            Ok(_) => write_stdout(&args.format.text(|| row.to_line(), String::new))?,
+            Err(error) => say(&format!("{}: {error}", row.name)),
         }
+        report.rows.push(row);
     }
-    match failures {
+    write_stdout(&args.format.text(String::new, || report.to_json()))?;
+    let failures = report.rows.iter().filter(|row| row.outcome.is_err());
+    match failures.count() {
         0 => Ok(()),
         n => bail!("{n} of {} could not be fetched", entries.len()),
     }
@@ -55,45 +60,21 @@ fn options(args: &Fetch) -> FetchOptions {
     options
 }
 
-fn describe(name: &str, fetched: &Fetched) -> String {
-    let check = |check: &Check| match check {
-        Check::Registry => "checksum as in the registry",
-        Check::Recorded => "checksum as recorded when first seen",
-        Check::FirstSeen => "no checksum is known; the one seen is recorded",
-        _ => "not checked",
-    };
-    match fetched {
-        Fetched::Present { path, check: c } => {
-            format!("{name}: {} (was here; {})\n", path.display(), check(c))
-        }
-        Fetched::Downloaded {
-            path,
-            check: c,
-            url,
-        } => {
-            format!("{name}: {} (from {url}; {})\n", path.display(), check(c))
-        }
-        _ => format!("{name}: generated when needed, nothing to fetch\n"),
-    }
-}
-
-/// The progress of a download: one line that is written over, only on a terminal.
+/// The progress of a download.
 struct Bar {
     quiet: bool,
-    terminal: bool,
+    line: OverwrittenLine,
     started: Instant,
     resumed_at: u64,
-    drawn: Option<Instant>,
 }
 
 impl Bar {
     fn new(quiet: bool) -> Self {
         Self {
             quiet,
-            terminal: std::io::stderr().is_terminal(),
+            line: OverwrittenLine::new(quiet),
             started: Instant::now(),
             resumed_at: 0,
-            drawn: None,
         }
     }
 
@@ -130,15 +111,14 @@ impl Bar {
     }
 
     fn note(&mut self, line: &str) {
-        self.clear();
+        self.line.clear();
         say(line);
     }
 
     fn draw(&mut self, bytes: u64, total: Option<u64>) {
-        if !self.terminal || self.drawn.is_some_and(|at| at.elapsed().as_millis() < 100) {
+        if !self.line.is_due() {
             return;
         }
-        self.drawn = Some(Instant::now());
         let mb = |bytes: u64| bytes as f64 / 1e6;
         let rate = (bytes - self.resumed_at.min(bytes)) as f64
             / self.started.elapsed().as_secs_f64().max(1e-9);
@@ -152,12 +132,6 @@ impl Bar {
                 mb(total)
             );
         }
-        write_over(&line);
-    }
-
-    fn clear(&mut self) {
-        if self.drawn.take().is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[2K");
-        }
+        self.line.draw(&line);
     }
 }

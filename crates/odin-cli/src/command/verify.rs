@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
 use odin_data::registry::Registry;
 use odin_data::{DataSet, Image};
+use odin_report::AgreementReport;
 
 /// Images read at a time.
 const BATCH: usize = 32;
@@ -30,13 +31,16 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
         .threads(threads(args.threads));
     let detector = device::build(builder, device, &args.device)?;
     device::announce(&detector, &classifier, args.quiet.on);
-    let agreement = compare(args, &registry, &classifier, &file, &detector)?;
-    let holds = agreement.holds(args.tolerance);
-    write_stdout(&args.format.text(
-        || table(&agreement, holds),
-        || json(args, &detector, &agreement, holds),
-    ))?;
-    match holds {
+    let report = AgreementReport {
+        detector: args.detector.display().to_string(),
+        model: args.nn.clone(),
+        device: detector.device().to_string(),
+        engine: detector.engine(),
+        agreement: compare(args, &registry, &classifier, &file, &detector)?,
+        tolerance: args.tolerance,
+    };
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))?;
+    match report.holds() {
         true => Ok(()),
         false => bail!(
             "{} and {} are not the same detector: a difference exceeds the tolerance of {}",
@@ -73,17 +77,11 @@ fn compare(
     file: &DetectorFile,
     detector: &Detector,
 ) -> Result<Agreement> {
-    let selection = Selection {
-        data_dir: args.network.registry.data_dir.clone(),
-        split: Some(SplitArg::All),
-        preferred: SplitArg::All,
-        limit: Some(args.count),
-        seed: args.seed,
-        transform: args.transform.clone(),
-        of_model: network::transform(classifier),
-        image_shape: classifier.image_shape(),
-        any_shape: network::takes_any_shape(classifier),
-    };
+    let mut selection = Selection::of(classifier, &args.network.registry);
+    selection.split = Some(SplitArg::All);
+    selection.limit = Some(args.count);
+    selection.seed = args.seed;
+    selection.transform = args.transform.clone();
     let name = match args.images.as_str() {
         "random" => "Uniform",
         name => name,
@@ -120,47 +118,4 @@ fn read(
         images.push(image);
     }
     Ok(images)
-}
-
-fn table(agreement: &Agreement, holds: bool) -> String {
-    let verdict = if holds { "they agree" } else { "they differ" };
-    format!(
-        "\
-Images:                  {}
-Largest difference
-  of a logit:            {:.3e} (the largest logit is {:.3e})
-  of MSP:                {:.3e}
-  of an ODIN score:      {:.3e} (times T: {:.3e})
-Predictions that differ: {}
-Verdict:                 {verdict}
-",
-        agreement.images,
-        agreement.logits,
-        agreement.logit_scale,
-        agreement.msp,
-        agreement.odin,
-        agreement.odin * agreement.temperature,
-        agreement.disagreements,
-    )
-}
-
-fn json(args: &Verify, detector: &Detector, agreement: &Agreement, holds: bool) -> String {
-    let value = serde_json::json!({
-        "detector": args.detector.display().to_string(),
-        "model": args.nn,
-        "device": detector.device().to_string(),
-        "engine": detector.engine(),
-        "images": agreement.images,
-        "temperature": agreement.temperature,
-        "largest_difference": {
-            "logits": agreement.logits,
-            "msp": agreement.msp,
-            "odin": agreement.odin,
-        },
-        "largest_logit": agreement.logit_scale,
-        "predictions_that_differ": agreement.disagreements,
-        "tolerance": args.tolerance,
-        "agree": holds,
-    });
-    format!("{value:#}\n")
 }

@@ -2,7 +2,7 @@
 
 use super::network;
 use super::registry::{located, named, unknown};
-use crate::args::{RunOptions, SplitArg, UsageError};
+use crate::args::{RegistryOptions, RunOptions, SplitArg, UsageError};
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::Classifier;
@@ -23,7 +23,7 @@ const VALIDATION_IMAGES: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
     /// Where registry names are looked for.
-    pub(crate) data_dir: PathBuf,
+    data_dir: PathBuf,
     pub(crate) split: Option<SplitArg>,
     /// The part of the paper's sets that takes part where none is asked for.
     pub(crate) preferred: SplitArg,
@@ -33,14 +33,30 @@ pub(crate) struct Selection {
     /// What the user asks to be done to every image.
     pub(crate) transform: Option<Transform>,
     /// What the model asks for.
-    pub(crate) of_model: Option<Transform>,
+    of_model: Option<Transform>,
     /// The shape of the network's images, `[C, H, W]`.
-    pub(crate) image_shape: [usize; 3],
-    /// Whether images become vectors, so that any shape with the right number of values fits.
-    pub(crate) any_shape: bool,
+    image_shape: [usize; 3],
+    /// How images are read that the network takes.
+    open_options: OpenOptions,
 }
 
 impl Selection {
+    /// All images of the test parts, as this network takes them.
+    pub(crate) fn of(classifier: &Classifier, registry: &RegistryOptions) -> Self {
+        Self {
+            data_dir: registry.data_dir.clone(),
+            split: None,
+            preferred: SplitArg::Test,
+            limit: None,
+            seed: 0,
+            transform: None,
+            of_model: network::transform(classifier),
+            image_shape: classifier.image_shape(),
+            open_options: network::open_options(classifier),
+        }
+    }
+
+    /// What the options say.
     pub(crate) fn new(
         run: &RunOptions,
         classifier: &Classifier,
@@ -48,15 +64,11 @@ impl Selection {
         limit: Option<u64>,
     ) -> Self {
         Self {
-            data_dir: run.network.registry.data_dir.clone(),
             split,
-            preferred: SplitArg::Test,
             limit,
             seed: run.seed,
             transform: run.transform.clone(),
-            of_model: network::transform(classifier),
-            image_shape: classifier.image_shape(),
-            any_shape: network::takes_any_shape(classifier),
+            ..Self::of(classifier, &run.network.registry)
         }
     }
 
@@ -66,13 +78,6 @@ impl Selection {
             .limit
             .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         part.start..part.end.min(part.start.saturating_add(limit))
-    }
-
-    /// Whether the network takes signals, vectors or images that are no pictures, whose values
-    /// may be any.
-    fn takes_measurements(&self) -> bool {
-        let [channels, height, _] = self.image_shape;
-        network::takes_measurements(self.any_shape, channels, height)
     }
 }
 
@@ -172,13 +177,8 @@ impl Spec {
             }
             Source::Path(path) => path,
         };
-        let mut options = OpenOptions::default();
+        let mut options = selection.open_options.clone();
         options.split = split;
-        if !selection.any_shape {
-            options.channels = Some(channels);
-            options.shape = Some(selection.image_shape);
-        }
-        options.measurements = selection.takes_measurements();
         let set = match &self.entry {
             Some(entry) => entry.open(path, &options)?,
             None => open(path, &options)?,

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use odin::{
     Classifier, ClassifierOptions, ErrorKind, Layout, ModelConfig, Normalization, Provenance,
 };
-use odin_data::Transform;
 use odin_data::registry::{NetworkEntry, Registry};
+use odin_data::{OpenOptions, Transform};
 use odin_report::Network;
 use std::path::PathBuf;
 
@@ -127,14 +127,27 @@ pub(crate) fn transform(classifier: &Classifier) -> Option<Transform> {
 }
 
 /// Whether the network takes vectors, and nobody says which images these are.
-pub(crate) fn takes_any_shape(classifier: &Classifier) -> bool {
+fn takes_any_shape(classifier: &Classifier) -> bool {
     classifier.layout() == Layout::Nf && matches!(classifier.image_shape(), [1, 1, _])
 }
 
 /// Whether the network takes signals, vectors or images that are no pictures, whose values may be
 /// any.
-pub(crate) fn takes_measurements(any_shape: bool, channels: usize, height: usize) -> bool {
+fn takes_measurements(any_shape: bool, channels: usize, height: usize) -> bool {
     any_shape || height == 1 || !matches!(channels, 1 | 3)
+}
+
+/// How images are read that the network takes.
+pub(crate) fn open_options(classifier: &Classifier) -> OpenOptions {
+    let [channels, height, _] = classifier.image_shape();
+    let any_shape = takes_any_shape(classifier);
+    let mut options = OpenOptions::default();
+    if !any_shape {
+        options.channels = Some(channels);
+        options.shape = Some(classifier.image_shape());
+    }
+    options.measurements = takes_measurements(any_shape, channels, height);
+    options
 }
 
 /// What the options say.

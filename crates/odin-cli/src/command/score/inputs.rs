@@ -37,7 +37,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 impl Inputs {
     pub(super) fn open(inputs: &[PathBuf], classifier: &Classifier, shard: Shard) -> Result<Self> {
-        let options = options(classifier);
+        let options = network::open_options(classifier);
         let mut sets: Vec<(String, Box<dyn DataSet>)> = Vec::new();
         let mut notes = Vec::new();
         let mut images: Vec<PathBuf> = Vec::new();
@@ -112,19 +112,6 @@ impl Inputs {
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
     }
-}
-
-/// As calibration read its images.
-fn options(classifier: &Classifier) -> OpenOptions {
-    let [channels, height, _] = classifier.image_shape();
-    let any_shape = network::takes_any_shape(classifier);
-    let mut options = OpenOptions::default();
-    if !any_shape {
-        options.channels = Some(channels);
-        options.shape = Some(classifier.image_shape());
-    }
-    options.measurements = network::takes_measurements(any_shape, channels, height);
-    options
 }
 
 /// Makes a set of the image files that follow each other.
