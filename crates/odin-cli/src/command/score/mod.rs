@@ -13,7 +13,7 @@ use journal::{Heading, Journal};
 use odin::{
     Classifier, Detector, Images, Judgement, Progress, Row, SavedDetector, Scorer, Skipped,
 };
-use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
+use odin_report::{DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
@@ -110,11 +110,13 @@ struct Job<'a> {
 }
 
 /// How many images have scores, and how many have none.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Tally {
     scored: usize,
     rejected: usize,
     failed: usize,
+    /// The first image without a score, and the reason.
+    first_failure: Option<String>,
 }
 
 impl Tally {
@@ -124,7 +126,11 @@ impl Tally {
                 self.scored += 1;
                 self.rejected += usize::from(!values.is_in_distribution);
             }
-            Err(_) => self.failed += 1,
+            Err(reason) => {
+                self.failed += 1;
+                let failure = || format!("{}: {reason}", record.file);
+                self.first_failure.get_or_insert_with(failure);
+            }
         }
     }
 }
@@ -152,8 +158,13 @@ impl Job<'_> {
         columns
     }
 
-    /// Scores the images from the `done`-th on.
-    fn score(&self, done: usize, mut each: impl FnMut(ScoreRecord) -> Result<()>) -> Result<()> {
+    /// Scores the images from the `done`-th on. `each` gets what was found of an image, and what
+    /// decided about it.
+    fn score(
+        &self,
+        done: usize,
+        mut each: impl FnMut(ScoreRecord, Option<Judgement>) -> Result<()>,
+    ) -> Result<()> {
         let positions = self.inputs.positions().get(done..).unwrap_or(&[]);
         let total = positions.len();
         let images = Images::all(self.inputs.set()).these(positions.to_vec());
@@ -161,93 +172,64 @@ impl Job<'_> {
         let mut count = 0;
         self.detector
             .score_stream(&images, self.saved.magnitude, |row| {
-                each(self.record(row)?)?;
+                let (record, judgement) = self.record(row)?;
+                each(record, judgement)?;
                 count += 1;
                 meter.update(Progress::new(count, total));
                 Ok::<(), anyhow::Error>(())
             })
     }
 
-    fn record(&self, row: Result<Row, Skipped>) -> Result<ScoreRecord> {
+    fn record(&self, row: Result<Row, Skipped>) -> Result<(ScoreRecord, Option<Judgement>)> {
         let Row { name, score, .. } = match row {
             Ok(row) => row,
             Err(Skipped { name, reason, .. }) => {
-                let outcome = Err(reason);
-                return Ok(ScoreRecord {
-                    file: name,
-                    outcome,
-                });
+                let (file, outcome) = (name, Err(reason));
+                return Ok((ScoreRecord { file, outcome }, None));
             }
         };
         let judgement = self.saved.judge(&score, &self.others)?;
         let mut scores = vec![score.msp, score.odin];
         scores.extend(&score.others);
         let class = self.classifier.class_names();
-        Ok(ScoreRecord {
-            file: name,
-            outcome: Ok(ScoreValues {
-                prediction: score.prediction,
-                class: class.and_then(|names| names.get(score.prediction).cloned()),
-                scores,
-                percentile: judgement.percentile,
-                p_value: judgement.p_value,
-                is_in_distribution: judgement.is_in_distribution,
-            }),
-        })
+        let values = ScoreValues {
+            prediction: score.prediction,
+            class: class.and_then(|names| names.get(score.prediction).cloned()),
+            scores,
+            percentile: judgement.percentile,
+            p_value: judgement.p_value,
+            is_in_distribution: judgement.is_in_distribution,
+        };
+        let (file, outcome) = (name, Ok(values));
+        Ok((ScoreRecord { file, outcome }, Some(judgement)))
     }
 
     fn to_stdout(&self, format: Option<ScoreFormat>) -> Result<()> {
         let mut tally = Tally::default();
         let Some(format) = format else {
-            self.score(0, |record| {
+            let score = &self.saved.deciding()?.name;
+            self.score(0, |record, judgement| {
                 tally.count(&record);
-                write_stdout(&self.text(&record)?)
+                let report = DecisionReport {
+                    record: &record,
+                    decided_by: judgement.map(|judgement| DecidedBy {
+                        score,
+                        value: judgement.score,
+                        threshold: judgement.threshold,
+                    }),
+                };
+                write_stdout(&report.to_line())
             })?;
             return self.conclude(tally);
         };
         let out = BufWriter::new(Stdout::new());
         let mut writer = ScoreWriter::new(out, format, &self.columns())?;
-        self.score(0, |record| {
+        self.score(0, |record, _| {
             tally.count(&record);
             Ok(writer.write(&record)?)
         })?;
         writer.finish().context("cannot write to standard output")?;
         self.conclude(tally)
-    }
-
-    /// A line for people.
-    fn text(&self, record: &ScoreRecord) -> Result<String> {
-        let file = &record.file;
-        let values = match &record.outcome {
-            Ok(values) => values,
-            Err(error) => return Ok(format!("{file}: {error}\n")),
-        };
-        let deciding = self.saved.deciding()?;
-        let place = self
-            .columns()
-            .iter()
-            .position(|name| *name == deciding.name);
-        let score = place.and_then(|place| values.scores.get(place)).copied();
-        let score = score.context("the score that decides was not computed")?;
-        let Judgement {
-            threshold,
-            percentile,
-            p_value,
-            is_in_distribution,
-            ..
-        } = deciding.judge(score, values.prediction);
-        let class = match &values.class {
-            Some(name) => name.clone(),
-            None => format!("class {}", values.prediction),
-        };
-        let (decision, sign) = match is_in_distribution {
-            true => ("in-distribution", ">="),
-            false => ("OUT-OF-DISTRIBUTION", "<"),
-        };
-        Ok(format!(
-            "{file}: {decision}; {} {score} {sign} {threshold}, higher than {percentile:.1} % of in-distribution images, p = {p_value:.4}; would be {class}\n",
-            deciding.name
-        ))
     }
 
     /// Scores into a journal, and makes the file of it when it is complete.
@@ -271,7 +253,7 @@ impl Job<'_> {
         if done > 0 && !self.args.quiet.on {
             say(&format!("{done} images are done already"));
         }
-        self.score(done, |record| journal.add(&record))?;
+        self.score(done, |record, _| journal.add(&record))?;
         let mut tally = Tally::default();
         journal.finish(out, format, |record| tally.count(record))?;
         if !self.args.quiet.on {
@@ -285,18 +267,23 @@ impl Job<'_> {
             scored,
             rejected,
             failed,
+            first_failure,
         } = tally;
-        if !self.args.quiet.on && scored + failed > 1 {
+        let several = scored + failed > 1;
+        if several && !self.args.quiet.on {
             let share = 100.0 * rejected as f64 / scored.max(1) as f64;
             say(&format!(
                 "{scored} images scored, {rejected} of them ({share:.1} %) out-of-distribution"
             ));
+            if failed > 0 {
+                say(&format!("{failed} images have an error instead of a score"));
+            }
         }
-        if failed > 0 && !self.args.quiet.on && scored + failed > 1 {
-            say(&format!("{failed} images have an error instead of a score"));
-        }
-        match (scored, failed) {
-            (0, 1..) => bail!("no image could be scored"),
+        match first_failure {
+            Some(failure) if scored == 0 => {
+                let first = if several { "the first, " } else { "" };
+                bail!("no image could be scored: {first}{failure}")
+            }
             _ => Ok(()),
         }
     }
