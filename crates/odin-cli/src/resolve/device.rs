@@ -39,7 +39,7 @@ pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
         .into()),
         _ if ONNX_RUNTIME => Ok(device),
         _ => Err(UsageError(format!(
-            "{option}: this build runs networks by its own engine, on --threads threads of the CPU, and cannot load ONNX Runtime; from the source folder, `cargo install --path crates/odin-cli --features onnxruntime` makes a build that can"
+            "{option} needs ONNX Runtime, which this build lacks; rebuild with `--features onnxruntime`."
         ))
         .into()),
     }
