@@ -1,29 +1,14 @@
 //! The `odin` command: arguments in, calls out.
 
 mod args;
-mod calibrate;
-mod compile;
-mod demo;
-mod detectors;
-mod device;
-mod drift;
-mod eval;
-mod explain;
-mod fetch;
-mod inspect;
-mod list;
-mod network;
-mod open_set;
-mod progress;
-mod score;
-mod score_files;
-mod scoring;
-mod spec;
-mod tune;
-mod verify;
-mod write_whole;
+mod command;
+mod output;
+mod resolve;
 
 use clap::Parser;
+use command::{
+    calibrate, compile, demo, drift, eval, explain, fetch, inspect, list, score, tune, verify,
+};
 use std::process::ExitCode;
 
 /// 0 success, 1 failure, 2 usage (the last by clap, which also prints help).
@@ -49,7 +34,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::say(&format!("error: {error:#}"));
+            output::progress::say(&format!("error: {error:#}"));
             match error.is::<args::UsageError>() {
                 true => ExitCode::from(2),
                 false => ExitCode::FAILURE,

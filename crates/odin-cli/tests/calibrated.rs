@@ -264,11 +264,13 @@ fn one_image_is_a_line_and_lists_come_from_standard_input() {
     inputs(folder.path());
     let line = stdout(folder.path(), "score --detector detector.toml images/1.bmp");
     assert!(
-        line.starts_with("images/1.bmp: ") && line.lines().count() == 1,
+        line.starts_with("in-distribution: images/1.bmp, odin 0.")
+            || line.starts_with("OUT-OF-DISTRIBUTION: images/1.bmp, odin 0."),
         "{line}"
     );
+    assert_eq!(line.lines().count(), 1, "{line}");
     assert!(
-        line.contains("distribution") && line.contains("p = "),
+        line.contains(" (the threshold), higher than ") && line.contains("; predicted class: "),
         "{line}"
     );
     let mut child = command(folder.path(), "score --detector detector.toml - --quiet")
@@ -395,7 +397,12 @@ fn jobs_that_do_not_fit_are_refused() {
         ("", "nowhere.png", 1, "nowhere.png"),
         ("", "images --shard 3/2", 2, "2/4"),
         ("", "images --resume", 2, "--out"),
-        ("", "images/broken.bmp", 1, "no image could be scored"),
+        (
+            "",
+            "images/broken.bmp",
+            1,
+            "no image could be scored: images/broken.bmp: ",
+        ),
         ("", "images -o images", 2, ".csv"),
     ];
     for (journal, args, code, part_of_message) in cases {

@@ -511,7 +511,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --gpu 0",
         2,
-        "--threads",
+        "--features onnxruntime",
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature 0",

@@ -1,10 +1,20 @@
-//! Aligned columns.
+//! Tables of aligned columns, two spaces between them.
 
 use std::fmt::Write;
 
-/// Rows under a head, the first column to the left, the others to the right, two spaces between
-/// them. Rows of fewer cells are headings: they stand alone and widen nothing.
+/// The first column to the left, the others to the right. Rows of fewer cells than the head are
+/// headings: they stand alone and widen nothing.
 pub(crate) fn aligned(head: &[String], rows: &[Vec<String>]) -> String {
+    table(head, rows, 1)
+}
+
+/// All columns to the left.
+pub(crate) fn left_aligned(head: &[String], rows: &[Vec<String>]) -> String {
+    table(head, rows, head.len())
+}
+
+/// The first `to_the_left` columns to the left, the others to the right.
+fn table(head: &[String], rows: &[Vec<String>], to_the_left: usize) -> String {
     let whole = || std::iter::once(head).chain(rows.iter().map(Vec::as_slice));
     let widths: Vec<usize> = (0..head.len())
         .map(|column| {
@@ -22,9 +32,10 @@ pub(crate) fn aligned(head: &[String], rows: &[Vec<String>]) -> String {
             } else {
                 0
             };
-            let _ = match i {
-                0 => write!(line, "{cell:<width$}"),
-                _ => write!(line, "  {cell:>width$}"),
+            let space = if i == 0 { "" } else { "  " };
+            let _ = match i < to_the_left {
+                true => write!(line, "{space}{cell:<width$}"),
+                false => write!(line, "{space}{cell:>width$}"),
             };
         }
         let _ = writeln!(text, "{}", line.trim_end());

@@ -1,59 +1,85 @@
+//! CSV as RFC 4180 has it: how every line of it is written, and the results of an evaluation.
+
 use crate::{POSITIVE_CLASS, Report};
 use odin::MetricsMode;
 use odin_metrics::Metrics;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+
+/// A line in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    text: String,
+    begun: bool,
+}
+
+impl Line {
+    /// Adds a cell, quoted where need be.
+    pub(crate) fn cell(mut self, cell: impl Display) -> Self {
+        if self.begun {
+            self.text.push(',');
+        }
+        self.begun = true;
+        let start = self.text.len();
+        let _ = write!(self.text, "{cell}");
+        if self.text[start..].contains([',', '"', '\n', '\r']) {
+            let quoted = self.text[start..].replace('"', "\"\"");
+            self.text.truncate(start);
+            let _ = write!(self.text, "\"{quoted}\"");
+        }
+        self
+    }
+
+    /// Adds some cells.
+    pub(crate) fn cells<T: Display>(self, cells: impl IntoIterator<Item = T>) -> Self {
+        cells.into_iter().fold(self, Self::cell)
+    }
+
+    /// The line, with its end.
+    pub(crate) fn end(self) -> String {
+        self.text + "\n"
+    }
+}
 
 pub(crate) fn render(report: &Report) -> String {
     let metrics = Metrics::<f64>::default().named().map(|(name, _)| name);
-    let with_ci = report
-        .results
-        .iter()
-        .any(|r| r.evaluation.odin.ci95.is_some());
+    let mut results = report.results.iter();
+    let with_ci = results.any(|r| r.evaluation.odin.ci95.is_some());
+    let bounds = with_ci
+        .then(|| metrics.map(|name| [format!("{name}_ci95_lower"), format!("{name}_ci95_upper")]));
     let paper = report.mode == MetricsMode::Paper;
-    let bounds = metrics.map(|name| format!(",{name}_ci95_lower,{name}_ci95_upper"));
-    let mut csv = format!(
-        "model,in_dataset,out_dataset,temperature,magnitude,metrics,positive_class,n_in,n_out,score,{}{}{}\n",
-        metrics.join(","),
-        if with_ci {
-            bounds.concat()
-        } else {
-            String::new()
-        },
-        if paper { ",outside_grid" } else { "" }
-    );
+    let head = [
+        "model",
+        "in_dataset",
+        "out_dataset",
+        "temperature",
+        "magnitude",
+        "metrics",
+        "positive_class",
+        "n_in",
+        "n_out",
+        "score",
+    ];
+    let mut csv = Line::default()
+        .cells(head)
+        .cells(metrics)
+        .cells(bounds.into_iter().flatten().flatten())
+        .cells(paper.then_some("outside_grid"))
+        .end();
     for result in &report.results {
         let e = &result.evaluation;
         for (score, measured) in e.named() {
-            let (model, in_dataset) = (field(&report.model), field(&report.in_dataset));
-            let _ = write!(
-                csv,
-                "{model},{in_dataset},{},{},{},{},{POSITIVE_CLASS},{},{},{score}",
-                field(&result.out_dataset),
-                report.temperature,
-                result.magnitude,
-                report.mode.as_str(),
-                e.n_in,
-                e.n_out
-            );
-            for (_, value) in measured.metrics.named() {
-                let _ = write!(csv, ",{value}");
-            }
-            for (_, interval) in measured.ci95.into_iter().flat_map(Metrics::named) {
-                let _ = write!(csv, ",{},{}", interval.lower, interval.upper);
-            }
-            if paper {
-                let _ = write!(csv, ",{}", measured.outside_grid);
-            }
-            csv.push('\n');
+            let intervals = measured.ci95.into_iter().flat_map(Metrics::named);
+            let line = Line::default()
+                .cells([&report.model, &report.in_dataset, &result.out_dataset])
+                .cells([report.temperature, result.magnitude])
+                .cells([report.mode.as_str(), POSITIVE_CLASS])
+                .cells([e.n_in, e.n_out])
+                .cell(score)
+                .cells(measured.metrics.named().map(|(_, value)| value))
+                .cells(intervals.flat_map(|(_, interval)| [interval.lower, interval.upper]))
+                .cells(paper.then_some(measured.outside_grid));
+            csv.push_str(&line.end());
         }
     }
     csv
-}
-
-/// Quoted where RFC 4180 asks for it.
-pub(crate) fn field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    }
 }

@@ -1,3 +1,5 @@
+//! What `odin explain` shows of a program, step by step.
+
 use crate::Network;
 use odin::Program;
 use serde_json::{Value, json};

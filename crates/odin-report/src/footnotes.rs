@@ -1,3 +1,5 @@
+//! What stands below the table of an evaluation.
+
 use crate::table::LABELS;
 use crate::{Report, SetInfo};
 use odin::{Measured, NoAccuracy};

@@ -1,4 +1,6 @@
-use crate::Network;
+//! What `odin inspect` shows of a model.
+
+use crate::{Network, compile};
 use odin::{Classifier, DetectorCard, Inspection, ModelFile};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -118,15 +120,7 @@ impl<'a> InspectionReport<'a> {
                 "gradients": odin.is_ok(),
                 "gradients_missing": self.inspection.without_gradient,
                 "odin_error": odin.as_ref().err(),
-                "detector": self.card.map(|card| json!({
-                    "temperature": card.temperature,
-                    "magnitude": card.magnitude,
-                    "threshold": card.threshold,
-                    "target_tpr": card.target_tpr,
-                    "input": card.input.as_str(),
-                    "source_sha256": card.source_sha256,
-                    "odin_version": card.version,
-                })),
+                "detector": self.card.map(compile::card),
                 "metadata": self.file.metadata,
             });
             if let Value::Object(more) = more {

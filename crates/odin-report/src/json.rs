@@ -1,3 +1,5 @@
+//! The results of an evaluation as JSON.
+
 use crate::{Comparison, POSITIVE_CLASS, Report, SetInfo};
 use odin::{Measured, MetricsMode};
 use serde_json::{Map, Value, json};

@@ -1,28 +1,38 @@
 //! Evaluations as a table for a terminal, as JSON and as CSV, and plots. Nothing is computed here.
 
+mod agreement;
 mod calibration;
 mod columns;
+mod compile;
 mod csv;
+mod decision;
 mod drift;
 mod explain;
+mod fetch;
 mod footnotes;
 mod inspect;
 mod json;
 mod network;
 pub mod plot;
+mod registry;
 mod score_file;
 mod table;
 mod tune;
 mod tune_plots;
 
+pub use agreement::AgreementReport;
 pub use calibration::CalibrationReport;
+pub use compile::CompileReport;
+pub use decision::{DecidedBy, DecisionReport};
 pub use drift::{DriftReport, Rejection};
 pub use explain::ExplainReport;
+pub use fetch::{FetchReport, FetchRow};
 pub use inspect::InspectionReport;
 pub use network::Network;
+pub use registry::RegistryReport;
 pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
-    record_from_json, record_to_json,
+    record_from_json, record_to_json, set_to_csv,
 };
 pub use tune::{Rule, Search, TuneReport, TuneTest};
 pub use tune_plots::tune_plots;
@@ -101,11 +111,6 @@ impl Report {
     pub fn to_csv(&self) -> String {
         csv::render(self)
     }
-}
-
-/// A CSV field, quoted where RFC 4180 asks for it.
-pub fn csv_field(text: &str) -> String {
-    csv::field(text)
 }
 
 /// The positive class, named in every format.

@@ -1,3 +1,5 @@
+//! What reports say of a network.
+
 use odin::{Classifier, Layout, Preprocessing};
 use serde_json::{Value, json};
 

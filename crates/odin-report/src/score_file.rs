@@ -149,6 +149,12 @@ impl<W: Write + Send> ScoreWriter<W> {
     }
 }
 
+/// The scores of every image of a set as CSV, with the columns `file`, `prediction`, `msp`, `odin`
+/// and one for each other score: those of an evaluation, which decides nothing.
+pub fn set_to_csv(set: &odin::ScoredSet) -> String {
+    csv::of_set(set)
+}
+
 /// A record as one line of JSON, without the line's end.
 pub fn record_to_json(record: &ScoreRecord, scores: &[String]) -> String {
     jsonl::line(record, scores)

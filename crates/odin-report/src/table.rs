@@ -1,3 +1,5 @@
+//! The results of an evaluation as a table.
+
 use crate::columns::aligned;
 use crate::footnotes::footnotes;
 use crate::{Comparison, Report};

@@ -1,8 +1,9 @@
 //! What `odin tune` found.
 
 use crate::columns::aligned;
+use crate::csv::Line;
 use crate::table::{LABELS, entry, percent};
-use crate::{Network, POSITIVE_CLASS, csv_field};
+use crate::{Network, POSITIVE_CLASS};
 use odin::{Choice, Grid, Objective, Passes, Setting};
 use odin_metrics::Metrics;
 use serde_json::{Map, Value, json};
@@ -346,31 +347,23 @@ impl TuneReport {
     /// fractions.
     pub fn to_csv(&self) -> String {
         let names = Metrics::<f64>::default().named().map(|(name, _)| name);
-        let mut csv = format!(
-            "tuned_on,temperature,magnitude,{},mean_score,n_in,n_out,chosen,positive_class\n",
-            names.join(",")
-        );
+        let mut csv = Line::default()
+            .cells(["tuned_on", "temperature", "magnitude"])
+            .cells(names)
+            .cells(["mean_score", "n_in", "n_out", "chosen", "positive_class"])
+            .end();
         for search in &self.searches {
             for (setting, metrics, mean_score) in self.cells(search) {
-                let _ = write!(
-                    csv,
-                    "{},{},{}",
-                    csv_field(&search.tuned_on),
-                    setting.temperature,
-                    setting.magnitude
-                );
-                let values = metrics.map(|metrics| metrics.named().map(|(_, value)| value));
-                for i in 0..names.len() {
-                    let value = values.map_or(String::new(), |values| values[i].to_string());
-                    let _ = write!(csv, ",{value}");
-                }
-                let _ = writeln!(
-                    csv,
-                    ",{mean_score},{},{},{},{POSITIVE_CLASS}",
-                    self.n_in,
-                    search.n_out,
-                    setting == search.choice.setting
-                );
+                let value = |i: usize| metrics.map(|metrics| metrics.named()[i].1.to_string());
+                let line = Line::default()
+                    .cell(&search.tuned_on)
+                    .cells([setting.temperature, setting.magnitude])
+                    .cells((0..names.len()).map(|i| value(i).unwrap_or_default()))
+                    .cell(mean_score)
+                    .cells([self.n_in, search.n_out])
+                    .cell(setting == search.choice.setting)
+                    .cell(POSITIVE_CLASS);
+                csv.push_str(&line.end());
             }
         }
         csv

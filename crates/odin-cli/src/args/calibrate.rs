@@ -1,7 +1,7 @@
 //! The options of `odin calibrate`.
 
-use super::{
-    DetectorsOptions, RunOptions, SplitArg, TextFormat, magnitude, positive, share, temperature,
+use super::shared::{
+    DetectorsOptions, FormatOption, NnOption, RunOptions, SettingOptions, SplitArg, positive, share,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -21,10 +21,8 @@ The images must not be those that the network was trained on: it is too sure of 
 --detectors decides (odin, unless named otherwise). docs/calibration.md tells what a threshold
 promises and how many images it takes.")]
 pub(crate) struct Calibrate {
-    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
-    /// name
-    #[arg(long, value_name = "FILE|NAME")]
-    pub(crate) nn: String,
+    #[command(flatten)]
+    pub(crate) nn: NnOption,
 
     /// In-distribution images: a path (image folder, tar, CIFAR, npy, idx) or a registry name
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]
@@ -51,14 +49,8 @@ pub(crate) struct Calibrate {
     #[arg(long, conflicts_with_all = ["fpr", "lowest_error"])]
     pub(crate) per_class: bool,
 
-    /// The temperature T [default: that of a compiled detector, or 1000]
-    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
-    pub(crate) temperature: Option<f64>,
-
-    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: that of a compiled
-    /// detector, or 0.0014]
-    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
-    pub(crate) magnitude: Option<f64>,
+    #[command(flatten)]
+    pub(crate) setting: SettingOptions,
 
     /// The part of each set [default: validation for the paper's sets by name, all for others]
     #[arg(long, value_enum)]
@@ -72,9 +64,8 @@ pub(crate) struct Calibrate {
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// How to print what was found
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: TextFormat,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 
     #[command(flatten)]
     pub(crate) detectors: DetectorsOptions,

@@ -1,6 +1,6 @@
 //! The options of `odin drift`.
 
-use super::TextFormat;
+use super::shared::FormatOption;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -56,9 +56,8 @@ pub(crate) struct Drift {
     #[arg(long)]
     pub(crate) fail_on_drift: bool,
 
-    /// How to print what was found
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: TextFormat,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 }
 
 fn finite(text: &str) -> Result<f64, String> {

@@ -1,6 +1,6 @@
 //! The options of `odin score`.
 
-use super::{DeviceOptions, positive, threads};
+use super::shared::{ComputeOptions, QuietOption};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -53,20 +53,11 @@ pub(crate) struct Score {
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
 
-    /// Images read at a time; the scores of the built-in engine do not depend on it
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
-    pub(crate) batch_size: usize,
-
-    /// Threads that work at once [default: the available cores]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(crate) threads: Option<usize>,
-
-    /// Say nothing on standard error but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
 
     #[command(flatten)]
-    pub(crate) device: DeviceOptions,
+    pub(crate) compute: ComputeOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

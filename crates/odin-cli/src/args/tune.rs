@@ -1,6 +1,8 @@
 //! The options of `odin tune`.
 
-use super::{DetectorsOptions, Format, RunOptions, magnitude, positive, temperature};
+use super::shared::{
+    DetectorsOptions, Format, NnOption, RunOptions, magnitude, positive, temperature,
+};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -17,10 +19,8 @@ Examples:
 Beside grid.csv it writes grid-heat-map.svg, grid-against-temperature.svg and
 grid-against-magnitude.svg. High scores mean in-distribution, which is the positive class.")]
 pub(crate) struct Tune {
-    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
-    /// name
-    #[arg(long, value_name = "FILE|NAME")]
-    pub(crate) nn: String,
+    #[command(flatten)]
+    pub(crate) nn: NnOption,
 
     /// The in-distribution set: a path (image folder, tar, CIFAR, npy, idx) or a registry name
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]

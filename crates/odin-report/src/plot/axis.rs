@@ -1,3 +1,5 @@
+//! Axes: round values, marks and their labels.
+
 use super::{drawable, range};
 
 /// An axis of a plot.

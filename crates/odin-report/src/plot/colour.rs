@@ -1,3 +1,5 @@
+//! Colours of plots.
+
 /// Viridis, the perceptually even scale of matplotlib (CC0), at every tenth: also a scale of
 /// brightness, and so the same to every colour vision.
 const VIRIDIS: [[u8; 3]; 11] = [

@@ -1,3 +1,5 @@
+//! Heat maps.
+
 use super::axis::{round_values, short, to_step};
 use super::colour::Colour;
 use super::svg::{Anchor, Canvas, INK, MARGIN, Style, TEXT, shortened, widest};

@@ -1,3 +1,5 @@
+//! Line plots.
+
 use super::axis::{Axis, Span, short};
 use super::colour::LINES;
 use super::svg::{Anchor, Canvas, FAINT_INK, GRID, MARGIN, Style, TEXT, shortened, widest};

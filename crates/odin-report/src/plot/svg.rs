@@ -1,3 +1,5 @@
+//! The SVG that plots are drawn as.
+
 use std::fmt::Write;
 
 /// Ink for text and axes, for less important marks, and for lines of a grid.

@@ -1,34 +1,51 @@
+//! Score files as CSV.
+
 use super::{ScoreColumn, ScoreFileError, ScoreRecord, problem};
-use crate::csv_field;
+use crate::csv::Line;
+use odin::ScoredSet;
 use std::fs::File;
 use std::io::{BufReader, Result, Write};
 
 pub(super) fn write_header(out: &mut impl Write, scores: &[String]) -> Result<()> {
-    write!(out, "file,prediction,class")?;
-    for name in scores {
-        write!(out, ",{}", csv_field(name))?;
-    }
-    writeln!(out, ",percentile,p_value,is_in_distribution,error")
+    let line = Line::default()
+        .cells(["file", "prediction", "class"])
+        .cells(scores)
+        .cells(["percentile", "p_value", "is_in_distribution", "error"]);
+    out.write_all(line.end().as_bytes())
 }
 
 pub(super) fn write(out: &mut impl Write, record: &ScoreRecord, scores: usize) -> Result<()> {
-    write!(out, "{},", csv_field(&record.file))?;
-    match &record.outcome {
-        Ok(values) => {
-            let class = values.class.as_deref().unwrap_or_default();
-            write!(out, "{},{}", values.prediction, csv_field(class))?;
-            for score in &values.scores {
-                write!(out, ",{score}")?;
-            }
-            writeln!(
-                out,
-                ",{},{},{},",
-                values.percentile, values.p_value, values.is_in_distribution
-            )
-        }
+    let line = Line::default().cell(&record.file);
+    let line = match &record.outcome {
+        Ok(values) => line
+            .cell(values.prediction)
+            .cell(values.class.as_deref().unwrap_or_default())
+            .cells(&values.scores)
+            .cells([values.percentile, values.p_value])
+            .cell(values.is_in_distribution)
+            .cell(""),
         // No prediction, class and scores; no percentile, p-value and decision.
-        Err(error) => writeln!(out, "{}{}", ",".repeat(scores + 5), csv_field(error)),
+        Err(error) => line.cells(vec![""; scores + 5]).cell(error),
+    };
+    out.write_all(line.end().as_bytes())
+}
+
+/// The scores of a set that nothing was decided of.
+pub(super) fn of_set(set: &ScoredSet) -> String {
+    let mut csv = Line::default()
+        .cells(["file", "prediction", "msp", "odin"])
+        .cells(&set.others)
+        .end();
+    for row in &set.rows {
+        let score = &row.score;
+        let line = Line::default()
+            .cell(&row.name)
+            .cell(score.prediction)
+            .cells([score.msp, score.odin])
+            .cells(&score.others);
+        csv.push_str(&line.end());
     }
+    csv
 }
 
 pub(super) fn read_column(

@@ -1,3 +1,5 @@
+//! Score files as JSON lines.
+
 use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
 use serde_json::{Map, Value, json};
 use std::fs::File;

@@ -1,3 +1,5 @@
+//! Score files as Parquet.
+
 use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};

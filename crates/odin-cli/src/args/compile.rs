@@ -1,0 +1,60 @@
+//! The options of `odin compile`.
+
+use super::shared::{FormatOption, NetworkOptions, QuietOption, SettingOptions};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Writes a model with ODIN built into it as one ONNX file: forward pass, input gradient,
+/// perturbation, second forward pass, scores. Any ONNX runtime executes it.
+///
+/// Its outputs are logits, prediction, msp, odin, and with a threshold is_in_distribution.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin compile --nn densenet10.pth -o detector.onnx
+  odin compile --detector detector.toml -o detector.onnx      with its threshold
+  odin compile --nn net.onnx --magnitude 0.002 --threshold 0.1004 --input pixels-u8 \\
+               --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
+
+Inputs: pixels-u8 is `images`, uint8 [N, H, W, C]; pixels-f32 is `images`, float32 [N, C, H, W] in
+[0, 1]; normalized is the model's own input. The magnitude is on the [0, 1] pixel scale always.")]
+pub(crate) struct Compile {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
+    /// name; with --detector, where the model lies now
+    #[arg(long, value_name = "FILE|NAME", required_unless_present = "detector")]
+    pub(crate) nn: Option<String>,
+
+    /// A calibrated detector that `odin calibrate` wrote: its model, temperature, magnitude and
+    /// threshold are taken
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["temperature", "magnitude", "threshold"]
+    )]
+    pub(crate) detector: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) setting: SettingOptions,
+
+    /// Add the output is_in_distribution: whether the ODIN score reaches this
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub(crate) threshold: Option<f64>,
+
+    /// What the file takes: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
+    /// models, pixels-f32 for others]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) input: Option<odin::DetectorInput>,
+
+    /// The file to write
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}

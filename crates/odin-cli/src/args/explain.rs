@@ -1,0 +1,32 @@
+//! The options of `odin explain`.
+
+use super::shared::{FormatOption, NetworkOptions, NnOption};
+use clap::Args;
+
+/// Shows the program that a network with ODIN built in becomes on this machine's CPU: what is
+/// computed together, shapes, arithmetic, bytes moved, and how long each step takes for an image
+/// on one thread.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  odin explain --nn densenet10.pth
+  odin explain --nn densenet10.pth --threads 2
+  odin explain --nn resnet50.onnx --repetitions 3 --format json")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) nn: NnOption,
+
+    /// How often an image is run; each step counts at its fastest
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repetitions: u32,
+
+    /// How many threads share the image
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) threads: u32,
+
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}

@@ -1,0 +1,85 @@
+//! The command line as typed values.
+
+mod calibrate;
+mod compile;
+mod drift;
+mod eval;
+mod explain;
+mod fetch;
+mod inspect;
+mod list;
+mod score;
+mod shared;
+mod tune;
+mod verify;
+
+pub(crate) use calibrate::Calibrate;
+pub(crate) use compile::Compile;
+pub(crate) use drift::Drift;
+pub(crate) use eval::Eval;
+pub(crate) use explain::Explain;
+pub(crate) use fetch::Fetch;
+pub(crate) use inspect::Inspect;
+pub(crate) use list::List;
+pub(crate) use score::{Score, ScoreFormatArg};
+pub(crate) use shared::{
+    ComputeOptions, DetectorsOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions,
+    RegistryOptions, RunOptions, SplitArg, UsageError,
+};
+pub(crate) use tune::{InOnly, Tune};
+pub(crate) use verify::Verify;
+
+use clap::{Parser, Subcommand};
+
+/// Tells whether an image is unlike anything its classifier was trained on (ODIN, ICLR 2018).
+///
+/// Without a command: evaluates an embedded network on embedded images, to show what to expect.
+#[derive(Debug, Parser)]
+#[command(
+    name = "odin",
+    version,
+    after_help = "\
+Examples:
+  odin                                               the demonstration
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset photos/
+  odin tune --nn net.onnx --in-dataset val/          which temperature, which magnitude
+  odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
+  odin score --detector detector.toml photo.jpg      is this image like the others?
+  odin drift january.csv february.csv                has something changed?
+  odin inspect net.onnx                              what a model is and costs
+  odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
+  odin fetch cifar10 Imagenet                        get what names stand for
+  odin eval --help                                   all options of the evaluation
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 drift that odin drift was told to fail on."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure how well the baseline (MSP) and ODIN tell out-of-distribution images apart
+    Eval(Box<Eval>),
+    /// Choose the temperature and the magnitude
+    Tune(Box<Tune>),
+    /// Find the threshold, and write a detector that `odin score` uses
+    Calibrate(Box<Calibrate>),
+    /// Judge images by a calibrated detector
+    Score(Box<Score>),
+    /// Tell whether scores or rejections have moved from one period of use to another
+    Drift(Drift),
+    /// Show what a model is: inputs, operators, cost, normalisation
+    Inspect(Inspect),
+    /// Show the program that a network becomes, and where its time goes
+    Explain(Explain),
+    /// Write a model with ODIN built in as one ONNX file for any runtime
+    Compile(Box<Compile>),
+    /// Compare a compiled detector with the model it was made of
+    Verify(Box<Verify>),
+    /// Download data sets and networks that are known by name
+    Fetch(Fetch),
+    /// Show every known data set and network, its licence, and whether it is here
+    List(List),
+}

@@ -1,0 +1,334 @@
+//! Options that several commands have, and how their values are read.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// A mistake in the arguments that only shows when they are put together; exit code 2.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextFormat {
+    Table,
+    Json,
+}
+
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FormatOption {
+    /// How to print the results
+    #[arg(long, value_enum, default_value = "table")]
+    format: TextFormat,
+}
+
+impl FormatOption {
+    /// Makes the text that is asked for.
+    pub(crate) fn text(
+        self,
+        table: impl FnOnce() -> String,
+        json: impl FnOnce() -> String,
+    ) -> String {
+        match self.format {
+            TextFormat::Table => table(),
+            TextFormat::Json => json(),
+        }
+    }
+}
+
+/// Whether a command prints progress and remarks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct QuietOption {
+    /// Say nothing on standard error but errors
+    #[arg(id = "quiet", long)]
+    pub(crate) on: bool,
+}
+
+/// The network that a command works on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NnOption {
+    /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, a registry
+    /// name, or a detector that `odin compile` wrote, of which the network is used, and its
+    /// temperature and magnitude unless others are given
+    #[arg(id = "nn", long, value_name = "FILE|NAME")]
+    pub(crate) name: String,
+}
+
+/// The setting of ODIN.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SettingOptions {
+    /// The temperature T [default: that of a compiled detector, or 1000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+
+    /// The magnitude ε of the perturbation on the [0, 1] pixel scale [default: that of a compiled
+    /// detector, or 0.0014]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
+    pub(crate) magnitude: Option<f64>,
+}
+
+/// The names that stand for data sets and networks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RegistryOptions {
+    /// The folder of the data sets and networks that the registry names
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Registry file with more names, repeatable
+    #[arg(id = "registry", long, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// How a model file is read: what it leaves open. They stand last in a command, for their heading
+/// holds for all that follow.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NetworkOptions {
+    /// A model.toml that says how images become the network's input [default: <stem>.toml or
+    /// model.toml beside the model file, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model_config: Option<PathBuf>,
+
+    /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
+    /// scale; one value stands for all [default: what model.toml, the file or the registry says,
+    /// or else what is usual]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "std",
+        allow_negative_numbers = true
+    )]
+    pub(crate) mean: Vec<f32>,
+
+    /// The standard deviation of each channel, likewise
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        requires = "mean",
+        allow_negative_numbers = true
+    )]
+    pub(crate) std: Vec<f32>,
+
+    /// The size of the network's images where its file leaves it open, such as 64 or 48x64
+    /// (height x width) [default for checkpoints: 32, or 224 for ImageNet stems]
+    #[arg(long, value_name = "H[xW]")]
+    pub(crate) image_size: Option<ImageSize>,
+
+    /// The order of the axes of an ONNX model's input: NCHW, NHWC, NCDHW (volumes), NCL,
+    /// NLC (signals) or NF (vectors) [default: as its extents look]
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<odin::Layout>,
+
+    /// The output of an ONNX model that holds the logits, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) output: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
+
+/// How much is computed at once, and where.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ComputeOptions {
+    /// Images read at a time; the scores of the built-in engine do not depend on it
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
+    pub(crate) batch_size: usize,
+
+    /// Threads that work at once [default: the available cores]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+/// How images are read and scored.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunOptions {
+    /// Transform every image, such as resize:32:bicubic,centre-crop:32 [default: what the registry
+    /// says of the set and model.toml of the model, or nothing]
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) transform: Option<odin_data::Transform>,
+
+    /// Where noise, random crops and resampling start from
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Leave out images that do not decode, counting and naming them
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietOption,
+
+    #[command(flatten)]
+    pub(crate) compute: ComputeOptions,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+/// Scores beside ODIN.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DetectorsOptions {
+    /// Other scores to compute beside the baseline and ODIN, such as energy,vim; `all` is all of
+    /// them that can be computed here (docs/detectors.md tells what each is and needs)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,...",
+        help_heading = "Other detectors"
+    )]
+    pub(crate) detectors: Vec<String>,
+
+    /// Images that the network was trained on, for the scores that are fitted: a path or a
+    /// registry name
+    #[arg(long, value_name = "SPEC", help_heading = "Other detectors")]
+    pub(crate) fit_on: Option<String>,
+
+    /// How many of them, evenly spread, at most
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50_000,
+        value_parser = positive::<usize>,
+        help_heading = "Other detectors"
+    )]
+    pub(crate) fit_images: usize,
+}
+
+/// Where networks run. Only options with a heading of their own may follow.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Device")]
+pub(crate) struct DeviceOptions {
+    /// Where the network runs: `cpu` is the built-in engine; `cpu-ort`, `cuda:N`, `tensorrt:N`,
+    /// `rocm:N`, `openvino`, `coreml` and `directml:N` are ONNX Runtime, in builds that can load
+    /// it
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub(crate) device: odin::Device,
+
+    /// The same as --device cuda:N
+    #[arg(long, value_name = "N", conflicts_with = "device")]
+    pub(crate) gpu: Option<u16>,
+
+    /// The library of ONNX Runtime [default: what ORT_DYLIB_PATH names, or the loader finds, or
+    /// the Python package onnxruntime brings]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+/// A whole number from 1.
+pub(super) fn positive<N: std::str::FromStr + PartialOrd + From<u8>>(
+    text: &str,
+) -> Result<N, String> {
+    let number = text.parse().ok().filter(|number| *number >= N::from(1));
+    number.ok_or_else(|| "expected a whole number from 1".to_string())
+}
+
+/// More threads than any machine has cores are a slip of the hand, and take minutes to start.
+const MAX_THREADS: usize = 1024;
+
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok();
+    let threads = threads.filter(|threads| (1..=MAX_THREADS).contains(threads));
+    threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// The network computes with T as `f32`.
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
+    let in_f32 = |t: f64| (t as f32).is_finite() && t as f32 > 0.0;
+    let temperature = text.parse().ok().filter(|t| in_f32(*t));
+    temperature.ok_or_else(|| "expected a positive number, such as 1000".to_string())
+}
+
+pub(super) fn magnitude(text: &str) -> Result<f64, String> {
+    let magnitude = text
+        .parse()
+        .ok()
+        .filter(|e| f64::is_finite(*e) && *e >= 0.0);
+    magnitude.ok_or_else(|| "expected a finite number from 0".to_string())
+}
+
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected a share from 0 to 1, such as 0.95".to_string())
+}
+
+/// Height and width in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ImageSize {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl std::str::FromStr for ImageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        match (height.parse(), width.parse()) {
+            (Ok(height), Ok(width))
+                if (1..=8192).contains(&height) && (1..=8192).contains(&width) =>
+            {
+                Ok(Self { height, width })
+            }
+            _ => Err("expected a size such as 64 or 48x64, from 1 to 8192".to_string()),
+        }
+    }
+}
+
+/// A number, or the paper's recommendation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Magnitude {
+    Fixed(f64),
+    Paper,
+}
+
+impl std::str::FromStr for Magnitude {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "paper" => Ok(Magnitude::Paper),
+            _ => match magnitude(text) {
+                Ok(magnitude) => Ok(Magnitude::Fixed(magnitude)),
+                Err(expected) => Err(format!("{expected}, or `paper`")),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Magnitude {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Magnitude::Fixed(magnitude) => write!(f, "{magnitude}"),
+            Magnitude::Paper => f.write_str("paper"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitArg {
+    Test,
+    Validation,
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Csv,
+}

@@ -1,0 +1,135 @@
+//! `odin compile`.
+
+use crate::args::{Compile, UsageError};
+use crate::output::atomic::{self, check_is_not_model};
+use crate::output::stdout::write_stdout;
+use crate::resolve::{network, registry};
+use anyhow::{Context, Result, bail};
+use odin::{
+    Classifier, ClassifierOptions, CompileOptions, DetectorInput, SavedDetector, ThresholdRule,
+    compile,
+};
+use odin_formats::onnx;
+use odin_report::CompileReport;
+use std::path::Path;
+
+pub(crate) fn run(args: &Compile) -> Result<()> {
+    let Source {
+        classifier,
+        calibrated,
+    } = source(args)?;
+    network::announce(&classifier, args.quiet.on);
+    check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
+    let options = match &calibrated {
+        Some(saved) => of_calibrated(saved, input(args, &classifier))?,
+        None => options(args, &classifier),
+    };
+    let bytes = compile(&classifier, &options)?;
+    let report = read_back(&args.out, &bytes)?;
+    atomic::write(&args.out, "--out", &bytes)?;
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
+}
+
+/// What is compiled.
+struct Source {
+    classifier: Classifier,
+    calibrated: Option<SavedDetector>,
+}
+
+fn source(args: &Compile) -> Result<Source> {
+    let Some(path) = &args.detector else {
+        let registry = registry::open(&args.network.registry)?;
+        let nn = args.nn.as_deref().unwrap_or_default();
+        return Ok(Source {
+            classifier: network::open(nn, "--nn", &args.network, &registry)?,
+            calibrated: None,
+        });
+    };
+    let given = match args.network.model_config {
+        Some(_) => "--model-config".to_string(),
+        None => network::said(&args.network),
+    };
+    if !given.is_empty() {
+        return Err(UsageError(format!(
+            "{given}: the detector {} says how images become the model's input",
+            path.display()
+        ))
+        .into());
+    }
+    let saved = SavedDetector::open(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(Source {
+        classifier: saved.open_classifier(folder, args.nn.as_ref().map(Path::new))?,
+        calibrated: Some(saved),
+    })
+}
+
+/// As a detector was calibrated; an ONNX file decides by ODIN and one threshold.
+fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileOptions> {
+    let deciding = saved.deciding()?;
+    if deciding.name != "odin" {
+        bail!(
+            "--detector: it decides by {}, a compiled detector by odin; calibrate with odin as the first of --detectors",
+            deciding.name
+        );
+    }
+    if !deciding.classes.is_empty() {
+        bail!(
+            "--detector: it has a threshold for each class, a compiled detector has one; calibrate without --per-class"
+        );
+    }
+    let options = CompileOptions::default()
+        .temperature(saved.temperature)
+        .magnitude(saved.magnitude)
+        .threshold(deciding.threshold)
+        .input(input);
+    Ok(match deciding.rule {
+        ThresholdRule::Tpr(tpr) => options.target_tpr(tpr),
+        _ => options,
+    })
+}
+
+/// What is not said is as in the paper, or as in the detector that is compiled again.
+fn options(args: &Compile, classifier: &Classifier) -> CompileOptions {
+    let card = classifier.detector_card();
+    let mut options = CompileOptions::default().input(input(args, classifier));
+    if let Some(temperature) = args.setting.temperature.or(card.map(|c| c.temperature)) {
+        options = options.temperature(temperature);
+    }
+    if let Some(magnitude) = args.setting.magnitude.or(card.map(|c| c.magnitude)) {
+        options = options.magnitude(magnitude);
+    }
+    match args.threshold {
+        Some(threshold) => options.threshold(threshold),
+        None => options,
+    }
+}
+
+fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {
+    let of_onnx = classifier.file().opset.is_some();
+    args.input.unwrap_or(match of_onnx {
+        true => DetectorInput::Normalized,
+        false => DetectorInput::PixelsF32,
+    })
+}
+
+/// What is in the file, read back from it.
+fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
+    let unreadable = "what was compiled cannot be read back";
+    let name = file.display().to_string();
+    let graph = onnx::read_graph(bytes, &name).context(unreadable)?;
+    let network = Classifier::from_bytes(bytes, &name, ClassifierOptions::default());
+    let network = network.context(unreadable)?;
+    let inputs = graph.inputs();
+    let inputs = inputs.map(|(_, input)| (input.name.clone(), input.ty.shape.to_string()));
+    let outputs = graph.outputs().iter();
+    let outputs = outputs.map(|output| (output.name.clone(), graph.ty(output.value).to_string()));
+    Ok(CompileReport {
+        file: name,
+        format: network.file().format.clone(),
+        bytes: bytes.len(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        card: network.detector_card().context(unreadable)?.clone(),
+    })
+}

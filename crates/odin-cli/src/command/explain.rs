@@ -1,0 +1,38 @@
+//! `odin explain`.
+
+use crate::args::Explain;
+use crate::output::stdout::write_stdout;
+use crate::resolve::{network, registry};
+use anyhow::{Context, Result};
+use odin::{Classifier, Detector};
+use odin_data::Image;
+use odin_report::ExplainReport;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Explain) -> Result<()> {
+    let registry = registry::open(&args.network.registry)?;
+    let classifier = network::open(&args.nn.name, "--nn", &args.network, &registry)?;
+    let threads = args.threads as usize;
+    let detector = Detector::builder(&classifier).threads(threads).build()?;
+    let program = detector
+        .program()
+        .context("the built-in engine has no program")?;
+    let repetitions = args.repetitions as usize;
+    let start = Instant::now();
+    let clock = || start.elapsed();
+    let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
+    let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
+}
+
+/// Something to look at: what it shows makes no difference to how long it takes.
+fn pattern(classifier: &Classifier) -> Image {
+    let [channels, height, width] = classifier.image_shape();
+    let pixels = (0..channels * height * width).map(|i| (i * 7919 % 256) as f32 / 255.0);
+    Image {
+        channels,
+        height,
+        width,
+        pixels: pixels.collect(),
+    }
+}

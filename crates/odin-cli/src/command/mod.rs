@@ -1,0 +1,16 @@
+//! The commands, a file each.
+
+pub(crate) mod calibrate;
+pub(crate) mod compile;
+pub(crate) mod demo;
+pub(crate) mod drift;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod fetch;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod score;
+pub(crate) mod tune;
+pub(crate) mod verify;
+
+mod scoring;

@@ -1,0 +1,152 @@
+//! What is to be scored.
+
+use crate::args::UsageError;
+use crate::resolve::network;
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, Shard};
+use odin_data::{DataSet, ImageList, Joined, OpenOptions, Transformed, open};
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const IMAGES: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
+const LISTS: [&str; 2] = ["txt", "list"];
+/// Standard input.
+const STDIN: &str = "-";
+
+/// The images of all inputs, each once, and which of them belong to this part of the job.
+pub(super) struct Inputs {
+    set: Box<dyn DataSet>,
+    positions: Vec<usize>,
+    notes: Vec<String>,
+}
+
+/// Whether a path is that of an image file, by its extension.
+pub(super) fn is_image(path: &Path) -> bool {
+    has_extension(path, &IMAGES) && !path.is_dir()
+}
+
+fn is_list(path: &Path) -> bool {
+    path.as_os_str() == STDIN || (has_extension(path, &LISTS) && !path.is_dir())
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|own| extensions.iter().any(|e| own.eq_ignore_ascii_case(e)))
+}
+
+impl Inputs {
+    pub(super) fn open(inputs: &[PathBuf], classifier: &Classifier, shard: Shard) -> Result<Self> {
+        let options = network::open_options(classifier);
+        let mut sets: Vec<(String, Box<dyn DataSet>)> = Vec::new();
+        let mut notes = Vec::new();
+        let mut images: Vec<PathBuf> = Vec::new();
+        for input in inputs {
+            if is_image(input) {
+                if !input.exists() {
+                    bail!("there is no image {}", input.display());
+                }
+                images.push(input.clone());
+            } else if is_list(input) {
+                images.extend(listed(input)?);
+            } else {
+                // Images keep the order in which they are named.
+                flush(&mut images, &mut sets, &options)?;
+                let set = open(input, &options)?;
+                let name = input.display().to_string();
+                notes.extend(set.notes().iter().map(|note| format!("{name}: {note}")));
+                sets.push((name, set));
+            }
+        }
+        flush(&mut images, &mut sets, &options)?;
+        let joined = Box::new(Joined::new("the inputs", sets)?);
+        let set: Box<dyn DataSet> = match network::transform(classifier) {
+            Some(transform) => Box::new(Transformed::new(joined, transform)),
+            None => joined,
+        };
+        let mut seen = HashSet::new();
+        let mut twice = 0;
+        let mut positions = Vec::new();
+        for i in 0..set.len() {
+            let name = set.sample_name(i);
+            if !shard.contains(&name) {
+                continue;
+            }
+            match seen.insert(name) {
+                true => positions.push(i),
+                false => twice += 1,
+            }
+        }
+        if twice > 0 {
+            notes.push(format!(
+                "{twice} images are named more than once, and scored once"
+            ));
+        }
+        Ok(Self {
+            set,
+            positions,
+            notes,
+        })
+    }
+
+    pub(super) fn set(&self) -> &dyn DataSet {
+        &*self.set
+    }
+
+    /// The number of images of all parts.
+    pub(super) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Where the images of this part are in the set.
+    pub(super) fn positions(&self) -> &[usize] {
+        &self.positions
+    }
+
+    /// The name of the `i`-th image of this part.
+    pub(super) fn name(&self, i: usize) -> String {
+        let position = self.positions.get(i).copied();
+        position.map_or(String::new(), |position| self.set.sample_name(position))
+    }
+
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Makes a set of the image files that follow each other.
+fn flush(
+    images: &mut Vec<PathBuf>,
+    sets: &mut Vec<(String, Box<dyn DataSet>)>,
+    options: &OpenOptions,
+) -> Result<()> {
+    if !images.is_empty() {
+        let list = ImageList::new("the list", std::mem::take(images), options.clone())?;
+        sets.push((String::new(), Box::new(list)));
+    }
+    Ok(())
+}
+
+/// The paths in a list, one a line, or ended by NUL as `find -print0` does.
+fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+    let text = match list.as_os_str() == STDIN {
+        true => {
+            let mut text = String::new();
+            let stdin = std::io::stdin().read_to_string(&mut text);
+            stdin.context("cannot read the list from standard input")?;
+            text
+        }
+        false => std::fs::read_to_string(list)
+            .with_context(|| format!("cannot read the list {}", list.display()))?,
+    };
+    let end = if text.contains('\0') { '\0' } else { '\n' };
+    let paths = text.split(end).map(|line| line.trim_end_matches('\r'));
+    let paths: Vec<PathBuf> = paths
+        .filter(|line| !line.is_empty())
+        .map(PathBuf::from)
+        .collect();
+    match paths.is_empty() {
+        false => Ok(paths),
+        true => Err(UsageError(format!("the list {} names no image", list.display())).into()),
+    }
+}

@@ -1,0 +1,121 @@
+//! `odin verify`.
+
+use crate::args::{SplitArg, Verify};
+use crate::output::progress::{Meter, say};
+use crate::output::stdout::write_stdout;
+use crate::resolve::dataset::{Selection, Spec};
+use crate::resolve::device::{self, threads};
+use crate::resolve::{network, registry};
+use anyhow::{Result, bail};
+use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
+use odin_data::registry::Registry;
+use odin_data::{DataSet, Image};
+use odin_report::AgreementReport;
+
+/// Images read at a time.
+const BATCH: usize = 32;
+
+pub(crate) fn run(args: &Verify) -> Result<()> {
+    let device = device::chosen(&args.device)?;
+    let registry = registry::open(&args.network.registry)?;
+    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    network::announce(&classifier, args.quiet.on);
+    let file = DetectorFile::open(&args.detector, threads(args.threads))?;
+    if !args.quiet.on {
+        for notice in differences(&file, &classifier) {
+            say(&notice);
+        }
+    }
+    let builder = Detector::builder(&classifier)
+        .temperature(file.card().temperature)
+        .threads(threads(args.threads));
+    let detector = device::build(builder, device, &args.device)?;
+    device::announce(&detector, &classifier, args.quiet.on);
+    let report = AgreementReport {
+        detector: args.detector.display().to_string(),
+        model: args.nn.clone(),
+        device: detector.device().to_string(),
+        engine: detector.engine(),
+        agreement: compare(args, &registry, &classifier, &file, &detector)?,
+        tolerance: args.tolerance,
+    };
+    write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))?;
+    match report.holds() {
+        true => Ok(()),
+        false => bail!(
+            "{} and {} are not the same detector: a difference exceeds the tolerance of {}",
+            args.detector.display(),
+            args.nn,
+            args.tolerance
+        ),
+    }
+}
+
+/// What explains a difference before it is measured.
+fn differences(file: &DetectorFile, classifier: &Classifier) -> Vec<String> {
+    let (card, name) = (file.card(), &file.network().file().name);
+    let mut notices = Vec::new();
+    if card.source_sha256.is_some() && card.source_sha256 != classifier.file().sha256 {
+        notices.push(format!(
+            "{name} was compiled of another file than {} (SHA-256 differs)",
+            classifier.file().name
+        ));
+    }
+    if card.normalization != *classifier.normalization() {
+        let (mean, std) = (card.normalization.mean(), card.normalization.std());
+        notices.push(format!(
+            "{name} was compiled with another normalisation, mean {mean:?}, std {std:?}; give the same (--mean, --std)"
+        ));
+    }
+    notices
+}
+
+fn compare(
+    args: &Verify,
+    registry: &Registry,
+    classifier: &Classifier,
+    file: &DetectorFile,
+    detector: &Detector,
+) -> Result<Agreement> {
+    let mut selection = Selection::of(classifier, &args.network.registry);
+    selection.split = Some(SplitArg::All);
+    selection.limit = Some(args.count);
+    selection.seed = args.seed;
+    selection.transform = args.transform.clone();
+    let name = match args.images.as_str() {
+        "random" => "Uniform",
+        name => name,
+    };
+    let spec = Spec::resolve(name, "--images", &selection, registry)?;
+    let set = spec.open(&selection, Spec::noise_count(&selection, 0))?;
+    let range = spec.range(&selection, set.len())?;
+    let mut meter = Meter::new(set.name(), args.quiet.on);
+    let mut agreement = Agreement::default();
+    for start in range.clone().step_by(BATCH) {
+        let end = range.end.min(start + BATCH);
+        let images = read(&*set, start..end, file.card().input)?;
+        agreement = agreement.and(Agreement::of(file, detector, &images)?);
+        meter.update(Progress::new(end - range.start, range.len()));
+    }
+    Ok(agreement)
+}
+
+/// The images, as levels where the detector takes bytes: what lies between two levels cannot be
+/// given to it.
+fn read(
+    set: &dyn DataSet,
+    range: std::ops::Range<usize>,
+    input: DetectorInput,
+) -> Result<Vec<Image>> {
+    let mut images = Vec::with_capacity(range.len());
+    for i in range {
+        let mut image = set.get(i)?.image;
+        if input == DetectorInput::PixelsU8 {
+            for pixel in &mut image.pixels {
+                *pixel = (*pixel * 255.0).round() / 255.0;
+            }
+        }
+        images.push(image);
+    }
+    Ok(images)
+}

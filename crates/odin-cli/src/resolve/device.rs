@@ -1,0 +1,182 @@
+//! From the device that the user names to a detector that runs there.
+
+use crate::args::{ComputeOptions, DeviceOptions, UsageError};
+use crate::output::progress::say;
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, Detector, DetectorBuilder, Device, ErrorKind};
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Whether ONNX Runtime can be loaded.
+const ONNX_RUNTIME: bool = cfg!(feature = "onnxruntime");
+
+/// Names a library of ONNX Runtime, as other programs that load it read it.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// What the loader knows the library by.
+const DEFAULT_LIBRARY: &str = if cfg!(windows) {
+    "onnxruntime.dll"
+} else if cfg!(target_vendor = "apple") {
+    "libonnxruntime.dylib"
+} else {
+    "libonnxruntime.so"
+};
+
+/// The device that the options name; wrong usage where they make no sense or this build knows
+/// the built-in engine only.
+pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
+    let (device, option) = match options.gpu {
+        Some(gpu) => (Device::Cuda(gpu), format!("--gpu {gpu}")),
+        None => (options.device, format!("--device {}", options.device)),
+    };
+    match (device, &options.onnxruntime) {
+        (Device::Cpu, None) => Ok(device),
+        (Device::Cpu, Some(_)) => Err(UsageError(
+            "--onnxruntime: the device cpu needs no library; --device cpu-ort is ONNX Runtime on the CPU".into(),
+        )
+        .into()),
+        _ if ONNX_RUNTIME => Ok(device),
+        _ => Err(UsageError(format!(
+            "{option} needs ONNX Runtime, which this build lacks; rebuild with `--features onnxruntime`."
+        ))
+        .into()),
+    }
+}
+
+/// As many as asked for, or as there are cores.
+pub(crate) fn threads(asked_for: Option<usize>) -> usize {
+    asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// What all detectors of a command have in common.
+pub(crate) fn builder<'a>(
+    classifier: &'a Classifier,
+    compute: &ComputeOptions,
+) -> DetectorBuilder<'a> {
+    Detector::builder(classifier)
+        .threads(threads(compute.threads))
+        .batch_size(compute.batch_size)
+}
+
+/// Prepares a network for the device.
+pub(crate) fn build(
+    builder: DetectorBuilder<'_>,
+    device: Device,
+    options: &DeviceOptions,
+) -> Result<Detector> {
+    prepare(builder, device, options, DetectorBuilder::build)
+}
+
+/// Makes of a builder what `finish` makes of it, on the device.
+pub(crate) fn prepare<'a, T>(
+    builder: DetectorBuilder<'a>,
+    device: Device,
+    options: &DeviceOptions,
+    finish: impl FnOnce(DetectorBuilder<'a>) -> Result<T, odin::Error>,
+) -> Result<T> {
+    if device == Device::Cpu {
+        return Ok(finish(builder)?);
+    }
+    let (libraries, looked) = libraries(options)?;
+    match finish(builder.device(device).onnx_runtime(libraries)) {
+        Err(error) if error.kind() == ErrorKind::Device => {
+            bail!("device {device}: {error}\nWhere the library was looked for: {looked}")
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Says what runs the network.
+pub(crate) fn announce(detector: &Detector, classifier: &Classifier, quiet: bool) {
+    if quiet {
+        return;
+    }
+    if classifier.detector_card().is_some() {
+        say(
+            "  This is a compiled detector: its network is taken out, and ODIN is built around it anew; `odin verify` runs the file as it is.",
+        );
+    }
+    say(&format!(
+        "  runs on: {} ({})",
+        detector.device(),
+        detector.engine()
+    ));
+}
+
+/// Where the library may be, and the same in words: the one place that the user names, or else
+/// those where it usually is.
+fn libraries(options: &DeviceOptions) -> Result<(Vec<PathBuf>, String)> {
+    if let Some(path) = &options.onnxruntime {
+        let path = std::path::absolute(path).context("--onnxruntime")?;
+        return Ok((vec![path], "--onnxruntime".to_string()));
+    }
+    if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
+        let said = format!("{LIBRARY_VARIABLE} (--onnxruntime PATH goes before it)");
+        return Ok((vec![path.into()], said));
+    }
+    let mut libraries = vec![PathBuf::from(DEFAULT_LIBRARY)];
+    let mut looked = vec!["what the loader finds".to_string()];
+    for python in pythons() {
+        let found = of_python(&python);
+        looked.push(match found.is_empty() {
+            true => format!("{} (has no package onnxruntime)", python.display()),
+            false => python.display().to_string(),
+        });
+        let new = found.into_iter().filter(|file| !libraries.contains(file));
+        libraries.extend(new.collect::<Vec<_>>());
+    }
+    let looked = looked.join(", ");
+    let said = format!("{looked}; --onnxruntime PATH or {LIBRARY_VARIABLE} names another file");
+    Ok((libraries, said))
+}
+
+/// That of the active virtual environment, and the one on the path.
+fn pythons() -> Vec<PathBuf> {
+    let (in_environment, on_path) = match cfg!(windows) {
+        true => ("Scripts/python.exe", "python"),
+        false => ("bin/python3", "python3"),
+    };
+    let environment = env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty());
+    let environment = environment.map(|path| Path::new(&path).join(in_environment));
+    environment.into_iter().chain([on_path.into()]).collect()
+}
+
+/// Prints the folder of the package onnxruntime, which is not imported. The working folder is
+/// not searched: what lies there by chance must not be loaded.
+const FOLDER_OF_PACKAGE: &str = "\
+import sys
+sys.path = [p for p in sys.path if p]
+import importlib.util
+spec = importlib.util.find_spec('onnxruntime')
+print(*(spec.submodule_search_locations or []) if spec else [], sep='\\n')";
+
+/// The libraries in the package onnxruntime of a Python.
+fn of_python(python: &Path) -> Vec<PathBuf> {
+    let command = Command::new(python)
+        .args(["-c", FOLDER_OF_PACKAGE])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let Ok(output) = command else {
+        return Vec::new();
+    };
+    let folders = String::from_utf8_lossy(&output.stdout);
+    let folders = folders.lines().filter(|line| !line.is_empty());
+    let files = folders.flat_map(|folder| {
+        let entries = std::fs::read_dir(Path::new(folder).join("capi"));
+        let files = entries.into_iter().flatten().flatten();
+        files.map(|entry| entry.path())
+    });
+    files.filter(|file| is_library(file)).collect()
+}
+
+/// Such as `libonnxruntime.so.1.32.0`, and not what it loads itself (`libonnxruntime_providers…`).
+fn is_library(file: &Path) -> bool {
+    let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    match cfg!(target_vendor = "apple") {
+        true => name.starts_with("libonnxruntime.") && name.ends_with(".dylib"),
+        false => name.starts_with(DEFAULT_LIBRARY),
+    }
+}

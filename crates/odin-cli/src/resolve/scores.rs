@@ -1,0 +1,273 @@
+//! From the names of other detectors to their scores.
+
+use super::dataset::{Selection, Spec};
+use super::device;
+use crate::args::{DetectorsOptions, RunOptions, UsageError};
+use crate::output::progress::{Meter, say};
+use anyhow::Result;
+use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Scorer};
+use odin_data::registry::Registry;
+use std::sync::Arc;
+
+/// Computed always.
+const ALWAYS: [&str; 2] = ["msp", "odin"];
+const I_ODIN: &str = "i-odin";
+
+/// The scores to compute beside the baseline and ODIN.
+#[derive(Debug, Default)]
+pub(crate) struct Detectors {
+    /// Whether i-ODIN is among them.
+    pub(crate) i_odin: bool,
+    pub(crate) fitted: Vec<Fitted>,
+    /// The names of those that were asked for, in this order; `odin` where none was.
+    names: Vec<String>,
+}
+
+impl Detectors {
+    /// Makes those that the options name; `all` leaves out what cannot be computed here, and says
+    /// why.
+    pub(crate) fn new(
+        options: &DetectorsOptions,
+        run: &RunOptions,
+        classifier: &Classifier,
+        selection: &Selection,
+        registry: &Registry,
+    ) -> Result<Self> {
+        let names = Names::parse(&options.detectors)?;
+        if names.is_nothing() {
+            if options.fit_on.is_some() {
+                let problem =
+                    "--fit-on: no detector is asked for that is fitted; --detectors names them";
+                return Err(UsageError(problem.into()).into());
+            }
+            return Ok(Self {
+                names: names.in_order(&[]),
+                ..Self::default()
+            });
+        }
+        let training = Training::open(options, selection, registry)?;
+        let fitting = Fitting {
+            run,
+            classifier,
+            device: device::chosen(&run.compute.device)?,
+            training: training.as_ref(),
+        };
+        let fitted = match names.all {
+            false => fitting.fit(&names.methods)?,
+            true => fitting.fit_possible()?,
+        };
+        if !run.quiet.on {
+            for fitted in &fitted {
+                for note in fitted.notes() {
+                    say(&format!("{}: {note}", fitted.method()));
+                }
+            }
+        }
+        Ok(Self {
+            i_odin: names.i_odin || names.all,
+            names: names.in_order(&fitted),
+            fitted,
+        })
+    }
+
+    /// The names of those that were asked for, in this order; `odin` where none was.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The scores.
+    pub(crate) fn scorers(&self) -> impl Iterator<Item = Arc<dyn Scorer>> + use<'_> {
+        let fitted = self.fitted.iter().cloned();
+        fitted.map(|fitted| Arc::new(fitted) as Arc<dyn Scorer>)
+    }
+
+    /// A builder that computes them, too.
+    pub(crate) fn add_to<'a>(&self, builder: DetectorBuilder<'a>) -> DetectorBuilder<'a> {
+        builder.scorers(self.scorers()).i_odin(self.i_odin)
+    }
+}
+
+/// What `--detectors` names.
+#[derive(Default)]
+struct Names {
+    all: bool,
+    i_odin: bool,
+    methods: Vec<Method>,
+    /// As they were given, each once.
+    given: Vec<String>,
+}
+
+impl Names {
+    fn parse(texts: &[String]) -> Result<Self> {
+        let mut names = Self::default();
+        for text in texts {
+            let name = text.trim().to_string();
+            if !names.given.contains(&name) {
+                names.given.push(name);
+            }
+            match text.trim() {
+                "all" => names.all = true,
+                I_ODIN => names.i_odin = true,
+                name if ALWAYS.contains(&name) => {}
+                name => {
+                    let method = name.parse().map_err(|e| {
+                        UsageError(format!(
+                            "--detectors: {e}; besides there are odin, {I_ODIN} and all"
+                        ))
+                    })?;
+                    if !names.methods.contains(&method) {
+                        names.methods.push(method);
+                    }
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn in_order(&self, fitted: &[Fitted]) -> Vec<String> {
+        let mut order: Vec<String> = Vec::new();
+        let all = || {
+            let fixed = ["odin", "msp", I_ODIN].map(str::to_string).into_iter();
+            fixed.chain(fitted.iter().map(|fitted| fitted.method().to_string()))
+        };
+        for name in &self.given {
+            match name.as_str() {
+                "all" => order.extend(all()),
+                _ => order.push(name.clone()),
+            }
+        }
+        if order.is_empty() {
+            order.push("odin".to_string());
+        }
+        let mut seen = std::collections::HashSet::new();
+        order.retain(|name| seen.insert(name.clone()));
+        order
+    }
+
+    fn is_nothing(&self) -> bool {
+        !self.all && !self.i_odin && self.methods.is_empty()
+    }
+}
+
+/// The scores that one reason holds for, together.
+fn by_reason(left_out: Vec<(Method, String)>) -> Vec<(String, Vec<String>)> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (method, reason) in left_out {
+        // Errors of a fit name the score, too.
+        let of_score = format!("the score {method}: ");
+        let reason = reason
+            .strip_prefix(&of_score)
+            .unwrap_or(&reason)
+            .to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, methods)) => methods.push(method.to_string()),
+            None => reasons.push((reason, vec![method.to_string()])),
+        }
+    }
+    reasons
+}
+
+/// As many images of noise are fitted to, at most.
+const NOISE: usize = 10_000;
+
+/// Training images.
+struct Training {
+    set: Box<dyn odin_data::DataSet>,
+    positions: Vec<usize>,
+}
+
+impl Training {
+    fn open(
+        options: &DetectorsOptions,
+        selection: &Selection,
+        registry: &Registry,
+    ) -> Result<Option<Self>> {
+        let Some(name) = &options.fit_on else {
+            return Ok(None);
+        };
+        let spec = Spec::resolve(name, "--fit-on", selection, registry)?;
+        let set = spec.open_training(selection, options.fit_images.min(NOISE))?;
+        let (len, count) = (set.len() as u128, options.fit_images.min(set.len()) as u128);
+        // Evenly spread: many sets are sorted by class.
+        let positions = (0..count).map(|i| (i * len / count) as usize).collect();
+        Ok(Some(Self { set, positions }))
+    }
+}
+
+struct Fitting<'a> {
+    run: &'a RunOptions,
+    classifier: &'a Classifier,
+    device: Device,
+    training: Option<&'a Training>,
+}
+
+impl Fitting<'_> {
+    fn fit(&self, methods: &[Method]) -> Result<Vec<Fitted>> {
+        if let Some(method) = methods.iter().find(|method| method.needs_training())
+            && self.training.is_none()
+        {
+            return Err(UsageError(format!(
+                "--detectors: {method} is fitted to images that the network was trained on; --fit-on names them"
+            ))
+            .into());
+        }
+        self.run(|builder, images, meter| builder.fit(methods, images, |p| meter.update(p)))
+    }
+
+    fn run<T>(
+        &self,
+        fit: impl FnOnce(DetectorBuilder<'_>, Option<&Images<'_>>, &mut Meter) -> Result<T, odin::Error>,
+    ) -> Result<T> {
+        let builder = device::builder(self.classifier, &self.run.compute);
+        let images = self.training.map(|training| {
+            Images::all(&*training.set)
+                .these(training.positions.clone())
+                .skip_bad(self.run.skip_bad)
+        });
+        let name = self.training.map_or("", |training| training.set.name());
+        let mut meter = Meter::new(&format!("fitting to {name}"), self.run.quiet.on);
+        device::prepare(builder, self.device, &self.run.compute.device, |builder| {
+            fit(builder, images.as_ref(), &mut meter)
+        })
+    }
+
+    /// Those that need nothing that is not here.
+    fn fit_possible(&self) -> Result<Vec<Fitted>> {
+        let head = self.classifier.head().err();
+        let reason = |method: &Method| -> Option<String> {
+            match (&head, self.training) {
+                (_, None) if method.needs_training() => {
+                    Some("it is fitted to training images, which --fit-on names".to_string())
+                }
+                (Some(error), _) if method.needs_head() || method.needs_features() => {
+                    Some(error.to_string())
+                }
+                _ => None,
+            }
+        };
+        let (mut possible, mut left_out) = (Vec::new(), Vec::new());
+        let others = Method::ALL.into_iter();
+        for method in others.filter(|method| !ALWAYS.contains(&method.name())) {
+            match reason(&method) {
+                None => possible.push(method),
+                Some(reason) => left_out.push((method, reason)),
+            }
+        }
+        let each = self.run(|builder, images, meter| {
+            builder.fit_each(&possible, images, |p| meter.update(p))
+        })?;
+        let mut fitted = Vec::new();
+        for (method, outcome) in possible.into_iter().zip(each) {
+            match outcome {
+                Ok(score) => fitted.push(score),
+                Err(error) => left_out.push((method, error.to_string())),
+            }
+        }
+        if !self.run.quiet.on {
+            for (reason, methods) in by_reason(left_out) {
+                say(&format!("left out: {}: {reason}", methods.join(", ")));
+            }
+        }
+        Ok(fitted)
+    }
+}

@@ -1,0 +1,85 @@
+//! What `odin compile` wrote.
+
+use odin::{DetectorCard, DetectorInput};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// A compiled detector, as it is read back from its file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompileReport {
+    /// The file.
+    pub file: String,
+    /// Its format.
+    pub format: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Name and shape of each input.
+    pub inputs: Vec<(String, String)>,
+    /// Name and type of each output.
+    pub outputs: Vec<(String, String)>,
+    /// What it says of itself.
+    pub card: DetectorCard,
+}
+
+impl CompileReport {
+    /// For people.
+    pub fn to_table(&self) -> String {
+        let mut text = format!("{}: {}, {} bytes\n", self.file, self.format, self.bytes);
+        let mut entry = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:<8} {value}");
+        };
+        let card = &self.card;
+        let element = match card.input {
+            DetectorInput::PixelsU8 => "pixels, uint8 from 0 to 255",
+            DetectorInput::PixelsF32 => "pixels, float32 in [0, 1]",
+            _ => "the model's own input, float32",
+        };
+        for (name, shape) in &self.inputs {
+            entry("input", format!("{name} {shape}: {element}"));
+        }
+        for (name, ty) in &self.outputs {
+            entry("output", format!("{name} {ty}"));
+        }
+        let threshold = match card.threshold {
+            Some(threshold) => format!("threshold {threshold}"),
+            None => "no threshold".to_string(),
+        };
+        let (t, magnitude) = (card.temperature, card.magnitude);
+        entry("ODIN", format!("T = {t}, ε = {magnitude}, {threshold}"));
+        if let Some(sha256) = &card.source_sha256 {
+            entry("made of", format!("a file with the SHA-256 {sha256}"));
+        }
+        text
+    }
+
+    /// As a JSON object.
+    pub fn to_json(&self) -> String {
+        let named = |ends: &[(String, String)], what: &str| -> Vec<Value> {
+            let ends = ends.iter();
+            ends.map(|(name, value)| json!({"name": name, what: value}))
+                .collect()
+        };
+        let value = json!({
+            "file": self.file,
+            "format": self.format,
+            "bytes": self.bytes,
+            "inputs": named(&self.inputs, "shape"),
+            "outputs": named(&self.outputs, "type"),
+            "detector": card(&self.card),
+        });
+        format!("{value:#}\n")
+    }
+}
+
+/// What a compiled detector says of itself, as reports give it.
+pub(crate) fn card(card: &DetectorCard) -> Value {
+    json!({
+        "temperature": card.temperature,
+        "magnitude": card.magnitude,
+        "threshold": card.threshold,
+        "target_tpr": card.target_tpr,
+        "input": card.input.as_str(),
+        "source_sha256": card.source_sha256,
+        "odin_version": card.version,
+    })
+}
