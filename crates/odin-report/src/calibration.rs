@@ -3,7 +3,7 @@
 use crate::POSITIVE_CLASS;
 use crate::columns::aligned;
 use crate::table::percent;
-use odin::{SavedDetector, SavedScore, ScoredSet, ThresholdRule};
+use odin::{DetectorRecord, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule, measure};
 use odin_metrics::{OperatingPoint, Scores};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -13,9 +13,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct CalibrationReport<'a> {
     file: PathBuf,
-    detector: &'a SavedDetector,
+    detector: &'a DetectorRecord,
+    /// The share of in-distribution images that the network classifies rightly.
+    accuracy: Result<f64, NoAccuracy>,
     /// For each score, the thresholds that out-of-distribution images suggest.
     points: Vec<Vec<(ThresholdRule, OperatingPoint)>>,
+    /// How well each score that was computed tells the sets apart, the best first by AUROC; empty
+    /// without out-of-distribution images.
+    compared: Vec<(String, Metrics)>,
 }
 
 /// The rate of out-of-distribution images that the table shows where none is asked for.
@@ -28,7 +33,8 @@ impl<'a> CalibrationReport<'a> {
     /// When the sets are not those.
     pub fn new(
         file: &Path,
-        detector: &'a SavedDetector,
+        detector: &'a DetectorRecord,
+        accuracy: Result<f64, NoAccuracy>,
         in_set: &ScoredSet,
         out_set: Option<&ScoredSet>,
     ) -> Result<Self, odin::Error> {
@@ -40,6 +46,11 @@ impl<'a> CalibrationReport<'a> {
             file: file.to_path_buf(),
             detector,
             points: points.collect::<Result<_, _>>()?,
+            accuracy,
+            compared: match out_set {
+                Some(out_set) => compared(in_set, out_set)?,
+                None => Vec::new(),
+            },
         })
     }
 
@@ -55,10 +66,7 @@ impl<'a> CalibrationReport<'a> {
             "Model",
             format!("{} ({})", d.model.path.display(), d.model.architecture),
         );
-        line(
-            "ODIN",
-            format!("T = {}, ε = {}", d.temperature, d.magnitude),
-        );
+        line("ODIN", d.setting.to_string());
         line(
             "In-distribution",
             format!("{}, {} images", images.in_dataset, images.in_images),
@@ -69,9 +77,49 @@ impl<'a> CalibrationReport<'a> {
                 format!("{out_dataset}, {} images", images.out_images),
             );
         }
+        line(
+            "Accuracy",
+            match &self.accuracy {
+                Ok(accuracy) => percent(*accuracy),
+                Err(reason) => format!("unknown: {reason}"),
+            },
+        );
         line("Positive class", POSITIVE_CLASS.to_string());
         for (i, (score, points)) in d.scores.iter().zip(&self.points).enumerate() {
             let _ = write!(text, "\n{}", score_text(score, points, i == 0));
+        }
+        let _ = write!(text, "\n{}", self.comparison());
+        text
+    }
+
+    /// The scores that cost nothing beside the one that decides, and which of them are better.
+    fn comparison(&self) -> String {
+        let deciding = &self.detector.deciding().name;
+        let of = |name: &String| self.compared.iter().find(|(own, _)| own == name);
+        let Some((_, decides)) = of(deciding) else {
+            return format!(
+                "Whether {deciding} suits this network, in-distribution images cannot tell: on some networks\nthe baseline (msp) or energy is better. odin eval tells, or --out-dataset here.\n"
+            );
+        };
+        let head = ["All scores, by AUROC", "AUROC", "FPR95"].map(str::to_string);
+        let rows: Vec<Vec<String>> = self
+            .compared
+            .iter()
+            .map(|(name, m)| vec![name.clone(), percent(m.auroc), percent(m.fpr_at_95_tpr)])
+            .collect();
+        let mut text = aligned(&head, &rows);
+        let better = self
+            .compared
+            .iter()
+            .filter(|(_, m)| m.auroc > decides.auroc);
+        let better: Vec<&str> = better.map(|(name, _)| name.as_str()).collect();
+        if !better.is_empty() {
+            let _ = writeln!(
+                text,
+                "On these images {} is better than {deciding}; --score {} makes it decide.",
+                better.join(", "),
+                better[0]
+            );
         }
         text
     }
@@ -87,18 +135,36 @@ impl<'a> CalibrationReport<'a> {
             "model": d.model.path.display().to_string(),
             "model_sha256": d.model.sha256,
             "architecture": d.model.architecture,
-            "temperature": d.temperature,
-            "magnitude": d.magnitude,
+            "temperature": d.setting.temperature,
+            "magnitude": d.setting.magnitude,
             "in_dataset": images.in_dataset,
             "n_in": images.in_images,
             "in_skipped": images.in_skipped,
             "out_dataset": images.out_dataset,
             "n_out": images.out_dataset.as_ref().map(|_| images.out_images),
+            "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
             "scores": scores,
+            "compared": self.compared.iter().map(|(name, m)| {
+                json!({"name": name, "auroc": m.auroc, "fpr_at_95_tpr": m.fpr_at_95_tpr})
+            }).collect::<Vec<Value>>(),
         });
         format!("{value:#}\n")
     }
+}
+
+/// Every score that was computed, the best first.
+fn compared(
+    in_set: &ScoredSet,
+    out_set: &ScoredSet,
+) -> Result<Vec<(String, Metrics)>, odin::Error> {
+    let measured = in_set.score_names.iter().map(|name| {
+        let measured = measure(&in_set.scores(name)?, &out_set.scores(name)?, None)?;
+        Ok((name.clone(), measured.metrics))
+    });
+    let mut compared = measured.collect::<Result<Vec<_>, odin::Error>>()?;
+    compared.sort_by(|a, b| b.1.auroc.total_cmp(&a.1.auroc));
+    Ok(compared)
 }
 
 /// The thresholds for a true-positive rate, for the lowest error, and for a false-positive rate.
@@ -107,10 +173,7 @@ fn points(
     in_set: &ScoredSet,
     out_set: &ScoredSet,
 ) -> Result<Vec<(ThresholdRule, OperatingPoint)>, odin::Error> {
-    let (in_scores, out_scores) = (
-        in_set.scores_named(&score.name)?,
-        out_set.scores_named(&score.name)?,
-    );
+    let (in_scores, out_scores) = (in_set.scores(&score.name)?, out_set.scores(&score.name)?);
     let scores = Scores::new(&in_scores, &out_scores)?;
     let tpr = score.calibration.target_tpr;
     let fpr = match score.rule {

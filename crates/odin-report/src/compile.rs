@@ -44,7 +44,7 @@ impl CompileReport {
             Some(threshold) => format!("threshold {threshold}"),
             None => "no threshold".to_string(),
         };
-        let (t, magnitude) = (card.temperature, card.magnitude);
+        let (t, magnitude) = (card.setting.temperature, card.setting.magnitude);
         entry("ODIN", format!("T = {t}, ε = {magnitude}, {threshold}"));
         if let Some(sha256) = &card.source_sha256 {
             entry("made of", format!("a file with the SHA-256 {sha256}"));
@@ -74,8 +74,8 @@ impl CompileReport {
 /// What a compiled detector says of itself, as reports give it.
 pub(crate) fn card(card: &DetectorCard) -> Value {
     json!({
-        "temperature": card.temperature,
-        "magnitude": card.magnitude,
+        "temperature": card.setting.temperature,
+        "magnitude": card.setting.magnitude,
         "threshold": card.threshold,
         "target_tpr": card.target_tpr,
         "input": card.input.as_str(),

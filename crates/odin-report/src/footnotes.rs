@@ -7,7 +7,7 @@ use odin::{Measured, NoAccuracy};
 /// What the reader of a table should know of its numbers, one sentence or two each.
 pub(crate) fn footnotes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Err(reason @ NoAccuracy::OtherClasses { .. }) = report.accuracy {
+    if let Err(reason @ NoAccuracy::OtherClasses { .. }) = &report.accuracy {
         let in_dataset = &report.in_dataset;
         notes.push(format!("No accuracy is given for {in_dataset}: {reason}."));
     }

@@ -160,8 +160,8 @@ fn detector(card: &DetectorCard) -> String {
         (None, _) => "no threshold".to_string(),
     };
     format!(
-        "ODIN, T = {}, ε = {}, {threshold}, input {}, written by odin {}",
-        card.temperature, card.magnitude, card.input, card.version
+        "ODIN, {}, {threshold}, input {}, written by odin {}",
+        card.setting, card.input, card.version
     )
 }
 

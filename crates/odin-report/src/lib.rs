@@ -34,7 +34,7 @@ pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
     record_from_json, record_to_json, set_to_csv,
 };
-pub use tune::{Rule, Search, TuneReport, TuneTest};
+pub use tune::{TuneReport, TuneTest};
 pub use tune_plots::tune_plots;
 
 use odin::{Evaluation, MetricsMode, NoAccuracy};

@@ -1,6 +1,6 @@
 //! What reports say of a network.
 
-use odin::{Classifier, Layout, Preprocessing};
+use odin::{ChannelOrder, Classifier, Layout, Preprocessing};
 use serde_json::{Value, json};
 
 /// What a report says of the network: the file it was read from, and how images become its
@@ -88,7 +88,18 @@ impl Network {
         let normalization = &self.preprocessing.normalization;
         let (mean, std) = (normalization.value.mean(), normalization.value.std());
         let (mean, std) = (in_short(mean), in_short(std));
-        format!("mean {mean}, std {std} ({})", normalization.from)
+        let scale = match normalization.value.scale() {
+            1.0 => String::new(),
+            scale => format!(", pixels from 0 to {scale}"),
+        };
+        let channels = match normalization.value.channels() {
+            ChannelOrder::Rgb => String::new(),
+            channels => format!(", {channels}"),
+        };
+        format!(
+            "mean {mean}, std {std}{scale}{channels} ({})",
+            normalization.from
+        )
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -106,6 +117,8 @@ impl Network {
             "layout_from": p.layout.from.to_string(),
             "mean": p.normalization.value.mean(),
             "std": p.normalization.value.std(),
+            "scale": p.normalization.value.scale(),
+            "channels": p.normalization.value.channels().as_str(),
             "normalization_from": p.normalization.from.to_string(),
             "transform": p.transform.as_ref().map(|t| t.value.to_string()),
             "transform_from": p.transform.as_ref().map(|t| t.from.to_string()),

@@ -4,7 +4,7 @@ use crate::columns::aligned;
 use crate::csv::Line;
 use crate::table::{LABELS, entry, percent};
 use crate::{Network, POSITIVE_CLASS};
-use odin::{Choice, Grid, Objective, Passes, Setting};
+use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
 use odin_metrics::Metrics;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -20,6 +20,8 @@ pub struct TuneReport {
     pub in_dataset: String,
     /// How many of its images tuned the settings.
     pub n_in: usize,
+    /// The share of them that the network classifies rightly.
+    pub accuracy: Result<f64, NoAccuracy>,
     /// The grid that was searched.
     pub grid: Grid,
     /// One search, or one for each set that was tuned on.
@@ -35,55 +37,27 @@ pub struct TuneReport {
     pub tests: Vec<TuneTest>,
 }
 
-/// The search of one setting.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Search {
-    /// What it was tuned on, such as the name of an out-set.
-    pub tuned_on: String,
-    /// How many out-of-distribution images there were.
-    pub n_out: usize,
-    /// What the setting was chosen by.
-    pub rule: Rule,
-    /// For each setting of the grid, the metrics, where there were out-of-distribution images.
-    pub metrics: Option<Vec<Metrics>>,
-    /// For each setting of the grid, the mean ODIN score of the in-distribution images.
-    pub mean_scores: Vec<f64>,
-    /// The setting chosen.
-    pub choice: Choice,
-}
-
-/// What a setting is chosen by.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
-    /// A metric against out-of-distribution images.
-    Metric(Objective),
-    /// The largest mean ODIN score of in-distribution images at this temperature.
-    MeanScore {
-        /// The temperature.
-        temperature: f64,
-    },
-}
-
-impl Rule {
-    /// In words.
-    pub fn describe(&self) -> String {
-        match self {
-            Rule::Metric(objective) => {
-                let (end, name) = (extreme(*objective), objective.as_str());
-                format!("{end} {name}; ties: smaller ε, then smaller T")
-            }
-            Rule::MeanScore { temperature } => format!(
-                "largest mean ODIN score of in-distribution images at T = {temperature} (Hsu et al. 2020)"
-            ),
+/// What a setting was chosen by, in words.
+fn describe(rule: &Rule) -> String {
+    match rule {
+        Rule::Metric(objective) => {
+            let (end, name) = (extreme(*objective), objective.as_str());
+            format!("{end} {name}; ties: smaller ε, then smaller T")
         }
+        Rule::Fixed => "none: without out-of-distribution images the paper's setting is kept, which no rule tried was better than (docs/tuning.md); --tune-on names a set to tune on".to_string(),
+        Rule::MeanScore { temperature } => format!(
+            "largest mean ODIN score of in-distribution images at T = {temperature} (Hsu et al. 2020)"
+        ),
+        _ => "another rule".to_string(),
     }
+}
 
-    /// What the setting reached, for people.
-    fn value(&self, value: f64) -> String {
-        match self {
-            Rule::Metric(objective) => format!("{} {}", objective.as_str(), percent(value)),
-            Rule::MeanScore { .. } => format!("mean score {value:.8}"),
-        }
+/// What the setting reached, for people.
+fn reached(rule: &Rule, value: f64) -> String {
+    match rule {
+        Rule::Metric(objective) => format!("{} {}", objective.as_str(), percent(value)),
+        Rule::MeanScore { .. } => format!("mean score {value:.8}"),
+        _ => format!("auroc {}", percent(value)),
     }
 }
 
@@ -135,6 +109,13 @@ impl TuneReport {
         line("Neural network architecture", &self.network.architecture);
         line("In-distribution dataset", &self.in_dataset);
         line("In-distribution images", &self.n_in.to_string());
+        line(
+            "Accuracy on them",
+            &match &self.accuracy {
+                Ok(accuracy) => percent(*accuracy),
+                Err(reason) => format!("unknown: {reason}"),
+            },
+        );
         line("Grid", &format!("{} temperatures x {} ε", t.len(), e.len()));
         line(
             "Passes per image",
@@ -151,21 +132,55 @@ impl TuneReport {
             count => format!(" ({count} images)"),
         };
         let _ = writeln!(text, "Tuned on {}{images}", search.tuned_on);
-        let _ = writeln!(text, "  rule    {}", search.rule.describe());
+        let _ = writeln!(text, "  rule    {}", describe(&search.rule));
         let choice = &search.choice;
         let Setting {
             temperature,
             magnitude,
+            ..
         } = choice.setting;
-        let value = search.rule.value(choice.value);
+        let value = reached(&search.rule, choice.value);
         let _ = writeln!(
             text,
             "  chosen  T = {temperature}, ε = {magnitude}: {value}"
         );
+        if !search.others.is_empty() {
+            let _ = writeln!(text, "  beside  {}", self.beside(search));
+        }
         for note in self.notes(search) {
             let _ = writeln!(text, "  note    {note}");
         }
         text
+    }
+
+    /// The scores beside ODIN on the images of a search.
+    fn beside(&self, search: &Search) -> String {
+        let objective = self.objective_of(search);
+        let others = search.others.iter();
+        let others = others.map(|(name, m)| format!("{name} {}", percent(objective.of(m))));
+        format!(
+            "{}: {}",
+            objective.as_str(),
+            others.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    /// The scores that are as good as ODIN or better, so that ODIN gains nothing.
+    fn as_good(others: &[(String, Metrics)], odin: &Metrics, objective: Objective) -> Vec<String> {
+        let odin = objective.of(odin);
+        let as_good = |value: f64| match objective.is_larger_better() {
+            true => value >= odin,
+            false => value <= odin,
+        };
+        let others = others.iter().filter(|(_, m)| as_good(objective.of(m)));
+        others.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn objective_of(&self, search: &Search) -> Objective {
+        match search.rule {
+            Rule::Metric(objective) => objective,
+            _ => Objective::Auroc,
+        }
     }
 
     /// What a person should know before trusting the choice.
@@ -175,7 +190,7 @@ impl TuneReport {
         if choice.equals.len() > 1 {
             let count = match search.rule {
                 Rule::Metric(_) => self.grid.settings().len(),
-                Rule::MeanScore { .. } => self.grid.magnitudes().len(),
+                _ => self.grid.magnitudes().len(),
             };
             let range = |pick: fn(&Setting) -> f64| {
                 let values = || choice.equals.iter().map(pick);
@@ -195,6 +210,19 @@ impl TuneReport {
         }
         if choice.at_largest_magnitude {
             notes.push("this is the largest ε of the grid: a larger one may be better".to_string());
+        }
+        let chosen = search
+            .metrics
+            .as_ref()
+            .and_then(|metrics| metrics.get(choice.index));
+        if let Some(chosen) = chosen {
+            let as_good = Self::as_good(&search.others, chosen, self.objective_of(search));
+            if !as_good.is_empty() {
+                notes.push(format!(
+                    "on these images {} is as good as ODIN or better, and costs a third",
+                    as_good.join(", ")
+                ));
+            }
         }
         if let Rule::Metric(objective) = search.rule
             && choice.value == worst(objective)
@@ -234,7 +262,23 @@ impl TuneReport {
                 rows.push(row(name, metrics));
             }
         }
-        aligned(&head, &rows)
+        let mut text = aligned(&head, &rows);
+        for test in &self.tests {
+            let Some(odin) = test.tuned.first() else {
+                continue;
+            };
+            let objective = self.objective();
+            let as_good = Self::as_good(&test.others, odin, objective);
+            if !as_good.is_empty() {
+                let (set, names) = (&test.out_dataset, as_good.join(", "));
+                let objective = objective.as_str();
+                let _ = writeln!(
+                    text,
+                    "{set}: {names} is as good as tuned ODIN or better by {objective}, and costs a third"
+                );
+            }
+        }
+        text
     }
 
     /// The searches against the sets.
@@ -249,6 +293,7 @@ impl TuneReport {
                 let Setting {
                     temperature,
                     magnitude,
+                    ..
                 } = search.choice.setting;
                 let name = format!("{} (T = {temperature}, ε = {magnitude})", search.tuned_on);
                 let cells = self.tests.iter().filter_map(|test| test.tuned.get(i));
@@ -262,7 +307,7 @@ impl TuneReport {
     fn objective(&self) -> Objective {
         let objectives = self.searches.iter().filter_map(|search| match search.rule {
             Rule::Metric(objective) => Some(objective),
-            Rule::MeanScore { .. } => None,
+            _ => None,
         });
         objectives.into_iter().next().unwrap_or_default()
     }
@@ -279,6 +324,7 @@ impl TuneReport {
             "network": self.network.to_json(),
             "in_dataset": self.in_dataset,
             "n_in": self.n_in,
+            "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
             "seed": self.seed,
             "temperatures": self.grid.temperatures(),
@@ -306,7 +352,7 @@ impl TuneReport {
         json!({
             "tuned_on": search.tuned_on,
             "n_out": search.n_out,
-            "rule": search.rule.describe(),
+            "rule": describe(&search.rule),
             "chosen": {
                 "temperature": choice.setting.temperature,
                 "magnitude": choice.setting.magnitude,
@@ -314,6 +360,9 @@ impl TuneReport {
                 "at_largest_magnitude": choice.at_largest_magnitude,
                 "equally_good": equals,
             },
+            "others": search.others.iter().map(|(name, metrics)| {
+                (name.clone(), Value::Object(metrics_json(metrics)))
+            }).collect::<Map<String, Value>>(),
             "notes": self.notes(search),
             "grid": cells.collect::<Vec<Value>>(),
         })

@@ -1,8 +1,8 @@
 //! A grid as the pictures of the paper: a heat map, and the metric against T and against ε.
 
 use crate::plot::{Axis, Better, HeatMap, Line, LinePlot, Scale};
-use crate::tune::{Rule, Search, TuneReport};
-use odin::Grid;
+use crate::tune::TuneReport;
+use odin::{Grid, Rule, Search};
 
 /// The pictures of every search of a report, each with a name: `heat-map`, `against-temperature`
 /// and `against-magnitude`, with the number of the search where there are several.

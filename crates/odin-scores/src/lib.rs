@@ -42,6 +42,7 @@ mod head;
 mod linalg;
 mod matrix;
 mod method;
+mod named;
 mod numeric;
 mod observation;
 mod parameters;

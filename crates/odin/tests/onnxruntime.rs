@@ -5,8 +5,10 @@
 // Clippy lets only functions marked as tests unwrap, not their helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use odin::{Classifier, Detector, Device, ErrorKind, ModelConfig, Normalization, Score};
-use odin_data::{DataSet, Image, NoiseKind, OpenOptions, noise, open};
+use odin::data::NoiseKind;
+use odin::{
+    Classifier, Detector, Device, ErrorKind, Image, Images, ModelConfig, Normalization, Score,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -33,19 +35,18 @@ fn folder() -> PathBuf {
 fn fixture(file: &str, output: Option<&str>) -> Classifier {
     let mut given = ModelConfig::default();
     given.output = output.map(str::to_string);
-    Classifier::open(&folder().join(file), given).unwrap()
+    Classifier::open(folder().join(file), given).unwrap()
 }
 
 /// Noise of the shape that a network takes.
 fn images(classifier: &Classifier, count: usize) -> Vec<Image> {
-    let [c, h, w] = classifier.image_shape();
     first(
-        &noise(NoiseKind::Uniform, c, h, w, count, 0).unwrap(),
+        &classifier.noise(NoiseKind::Uniform, count, 0).unwrap(),
         count,
     )
 }
 
-fn first(set: &dyn DataSet, count: usize) -> Vec<Image> {
+fn first(set: &Images, count: usize) -> Vec<Image> {
     let images = (0..count.min(set.len())).map(|i| set.get(i).unwrap().image);
     images.collect()
 }
@@ -63,8 +64,8 @@ impl Difference {
         let mut difference = Self::default();
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert_eq!(a.prediction, b.prediction, "{name}, image {i}");
-            difference.msp = difference.msp.max((a.msp - b.msp).abs());
-            difference.odin = difference.odin.max((a.odin - b.odin).abs());
+            difference.msp = difference.msp.max((a.msp() - b.msp()).abs());
+            difference.odin = difference.odin.max((a.odin() - b.odin()).abs());
         }
         difference
     }
@@ -75,8 +76,6 @@ impl Difference {
         assert!(holds, "{name}: {self:?}, allowed are {TOLERANCE:?}");
     }
 }
-
-const EPS: f64 = 0.0014;
 
 /// Rounding of f32 through a few dozen layers. With ONNX Runtime 1.32 on one machine the largest
 /// differences are 2.1e-6 of MSP and 1.0e-9 of ODIN scores at T = 1000; where the sign of a
@@ -97,7 +96,7 @@ fn every_fixture_has_the_scores_of_the_built_in_engine() {
         let images = images(&classifier, 5);
         let scores = |device| {
             let detector = detector(&classifier, device, &library);
-            detector.score(&images, EPS).unwrap()
+            detector.score(&images).unwrap()
         };
         let difference = Difference::of(name, &scores(Device::CpuOrt), &scores(Device::Cpu));
         difference.check(name);
@@ -118,15 +117,12 @@ fn real_networks_have_the_scores_of_the_built_in_engine() {
         ("densenet_bc_100_12_cifar10.pth", Normalization::cifar()),
     ] {
         let classifier =
-            Classifier::open(&refdata.join("weights").join(weights), normalization).unwrap();
-        let set = open(
-            &refdata.join("sets/Imagenet_resize"),
-            &OpenOptions::default(),
-        );
-        let images = first(&*set.unwrap(), 24);
+            Classifier::open(refdata.join("weights").join(weights), normalization).unwrap();
+        let set = classifier.open_images(refdata.join("sets/Imagenet_resize"));
+        let images = first(&set.unwrap(), 24);
         let scores = |device| {
             let detector = detector(&classifier, device, &library);
-            detector.score(&images, EPS).unwrap()
+            detector.score(&images).unwrap()
         };
         let difference = Difference::of(weights, &scores(Device::CpuOrt), &scores(Device::Cpu));
         difference.check(weights);
@@ -141,15 +137,15 @@ fn batches_of_any_size_are_taken() {
     let detector = detector(&classifier, Device::CpuOrt, &library);
     assert_eq!(detector.device(), Device::CpuOrt);
     assert!(detector.engine().starts_with("ONNX Runtime 1."));
-    let together = detector.score(&images, EPS).unwrap();
+    let together = detector.score(&images).unwrap();
     for size in [1, 3] {
         let batches = images.chunks(size);
-        let scores = batches.flat_map(|batch| detector.score(batch, EPS).unwrap());
+        let scores = batches.flat_map(|batch| detector.score(batch).unwrap());
         let scores: Vec<Score> = scores.collect();
         let name = format!("batches of {size}");
         Difference::of(&name, &scores, &together).check(&name);
     }
-    assert!(detector.score(&[], EPS).unwrap().is_empty());
+    assert!(detector.score(&[]).unwrap().is_empty());
 }
 
 /// Nothing else steps in for a device that is not there.

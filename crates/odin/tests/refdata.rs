@@ -7,8 +7,7 @@
 // Clippy lets only functions marked as tests unwrap, not their helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use odin::{Classifier, Detector, Images, MetricsMode, Normalization, ScoredSet, evaluate};
-use odin_data::{OpenOptions, open};
+use odin::{Classifier, Detector, MetricsMode, Normalization, ScoredSet, Setting, evaluate};
 use std::path::{Path, PathBuf};
 
 const FIRST: usize = 24;
@@ -34,28 +33,20 @@ fn classifier(refdata: &Path, model: &str) -> Classifier {
         "resnet20" => ("resnet20_cifar10.th", imagenet()),
         other => panic!("no weights for {other}"),
     };
-    Classifier::open(&refdata.join("weights").join(file), normalization).unwrap()
+    Classifier::open(refdata.join("weights").join(file), normalization).unwrap()
+}
+
+fn detector(refdata: &Path, model: &str, setting: Setting) -> Detector {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let builder = Detector::builder(&classifier(refdata, model)).threads(threads);
+    builder.setting(setting).build().unwrap()
 }
 
 /// Scores a set; at most `limit` images.
-fn score(
-    refdata: &Path,
-    model: &str,
-    set: &str,
-    temperature: f64,
-    magnitude: f64,
-    limit: usize,
-) -> ScoredSet {
-    let classifier = classifier(refdata, model);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let detector = Detector::builder(&classifier)
-        .temperature(temperature)
-        .threads(threads)
-        .build()
-        .unwrap();
-    let set = open(&refdata.join("sets").join(set), &OpenOptions::default()).unwrap();
-    let images = Images::all(&*set).range(0..limit);
-    detector.score_set(&images, magnitude, |_| {}).unwrap()
+fn score(refdata: &Path, detector: &Detector, set: &str, limit: usize) -> ScoredSet {
+    let images = detector.open_images(refdata.join("sets").join(set));
+    let images = images.unwrap().range(0..limit);
+    detector.score_set(&images, |_| {}).unwrap()
 }
 
 /// `MODEL.SET.T<T>.eps<ε>.<precision>.csv`
@@ -63,8 +54,7 @@ struct Golden {
     name: String,
     model: String,
     set: String,
-    temperature: f64,
-    magnitude: f64,
+    setting: Setting,
     f64_reference: bool,
     rows: Vec<(String, usize, f64, f64)>,
 }
@@ -100,8 +90,7 @@ fn golden_file(path: &Path) -> Golden {
     Golden {
         model: model.to_string(),
         set: set.to_string(),
-        temperature: temperature.parse().unwrap(),
-        magnitude: magnitude.parse().unwrap(),
+        setting: Setting::new(temperature.parse().unwrap(), magnitude.parse().unwrap()).unwrap(),
         f64_reference: name.ends_with(".f64.csv"),
         rows: rows.collect(),
         name,
@@ -112,18 +101,18 @@ fn golden_file(path: &Path) -> Golden {
 /// f64. Scores spread in proportion to 1/T, and so do their errors, up to those of the MSP.
 fn check(golden: &Golden, scored: &ScoredSet) {
     let factor = if golden.f64_reference { 1.0 } else { 2.0 };
-    let spread = 1000.0 / golden.temperature;
+    let spread = 1000.0 / golden.setting.temperature;
     let mut errors = Vec::new();
     for ((file, prediction, msp, odin), row) in golden.rows.iter().zip(&scored.rows) {
         assert_eq!(*file, row.name, "{}", golden.name);
         assert_eq!(*prediction, row.score.prediction, "{}: {file}", golden.name);
-        let msp_error = (msp - row.score.msp).abs();
+        let msp_error = (msp - row.score.msp()).abs();
         assert!(
             msp_error <= 1e-5 * factor,
             "{}: {file}: msp is off by {msp_error:e}",
             golden.name
         );
-        errors.push((odin - row.score.odin).abs());
+        errors.push((odin - row.score.odin()).abs());
     }
     errors.sort_by(f64::total_cmp);
     let quantile = |q: f64| errors[((errors.len() - 1) as f64 * q) as usize];
@@ -155,14 +144,8 @@ fn scores_agree_with_pytorch() {
     assert!(!files.is_empty());
     for golden in &files {
         let g = golden;
-        let scored = score(
-            &refdata,
-            &g.model,
-            &g.set,
-            g.temperature,
-            g.magnitude,
-            limit,
-        );
+        let detector = detector(&refdata, &g.model, g.setting);
+        let scored = score(&refdata, &detector, &g.set, limit);
         assert_eq!(scored.rows.len(), limit.min(g.rows.len()), "{}", g.name);
         check(golden, &scored);
     }
@@ -249,9 +232,10 @@ fn the_table_of_the_reference_data_is_reproduced() {
         return;
     }
     for (model, set, expected) in TABLE {
-        let run = |set: &str| score(&refdata, model, set, 1000.0, 0.0014, usize::MAX);
+        let detector = detector(&refdata, model, Setting::PAPER);
+        let run = |set: &str| score(&refdata, &detector, set, usize::MAX);
         let (in_set, out_set) = (run("cifar10"), run(set));
-        let e = evaluate(&in_set, &out_set, 10, 1000.0, MetricsMode::Exact, None).unwrap();
+        let e = evaluate(&detector, &in_set, &out_set, MetricsMode::Exact, None).unwrap();
         let measured = e
             .baseline
             .metrics

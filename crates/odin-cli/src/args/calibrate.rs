@@ -1,7 +1,7 @@
 //! The options of `odin calibrate`.
 
 use super::shared::{
-    DetectorsOptions, FormatOption, NnOption, RunOptions, SettingOptions, SplitArg, positive, share,
+    FormatOption, NnOption, RunOptions, ScoreOptions, SettingOptions, SplitArg, positive, share,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ Examples:
   odin calibrate --nn densenet10.pth --in-dataset cifar10 -o detector.toml
   odin calibrate --nn net.onnx --in-dataset photos/ --tpr 0.99 --magnitude 0.002 -o detector.toml
   odin calibrate --nn net.onnx --in-dataset photos/ --out-dataset other/ --fpr 0.05 -o d.toml
-  odin calibrate --nn net.onnx --in-dataset photos/ --detectors vim,odin --fit-on train/ -o d.toml
+  odin calibrate --nn net.onnx --in-dataset photos/ --score vim,odin --fit-on train/ -o d.toml
 
 The images must not be those that the network was trained on: it is too sure of these. The first of
---detectors decides (odin, unless named otherwise). docs/calibration.md tells what a threshold
+--score decides (odin, unless named otherwise). docs/calibration.md tells what a threshold
 promises and how many images it takes.")]
 pub(crate) struct Calibrate {
     #[command(flatten)]
@@ -52,11 +52,15 @@ pub(crate) struct Calibrate {
     #[command(flatten)]
     pub(crate) setting: SettingOptions,
 
+    /// The setting that `odin tune -o tuned.toml` chose
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["temperature", "magnitude"])]
+    pub(crate) tuned: Option<PathBuf>,
+
     /// The part of each set [default: validation for the paper's sets by name, all for others]
     #[arg(long, value_enum)]
     pub(crate) split: Option<SplitArg>,
 
-    /// Use at most the first N images of each set
+    /// Use at most N images of each set, evenly over the classes; of the paper's sets the first
     #[arg(long, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) limit: Option<u64>,
 
@@ -68,7 +72,7 @@ pub(crate) struct Calibrate {
     pub(crate) format: FormatOption,
 
     #[command(flatten)]
-    pub(crate) detectors: DetectorsOptions,
+    pub(crate) scores_beside: ScoreOptions,
 
     #[command(flatten)]
     pub(crate) run: RunOptions,

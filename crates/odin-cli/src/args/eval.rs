@@ -1,7 +1,7 @@
 //! The options of `odin eval`.
 
 use super::shared::{
-    DetectorsOptions, Format, Magnitude, NnOption, RunOptions, SplitArg, positive, temperature,
+    Format, Magnitude, NnOption, RunOptions, ScoreOptions, SplitArg, positive, temperature,
 };
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub(crate) struct Eval {
     #[arg(long, value_enum)]
     pub(crate) split: Option<SplitArg>,
 
-    /// Use at most the first N images of each set
+    /// Use at most N images of each set, evenly over the classes; of the paper's sets the first
     #[arg(long, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) limit: Option<u64>,
 
@@ -72,7 +72,7 @@ pub(crate) struct Eval {
     pub(crate) offline: bool,
 
     #[command(flatten)]
-    pub(crate) detectors: DetectorsOptions,
+    pub(crate) scores_beside: ScoreOptions,
 
     #[command(flatten)]
     pub(crate) run: RunOptions,

@@ -23,10 +23,10 @@ pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
-    ComputeOptions, DetectorsOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions,
-    RegistryOptions, RunOptions, SplitArg, UsageError,
+    ComputeOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions, RegistryOptions,
+    RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
 };
-pub(crate) use tune::{InOnly, Tune};
+pub(crate) use tune::Tune;
 pub(crate) use verify::Verify;
 
 use clap::{Parser, Subcommand};

@@ -19,7 +19,7 @@ input) that name an image file on each line. Images that do not decode are rows 
 that was killed leaves FILE.part; with --resume it goes on from there. Shards go by the names of
 images, so give the inputs alike on all machines.")]
 pub(crate) struct Score {
-    /// What `odin calibrate` wrote
+    /// What `odin calibrate` wrote, a detector.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) detector: PathBuf,
 
@@ -29,8 +29,13 @@ pub(crate) struct Score {
 
     /// Which of the detector's scores to compute, the first of which decides [default: all, as
     /// they were calibrated]
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    pub(crate) detectors: Vec<String>,
+    #[arg(
+        long = "score",
+        alias = "detectors",
+        value_delimiter = ',',
+        value_name = "NAME,..."
+    )]
+    pub(crate) scores: Vec<String>,
 
     /// The model file, where it does not lie any more where the detector says
     #[arg(long, value_name = "FILE")]

@@ -74,6 +74,16 @@ pub(crate) struct SettingOptions {
     pub(crate) magnitude: Option<f64>,
 }
 
+impl SettingOptions {
+    /// A temperature and no magnitude.
+    pub(crate) fn temperature(temperature: Option<f64>) -> Self {
+        Self {
+            temperature,
+            magnitude: None,
+        }
+    }
+}
+
 /// The names that stand for data sets and networks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RegistryOptions {
@@ -97,7 +107,7 @@ pub(crate) struct NetworkOptions {
     pub(crate) model_config: Option<PathBuf>,
 
     /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
-    /// scale; one value stands for all [default: what model.toml, the file or the registry says,
+    /// scale (but see --scale); one value stands for all [default: what model.toml, the file or the registry says,
     /// or else what is usual]
     #[arg(
         long,
@@ -117,6 +127,16 @@ pub(crate) struct NetworkOptions {
         allow_negative_numbers = true
     )]
     pub(crate) std: Vec<f32>,
+
+    /// What a white pixel is before the mean is subtracted, 255 for a network that takes levels
+    /// from 0 to 255; --mean and --std are on that scale [default: 1]
+    #[arg(long, value_name = "WHITE", value_parser = scale)]
+    pub(crate) scale: Option<f32>,
+
+    /// The order of colours that the network takes: RGB or BGR; --mean and --std are in that order
+    /// [default: RGB]
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) channels: Option<odin::ChannelOrder>,
 
     /// The size of the network's images where its file leaves it open, such as 64 or 48x64
     /// (height x width) [default for checkpoints: 32, or 224 for ImageNet stems]
@@ -179,29 +199,32 @@ pub(crate) struct RunOptions {
 
 /// Scores beside ODIN.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct DetectorsOptions {
-    /// Other scores to compute beside the baseline and ODIN, such as energy,vim; `all` is all of
-    /// them that can be computed here (docs/detectors.md tells what each is and needs)
+pub(crate) struct ScoreOptions {
+    /// Other scores to compute beside the baseline and ODIN, such as energy,vim, with parameters
+    /// such as knn:k=5; `all` is all of them that can be computed here (docs/detectors.md tells what
+    /// each is and needs)
     #[arg(
-        long,
+        id = "scores-beside-odin",
+        long = "score",
+        alias = "detectors",
         value_delimiter = ',',
         value_name = "NAME,...",
-        help_heading = "Other detectors"
+        help_heading = "Other scores"
     )]
-    pub(crate) detectors: Vec<String>,
+    pub(crate) scores: Vec<String>,
 
     /// Images that the network was trained on, for the scores that are fitted: a path or a
     /// registry name
-    #[arg(long, value_name = "SPEC", help_heading = "Other detectors")]
+    #[arg(long, value_name = "SPEC", help_heading = "Other scores")]
     pub(crate) fit_on: Option<String>,
 
-    /// How many of them, evenly spread, at most
+    /// How many of them, evenly over the classes, at most
     #[arg(
         long,
         value_name = "N",
         default_value_t = 50_000,
         value_parser = positive::<usize>,
-        help_heading = "Other detectors"
+        help_heading = "Other scores"
     )]
     pub(crate) fit_images: usize,
 }
@@ -243,18 +266,21 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
 }
 
-/// The network computes with T as `f32`.
+fn scale(text: &str) -> Result<f32, String> {
+    let scale = text.parse().ok();
+    let scale = scale.filter(|scale: &f32| scale.is_finite() && *scale > 0.0);
+    scale.ok_or_else(|| "expected a positive number, such as 255".to_string())
+}
+
 pub(super) fn temperature(text: &str) -> Result<f64, String> {
-    let in_f32 = |t: f64| (t as f32).is_finite() && t as f32 > 0.0;
-    let temperature = text.parse().ok().filter(|t| in_f32(*t));
+    let in_range = |t: &f64| odin::Setting::new(*t, 0.0).is_ok();
+    let temperature = text.parse().ok().filter(in_range);
     temperature.ok_or_else(|| "expected a positive number, such as 1000".to_string())
 }
 
 pub(super) fn magnitude(text: &str) -> Result<f64, String> {
-    let magnitude = text
-        .parse()
-        .ok()
-        .filter(|e| f64::is_finite(*e) && *e >= 0.0);
+    let in_range = |e: &f64| odin::Setting::new(1.0, *e).is_ok();
+    let magnitude = text.parse().ok().filter(in_range);
     magnitude.ok_or_else(|| "expected a finite number from 0".to_string())
 }
 

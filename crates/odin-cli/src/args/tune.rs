@@ -1,17 +1,16 @@
 //! The options of `odin tune`.
 
-use super::shared::{
-    DetectorsOptions, Format, NnOption, RunOptions, magnitude, positive, temperature,
-};
-use clap::{Args, ValueEnum};
+use super::shared::{Format, NnOption, RunOptions, ScoreOptions, magnitude, positive, temperature};
+use clap::Args;
 use std::path::PathBuf;
 
 /// Chooses the temperature T and the magnitude ε on validation images: of the paper's sets the
-/// first 1,000, of others the first 1,000 or the first half.
+/// first 1,000, of others 1,000 or half of them, evenly over the classes.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   odin tune --nn densenet10.pth --in-dataset cifar10 --tune-on iSUN --out-dataset all -o grid.csv
+  odin tune --nn net.onnx --in-dataset photos/ --tune-on other/ -o tuned.toml
   odin tune --nn net.onnx --in-dataset photos/                    no out-of-distribution images
   odin tune --nn net.onnx --in-dataset photos/ --in-only=synthetic --magnitudes 0:0.01:21
   odin tune --nn net.onnx --in-dataset photos/ --transfer --out-dataset a/ --out-dataset b/
@@ -30,19 +29,20 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["in_only", "transfer"])]
     pub(crate) tune_on: Option<String>,
 
-    /// Tune without out-of-distribution images, which is the default: `mean-score` takes the ε
-    /// of the largest mean ODIN score at the largest T (Hsu et al. 2020), `synthetic` tunes on
-    /// sets made from the in-set: shuffled pixels, blends of two images, noise
+    /// What to do without out-of-distribution images: `fixed` takes the paper's T = 1000 and
+    /// ε = 0.0014, which no rule tried was better than (docs/tuning.md); `synthetic` tunes on sets
+    /// made from the in-set (shuffled pixels, blends of two images, noise) with ε up to 0.002;
+    /// `mean-score` takes the ε of the largest mean ODIN score at the largest T (Hsu et al. 2020)
+    /// [default: fixed, or synthetic where a grid is given]
     #[arg(
         long,
-        value_enum,
         value_name = "RULE",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "mean-score",
+        default_missing_value = "synthetic",
         conflicts_with = "transfer"
     )]
-    pub(crate) in_only: Option<InOnly>,
+    pub(crate) in_only: Option<odin::InOnlyRule>,
 
     /// An out-of-distribution set whose test images show what the choice is worth, repeatable: a
     /// path, a registry name, Uniform, Gaussian, or `all` for the paper's seven
@@ -54,23 +54,25 @@ pub(crate) struct Tune {
     pub(crate) transfer: bool,
 
     /// The temperatures to try [default: 1,2,5,10,20,50,100,200,500,1000 as in the paper; 1000
-    /// for --in-only=mean-score]
+    /// with --in-only]
     #[arg(long, value_delimiter = ',', value_name = "T,...", value_parser = temperature)]
     pub(crate) temperatures: Vec<f64>,
 
-    /// The magnitudes to try, as a list or as START:END:COUNT
-    #[arg(long, value_name = "E,...|A:B:N", default_value = "0:0.004:21")]
-    pub(crate) magnitudes: Magnitudes,
+    /// The magnitudes to try, as a list or as START:END:COUNT [default: 0:0.004:21]
+    #[arg(long, value_name = "E,...|A:B:N")]
+    pub(crate) magnitudes: Option<Magnitudes>,
 
-    /// What to choose by: fpr95, auroc, detection-error, aupr-in or aupr-out
-    #[arg(long, value_name = "METRIC", default_value = "fpr95")]
-    pub(crate) objective: odin::Objective,
+    /// What to choose by: fpr95, auroc, detection-error, aupr-in or aupr-out [default: fpr95, or
+    /// auroc with --in-only]
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) objective: Option<odin::Objective>,
 
-    /// Write the whole grid here (.csv or .json), and plots beside it
+    /// Write the chosen setting here (.toml, for odin calibrate --tuned), or the whole grid (.csv or
+    /// .json), and plots beside it
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Use at most the first N validation images, and the first N test images, of each set
+    /// Use at most N validation images and N test images of each set, evenly over the classes
     #[arg(long, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) limit: Option<u64>,
 
@@ -79,16 +81,10 @@ pub(crate) struct Tune {
     pub(crate) format: Format,
 
     #[command(flatten)]
-    pub(crate) detectors: DetectorsOptions,
+    pub(crate) scores_beside: ScoreOptions,
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InOnly {
-    MeanScore,
-    Synthetic,
 }
 
 /// A list of magnitudes.

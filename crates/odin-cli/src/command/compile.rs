@@ -4,10 +4,10 @@ use crate::args::{Compile, UsageError};
 use crate::output::atomic::{self, check_is_not_model};
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use odin::{
-    Classifier, ClassifierOptions, CompileOptions, DetectorInput, SavedDetector, ThresholdRule,
-    compile,
+    CalibratedDetector, Classifier, ClassifierOptions, CompileOptions, DetectorInput,
+    DetectorRecord, compile,
 };
 use odin_formats::onnx;
 use odin_report::CompileReport;
@@ -21,9 +21,10 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     network::announce(&classifier, args.quiet.on);
     check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
     let options = match &calibrated {
-        Some(saved) => of_calibrated(saved, input(args, &classifier))?,
-        None => options(args, &classifier),
+        Some(record) => CompileOptions::calibrated(record).context("--detector")?,
+        None => options(args, &classifier)?,
     };
+    let options = options.input(input(args, &classifier));
     let bytes = compile(&classifier, &options)?;
     let report = read_back(&args.out, &bytes)?;
     atomic::write(&args.out, "--out", &bytes)?;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
 /// What is compiled.
 struct Source {
     classifier: Classifier,
-    calibrated: Option<SavedDetector>,
+    calibrated: Option<DetectorRecord>,
 }
 
 fn source(args: &Compile) -> Result<Source> {
@@ -41,7 +42,7 @@ fn source(args: &Compile) -> Result<Source> {
         let registry = registry::open(&args.network.registry)?;
         let nn = args.nn.as_deref().unwrap_or_default();
         return Ok(Source {
-            classifier: network::open(nn, "--nn", &args.network, &registry)?,
+            classifier: network::open(nn, &args.network, None, &registry)?,
             calibrated: None,
         });
     };
@@ -56,53 +57,26 @@ fn source(args: &Compile) -> Result<Source> {
         ))
         .into());
     }
-    let saved = SavedDetector::open(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut options = CalibratedDetector::options();
+    if let Some(nn) = &args.nn {
+        options = options.model(nn);
+    }
+    let (record, classifier) = options.network(path)?;
     Ok(Source {
-        classifier: saved.open_classifier(folder, args.nn.as_ref().map(Path::new))?,
-        calibrated: Some(saved),
-    })
-}
-
-/// As a detector was calibrated; an ONNX file decides by ODIN and one threshold.
-fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileOptions> {
-    let deciding = saved.deciding()?;
-    if deciding.name != "odin" {
-        bail!(
-            "--detector: it decides by {}, a compiled detector by odin; calibrate with odin as the first of --detectors",
-            deciding.name
-        );
-    }
-    if !deciding.classes.is_empty() {
-        bail!(
-            "--detector: it has a threshold for each class, a compiled detector has one; calibrate without --per-class"
-        );
-    }
-    let options = CompileOptions::default()
-        .temperature(saved.temperature)
-        .magnitude(saved.magnitude)
-        .threshold(deciding.threshold)
-        .input(input);
-    Ok(match deciding.rule {
-        ThresholdRule::Tpr(tpr) => options.target_tpr(tpr),
-        _ => options,
+        classifier,
+        calibrated: Some(record),
     })
 }
 
 /// What is not said is as in the paper, or as in the detector that is compiled again.
-fn options(args: &Compile, classifier: &Classifier) -> CompileOptions {
-    let card = classifier.detector_card();
-    let mut options = CompileOptions::default().input(input(args, classifier));
-    if let Some(temperature) = args.setting.temperature.or(card.map(|c| c.temperature)) {
-        options = options.temperature(temperature);
-    }
-    if let Some(magnitude) = args.setting.magnitude.or(card.map(|c| c.magnitude)) {
-        options = options.magnitude(magnitude);
-    }
-    match args.threshold {
+fn options(args: &Compile, classifier: &Classifier) -> Result<CompileOptions> {
+    let setting = network::setting(&args.setting, classifier)?;
+    network::announce_setting(setting, classifier, args.quiet.on);
+    let options = CompileOptions::default().setting(setting);
+    Ok(match args.threshold {
         Some(threshold) => options.threshold(threshold),
         None => options,
-    }
+    })
 }
 
 fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {

@@ -4,8 +4,10 @@ use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::device;
 use anyhow::Result;
-use odin::{Classifier, ClassifierOptions, Detector, Images, MetricsMode, ScoredSet, evaluate};
-use odin_data::{ArrayLayout, DataSet, NoiseKind, OpenOptions, from_npy_bytes, noise};
+use odin::{
+    Classifier, ClassifierOptions, Detector, Images, MetricsMode, ScoredSet, Setting, evaluate,
+};
+use odin_data::{ArrayLayout, NoiseKind, from_npy_bytes};
 use odin_report::{Comparison, Network, Report, SetInfo};
 use std::time::Instant;
 
@@ -26,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
     let classifier = Classifier::from_bytes(MODEL, "the embedded network", options)?;
     let threads = device::threads(None);
     let detector = Detector::builder(&classifier)
-        .temperature(TEMPERATURE)
+        .setting(Setting::new(TEMPERATURE, MAGNITUDE)?)
         .threads(threads)
         .build()?;
 
@@ -36,34 +38,26 @@ pub(crate) fn run() -> Result<()> {
     say("In-distribution: test images of 0 to 5. Out-of-distribution: the digits 6 to 9, which it");
     say("never saw, and two kinds of noise. Both scores should be high for the former only.\n");
 
+    let digits = |images, labels, name| digits(&classifier, images, labels, name);
     let in_set = digits(IN, IN_LABELS, "digits 0-5")?;
-    let near = digits(NEAR, NEAR_LABELS, "digits 6-9")?;
-    let in_scored = score(&detector, &*in_set)?;
-    let count = in_scored.rows.len();
-    let far = |kind| noise(kind, 1, 8, 8, count, SEED);
-    let out_sets: [Box<dyn DataSet>; 3] = [
-        near,
-        Box::new(far(NoiseKind::Uniform)?),
-        Box::new(far(NoiseKind::Gaussian)?),
+    let in_scored = score(&detector, &in_set)?;
+    let far = |kind| classifier.noise(kind, in_set.len(), SEED);
+    let out_sets = [
+        digits(NEAR, NEAR_LABELS, "digits 6-9")?,
+        far(NoiseKind::Uniform)?,
+        far(NoiseKind::Gaussian)?,
     ];
 
     let mut results = Vec::new();
     for out_set in &out_sets {
-        let out_scored = score(&detector, &**out_set)?;
+        let out_scored = score(&detector, out_set)?;
         let mode = MetricsMode::Exact;
         results.push(Comparison {
             out_dataset: out_set.name().to_string(),
             out_set: SetInfo::default(),
             in_set_shortened: false,
             magnitude: MAGNITUDE,
-            evaluation: evaluate(
-                &in_scored,
-                &out_scored,
-                classifier.classes(),
-                TEMPERATURE,
-                mode,
-                None,
-            )?,
+            evaluation: evaluate(&detector, &in_scored, &out_scored, mode, None)?,
         });
     }
     let report = Report {
@@ -89,14 +83,19 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn digits(images: &'static [u8], labels: &'static [u8], name: &str) -> Result<Box<dyn DataSet>> {
-    let mut options = OpenOptions::default();
+fn digits(
+    classifier: &Classifier,
+    images: &'static [u8],
+    labels: &'static [u8],
+    name: &str,
+) -> Result<Images> {
+    let mut options = classifier.open_options();
     options.layout = Some(ArrayLayout::Nchw);
-    options.channels = Some(1);
-    Ok(from_npy_bytes(name, images, Some(labels.into()), &options)?)
+    let set = from_npy_bytes(name, images, Some(labels.into()), &options)?;
+    Ok(classifier.images(set))
 }
 
-fn score(detector: &Detector, set: &dyn DataSet) -> Result<ScoredSet> {
-    let mut meter = Meter::new(set.name(), false);
-    Ok(detector.score_set(&Images::all(set), MAGNITUDE, |p| meter.update(p))?)
+fn score(detector: &Detector, images: &Images) -> Result<ScoredSet> {
+    let mut meter = Meter::new(images.name(), false);
+    Ok(detector.score_set(images, |p| meter.update(p))?)
 }

@@ -4,7 +4,7 @@ use crate::args::{Drift, UsageError};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use anyhow::{Context, Result, bail};
-use odin::SavedDetector;
+use odin::DetectorRecord;
 use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreFormat, read_column};
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +15,7 @@ const MOVED: u8 = 3;
 
 pub(crate) fn run(args: &Drift) -> Result<ExitCode> {
     let formats = [format(&args.reference)?, format(&args.new)?];
-    let detector = args.detector.as_deref().map(SavedDetector::open);
+    let detector = args.detector.as_deref().map(DetectorRecord::open);
     let detector = detector.transpose()?;
     let score = score(args, detector.as_ref())?;
     let reference = read(&args.reference, formats[0], &score)?;
@@ -48,10 +48,10 @@ fn format(path: &Path) -> Result<ScoreFormat> {
 }
 
 /// A threshold is for the score that it was found with, so a detector names the score, too.
-fn score(args: &Drift, detector: Option<&SavedDetector>) -> Result<String> {
+fn score(args: &Drift, detector: Option<&DetectorRecord>) -> Result<String> {
     Ok(match (&args.score, detector) {
         (Some(score), _) => score.clone(),
-        (None, Some(detector)) => detector.deciding()?.name.clone(),
+        (None, Some(detector)) => detector.deciding().name.clone(),
         (None, None) => "odin".to_string(),
     })
 }
@@ -81,7 +81,7 @@ fn read(path: &Path, format: ScoreFormat, score: &str) -> Result<ScoreColumn> {
 /// What the files say, which also knows thresholds that differ by class, or else a threshold.
 fn rejection(
     args: &Drift,
-    detector: Option<&SavedDetector>,
+    detector: Option<&DetectorRecord>,
     score: &str,
     files: [&ScoreColumn; 2],
 ) -> Result<Rejection> {

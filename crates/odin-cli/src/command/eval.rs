@@ -1,16 +1,17 @@
 //! `odin eval`.
 
 use super::scoring::score;
-use crate::args::{Eval, Format, Magnitude, UsageError};
+use crate::args::{Eval, Format, Magnitude, SettingOptions, UsageError};
+use crate::output::progress::say;
 use crate::output::score_files::{ScoreFile, ScoreFiles};
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
 use crate::resolve::device::{self, threads};
 use crate::resolve::network;
 use crate::resolve::registry::{self, named};
-use crate::resolve::scores::Detectors;
+use crate::resolve::scores::Scores;
 use anyhow::{Result, bail};
-use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, evaluate};
+use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, Setting, evaluate};
 use odin_data::registry::Registry;
 use odin_report::{Comparison, Network, Report};
 
@@ -19,7 +20,12 @@ const RESAMPLES: usize = 1000;
 pub(crate) fn run(eval: &Eval) -> Result<()> {
     let device = device::chosen(&eval.run.compute.device)?;
     let registry = registry::open(&eval.run.network.registry)?;
-    let classifier = network::open(&eval.nn.name, "--nn", &eval.run.network, &registry)?;
+    let classifier = network::open(
+        &eval.nn.name,
+        &eval.run.network,
+        eval.run.transform.as_ref(),
+        &registry,
+    )?;
     let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
     let specs = specs(
         &eval.nn.name,
@@ -28,18 +34,24 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         &selection,
         &registry,
     )?;
-    let detectors = Detectors::new(
-        &eval.detectors,
+    let detectors = Scores::new(
+        &eval.scores_beside,
         &eval.run,
         &classifier,
         &selection,
         &registry,
     )?;
     let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
-    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet.on);
     let report = experiment.run(specs, |out| {
+        let asked_for = eval.magnitude;
         magnitude(asked_for, &eval.nn.name, &registry, out)
     })?;
+    for result in &report.results {
+        if let (Some(suspicion), false) = (result.evaluation.suspicion(), eval.run.quiet.on) {
+            let (in_set, out_set) = (&report.in_dataset, &result.out_dataset);
+            say(&format!("warning: {in_set}, {out_set}: {suspicion}"));
+        }
+    }
     write_stdout(&match eval.format {
         Format::Table => report.to_table(),
         Format::Json => report.to_json(),
@@ -47,21 +59,29 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
     })
 }
 
-fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &str) -> Result<f64> {
-    let network = named(nn, registry).and_then(|e| e.network());
-    match (asked_for, network) {
-        (Magnitude::Fixed(magnitude), _) => Ok(magnitude),
-        (Magnitude::Paper, None) => Err(UsageError(
-            "--magnitude paper: the paper recommends magnitudes for its own networks (densenet10, densenet100, wideresnet10, wideresnet100), named as --nn; give a number".into(),
-        )
-        .into()),
-        (Magnitude::Paper, Some(network)) => network.recommended_magnitude(out).ok_or_else(|| {
-            UsageError(format!(
-                "--magnitude paper: nothing is recommended for {nn} and {out}; give a number"
-            ))
-            .into()
-        }),
+/// The magnitude that `paper` stands for, or the one that is given; `None` where nothing is said.
+fn magnitude(
+    asked_for: Option<Magnitude>,
+    nn: &str,
+    registry: &Registry,
+    out: &str,
+) -> Result<Option<f64>> {
+    match asked_for {
+        None => return Ok(None),
+        Some(Magnitude::Fixed(magnitude)) => return Ok(Some(magnitude)),
+        Some(Magnitude::Paper) => {}
     }
+    let usage = |problem: String| anyhow::Error::from(UsageError(problem));
+    let network = named(nn, registry).and_then(|e| e.network());
+    let network = network.ok_or_else(|| {
+        usage("--magnitude paper: the paper recommends magnitudes for its own networks (densenet10, densenet100, wideresnet10, wideresnet100), named as --nn; give a number".into())
+    })?;
+    let recommended = network.recommended_magnitude(out).ok_or_else(|| {
+        usage(format!(
+            "--magnitude paper: nothing is recommended for {nn} and {out}; give a number"
+        ))
+    })?;
+    Ok(Some(recommended))
 }
 
 /// Everything that does not depend on the sets.
@@ -78,10 +98,10 @@ impl<'a> Experiment<'a> {
         selection: Selection,
         classifier: &'a Classifier,
         device: Device,
-        detectors: &Detectors,
+        detectors: &Scores,
     ) -> Result<Self> {
-        let temperature = network::temperature(eval.temperature, classifier, eval.run.quiet.on);
-        let builder = device::builder(classifier, &eval.run.compute).temperature(temperature);
+        let setting = network::setting(&SettingOptions::temperature(eval.temperature), classifier)?;
+        let builder = device::builder(classifier, &eval.run.compute).setting(setting);
         let detector = device::build(detectors.add_to(builder), device, &eval.run.compute.device)?;
         Ok(Self {
             eval,
@@ -91,35 +111,40 @@ impl<'a> Experiment<'a> {
         })
     }
 
-    /// Opens and checks everything, then scores the in-set once for each magnitude that occurs,
+    /// Opens and checks everything, then scores the in-set once for each setting that occurs,
     /// however many out-sets there are. `magnitude` is that for an out-set of this name.
     fn run(
         &self,
         (in_spec, out_specs): (Spec, Vec<Spec>),
-        magnitude: impl Fn(&str) -> Result<f64>,
+        magnitude: impl Fn(&str) -> Result<Option<f64>>,
     ) -> Result<Report> {
         let mut sets = self.open(in_spec, out_specs)?;
-        let out_sets = sets.iter().skip(1);
-        let magnitudes: Vec<f64> = out_sets
-            .map(|out| magnitude(&out.name))
-            .collect::<Result<_>>()?;
+        let settings = sets.iter().skip(1).map(|out| {
+            let asked_for = SettingOptions {
+                temperature: self.eval.temperature,
+                magnitude: magnitude(out.name())?,
+            };
+            network::setting(&asked_for, self.classifier)
+        });
+        let settings = settings.collect::<Result<Vec<Setting>>>()?;
         tell_apart(&mut sets);
         let Some((in_set, out_sets)) = sets.split_first() else {
             bail!("there is no set to evaluate");
         };
-        let mut of_in_set: Vec<f64> = Vec::new();
-        for &magnitude in &magnitudes {
-            if !of_in_set.contains(&magnitude) {
-                of_in_set.push(magnitude);
+        let mut of_in_set: Vec<Setting> = Vec::new();
+        for &setting in &settings {
+            if !of_in_set.contains(&setting) {
+                of_in_set.push(setting);
             }
         }
         let files = self.files(in_set, &of_in_set, out_sets)?;
-        self.announce(&sets)?;
+        self.announce(&sets, of_in_set.first());
         let mut files = files.iter();
-        let mut scored_in: Vec<(f64, ScoredSet)> = Vec::new();
-        for magnitude in of_in_set {
-            let scored = self.score(in_set, magnitude, files.next())?;
-            scored_in.push((magnitude, scored));
+        let mut scored_in: Vec<(Detector, ScoredSet)> = Vec::new();
+        for setting in of_in_set {
+            let detector = self.detector.with_setting(setting)?;
+            let scored = self.score(&detector, in_set, files.next())?;
+            scored_in.push((detector, scored));
         }
         let in_skipped = scored_in
             .first()
@@ -129,33 +154,36 @@ impl<'a> Experiment<'a> {
             None => Err(NoAccuracy::Unlabelled),
         };
         let mut results = Vec::new();
-        for (out_set, &magnitude) in out_sets.iter().zip(&magnitudes) {
-            let Some((_, in_scored)) = scored_in.iter().find(|(known, _)| *known == magnitude)
-            else {
+        for (out_set, &setting) in out_sets.iter().zip(&settings) {
+            let at_setting = |(detector, _): &&(Detector, _)| detector.setting() == setting;
+            let Some((detector, in_scored)) = scored_in.iter().find(at_setting) else {
                 continue;
             };
-            let out_scored = self.score(out_set, magnitude, files.next())?;
+            let out_scored = self.score(detector, out_set, files.next())?;
             let longer = in_scored.rows.len() > out_scored.rows.len();
             let in_set_shortened = out_set.spec.shortens_in_set() && longer;
-            let mut in_scored = in_scored.clone();
-            if in_set_shortened {
-                in_scored.rows.truncate(out_scored.rows.len());
-            }
+            let evaluation = match in_set_shortened {
+                true => {
+                    let in_scored = in_scored.truncated(out_scored.rows.len());
+                    self.measure(detector, &in_scored, &out_scored)?
+                }
+                false => self.measure(detector, in_scored, &out_scored)?,
+            };
             results.push(Comparison {
-                out_dataset: out_set.name.clone(),
+                out_dataset: out_set.name().to_string(),
                 out_set: out_set.info(out_scored.skipped.len()),
                 in_set_shortened,
-                magnitude,
-                evaluation: self.measure(&in_scored, &out_scored)?,
+                magnitude: setting.magnitude,
+                evaluation,
             });
         }
         Ok(Report {
             model: self.eval.nn.name.clone(),
             network: Network::from(self.classifier),
-            in_dataset: in_set.name.clone(),
+            in_dataset: in_set.name().to_string(),
             in_set: in_set.info(in_skipped),
             accuracy,
-            temperature: self.detector.temperature(),
+            temperature: self.detector.setting().temperature,
             device: self.detector.device().to_string(),
             engine: self.detector.engine(),
             mode: self.eval.metrics.into(),
@@ -169,10 +197,10 @@ impl<'a> Experiment<'a> {
         let (selection, skip_bad) = (&self.selection, self.eval.run.skip_bad);
         let open = |spec: Spec, noise_count: usize| {
             let count = Spec::noise_count(selection, noise_count);
-            OpenSet::open(spec, selection, count, self.classifier, skip_bad)
+            OpenSet::open(spec, selection, count, skip_bad)
         };
         let in_set = open(in_spec, 10_000)?;
-        let count = in_set.range.len();
+        let count = in_set.images.len();
         let mut sets = vec![in_set];
         for spec in out_specs {
             sets.push(open(spec, count)?);
@@ -185,24 +213,29 @@ impl<'a> Experiment<'a> {
     fn files(
         &self,
         in_set: &OpenSet,
-        of_in_set: &[f64],
+        of_in_set: &[Setting],
         out_sets: &[OpenSet],
     ) -> Result<Vec<ScoreFile>> {
         let Some(folder) = &self.eval.scores else {
             return Ok(Vec::new());
         };
         let mut files = ScoreFiles::in_folder(folder)?;
-        let in_names = of_in_set.iter().map(|magnitude| match of_in_set.len() {
-            1 => in_set.name.clone(),
-            _ => format!("{}.eps{magnitude}", in_set.name),
+        let in_names = of_in_set.iter().map(|setting| match of_in_set.len() {
+            1 => in_set.name().to_string(),
+            _ => format!("{}.eps{}", in_set.name(), setting.magnitude),
         });
-        let out_names = out_sets.iter().map(|set| set.name.clone());
+        let out_names = out_sets.iter().map(|set| set.name().to_string());
         let names = in_names.chain(out_names);
         names.map(|name| files.reserve(&name)).collect()
     }
 
-    fn score(&self, set: &OpenSet, magnitude: f64, file: Option<&ScoreFile>) -> Result<ScoredSet> {
-        let scored = score(&self.detector, set, magnitude, &self.eval.run)?;
+    fn score(
+        &self,
+        detector: &Detector,
+        set: &OpenSet,
+        file: Option<&ScoreFile>,
+    ) -> Result<ScoredSet> {
+        let scored = score(detector, &set.images, &self.eval.run)?;
         if let Some(file) = file {
             file.write(&scored)?;
         }
@@ -220,25 +253,31 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    fn measure(&self, in_set: &ScoredSet, out_set: &ScoredSet) -> Result<odin::Evaluation> {
+    fn measure(
+        &self,
+        detector: &Detector,
+        in_set: &ScoredSet,
+        out_set: &ScoredSet,
+    ) -> Result<odin::Evaluation> {
         let run = &self.eval.run;
         let intervals = || Intervals::new(RESAMPLES, run.seed, threads(run.compute.threads));
         let intervals = self.eval.ci.then(intervals);
-        let classes = self.classifier.classes();
-        let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
-        Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
+        let mode = self.eval.metrics.into();
+        Ok(evaluate(detector, in_set, out_set, mode, intervals)?)
     }
 
     /// What goes into the run, for whoever reads the log.
-    fn announce(&self, sets: &[OpenSet]) -> Result<()> {
+    fn announce(&self, sets: &[OpenSet], first: Option<&Setting>) {
         if self.eval.run.quiet.on {
-            return Ok(());
+            return;
         }
         network::announce(self.classifier, false);
+        if let Some(setting) = first {
+            network::announce_setting(*setting, self.classifier, false);
+        }
         device::announce(&self.detector, self.classifier, false);
         for set in sets {
-            set.announce(&self.selection)?;
+            set.announce(&self.selection);
         }
-        Ok(())
     }
 }

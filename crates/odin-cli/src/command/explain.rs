@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
     let registry = registry::open(&args.network.registry)?;
-    let classifier = network::open(&args.nn.name, "--nn", &args.network, &registry)?;
+    let classifier = network::open(&args.nn.name, &args.network, None, &registry)?;
     let threads = args.threads as usize;
     let detector = Detector::builder(&classifier).threads(threads).build()?;
     let program = detector
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let repetitions = args.repetitions as usize;
     let start = Instant::now();
     let clock = || start.elapsed();
-    let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
+    let times = detector.step_times(&pattern(&classifier), repetitions, &clock)?;
     let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }

@@ -2,39 +2,35 @@
 
 use crate::args::RunOptions;
 use crate::output::progress::{Meter, say};
-use crate::resolve::dataset::OpenSet;
 use anyhow::{Result, bail};
-use odin::{Detector, ErrorKind, Images, ScoredSet};
+use odin::{Detector, ErrorKind, ImageError, Images, ScoredSet};
 
-/// Scores the part of a set that takes part, under the name that reports give it.
-pub(crate) fn score(
-    detector: &Detector,
-    set: &OpenSet,
-    magnitude: f64,
-    run: &RunOptions,
-) -> Result<ScoredSet> {
-    let images = Images::all(&*set.set).range(set.range.clone());
-    let images = images.skip_bad(run.skip_bad);
-    let mut meter = Meter::new(&set.name, run.quiet.on);
-    let scored = detector.score_set(&images, magnitude, |p| meter.update(p));
+/// Scores images of a set, and tells of those that were left out.
+pub(crate) fn score(detector: &Detector, images: &Images, run: &RunOptions) -> Result<ScoredSet> {
+    let mut meter = Meter::new(images.name(), run.quiet.on);
+    let scored = detector.score_set(images, |p| meter.update(p));
     drop(meter);
-    let mut scored = or_skip_bad(scored, run.skip_bad)?;
-    if !scored.skipped.is_empty() && !run.quiet.on {
-        say(&format!(
-            "{}: {} images were left out because they do not decode:",
-            set.name,
-            scored.skipped.len()
-        ));
-        for skipped in &scored.skipped {
-            say(&format!("  {}: {}", skipped.name, skipped.reason));
-        }
-    }
-    scored.name = set.name.clone();
+    let scored = or_skip_bad(scored, run.skip_bad)?;
+    tell_skipped(&scored.name, &scored.skipped, run.quiet.on);
     Ok(scored)
 }
 
-/// Says, where an image cannot be read, how to go on without it.
-pub(super) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
+/// Names the images that were left out.
+pub(crate) fn tell_skipped(set: &str, skipped: &[ImageError], quiet: bool) {
+    if skipped.is_empty() || quiet {
+        return;
+    }
+    let count = skipped.len();
+    say(&format!(
+        "{set}: {count} images were left out because they do not decode:"
+    ));
+    for image in skipped {
+        say(&format!("  {}: {}", image.name, image.error));
+    }
+}
+
+/// How to go on without images that cannot be read.
+pub(crate) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
     match scored {
         Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {
             bail!("{error}; --skip-bad leaves out what cannot be read")

@@ -1,38 +1,31 @@
 //! `odin tune`.
 
-use super::scoring::or_skip_bad;
-use crate::args::{Format, InOnly, Tune, UsageError};
+use super::scoring::{or_skip_bad, tell_skipped};
+use crate::args::{Format, Tune, UsageError};
 use crate::output::atomic;
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
-use crate::resolve::scores::Detectors;
+use crate::resolve::scores::Scores;
 use crate::resolve::{device, network, registry};
 use anyhow::{Context, Result, bail};
 use odin::{
-    Classifier, Device, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
-    sweep_metrics,
+    Classifier, DetectorBuilder, Device, Grid, Images, InOnlyRule, Metrics, Objective, Progress,
+    Search, Setting, Sweep, SweepScores, Tuned, Tuner, measure,
 };
-use odin_data::{DataSet, NoiseKind, Synthetic, SyntheticKind, noise};
-use odin_metrics::{Metrics, Scores};
-use odin_report::{Network, Rule, Search, TuneReport, TuneTest, tune_plots};
-use std::ops::Range;
+use odin_report::{Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
-
-/// The paper's setting, which every choice is compared with.
-const DEFAULT: Setting = Setting {
-    temperature: 1000.0,
-    magnitude: 0.0014,
-};
-
-/// What tuning on synthetic sets is called.
-const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
 
 pub(crate) fn run(args: &Tune) -> Result<()> {
     let device = device::chosen(&args.run.compute.device)?;
     check_out(args)?;
     let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(&args.nn.name, "--nn", &args.run.network, &registry)?;
+    let classifier = network::open(
+        &args.nn.name,
+        &args.run.network,
+        args.run.transform.as_ref(),
+        &registry,
+    )?;
     let selection = Selection::new(&args.run, &classifier, None, args.limit);
     let in_dataset = args.in_dataset.as_deref();
     let (in_spec, out_specs) = specs(
@@ -45,8 +38,8 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     let tune_on = args.tune_on.as_deref();
     let tune_on = tune_on.map(|name| Spec::resolve(name, "--tune-on", &selection, &registry));
     let grid = grid(args)?;
-    let detectors = Detectors::new(
-        &args.detectors,
+    let scores = Scores::new(
+        &args.scores_beside,
         &args.run,
         &classifier,
         &selection,
@@ -57,12 +50,14 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
         selection,
         classifier: &classifier,
         device,
-        detectors,
+        scores,
     };
-    let report = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
-    if let Some(path) = &args.out {
-        write_grid(&report, path, args.run.quiet.on)?;
-    }
+    let (report, tuned) = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
+    let written = args.out.as_deref().map(|path| match is_toml(path) {
+        true => write_tuned(tuned.as_ref(), path, args.run.quiet.on),
+        false => write_grid(&report, path, args.run.quiet.on),
+    });
+    written.transpose()?;
     write_stdout(&match args.format {
         Format::Table => report.to_table(),
         Format::Json => report.to_json(),
@@ -72,6 +67,11 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     Ok(())
 }
 
+fn is_toml(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "toml")
+}
+
 /// The extension says what is written.
 fn check_out(args: &Tune) -> Result<()> {
     let Some(path) = &args.out else {
@@ -79,29 +79,45 @@ fn check_out(args: &Tune) -> Result<()> {
     };
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv" | "json") => Ok(()),
+        Some("toml") if !args.transfer => Ok(()),
         _ => Err(UsageError(format!(
-            "--out: {} must end in .csv or .json",
+            "--out: {} must end in .toml for the setting (not with --transfer), or in .csv or .json for the grid",
             path.display()
         ))
         .into()),
     }
 }
 
+/// What is said of the grid, and what suits the rule where nothing is.
 fn grid(args: &Tune) -> Result<Grid> {
-    let by_mean = tunes_in_only(args) == Some(InOnly::MeanScore);
-    let temperatures = match (&args.temperatures[..], by_mean) {
-        ([], true) => &[DEFAULT.temperature],
-        ([], false) => &Grid::PAPER_TEMPERATURES[..],
-        (given, _) => given,
+    let usual = Grid::for_rule(in_only(args));
+    if in_only(args) == Some(InOnlyRule::Fixed) {
+        return match args.temperatures.is_empty() && args.magnitudes.is_none() {
+            true => Ok(usual),
+            false => Err(UsageError(
+                "--temperatures, --magnitudes: nothing is tuned without out-of-distribution images; --tune-on names some, or --in-only=synthetic makes them".into(),
+            )
+            .into()),
+        };
+    }
+    let temperatures = match &args.temperatures[..] {
+        [] => usual.temperatures(),
+        given => given,
     };
-    Grid::new(temperatures, &args.magnitudes.0)
+    let magnitudes = args.magnitudes.as_ref().map(|given| &given.0[..]);
+    Grid::new(temperatures, magnitudes.unwrap_or(usual.magnitudes()))
         .map_err(|e| UsageError(format!("--temperatures, --magnitudes: {e}")).into())
 }
 
 /// The rule without out-of-distribution images, if there are none to tune on.
-fn tunes_in_only(args: &Tune) -> Option<InOnly> {
+fn in_only(args: &Tune) -> Option<InOnlyRule> {
     let has_out_set = args.tune_on.is_some() || args.transfer;
-    (!has_out_set).then(|| args.in_only.unwrap_or(InOnly::MeanScore))
+    // Whoever names settings to try wants one of them.
+    let usual = match args.temperatures.is_empty() && args.magnitudes.is_none() {
+        true => InOnlyRule::Fixed,
+        false => InOnlyRule::Synthetic,
+    };
+    (!has_out_set).then(|| args.in_only.unwrap_or(usual))
 }
 
 /// Everything that does not depend on the sets.
@@ -110,13 +126,13 @@ struct Tuning<'a> {
     selection: Selection,
     classifier: &'a Classifier,
     device: Device,
-    detectors: Detectors,
+    scores: Scores,
 }
 
 /// A set of which a part tunes and another tests.
 struct TwoParts {
     set: OpenSet,
-    tests: Range<usize>,
+    tests: Images,
 }
 
 impl Tuning<'_> {
@@ -126,14 +142,17 @@ impl Tuning<'_> {
         tune_on: Option<Spec>,
         out_specs: Vec<Spec>,
         grid: Grid,
-    ) -> Result<TuneReport> {
+    ) -> Result<(TuneReport, Option<Tuned>)> {
         let tune_on_one = tune_on.is_some();
         let sets = self.open(in_spec, tune_on.into_iter().chain(out_specs))?;
         let Some((in_set, out_sets)) = sets.split_first() else {
             bail!("there is no set to tune on");
         };
-        let sweep = self.sweep(&grid.settings(), false)?;
-        let in_scores = self.score(&sweep, &in_set.set, in_set.set.range.clone())?;
+        let objective = self.args.objective;
+        let objective = objective.unwrap_or_else(|| Objective::for_rule(in_only(self.args)));
+        let tuner = self
+            .prepare(|builder| Tuner::new(builder, grid.clone(), objective, self.args.run.seed))?;
+        let in_scores = self.score(&in_set.set.images, |images, p| tuner.score(images, p))?;
         let tuned_on = match (tune_on_one, self.args.transfer) {
             (true, _) => &out_sets[..1],
             (false, true) => out_sets,
@@ -141,32 +160,54 @@ impl Tuning<'_> {
         };
         let mut searches = Vec::new();
         for out_set in tuned_on {
-            let range = out_set.set.range.clone();
-            let out_scores = self.score(&sweep, &out_set.set, range)?;
-            searches.push(self.search(&out_set.set.name, &in_scores, &out_scores)?);
+            let out_scores = self.score(&out_set.set.images, |images, p| tuner.score(images, p))?;
+            searches.push(tuner.against(&in_scores, &out_scores)?);
         }
-        match tunes_in_only(self.args) {
-            None => {}
-            Some(InOnly::MeanScore) => searches.push(by_mean_score(&grid, &in_scores)?),
-            Some(InOnly::Synthetic) => {
-                let synthetic = self.synthetic(&sweep, &in_set.set)?;
-                searches.push(self.search(SYNTHETIC, &in_scores, &synthetic)?);
-            }
+        if let Some(rule) = in_only(self.args) {
+            searches.push(self.in_only(&tuner, rule, &in_set.set.images, &in_scores)?);
         }
         let tested = &out_sets[usize::from(tune_on_one)..];
         let tests = self.tests(in_set, tested, &searches)?;
-        Ok(TuneReport {
+        let tuned = match &searches[..] {
+            [search] => Some(Tuned::new(self.classifier, search, &in_scores)),
+            _ => None,
+        };
+        let [passes, passes_apart] = tuner.passes();
+        let report = TuneReport {
             model: self.args.nn.name.clone(),
             network: Network::from(self.classifier),
-            in_dataset: in_set.set.name.clone(),
+            in_dataset: in_set.set.name().to_string(),
             n_in: in_scores.msp.len(),
+            accuracy: in_scores.accuracy(self.classifier),
             grid,
             searches,
-            passes: sweep.passes(),
-            passes_apart: sweep.passes_apart(),
+            passes,
+            passes_apart,
             seed: self.args.run.seed,
             tests,
-        })
+        };
+        Ok((report, tuned))
+    }
+
+    /// The search of a rule that makes its own sets, each with its progress.
+    fn in_only(
+        &self,
+        tuner: &Tuner,
+        rule: InOnlyRule,
+        images: &Images,
+        in_scores: &SweepScores,
+    ) -> Result<Search> {
+        let mut meter: Option<(String, Meter)> = None;
+        let search = tuner.in_only(rule, images, in_scores, |set, progress| {
+            if meter.as_ref().is_none_or(|(name, _)| name != set) {
+                meter = Some((set.to_string(), Meter::new(set, self.args.run.quiet.on)));
+            }
+            if let Some((_, meter)) = &mut meter {
+                meter.update(progress);
+            }
+        });
+        drop(meter);
+        or_skip_bad(search, self.args.run.skip_bad)
     }
 
     /// The in-set, the set to tune on and the others.
@@ -176,11 +217,9 @@ impl Tuning<'_> {
         out_specs: impl IntoIterator<Item = Spec>,
     ) -> Result<Vec<TwoParts>> {
         let skip_bad = self.args.run.skip_bad;
-        let open = |spec, noise| {
-            OpenSet::open_in_two(spec, &self.selection, noise, self.classifier, skip_bad)
-        };
+        let open = |spec, noise| OpenSet::open_in_two(spec, &self.selection, noise, skip_bad);
         let (in_set, tests) = open(in_spec, [1000, 9000])?;
-        let noise = [in_set.range.len(), tests.len()];
+        let noise = [in_set.images.len(), tests.len()];
         let (mut sets, mut rest) = (vec![in_set], vec![tests]);
         for spec in out_specs {
             let (set, tests) = open(spec, noise)?;
@@ -191,82 +230,38 @@ impl Tuning<'_> {
         if !self.args.run.quiet.on {
             network::announce(self.classifier, false);
             for set in &sets {
-                set.announce(&self.selection)?;
+                set.announce(&self.selection);
             }
         }
         let sets = sets.into_iter().zip(rest);
         Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
     }
 
-    fn sweep(&self, settings: &[Setting], with_others: bool) -> Result<Sweep> {
-        let run = &self.args.run;
-        let mut builder = device::builder(self.classifier, &run.compute);
-        if with_others {
-            builder = builder.scorers(self.detectors.scorers());
-        }
-        device::prepare(builder, self.device, &run.compute.device, |builder| {
-            builder.sweep(settings)
-        })
+    /// What `finish` makes of the network with ODIN, the scores asked for and those that cost
+    /// nothing, on the device.
+    fn prepare<T>(
+        &self,
+        finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
+    ) -> Result<T> {
+        let compute = &self.args.run.compute;
+        let builder = device::builder(self.classifier, compute);
+        let builder = self.scores.add_to(builder).free_scores()?;
+        device::prepare(builder, self.device, &compute.device, finish)
     }
 
-    fn score(&self, sweep: &Sweep, set: &OpenSet, range: Range<usize>) -> Result<SweepScores> {
-        let images = Images::all(&*set.set).range(range);
-        self.score_images(sweep, &set.name, images)
-    }
-
-    fn score_images(&self, sweep: &Sweep, name: &str, images: Images<'_>) -> Result<SweepScores> {
+    /// The scores of images at many settings, with what is said meanwhile.
+    fn score(
+        &self,
+        images: &Images,
+        score: impl FnOnce(&Images, &mut dyn FnMut(Progress)) -> Result<SweepScores, odin::Error>,
+    ) -> Result<SweepScores> {
         let run = &self.args.run;
-        let images = images.skip_bad(run.skip_bad);
-        let mut meter = Meter::new(name, run.quiet.on);
-        let scores = sweep.score_set(&images, |p| meter.update(p));
+        let mut meter = Meter::new(images.name(), run.quiet.on);
+        let scores = score(images, &mut |p| meter.update(p));
         drop(meter);
-        let mut scores = or_skip_bad(scores, run.skip_bad)?;
-        scores.name = name.to_string();
-        if !run.quiet.on {
-            for skipped in &scores.skipped {
-                say(&format!(
-                    "{name}: left out {}: {}",
-                    skipped.name, skipped.reason
-                ));
-            }
-        }
+        let scores = or_skip_bad(scores, run.skip_bad)?;
+        tell_skipped(&scores.name, &scores.skipped, run.quiet.on);
         Ok(scores)
-    }
-
-    /// Sets made from the in-set's validation images, as one.
-    fn synthetic(&self, sweep: &Sweep, in_set: &OpenSet) -> Result<SweepScores> {
-        let (seed, range) = (self.args.run.seed, in_set.range.clone());
-        let of_in_set = |kind| Synthetic::new(&*in_set.set, range.clone(), kind, seed);
-        let [channels, height, width] = self.classifier.image_shape();
-        let uniform = NoiseKind::Uniform;
-        let made: [Box<dyn DataSet + '_>; 3] = [
-            Box::new(of_in_set(SyntheticKind::PixelShuffle)?),
-            Box::new(of_in_set(SyntheticKind::Blend)?),
-            Box::new(noise(uniform, channels, height, width, range.len(), seed)?),
-        ];
-        let mut all: Option<SweepScores> = None;
-        for set in &made {
-            let scores = self.score_images(sweep, set.name(), Images::all(&**set))?;
-            match &mut all {
-                None => all = Some(scores),
-                Some(all) => all.append(scores)?,
-            }
-        }
-        all.context("there is no kind of synthetic set")
-    }
-
-    fn search(&self, name: &str, in_set: &SweepScores, out_set: &SweepScores) -> Result<Search> {
-        let objective = self.args.objective;
-        let metrics = sweep_metrics(in_set, out_set)?;
-        let values: Vec<f64> = metrics.iter().map(|m| objective.of(m)).collect();
-        Ok(Search {
-            tuned_on: name.to_string(),
-            n_out: out_set.msp.len(),
-            rule: Rule::Metric(objective),
-            choice: choose(&in_set.settings, &values, objective.is_larger_better())?,
-            metrics: Some(metrics),
-            mean_scores: mean_scores(in_set),
-        })
     }
 
     /// What the choices are worth on images that took no part in them.
@@ -279,17 +274,18 @@ impl Tuning<'_> {
         if out_sets.is_empty() {
             return Ok(Vec::new());
         }
-        let mut settings = vec![DEFAULT];
+        let mut settings = vec![Setting::PAPER];
         for search in searches {
             if !settings.contains(&search.choice.setting) {
                 settings.push(search.choice.setting);
             }
         }
-        let sweep = self.sweep(&settings, true)?;
-        let in_scores = self.score(&sweep, &in_set.set, in_set.tests.clone())?;
+        let sweep: Sweep = self.prepare(|builder| builder.sweep(&settings))?;
+        let score = |images: &Images| self.score(images, |images, p| sweep.score_set(images, p));
+        let in_scores = score(&in_set.tests)?;
         let mut tests = Vec::new();
         for out_set in out_sets {
-            let out_scores = self.score(&sweep, &out_set.set, out_set.tests.clone())?;
+            let out_scores = score(&out_set.tests)?;
             tests.push(self.test(&out_set.set, &in_scores, &out_scores, searches)?);
         }
         Ok(tests)
@@ -308,13 +304,12 @@ impl Tuning<'_> {
             false => in_scores.msp.len(),
         };
         let measure = |in_scores: &[f64], out_scores: &[f64]| -> Result<Metrics> {
-            Ok(Scores::new(&in_scores[..n_in], out_scores)?.exact())
+            Ok(measure(&in_scores[..n_in], out_scores, None)?.metrics)
         };
-        let names = self.detectors.scorers().map(|s| s.name().to_string());
         let columns = in_scores.others.iter().zip(&out_scores.others);
         let mut others = vec![("msp".to_string(), measure(&in_scores.msp, &out_scores.msp)?)];
-        for (name, (in_scores, out_scores)) in names.zip(columns) {
-            others.push((name, measure(in_scores, out_scores)?));
+        for (name, (in_scores, out_scores)) in in_scores.other_names.iter().zip(columns) {
+            others.push((name.clone(), measure(in_scores, out_scores)?));
         }
         let at = |setting: Setting| -> Result<Metrics> {
             let place = in_scores.settings.iter().position(|s| *s == setting);
@@ -323,33 +318,24 @@ impl Tuning<'_> {
         };
         let tuned = searches.iter().map(|search| at(search.choice.setting));
         Ok(TuneTest {
-            out_dataset: out_set.name.clone(),
+            out_dataset: out_set.name().to_string(),
             n_in,
             n_out,
             others,
-            default: at(DEFAULT)?,
+            default: at(Setting::PAPER)?,
             tuned: tuned.collect::<Result<_>>()?,
         })
     }
 }
 
-/// The ε of the largest mean score at the largest temperature.
-fn by_mean_score(grid: &Grid, in_scores: &SweepScores) -> Result<Search> {
-    let mean_scores = mean_scores(in_scores);
-    let temperature = grid.temperatures().last().copied();
-    let temperature = temperature.context("the grid has no temperature")?;
-    // The largest temperature comes last.
-    let first = mean_scores.len() - grid.magnitudes().len();
-    let mut choice = choose(&in_scores.settings[first..], &mean_scores[first..], true)?;
-    choice.index += first;
-    Ok(Search {
-        tuned_on: "in-distribution images alone".to_string(),
-        n_out: 0,
-        rule: Rule::MeanScore { temperature },
-        metrics: None,
-        mean_scores,
-        choice,
-    })
+/// The setting, for `odin calibrate --tuned`.
+fn write_tuned(tuned: Option<&Tuned>, path: &Path, quiet: bool) -> Result<()> {
+    let tuned = tuned.context("--out: several settings were chosen, which no file holds")?;
+    tuned.save(path)?;
+    if !quiet {
+        say(&format!("wrote {}", path.display()));
+    }
+    Ok(())
 }
 
 /// The grid, and beside it the plots of the first search.
@@ -375,15 +361,23 @@ fn write_grid(report: &TuneReport, path: &Path, quiet: bool) -> Result<()> {
 
 /// What to do next.
 fn suggest(args: &Tune, report: &TuneReport) {
-    if let ([search], false) = (&report.searches[..], args.run.quiet.on) {
-        let Setting {
-            temperature,
-            magnitude,
-        } = search.choice.setting;
-        say(&format!(
-            "Next, a threshold: odin calibrate --nn {} --in-dataset {} --temperature {temperature} --magnitude {magnitude} -o detector.toml",
-            args.nn.name,
-            args.in_dataset.as_deref().unwrap_or(&report.in_dataset)
-        ));
-    }
+    let ([search], false) = (&report.searches[..], args.run.quiet.on) else {
+        return;
+    };
+    let setting = match &args.out {
+        Some(path) if is_toml(path) => format!("--tuned {}", path.display()),
+        _ => {
+            let Setting {
+                temperature,
+                magnitude,
+                ..
+            } = search.choice.setting;
+            format!("--temperature {temperature} --magnitude {magnitude}")
+        }
+    };
+    say(&format!(
+        "Next, a threshold: odin calibrate --nn {} --in-dataset {} {setting} -o detector.toml",
+        args.nn.name,
+        args.in_dataset.as_deref().unwrap_or(&report.in_dataset)
+    ));
 }

@@ -3,13 +3,14 @@
 use crate::args::{SplitArg, Verify};
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{Selection, Spec};
+use crate::resolve::dataset::{OpenSet, Selection, Spec};
 use crate::resolve::device::{self, threads};
 use crate::resolve::{network, registry};
 use anyhow::{Result, bail};
-use odin::{Agreement, Classifier, Detector, DetectorFile, DetectorInput, Progress};
+use odin::{
+    Agreement, Classifier, CompiledDetector, Detector, DetectorInput, Image, Images, Progress,
+};
 use odin_data::registry::Registry;
-use odin_data::{DataSet, Image};
 use odin_report::AgreementReport;
 
 /// Images read at a time.
@@ -18,16 +19,16 @@ const BATCH: usize = 32;
 pub(crate) fn run(args: &Verify) -> Result<()> {
     let device = device::chosen(&args.device)?;
     let registry = registry::open(&args.network.registry)?;
-    let classifier = network::open(&args.nn, "--nn", &args.network, &registry)?;
+    let classifier = network::open(&args.nn, &args.network, args.transform.as_ref(), &registry)?;
     network::announce(&classifier, args.quiet.on);
-    let file = DetectorFile::open(&args.detector, threads(args.threads))?;
+    let file = CompiledDetector::open(&args.detector, threads(args.threads))?;
     if !args.quiet.on {
         for notice in differences(&file, &classifier) {
             say(&notice);
         }
     }
     let builder = Detector::builder(&classifier)
-        .temperature(file.card().temperature)
+        .setting(file.card().setting)
         .threads(threads(args.threads));
     let detector = device::build(builder, device, &args.device)?;
     device::announce(&detector, &classifier, args.quiet.on);
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
 }
 
 /// What explains a difference before it is measured.
-fn differences(file: &DetectorFile, classifier: &Classifier) -> Vec<String> {
+fn differences(file: &CompiledDetector, classifier: &Classifier) -> Vec<String> {
     let (card, name) = (file.card(), &file.network().file().name);
     let mut notices = Vec::new();
     if card.source_sha256.is_some() && card.source_sha256 != classifier.file().sha256 {
@@ -74,42 +75,36 @@ fn compare(
     args: &Verify,
     registry: &Registry,
     classifier: &Classifier,
-    file: &DetectorFile,
+    file: &CompiledDetector,
     detector: &Detector,
 ) -> Result<Agreement> {
     let mut selection = Selection::of(classifier, &args.network.registry);
     selection.split = Some(SplitArg::All);
     selection.limit = Some(args.count);
     selection.seed = args.seed;
-    selection.transform = args.transform.clone();
     let name = match args.images.as_str() {
         "random" => "Uniform",
         name => name,
     };
     let spec = Spec::resolve(name, "--images", &selection, registry)?;
-    let set = spec.open(&selection, Spec::noise_count(&selection, 0))?;
-    let range = spec.range(&selection, set.len())?;
-    let mut meter = Meter::new(set.name(), args.quiet.on);
+    let count = Spec::noise_count(&selection, 0);
+    let images = OpenSet::open(spec, &selection, count, false)?.images;
+    let mut meter = Meter::new(images.name(), args.quiet.on);
     let mut agreement = Agreement::default();
-    for start in range.clone().step_by(BATCH) {
-        let end = range.end.min(start + BATCH);
-        let images = read(&*set, start..end, file.card().input)?;
-        agreement = agreement.and(Agreement::of(file, detector, &images)?);
-        meter.update(Progress::new(end - range.start, range.len()));
+    for start in (0..images.len()).step_by(BATCH) {
+        let batch = read(&images.range(start..start + BATCH), file.card().input)?;
+        agreement = agreement.and(Agreement::of(file, detector, &batch)?);
+        meter.update(Progress::new(start + batch.len(), images.len()));
     }
     Ok(agreement)
 }
 
 /// The images, as levels where the detector takes bytes: what lies between two levels cannot be
 /// given to it.
-fn read(
-    set: &dyn DataSet,
-    range: std::ops::Range<usize>,
-    input: DetectorInput,
-) -> Result<Vec<Image>> {
-    let mut images = Vec::with_capacity(range.len());
-    for i in range {
-        let mut image = set.get(i)?.image;
+fn read(batch: &Images, input: DetectorInput) -> Result<Vec<Image>> {
+    let mut images = Vec::with_capacity(batch.len());
+    for i in 0..batch.len() {
+        let mut image = batch.get(i)?.image;
         if input == DetectorInput::PixelsU8 {
             for pixel in &mut image.pixels {
                 *pixel = (*pixel * 255.0).round() / 255.0;

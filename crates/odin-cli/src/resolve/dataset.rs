@@ -1,27 +1,28 @@
 //! Sets of images: what the user names, found, opened and checked before the first image is scored.
 
-use super::network;
 use super::registry::{located, named, unknown};
 use crate::args::{RegistryOptions, RunOptions, SplitArg, UsageError};
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
-use odin::Classifier;
+use odin::{Classifier, Images, Provenance};
 use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
-use odin_data::{
-    DataSet, ErrorKind, NoiseKind, OpenOptions, Split, Step, Transform, Transformed, noise, open,
-};
+use odin_data::{ErrorKind, NoiseKind, Split, Transform, Transformed, open};
 use odin_report::SetInfo;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// How many of the first images are for tuning where a split is asked for and the registry does
-/// not say: as many as of the paper's sets.
+/// How many images are for tuning where a split is asked for and the registry does not say: as many
+/// as of the paper's sets.
 const VALIDATION_IMAGES: usize = 1000;
 
-/// What part of the sets takes part, and how their images are seen.
+/// The seed of the order in which images are taken: the same in all commands, so that what tuned
+/// does not test.
+const ORDER: u64 = 0;
+
+/// The network that sets are opened for, and what part of them takes part.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
+    classifier: Classifier,
     /// Where registry names are looked for.
     data_dir: PathBuf,
     pub(crate) split: Option<SplitArg>,
@@ -30,29 +31,18 @@ pub(crate) struct Selection {
     pub(crate) limit: Option<u64>,
     /// Where noise starts from.
     pub(crate) seed: u64,
-    /// What the user asks to be done to every image.
-    pub(crate) transform: Option<Transform>,
-    /// What the model asks for.
-    of_model: Option<Transform>,
-    /// The shape of the network's images, `[C, H, W]`.
-    image_shape: [usize; 3],
-    /// How images are read that the network takes.
-    open_options: OpenOptions,
 }
 
 impl Selection {
     /// All images of the test parts, as this network takes them.
     pub(crate) fn of(classifier: &Classifier, registry: &RegistryOptions) -> Self {
         Self {
+            classifier: classifier.clone(),
             data_dir: registry.data_dir.clone(),
             split: None,
             preferred: SplitArg::Test,
             limit: None,
             seed: 0,
-            transform: None,
-            of_model: network::transform(classifier),
-            image_shape: classifier.image_shape(),
-            open_options: network::open_options(classifier),
         }
     }
 
@@ -67,17 +57,41 @@ impl Selection {
             split,
             limit,
             seed: run.seed,
-            transform: run.transform.clone(),
             ..Self::of(classifier, &run.network.registry)
         }
     }
 
-    /// The first images of a part, no more than asked for.
-    fn limited(&self, part: Range<usize>) -> Range<usize> {
-        let limit = self
-            .limit
-            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        part.start..part.end.min(part.start.saturating_add(limit))
+    /// How many images of a part are asked for, at most.
+    fn limit(&self) -> usize {
+        let limit = self.limit.map(usize::try_from);
+        limit.map_or(usize::MAX, |limit| limit.unwrap_or(usize::MAX))
+    }
+}
+
+/// Which of a set's images a part of it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The first ones, as the paper has its sets.
+    Listed,
+    /// Evenly over the classes, by hashes of their names.
+    Stratified,
+}
+
+impl Order {
+    /// At most so many of these images.
+    fn at_most(self, images: &Images, count: usize) -> Images {
+        match self {
+            Self::Listed => images.range(0..count),
+            Self::Stratified => images.at_most(count, ORDER),
+        }
+    }
+
+    /// The first so many of these images, and the others.
+    fn split(self, images: &Images, count: usize) -> (Images, Images) {
+        match self {
+            Self::Listed => (images.range(0..count), images.range(count..usize::MAX)),
+            Self::Stratified => images.split(count, ORDER),
+        }
     }
 }
 
@@ -86,6 +100,9 @@ fn is_invalid(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<odin_data::Error>();
     error.is_some_and(|error| error.kind() == ErrorKind::Invalid)
 }
+
+/// As many images of noise are fitted to, at most.
+const NOISE: usize = 10_000;
 
 /// A set as the user named it.
 #[derive(Debug, Clone)]
@@ -136,25 +153,21 @@ impl Spec {
         })
     }
 
-    /// Opens the set; noise takes the shape of the network's images and this count.
-    pub(crate) fn open(
-        &self,
-        selection: &Selection,
-        noise_count: usize,
-    ) -> Result<Box<dyn DataSet>> {
+    /// Opens the set; of noise there are so many images.
+    pub(crate) fn open(&self, selection: &Selection, noise_count: usize) -> Result<Images> {
         self.open_split(selection, noise_count, None)
     }
 
-    /// Opens the training images of a set that is distributed in two, or else all of it.
-    pub(crate) fn open_training(
-        &self,
-        selection: &Selection,
-        noise_count: usize,
-    ) -> Result<Box<dyn DataSet>> {
-        match self.open_split(selection, noise_count, Some(Split::Train)) {
-            Err(error) if is_invalid(&error) => self.open_split(selection, noise_count, None),
-            other => other,
-        }
+    /// At most so many training images of a set that is distributed in two, or else of all of it.
+    pub(crate) fn open_training(&self, selection: &Selection, count: usize) -> Result<Images> {
+        let train = self.open_split(selection, count.min(NOISE), Some(Split::Train));
+        let images = match train {
+            Err(error) if is_invalid(&error) => {
+                self.open_split(selection, count.min(NOISE), None)?
+            }
+            other => other?,
+        };
+        Ok(images.at_most(count, ORDER))
     }
 
     fn open_split(
@@ -162,31 +175,24 @@ impl Spec {
         selection: &Selection,
         noise_count: usize,
         split: Option<Split>,
-    ) -> Result<Box<dyn DataSet>> {
-        let [channels, height, width] = selection.image_shape;
+    ) -> Result<Images> {
+        let classifier = &selection.classifier;
         let path = match &self.source {
             Source::Noise(kind) => {
-                return Ok(Box::new(noise(
-                    *kind,
-                    channels,
-                    height,
-                    width,
-                    noise_count,
-                    selection.seed,
-                )?));
+                return Ok(classifier.noise(*kind, noise_count, selection.seed)?);
             }
             Source::Path(path) => path,
         };
-        let mut options = selection.open_options.clone();
+        let mut options = classifier.open_options();
         options.split = split;
         let set = match &self.entry {
             Some(entry) => entry.open(path, &options)?,
             None => open(path, &options)?,
         };
-        Ok(match self.transform(selection)? {
-            Some(transform) => Box::new(Transformed::new(set, transform)),
+        Ok(classifier.images(match self.own_transform(selection) {
+            Some(transform) => Box::new(Transformed::new(set, transform.clone())),
             None => set,
-        })
+        }))
     }
 
     fn dataset(&self) -> Option<&DatasetEntry> {
@@ -223,32 +229,26 @@ impl Spec {
         self.dataset()?.classes
     }
 
-    /// What every image goes through: what the user asks for, or else what the registry says of
-    /// the set, followed by what the model asks for. Noise is made as the network takes it.
-    pub(crate) fn transform(&self, selection: &Selection) -> Result<Option<Transform>> {
-        if matches!(self.source, Source::Noise(_)) {
-            return Ok(None);
-        }
-        if let Some(asked_for) = &selection.transform {
-            return Ok(Some(asked_for.clone()));
-        }
-        let of_set = self
-            .dataset()
-            .and_then(|dataset| dataset.transform.as_ref());
-        let steps = [of_set, selection.of_model.as_ref()].into_iter();
-        let steps: Vec<Step> = steps
-            .flatten()
-            .flat_map(Transform::steps)
-            .copied()
-            .collect();
-        match steps.is_empty() {
-            true => Ok(None),
-            false => Ok(Some(Transform::new(steps)?)),
+    /// What the registry says that every image goes through before the model's own transform; not
+    /// where the user says what takes the place of both.
+    fn own_transform(&self, selection: &Selection) -> Option<&Transform> {
+        let of_model = selection.classifier.preprocessing().transform.as_ref();
+        let given = of_model.is_some_and(|transform| transform.from == Provenance::Given);
+        let own = self.dataset()?.transform.as_ref();
+        own.filter(|_| !given)
+    }
+
+    /// How parts of the set are taken.
+    fn order(&self) -> Order {
+        let of_paper = self.dataset().is_some_and(|dataset| dataset.validation > 0);
+        match &self.source {
+            Source::Path(_) if !of_paper => Order::Stratified,
+            _ => Order::Listed,
         }
     }
 
     /// The images of the set that take part.
-    pub(crate) fn range(&self, selection: &Selection, len: usize) -> Result<Range<usize>> {
+    fn part(&self, selection: &Selection, images: &Images) -> Result<Images> {
         let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let default = match of_set {
             0 => SplitArg::All,
@@ -259,43 +259,42 @@ impl Spec {
         } else {
             VALIDATION_IMAGES
         };
+        let parts = || self.order().split(images, validation);
         let part = match (&self.source, selection.split.unwrap_or(default)) {
-            (Source::Noise(_), _) | (_, SplitArg::All) => 0..len,
-            (_, SplitArg::Test) => validation..len,
-            (_, SplitArg::Validation) => 0..len.min(validation),
+            (Source::Noise(_), _) | (_, SplitArg::All) => images.clone(),
+            (_, SplitArg::Test) => parts().1,
+            (_, SplitArg::Validation) => parts().0,
         };
         if part.is_empty() {
             return Err(UsageError(format!(
-                "{} has {len} images, and its test part begins at image {validation}; --split all takes them all",
-                self.typed
+                "{} has {} images, of which {validation} are the validation part, and none is left for the test part; --split all takes them all",
+                self.typed,
+                images.len()
             ))
             .into());
         }
-        Ok(selection.limited(part))
+        Ok(self.order().at_most(&part, selection.limit()))
     }
 
     /// The images that tune and those that test: of the paper's sets as the paper has them, of
-    /// others as many, or the first half of small ones. Of noise the first `noise` tune.
-    pub(crate) fn parts(
-        &self,
-        selection: &Selection,
-        len: usize,
-        noise: usize,
-    ) -> Result<[Range<usize>; 2]> {
+    /// others as many, or half of small ones. Of noise the first `noise` tune.
+    fn parts(&self, selection: &Selection, images: &Images, noise: usize) -> Result<[Images; 2]> {
         let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let tune = match (&self.source, of_set) {
             (Source::Noise(_), _) => noise,
-            (_, 0) => VALIDATION_IMAGES.min(len / 2),
+            (_, 0) => VALIDATION_IMAGES.min(images.len() / 2),
             _ => of_set,
         };
-        if tune == 0 || tune >= len {
+        if tune == 0 || tune >= images.len() {
             return Err(UsageError(format!(
-                "{} has {len} images; tuning takes some and leaves others for a test",
-                self.typed
+                "{} has {} images; tuning takes some and leaves others for a test",
+                self.typed,
+                images.len()
             ))
             .into());
         }
-        Ok([0..tune, tune..len].map(|part| selection.limited(part)))
+        let (tune, test) = self.order().split(images, tune);
+        Ok([tune, test].map(|part| self.order().at_most(&part, selection.limit())))
     }
 
     /// The number of noise images: as many as are asked for, or as in the in-set.
@@ -375,12 +374,11 @@ fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
 
 /// A set of images that can be scored.
 pub(crate) struct OpenSet {
-    /// What reports and score files call it.
-    pub(crate) name: String,
     pub(crate) spec: Spec,
-    pub(crate) set: Box<dyn DataSet>,
-    /// The images that take part.
-    pub(crate) range: Range<usize>,
+    /// The images that take part, under the name that reports and score files give the set.
+    pub(crate) images: Images,
+    /// How many the set has.
+    all: usize,
 }
 
 impl OpenSet {
@@ -390,12 +388,11 @@ impl OpenSet {
         spec: Spec,
         selection: &Selection,
         noise_count: usize,
-        classifier: &Classifier,
         skip_bad: bool,
     ) -> Result<Self> {
-        let set = spec.open(selection, noise_count)?;
-        let range = spec.range(selection, set.len())?;
-        Self::with_range(spec, set, range, classifier, skip_bad)
+        let images = spec.open(selection, noise_count)?;
+        let part = spec.part(selection, &images)?;
+        Self::of(spec, images.len(), part, selection, skip_bad)
     }
 
     /// Opens a set of which a part tunes and another tests; the part that tunes takes part.
@@ -403,53 +400,56 @@ impl OpenSet {
         spec: Spec,
         selection: &Selection,
         noise: [usize; 2],
-        classifier: &Classifier,
         skip_bad: bool,
-    ) -> Result<(Self, Range<usize>)> {
-        let set = spec.open(selection, noise.iter().sum())?;
-        let [tunes, tests] = spec.parts(selection, set.len(), noise[0])?;
-        let set = Self::with_range(spec, set, tunes, classifier, skip_bad)?;
-        Ok((set, tests))
+    ) -> Result<(Self, Images)> {
+        let images = spec.open(selection, noise.iter().sum())?;
+        let [tune, test] = spec.parts(selection, &images, noise[0])?;
+        let set = Self::of(spec, images.len(), tune, selection, skip_bad)?;
+        Ok((set, test.skip_bad(skip_bad)))
     }
 
-    fn with_range(
+    fn of(
         spec: Spec,
-        set: Box<dyn DataSet>,
-        range: Range<usize>,
-        classifier: &Classifier,
+        all: usize,
+        part: Images,
+        selection: &Selection,
         skip_bad: bool,
     ) -> Result<Self> {
-        let name = spec.registered_name().unwrap_or(set.name()).to_string();
-        match set.get(range.start) {
-            Ok(first) => classifier
+        let name = spec.registered_name().unwrap_or(part.name()).to_string();
+        match part.get(0) {
+            Ok(first) => selection
+                .classifier
                 .check_shape(&first.image)
                 .with_context(|| format!("{name}, {}", first.name))?,
             Err(_) if skip_bad => {}
             Err(error) => bail!("{error}; --skip-bad leaves out what cannot be read"),
         }
         Ok(Self {
-            name,
             spec,
-            set,
-            range,
+            images: part.named(name).skip_bad(skip_bad),
+            all,
         })
+    }
+
+    /// What reports and score files call it.
+    pub(crate) fn name(&self) -> &str {
+        self.images.name()
     }
 
     /// What reports say of it.
     pub(crate) fn info(&self, skipped: usize) -> SetInfo {
-        let images = self.set.len();
         let expected = self.spec.expected_images();
         SetInfo {
             path: self.spec.path().map(|path| path.display().to_string()),
-            images,
-            expected_images: expected.filter(|expected| *expected != images as u64),
+            images: self.all,
+            expected_images: expected.filter(|expected| *expected != self.all as u64),
             skipped,
         }
     }
 
     /// What the user should know before it is scored.
-    pub(crate) fn announce(&self, selection: &Selection) -> Result<()> {
-        let (name, images) = (&self.name, self.set.len());
+    pub(crate) fn announce(&self, selection: &Selection) {
+        let (name, all) = (self.name(), self.all);
         if let Some(folder) = self.spec.shadowed() {
             say(&format!(
                 "{name}: the set of the registry is used; write ./{folder} for what lies here"
@@ -457,23 +457,24 @@ impl OpenSet {
         }
         if let Some(expected) = self.info(0).expected_images {
             say(&format!(
-                "{name}: {images} images are here, the registry says {expected}"
+                "{name}: {all} images are here, the registry says {expected}"
             ));
         }
-        for note in self.set.notes() {
+        for note in self.images.notes() {
             say(&format!("{name}: {note}"));
         }
-        match self.range.len() {
-            all if all == images => say(&format!("{name}: {images} images")),
-            part => say(&format!(
-                "{name}: {part} of {images} images, from image {}",
-                self.range.start
+        match (self.images.len(), self.spec.order()) {
+            (part, _) if part == all => say(&format!("{name}: {all} images")),
+            (part, Order::Listed) => say(&format!(
+                "{name}: {part} of {all} images, in the order of the set"
+            )),
+            (part, Order::Stratified) => say(&format!(
+                "{name}: {part} of {all} images, evenly over the classes, chosen by their names"
             )),
         }
-        if let Some(transform) = self.spec.transform(selection)? {
-            say(&format!("{name}, every image: {transform}"));
+        if let Some(transform) = self.spec.own_transform(selection) {
+            say(&format!("{name}, every image first: {transform}"));
         }
-        Ok(())
     }
 
     /// The last `parts` parts of its path.
@@ -495,7 +496,7 @@ pub(crate) fn tell_apart(sets: &mut [OpenSet]) {
     for parts in 1..=MOST_PARTS {
         let mut places: HashMap<String, Vec<Option<&Path>>> = HashMap::new();
         for set in sets.iter() {
-            let places = places.entry(set.name.clone()).or_default();
+            let places = places.entry(set.name().to_string()).or_default();
             if !places.contains(&set.spec.path()) {
                 places.push(set.spec.path());
             }
@@ -504,12 +505,14 @@ pub(crate) fn tell_apart(sets: &mut [OpenSet]) {
         let names: Vec<Option<String>> = sets
             .iter()
             .map(|set| match set.spec.registered_name() {
-                None if shared(&set.name) => set.tail(parts),
+                None if shared(set.name()) => set.tail(parts),
                 _ => None,
             })
             .collect();
         for (set, name) in sets.iter_mut().zip(names) {
-            set.name = name.unwrap_or_else(|| std::mem::take(&mut set.name));
+            if let Some(name) = name {
+                set.images = set.images.clone().named(name);
+            }
         }
     }
 }

@@ -3,7 +3,9 @@
 use crate::args::{ComputeOptions, DeviceOptions, UsageError};
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, Detector, DetectorBuilder, Device, ErrorKind};
+use odin::{
+    CalibratedDetector, Classifier, Detector, DetectorBuilder, Device, ErrorKind, OpenDetector,
+};
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -51,10 +53,7 @@ pub(crate) fn threads(asked_for: Option<usize>) -> usize {
 }
 
 /// What all detectors of a command have in common.
-pub(crate) fn builder<'a>(
-    classifier: &'a Classifier,
-    compute: &ComputeOptions,
-) -> DetectorBuilder<'a> {
+pub(crate) fn builder(classifier: &Classifier, compute: &ComputeOptions) -> DetectorBuilder {
     Detector::builder(classifier)
         .threads(threads(compute.threads))
         .batch_size(compute.batch_size)
@@ -62,7 +61,7 @@ pub(crate) fn builder<'a>(
 
 /// Prepares a network for the device.
 pub(crate) fn build(
-    builder: DetectorBuilder<'_>,
+    builder: DetectorBuilder,
     device: Device,
     options: &DeviceOptions,
 ) -> Result<Detector> {
@@ -70,17 +69,38 @@ pub(crate) fn build(
 }
 
 /// Makes of a builder what `finish` makes of it, on the device.
-pub(crate) fn prepare<'a, T>(
-    builder: DetectorBuilder<'a>,
+pub(crate) fn prepare<T>(
+    builder: DetectorBuilder,
     device: Device,
     options: &DeviceOptions,
-    finish: impl FnOnce(DetectorBuilder<'a>) -> Result<T, odin::Error>,
+    finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
 ) -> Result<T> {
     if device == Device::Cpu {
         return Ok(finish(builder)?);
     }
     let (libraries, looked) = libraries(options)?;
-    match finish(builder.device(device).onnx_runtime(libraries)) {
+    let prepared = finish(builder.device(device).onnx_runtime(libraries));
+    found(prepared, device, &looked)
+}
+
+/// Opens a calibrated detector on the device.
+pub(crate) fn open(
+    open: OpenDetector,
+    device: Device,
+    options: &DeviceOptions,
+    path: &Path,
+) -> Result<CalibratedDetector> {
+    if device == Device::Cpu {
+        return Ok(open.open(path)?);
+    }
+    let (libraries, looked) = libraries(options)?;
+    let opened = open.device(device).onnx_runtime(libraries).open(path);
+    found(opened, device, &looked)
+}
+
+/// What was prepared, or where its library was looked for in vain.
+fn found<T>(prepared: Result<T, odin::Error>, device: Device, looked: &str) -> Result<T> {
+    match prepared {
         Err(error) if error.kind() == ErrorKind::Device => {
             bail!("device {device}: {error}\nWhere the library was looked for: {looked}")
         }

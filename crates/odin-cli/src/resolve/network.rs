@@ -1,26 +1,28 @@
 //! From the network that the user names to a classifier.
 
 use super::registry::{self, located};
-use crate::args::{ImageSize, Magnitude, NetworkOptions, UsageError};
+use crate::args::{ImageSize, NetworkOptions, SettingOptions, UsageError};
 use crate::output::progress::say;
 use anyhow::{Result, bail};
 use odin::{
-    Classifier, ClassifierOptions, ErrorKind, Layout, ModelConfig, Normalization, Provenance,
+    Classifier, ClassifierOptions, ErrorKind, ModelConfig, Normalization, Provenance, Setting,
+    Transform,
 };
 use odin_data::registry::{NetworkEntry, Registry};
-use odin_data::{OpenOptions, Transform};
 use odin_report::Network;
 use std::path::PathBuf;
 
-/// Opens what `--nn` (or another option) names: a registry name, or else a file.
+/// Opens what `--nn` names: a registry name, or else a file. `transform` is what the user asks to
+/// be done to every image.
 pub(crate) fn open(
     nn: &str,
-    option: &str,
     network: &NetworkOptions,
+    transform: Option<&Transform>,
     registry: &Registry,
 ) -> Result<Classifier> {
     let mut options = ClassifierOptions::default();
     options.given = given(network)?;
+    options.given.transform = transform.cloned();
     options.config_file = network.model_config.clone();
     let entry = registry::named(nn, registry).and_then(|entry| Some((entry, entry.network()?)));
     let path = match entry {
@@ -32,7 +34,7 @@ pub(crate) fn open(
             let path = PathBuf::from(nn);
             if !path.exists() {
                 let unknown = registry::unknown(nn, registry, registry.network(nn));
-                bail!("{option}: there is no file {nn}, and {unknown}");
+                bail!("there is no network {nn}: there is no such file, and {unknown}");
             }
             path
         }
@@ -60,6 +62,8 @@ pub(crate) fn open(
 pub(crate) fn said(network: &NetworkOptions) -> String {
     let options = [
         ("--mean, --std", !network.mean.is_empty()),
+        ("--scale", network.scale.is_some()),
+        ("--channels", network.channels.is_some()),
         ("--image-size", network.image_size.is_some()),
         ("--layout", network.layout.is_some()),
         ("--output", network.output.is_some()),
@@ -82,72 +86,24 @@ pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     }
 }
 
-const TEMPERATURE: f64 = 1000.0;
-pub(crate) const MAGNITUDE: f64 = 0.0014;
+/// The setting asked for; what is not said is as in the compiled detector, or as in the paper.
+pub(crate) fn setting(asked_for: &SettingOptions, classifier: &Classifier) -> Result<Setting> {
+    let own = classifier.detector_card().map(|card| card.setting);
+    let own = own.unwrap_or_default();
+    let temperature = asked_for.temperature.unwrap_or(own.temperature);
+    let magnitude = asked_for.magnitude.unwrap_or(own.magnitude);
+    Ok(Setting::new(temperature, magnitude)?)
+}
 
-/// The temperature asked for, or that of a compiled detector, or the paper's.
-pub(crate) fn temperature(asked_for: Option<f64>, classifier: &Classifier, quiet: bool) -> f64 {
-    let of_detector = classifier.detector_card().map(|card| card.temperature);
-    if let (Some(asked_for), Some(own)) = (asked_for, of_detector)
-        && asked_for != own
-        && !quiet
-    {
+/// Says where the setting is not that of the compiled detector that the network is taken from.
+pub(crate) fn announce_setting(setting: Setting, classifier: &Classifier, quiet: bool) {
+    let of_detector = classifier.detector_card().map(|card| card.setting);
+    if let Some(own) = of_detector.filter(|own| *own != setting && !quiet) {
         let name = &classifier.file().name;
         say(&format!(
-            "{name} was compiled with T = {own}; --temperature {asked_for} is used"
+            "{name} was compiled with {own}; {setting} is used"
         ));
     }
-    asked_for.or(of_detector).unwrap_or(TEMPERATURE)
-}
-
-/// The magnitude asked for, or that of a compiled detector, or the paper's.
-pub(crate) fn magnitude(
-    asked_for: Option<Magnitude>,
-    classifier: &Classifier,
-    quiet: bool,
-) -> Magnitude {
-    let of_detector = classifier.detector_card().map(|card| card.magnitude);
-    if let (Some(asked_for), Some(own)) = (asked_for, of_detector)
-        && asked_for != Magnitude::Fixed(own)
-        && !quiet
-    {
-        let name = &classifier.file().name;
-        say(&format!(
-            "{name} was compiled with ε = {own}; --magnitude {asked_for} is used"
-        ));
-    }
-    let own = of_detector.unwrap_or(MAGNITUDE);
-    asked_for.unwrap_or(Magnitude::Fixed(own))
-}
-
-/// What every image goes through, if the model asks for something.
-pub(crate) fn transform(classifier: &Classifier) -> Option<Transform> {
-    let transform = classifier.preprocessing().transform.as_ref();
-    transform.map(|transform| transform.value.clone())
-}
-
-/// Whether the network takes vectors, and nobody says which images these are.
-fn takes_any_shape(classifier: &Classifier) -> bool {
-    classifier.layout() == Layout::Nf && matches!(classifier.image_shape(), [1, 1, _])
-}
-
-/// Whether the network takes signals, vectors or images that are no pictures, whose values may be
-/// any.
-fn takes_measurements(any_shape: bool, channels: usize, height: usize) -> bool {
-    any_shape || height == 1 || !matches!(channels, 1 | 3)
-}
-
-/// How images are read that the network takes.
-pub(crate) fn open_options(classifier: &Classifier) -> OpenOptions {
-    let [channels, height, _] = classifier.image_shape();
-    let any_shape = takes_any_shape(classifier);
-    let mut options = OpenOptions::default();
-    if !any_shape {
-        options.channels = Some(channels);
-        options.shape = Some(classifier.image_shape());
-    }
-    options.measurements = takes_measurements(any_shape, channels, height);
-    options
 }
 
 /// What the options say.
@@ -162,6 +118,8 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     given.size = network.image_size.map(sides);
     given.layout = network.layout;
     given.output = network.output.clone();
+    given.scale = network.scale;
+    given.channels = network.channels;
     Ok(given)
 }
 

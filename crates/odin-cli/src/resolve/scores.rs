@@ -2,12 +2,12 @@
 
 use super::dataset::{Selection, Spec};
 use super::device;
-use crate::args::{DetectorsOptions, RunOptions, UsageError};
+use crate::args::{RunOptions, ScoreOptions, UsageError};
 use crate::output::progress::{Meter, say};
 use anyhow::Result;
-use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Scorer};
+use odin::scores::ErrorKind;
+use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Parameters};
 use odin_data::registry::Registry;
-use std::sync::Arc;
 
 /// Computed always.
 const ALWAYS: [&str; 2] = ["msp", "odin"];
@@ -15,7 +15,7 @@ const I_ODIN: &str = "i-odin";
 
 /// The scores to compute beside the baseline and ODIN.
 #[derive(Debug, Default)]
-pub(crate) struct Detectors {
+pub(crate) struct Scores {
     /// Whether i-ODIN is among them.
     pub(crate) i_odin: bool,
     pub(crate) fitted: Vec<Fitted>,
@@ -23,21 +23,20 @@ pub(crate) struct Detectors {
     names: Vec<String>,
 }
 
-impl Detectors {
+impl Scores {
     /// Makes those that the options name; `all` leaves out what cannot be computed here, and says
     /// why.
     pub(crate) fn new(
-        options: &DetectorsOptions,
+        options: &ScoreOptions,
         run: &RunOptions,
         classifier: &Classifier,
         selection: &Selection,
         registry: &Registry,
     ) -> Result<Self> {
-        let names = Names::parse(&options.detectors)?;
+        let names = Names::parse(&options.scores)?;
         if names.is_nothing() {
             if options.fit_on.is_some() {
-                let problem =
-                    "--fit-on: no detector is asked for that is fitted; --detectors names them";
+                let problem = "--fit-on: no score is asked for that is fitted; --score names them";
                 return Err(UsageError(problem.into()).into());
             }
             return Ok(Self {
@@ -45,12 +44,14 @@ impl Detectors {
                 ..Self::default()
             });
         }
-        let training = Training::open(options, selection, registry)?;
+        let training = training(options, selection, registry)?;
+        let training = training.map(|images| images.skip_bad(run.skip_bad));
         let fitting = Fitting {
             run,
             classifier,
             device: device::chosen(&run.compute.device)?,
             training: training.as_ref(),
+            parameters: names.parameters,
         };
         let fitted = match names.all {
             false => fitting.fit(&names.methods)?,
@@ -58,6 +59,10 @@ impl Detectors {
         };
         if !run.quiet.on {
             for fitted in &fitted {
+                let parameters = names.parameters.describe(fitted.method());
+                if !parameters.is_empty() {
+                    say(&format!("{}: {parameters}", fitted.method()));
+                }
                 for note in fitted.notes() {
                     say(&format!("{}: {note}", fitted.method()));
                 }
@@ -75,25 +80,22 @@ impl Detectors {
         &self.names
     }
 
-    /// The scores.
-    pub(crate) fn scorers(&self) -> impl Iterator<Item = Arc<dyn Scorer>> + use<'_> {
-        let fitted = self.fitted.iter().cloned();
-        fitted.map(|fitted| Arc::new(fitted) as Arc<dyn Scorer>)
-    }
-
     /// A builder that computes them, too.
-    pub(crate) fn add_to<'a>(&self, builder: DetectorBuilder<'a>) -> DetectorBuilder<'a> {
-        builder.scorers(self.scorers()).i_odin(self.i_odin)
+    pub(crate) fn add_to(&self, builder: DetectorBuilder) -> DetectorBuilder {
+        builder
+            .fitted(self.fitted.iter().cloned())
+            .i_odin(self.i_odin)
     }
 }
 
-/// What `--detectors` names.
+/// What `--score` names.
 #[derive(Default)]
 struct Names {
     all: bool,
     i_odin: bool,
     methods: Vec<Method>,
-    /// As they were given, each once.
+    parameters: Parameters,
+    /// As they were given, without their parameters, each once.
     given: Vec<String>,
 }
 
@@ -101,7 +103,12 @@ impl Names {
     fn parse(texts: &[String]) -> Result<Self> {
         let mut names = Self::default();
         for text in texts {
-            let name = text.trim().to_string();
+            let name = text
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_string();
             if !names.given.contains(&name) {
                 names.given.push(name);
             }
@@ -110,10 +117,11 @@ impl Names {
                 I_ODIN => names.i_odin = true,
                 name if ALWAYS.contains(&name) => {}
                 name => {
-                    let method = name.parse().map_err(|e| {
-                        UsageError(format!(
-                            "--detectors: {e}; besides there are odin, {I_ODIN} and all"
-                        ))
+                    let method = names.parameters.read(name).map_err(|e| match e.kind() {
+                        ErrorKind::UnknownMethod => UsageError(format!(
+                            "--score: {e}; besides there are odin, {I_ODIN} and all"
+                        )),
+                        _ => UsageError(format!("--score: {e}")),
                     })?;
                     if !names.methods.contains(&method) {
                         names.methods.push(method);
@@ -167,38 +175,25 @@ fn by_reason(left_out: Vec<(Method, String)>) -> Vec<(String, Vec<String>)> {
     reasons
 }
 
-/// As many images of noise are fitted to, at most.
-const NOISE: usize = 10_000;
-
-/// Training images.
-struct Training {
-    set: Box<dyn odin_data::DataSet>,
-    positions: Vec<usize>,
-}
-
-impl Training {
-    fn open(
-        options: &DetectorsOptions,
-        selection: &Selection,
-        registry: &Registry,
-    ) -> Result<Option<Self>> {
-        let Some(name) = &options.fit_on else {
-            return Ok(None);
-        };
-        let spec = Spec::resolve(name, "--fit-on", selection, registry)?;
-        let set = spec.open_training(selection, options.fit_images.min(NOISE))?;
-        let (len, count) = (set.len() as u128, options.fit_images.min(set.len()) as u128);
-        // Evenly spread: many sets are sorted by class.
-        let positions = (0..count).map(|i| (i * len / count) as usize).collect();
-        Ok(Some(Self { set, positions }))
-    }
+/// The training images, where the options name some.
+fn training(
+    options: &ScoreOptions,
+    selection: &Selection,
+    registry: &Registry,
+) -> Result<Option<Images>> {
+    let Some(name) = &options.fit_on else {
+        return Ok(None);
+    };
+    let spec = Spec::resolve(name, "--fit-on", selection, registry)?;
+    Ok(Some(spec.open_training(selection, options.fit_images)?))
 }
 
 struct Fitting<'a> {
     run: &'a RunOptions,
     classifier: &'a Classifier,
     device: Device,
-    training: Option<&'a Training>,
+    training: Option<&'a Images>,
+    parameters: Parameters,
 }
 
 impl Fitting<'_> {
@@ -207,7 +202,7 @@ impl Fitting<'_> {
             && self.training.is_none()
         {
             return Err(UsageError(format!(
-                "--detectors: {method} is fitted to images that the network was trained on; --fit-on names them"
+                "--score: {method} is fitted to images that the network was trained on; --fit-on names them"
             ))
             .into());
         }
@@ -216,18 +211,14 @@ impl Fitting<'_> {
 
     fn run<T>(
         &self,
-        fit: impl FnOnce(DetectorBuilder<'_>, Option<&Images<'_>>, &mut Meter) -> Result<T, odin::Error>,
+        fit: impl FnOnce(DetectorBuilder, Option<&Images>, &mut Meter) -> Result<T, odin::Error>,
     ) -> Result<T> {
         let builder = device::builder(self.classifier, &self.run.compute);
-        let images = self.training.map(|training| {
-            Images::all(&*training.set)
-                .these(training.positions.clone())
-                .skip_bad(self.run.skip_bad)
-        });
-        let name = self.training.map_or("", |training| training.set.name());
+        let builder = builder.parameters(self.parameters);
+        let name = self.training.map_or("", Images::name);
         let mut meter = Meter::new(&format!("fitting to {name}"), self.run.quiet.on);
         device::prepare(builder, self.device, &self.run.compute.device, |builder| {
-            fit(builder, images.as_ref(), &mut meter)
+            fit(builder, self.training, &mut meter)
         })
     }
 

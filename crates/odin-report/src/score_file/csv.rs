@@ -33,16 +33,15 @@ pub(super) fn write(out: &mut impl Write, record: &ScoreRecord, scores: usize) -
 /// The scores of a set that nothing was decided of.
 pub(super) fn of_set(set: &ScoredSet) -> String {
     let mut csv = Line::default()
-        .cells(["file", "prediction", "msp", "odin"])
-        .cells(&set.others)
+        .cells(["file", "prediction"])
+        .cells(&set.score_names)
         .end();
     for row in &set.rows {
         let score = &row.score;
         let line = Line::default()
             .cell(&row.name)
             .cell(score.prediction)
-            .cells([score.msp, score.odin])
-            .cells(&score.others);
+            .cells(score.values());
         csv.push_str(&line.end());
     }
     csv

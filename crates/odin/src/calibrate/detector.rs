@@ -270,16 +270,23 @@ impl OpenDetector {
         Ok(CalibratedDetector::new(record, builder.build()?))
     }
 
+    /// Reads a `detector.toml` and the network that it names, without preparing it.
+    ///
+    /// # Errors
+    /// As [`OpenDetector::open`], but for scores.
+    pub fn network(&self, path: impl AsRef<Path>) -> Result<(DetectorRecord, Classifier), Error> {
+        let path = path.as_ref();
+        let record = DetectorRecord::open(path)?;
+        let classifier = self.classifier(&record, path.parent().unwrap_or(Path::new("")))?;
+        Ok((record, classifier))
+    }
+
     /// Opens the network of a detector whose file lies in `folder`.
     ///
     /// # Errors
     /// When the file is not there, is not the one that the detector was calibrated with, or cannot
     /// be read.
-    pub(crate) fn classifier(
-        &self,
-        record: &DetectorRecord,
-        folder: &Path,
-    ) -> Result<Classifier, Error> {
+    fn classifier(&self, record: &DetectorRecord, folder: &Path) -> Result<Classifier, Error> {
         let path = match &self.model {
             Some(path) => path.clone(),
             None => folder.join(&record.model.path),

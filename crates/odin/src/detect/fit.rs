@@ -33,6 +33,26 @@ impl DetectorBuilder {
         })
     }
 
+    /// Adds the scores that cost nothing beside ODIN and need nothing but logits, unless they are
+    /// computed already: max logit, max minus mean logit, energy, entropy, GEN.
+    ///
+    /// # Errors
+    /// When a parameter is out of its range.
+    pub fn free_scores(mut self) -> Result<Self, Error> {
+        const FREE: [Method; 5] = [
+            Method::MaxLogit,
+            Method::MaxMinusMean,
+            Method::Energy,
+            Method::Entropy,
+            Method::Gen,
+        ];
+        let fitted = &mut self.scorers.fitted;
+        let known: Vec<Method> = fitted.iter().map(Fitted::method).collect();
+        let new: Vec<Method> = FREE.into_iter().filter(|m| !known.contains(m)).collect();
+        fitted.extend(fit_with(&self.parameters, &new, None, None)?);
+        Ok(self)
+    }
+
     /// As [`DetectorBuilder::fit`], with what is wrong with each score apart.
     ///
     /// # Errors

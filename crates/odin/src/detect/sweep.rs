@@ -57,6 +57,14 @@ impl Grid {
         }
     }
 
+    /// Of values that are known to be in their ranges.
+    pub(crate) fn each_with_each(temperatures: &[f64], magnitudes: &[f64]) -> Self {
+        Self {
+            temperatures: ascending(temperatures),
+            magnitudes: ascending(magnitudes),
+        }
+    }
+
     /// The temperatures of the paper.
     pub const PAPER_TEMPERATURES: [f64; 10] =
         [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];

@@ -72,8 +72,12 @@ pub struct Evaluation {
     pub n_in: usize,
     /// The number of out-of-distribution scores.
     pub n_out: usize,
-    /// Every score, `msp` and `odin` first.
-    measured: Vec<(String, Measured)>,
+    /// The baseline, the maximum softmax probability.
+    pub baseline: Measured,
+    /// ODIN.
+    pub odin: Measured,
+    /// The other scores of the sets, by name.
+    pub others: Vec<(String, Measured)>,
 }
 
 /// An AUROC below this is that of sets that are taken for each other.
@@ -89,8 +93,10 @@ impl Evaluation {
 
     /// Every score with its name: `msp`, `odin`, then the others.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Measured)> {
-        let measured = self.measured.iter();
-        measured.map(|(name, measured)| (name.as_str(), measured))
+        let own = [(MSP, &self.baseline), (ODIN, &self.odin)];
+        let others = self.others.iter();
+        own.into_iter()
+            .chain(others.map(|(name, measured)| (name.as_str(), measured)))
     }
 
     /// What is hardly meant: sets that are the same images, or that are swapped.
@@ -195,22 +201,25 @@ pub fn evaluate(
     }
     let classes = detector.classifier().classes();
     let temperature = detector.setting().temperature;
-    let measured = in_set.score_names.iter().map(|name| {
+    let measured = |name: &str| -> Result<Measured, Error> {
         let scores = Scores::new(&in_set.scores(name)?, &out_set.scores(name)?)?;
-        let protocol = match name.as_str() {
+        let protocol = match name {
             MSP => PaperProtocol::baseline(classes),
             ODIN => PaperProtocol::odin(classes, temperature),
             _ => PaperProtocol::other(),
         };
-        let measured = match mode {
+        Ok(match mode {
             MetricsMode::Exact => exact(&scores, bootstrap.as_ref()),
             MetricsMode::Paper => as_in_the_paper(&scores, &protocol, bootstrap.as_ref()),
-        };
-        Ok((name.clone(), measured))
-    });
+        })
+    };
+    let others = in_set.score_names.iter().skip(2);
+    let others = others.map(|name| Ok((name.clone(), measured(name)?)));
     Ok(Evaluation {
         n_in: in_set.rows.len(),
         n_out: out_set.rows.len(),
-        measured: measured.collect::<Result<_, Error>>()?,
+        baseline: measured(MSP)?,
+        odin: measured(ODIN)?,
+        others: others.collect::<Result<_, Error>>()?,
     })
 }

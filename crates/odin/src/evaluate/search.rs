@@ -2,7 +2,7 @@
 
 use super::objective::{Choice, Objective, choose};
 use crate::{
-    DetectorBuilder, Error, ErrorKind, Grid, Images, Passes, Progress, Sweep, SweepScores,
+    DetectorBuilder, Error, ErrorKind, Grid, Images, Passes, Progress, Setting, Sweep, SweepScores,
 };
 use odin_data::{NoiseKind, SyntheticKind};
 use odin_metrics::{Metrics, Scores};
@@ -13,9 +13,13 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InOnlyRule {
-    /// Tunes on sets made from the in-distribution images: shuffled pixels, blends of two images,
-    /// noise.
+    /// [`Setting::PAPER`], whatever the images: no rule that was tried did better on networks and
+    /// sets that it had not seen (`docs/tuning.md`).
     #[default]
+    Fixed,
+    /// Tunes on sets made from the in-distribution images (shuffled pixels, blends of two images,
+    /// noise), by the mean of the objective over them. Only settings of the largest temperature and
+    /// of an ε up to 0.002 take part: others are chosen too often for what such sets are unlike.
     Synthetic,
     /// The ε of the largest mean ODIN score at the largest T (Hsu et al., *Generalized ODIN*, CVPR
     /// 2020, section 3.3).
@@ -26,6 +30,7 @@ impl InOnlyRule {
     /// As options spell it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Fixed => "fixed",
             Self::Synthetic => "synthetic",
             Self::MeanScore => "mean-score",
         }
@@ -42,7 +47,7 @@ impl FromStr for InOnlyRule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let known = [Self::Synthetic, Self::MeanScore];
+        let known = [Self::Fixed, Self::Synthetic, Self::MeanScore];
         let rule = known.into_iter().find(|rule| rule.as_str() == text);
         rule.ok_or_else(|| {
             let all = known.map(Self::as_str).join(", ");
@@ -56,6 +61,8 @@ impl FromStr for InOnlyRule {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Rule {
+    /// None: the setting is the paper's.
+    Fixed,
     /// A metric against out-of-distribution images.
     Metric(Objective),
     /// The largest mean ODIN score of in-distribution images at this temperature.
@@ -88,6 +95,9 @@ pub struct Search {
 
 /// What tuning on synthetic sets is called.
 const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
+
+/// Larger ε are chosen on synthetic sets for what other sets do not have (`docs/tuning.md`).
+const LARGEST_MODERATE: f64 = 0.002;
 
 /// A network prepared for a search over a grid.
 #[derive(Debug)]
@@ -170,14 +180,72 @@ impl Tuner {
         in_set: &SweepScores,
         progress: impl FnMut(&str, Progress),
     ) -> Result<Search, Error> {
-        match rule {
-            InOnlyRule::MeanScore => self.by_mean_score(in_set),
-            InOnlyRule::Synthetic => {
-                let mut made = self.synthetic(images, progress)?;
-                made.name = SYNTHETIC.to_string();
-                self.against(in_set, &made)
-            }
+        if rule == InOnlyRule::MeanScore {
+            return self.by_mean_score(in_set);
         }
+        let made = self.synthetic(images, progress)?;
+        let metrics = made.iter().map(|made| metrics(in_set, made));
+        let metrics = mean_by_place(metrics.collect::<Result<Vec<_>, _>>()?);
+        let others = made.iter().map(|made| other_metrics(in_set, made));
+        let (names, others): (Vec<_>, Vec<_>) = others
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .map(unzip)
+            .unzip();
+        let names: Vec<String> = names.into_iter().next().unwrap_or_default();
+        let settings = &in_set.settings;
+        let choice = match rule {
+            InOnlyRule::Fixed => self.fixed(settings, &metrics)?,
+            _ => self.among_moderate(settings, &metrics)?,
+        };
+        Ok(Search {
+            tuned_on: SYNTHETIC.to_string(),
+            n_out: made.iter().map(|made| made.msp.len()).sum(),
+            rule: match rule {
+                InOnlyRule::Fixed => Rule::Fixed,
+                _ => Rule::Metric(self.objective),
+            },
+            choice,
+            metrics: Some(metrics),
+            others: names.into_iter().zip(mean_by_place(others)).collect(),
+            mean_scores: mean_scores(in_set),
+        })
+    }
+
+    /// The paper's setting, which must be in the grid.
+    fn fixed(&self, settings: &[Setting], metrics: &[Metrics]) -> Result<Choice, Error> {
+        let index = settings
+            .iter()
+            .position(|setting| *setting == Setting::PAPER);
+        let index = index.ok_or_else(|| {
+            let problem = format!(
+                "the grid does not hold {}, which the rule takes",
+                Setting::PAPER
+            );
+            Error::new(ErrorKind::Invalid, problem)
+        })?;
+        let value = self.objective.of(&metrics[index]);
+        let mut choice = choose(&settings[index..=index], &[value], true)?;
+        choice.index = index;
+        Ok(choice)
+    }
+
+    /// The best setting of the largest temperature and a moderate ε.
+    fn among_moderate(&self, settings: &[Setting], metrics: &[Metrics]) -> Result<Choice, Error> {
+        let largest = self.grid.temperatures().last().copied().unwrap_or(f64::NAN);
+        let takes_part = |s: &Setting| s.temperature == largest && s.magnitude <= LARGEST_MODERATE;
+        let places = (0..settings.len()).filter(|&i| takes_part(&settings[i]));
+        let places: Vec<usize> = places.collect();
+        // Sums in another order must not break ties.
+        let rounded = |value: f64| (value * 1e12).round() / 1e12;
+        let value = |&i: &usize| rounded(self.objective.of(&metrics[i]));
+        let values: Vec<f64> = places.iter().map(value).collect();
+        let candidates: Vec<Setting> = places.iter().map(|&i| settings[i]).collect();
+        let mut choice = choose(&candidates, &values, self.objective.is_larger_better())?;
+        choice.index = places[choice.index];
+        // A larger one would be no better advice.
+        choice.at_largest_magnitude = false;
+        Ok(choice)
     }
 
     /// The ε of the largest mean score at the largest temperature.
@@ -200,21 +268,17 @@ impl Tuner {
         })
     }
 
-    /// The scores of sets made from the images, as one.
+    /// The scores of sets made from the images.
     fn synthetic(
         &self,
         images: &Images,
         mut progress: impl FnMut(&str, Progress),
-    ) -> Result<SweepScores, Error> {
-        let mut all: Option<SweepScores> = None;
-        for made in synthetic_sets(images, self.seed)? {
-            let scores = self.sweep.score_set(&made, |p| progress(made.name(), p))?;
-            match &mut all {
-                None => all = Some(scores),
-                Some(all) => all.append(scores)?,
-            }
-        }
-        all.ok_or_else(|| Error::new(ErrorKind::Data, "there is no kind of synthetic set"))
+    ) -> Result<Vec<SweepScores>, Error> {
+        let sets = synthetic_sets(images, self.seed)?;
+        let scored = sets
+            .iter()
+            .map(|made| self.sweep.score_set(made, |p| progress(made.name(), p)));
+        scored.collect()
     }
 }
 
@@ -223,7 +287,7 @@ impl Tuner {
 ///
 /// # Errors
 /// When there are fewer than two images, or the first cannot be read.
-pub(super) fn synthetic_sets(images: &Images, seed: u64) -> Result<[Images; 3], Error> {
+fn synthetic_sets(images: &Images, seed: u64) -> Result<[Images; 3], Error> {
     Ok([
         images.synthetic(SyntheticKind::PixelShuffle, seed)?,
         images.synthetic(SyntheticKind::Blend, seed)?,
@@ -257,6 +321,26 @@ fn other_metrics(
     let all = std::iter::once(baseline).chain(named.map(|(name, pair)| (name.as_str(), pair)));
     all.map(|(name, (in_scores, out_scores))| Ok((name.to_string(), exact(in_scores, out_scores)?)))
         .collect()
+}
+
+fn unzip(named: Vec<(String, Metrics)>) -> (Vec<String>, Vec<Metrics>) {
+    named.into_iter().unzip()
+}
+
+/// For each place, the mean of the metrics that the lists have there.
+fn mean_by_place(lists: Vec<Vec<Metrics>>) -> Vec<Metrics> {
+    let places = lists.iter().map(Vec::len).min().unwrap_or(0);
+    let mean = |place: usize, pick: fn(&Metrics) -> f64| {
+        lists.iter().map(|list| pick(&list[place])).sum::<f64>() / lists.len() as f64
+    };
+    let means = (0..places).map(|place| Metrics {
+        fpr_at_95_tpr: mean(place, |m| m.fpr_at_95_tpr),
+        detection_error: mean(place, |m| m.detection_error),
+        auroc: mean(place, |m| m.auroc),
+        aupr_in: mean(place, |m| m.aupr_in),
+        aupr_out: mean(place, |m| m.aupr_out),
+    });
+    means.collect()
 }
 
 fn exact(in_scores: &[f64], out_scores: &[f64]) -> Result<Metrics, Error> {

@@ -3,7 +3,7 @@
 use super::objective::Objective;
 use super::search::{InOnlyRule, Tuner};
 use super::tuned::Tuned;
-use crate::{DetectorBuilder, Error, Grid, Images, Progress};
+use crate::{DetectorBuilder, Error, Grid, Images, Progress, Setting};
 
 /// How a setting is tuned.
 ///
@@ -23,20 +23,49 @@ use crate::{DetectorBuilder, Error, Grid, Images, Progress};
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "settings do nothing until `tune` is called"]
 pub struct TuneOptions {
-    grid: Grid,
-    objective: Objective,
+    grid: Option<Grid>,
+    objective: Option<Objective>,
     in_only: InOnlyRule,
     seed: u64,
 }
 
 impl Default for TuneOptions {
-    /// The grid of the paper, by the false-positive rate at 95 % true-positive rate.
+    /// The grid that suits the rule ([`Grid::for_rule`]); by the false-positive rate at 95 %
+    /// true-positive rate against out-of-distribution images, by the AUROC against sets that are
+    /// made.
     fn default() -> Self {
         Self {
-            grid: Grid::paper(),
-            objective: Objective::default(),
+            grid: None,
+            objective: None,
             in_only: InOnlyRule::default(),
             seed: 0,
+        }
+    }
+}
+
+impl Grid {
+    /// The settings to try by a rule: the grid of the paper against out-of-distribution images, of
+    /// it only T = 1000 where there are none, and only [`Setting::PAPER`] where nothing is tuned.
+    pub fn for_rule(in_only: Option<InOnlyRule>) -> Self {
+        let Setting {
+            temperature,
+            magnitude,
+        } = Setting::PAPER;
+        let paper = Self::paper();
+        match in_only {
+            None => paper,
+            Some(InOnlyRule::Fixed) => Self::each_with_each(&[temperature], &[magnitude]),
+            Some(_) => Self::each_with_each(&[temperature], paper.magnitudes()),
+        }
+    }
+}
+
+impl Objective {
+    /// What to choose by where nobody says it.
+    pub fn for_rule(in_only: Option<InOnlyRule>) -> Self {
+        match in_only {
+            None => Self::FprAt95Tpr,
+            Some(_) => Self::Auroc,
         }
     }
 }
@@ -44,13 +73,13 @@ impl Default for TuneOptions {
 impl TuneOptions {
     /// The settings to try.
     pub fn grid(mut self, grid: Grid) -> Self {
-        self.grid = grid;
+        self.grid = Some(grid);
         self
     }
 
     /// What to choose by.
     pub fn objective(mut self, objective: Objective) -> Self {
-        self.objective = objective;
+        self.objective = Some(objective);
         self
     }
 
@@ -80,7 +109,12 @@ impl TuneOptions {
         mut progress: impl FnMut(&str, Progress),
     ) -> Result<Tuned, Error> {
         let classifier = builder.classifier().clone();
-        let tuner = Tuner::new(builder, self.grid.clone(), self.objective, self.seed)?;
+        let in_only = out_images.is_none().then_some(self.in_only);
+        let grid = self.grid.clone().unwrap_or_else(|| Grid::for_rule(in_only));
+        let objective = self
+            .objective
+            .unwrap_or_else(|| Objective::for_rule(in_only));
+        let tuner = Tuner::new(builder, grid, objective, self.seed)?;
         let in_set = tuner.score(images, |p| progress(images.name(), p))?;
         let search = match out_images {
             Some(out) => {

@@ -58,6 +58,7 @@ impl Tuned {
             rule: match search.rule {
                 Rule::Metric(objective) => objective.to_string(),
                 Rule::MeanScore { .. } => "mean-score".to_string(),
+                Rule::Fixed => "fixed".to_string(),
             },
             in_dataset: in_set.name.clone(),
             in_images: in_set.msp.len(),

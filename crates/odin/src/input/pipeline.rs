@@ -141,3 +141,13 @@ fn channels(count: usize) -> String {
         count => format!("{count} channels"),
     }
 }
+
+impl Classifier {
+    /// Whether an image has the shape that the network takes.
+    ///
+    /// # Errors
+    /// When it has not; the message gives both.
+    pub fn check_shape(&self, image: &Image) -> Result<(), Error> {
+        InputPipeline::of(self).check_shape(image)
+    }
+}

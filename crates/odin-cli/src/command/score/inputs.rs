@@ -1,10 +1,9 @@
 //! What is to be scored.
 
 use crate::args::UsageError;
-use crate::resolve::network;
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, Shard};
-use odin_data::{DataSet, ImageList, Joined, OpenOptions, Transformed, open};
+use odin::{Classifier, Images, Shard};
+use odin_data::{DataSet, ImageList, Joined, OpenOptions, open};
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,8 @@ const STDIN: &str = "-";
 
 /// The images of all inputs, each once, and which of them belong to this part of the job.
 pub(super) struct Inputs {
-    set: Box<dyn DataSet>,
-    positions: Vec<usize>,
+    images: Images,
+    all: usize,
     notes: Vec<String>,
 }
 
@@ -37,7 +36,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 impl Inputs {
     pub(super) fn open(inputs: &[PathBuf], classifier: &Classifier, shard: Shard) -> Result<Self> {
-        let options = network::open_options(classifier);
+        let options = classifier.open_options();
         let mut sets: Vec<(String, Box<dyn DataSet>)> = Vec::new();
         let mut notes = Vec::new();
         let mut images: Vec<PathBuf> = Vec::new();
@@ -59,21 +58,17 @@ impl Inputs {
             }
         }
         flush(&mut images, &mut sets, &options)?;
-        let joined = Box::new(Joined::new("the inputs", sets)?);
-        let set: Box<dyn DataSet> = match network::transform(classifier) {
-            Some(transform) => Box::new(Transformed::new(joined, transform)),
-            None => joined,
-        };
+        let all = classifier.images(Box::new(Joined::new("the inputs", sets)?));
         let mut seen = HashSet::new();
         let mut twice = 0;
-        let mut positions = Vec::new();
-        for i in 0..set.len() {
-            let name = set.sample_name(i);
+        let mut places = Vec::new();
+        for place in 0..all.len() {
+            let name = all.image_name(place);
             if !shard.contains(&name) {
                 continue;
             }
             match seen.insert(name) {
-                true => positions.push(i),
+                true => places.push(place),
                 false => twice += 1,
             }
         }
@@ -83,30 +78,20 @@ impl Inputs {
             ));
         }
         Ok(Self {
-            set,
-            positions,
+            images: all.these(places),
+            all: all.len(),
             notes,
         })
     }
 
-    pub(super) fn set(&self) -> &dyn DataSet {
-        &*self.set
+    /// The images of this part of the job.
+    pub(super) fn images(&self) -> &Images {
+        &self.images
     }
 
     /// The number of images of all parts.
-    pub(super) fn len(&self) -> usize {
-        self.set.len()
-    }
-
-    /// Where the images of this part are in the set.
-    pub(super) fn positions(&self) -> &[usize] {
-        &self.positions
-    }
-
-    /// The name of the `i`-th image of this part.
-    pub(super) fn name(&self, i: usize) -> String {
-        let position = self.positions.get(i).copied();
-        position.map_or(String::new(), |position| self.set.sample_name(position))
+    pub(super) fn all(&self) -> usize {
+        self.all
     }
 
     pub(super) fn notes(&self) -> &[String] {

@@ -10,33 +10,27 @@ use crate::resolve::device;
 use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
-use odin::{
-    Classifier, Detector, Images, Judgement, Progress, Row, SavedDetector, Scorer, Skipped,
-};
+use odin::{CalibratedDetector, Decision, DetectorCard, ErrorKind, ImageError, Progress, Verdict};
 use odin_report::{DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 use std::io::BufWriter;
 use std::path::Path;
-use std::sync::Arc;
 
 pub(crate) fn run(args: &Score) -> Result<()> {
     let device = device::chosen(&args.compute.device)?;
     let format = format(args)?;
-    let mut saved = SavedDetector::open(&args.detector)?;
-    choose(&mut saved, &args.detectors)?;
-    let folder = args.detector.parent().unwrap_or(Path::new(""));
-    let classifier = saved.open_classifier(folder, args.nn.as_deref())?;
-    let inputs = Inputs::open(&args.inputs, &classifier, args.shard)?;
-    let scorers = saved.scorers(folder, &classifier)?.into_iter();
-    let builder = device::builder(&classifier, &args.compute)
-        .temperature(saved.temperature)
-        .scorers(scorers.map(|fitted| Arc::new(fitted) as Arc<dyn Scorer>))
-        .i_odin(saved.needs_i_odin());
-    let detector = device::build(builder, device, &args.compute.device)?;
+    refuse_compiled(&args.detector)?;
+    let mut options = CalibratedDetector::options()
+        .threads(device::threads(args.compute.threads))
+        .batch_size(args.compute.batch_size)
+        .scores(args.scores.iter().map(|name| name.trim()));
+    if let Some(nn) = &args.nn {
+        options = options.model(nn);
+    }
+    let detector = device::open(options, device, &args.compute.device, &args.detector)
+        .map_err(|error| in_words(error, args))?;
+    let inputs = Inputs::open(&args.inputs, detector.classifier(), args.shard)?;
     let job = Job {
         args,
-        saved,
-        classifier: &classifier,
-        others: detector.others(),
         detector,
         inputs,
     };
@@ -47,23 +41,45 @@ pub(crate) fn run(args: &Score) -> Result<()> {
     }
 }
 
-/// Keeps the scores that are named, in this order.
-fn choose(saved: &mut SavedDetector, names: &[String]) -> Result<()> {
-    if names.is_empty() {
+/// A compiled detector has neither percentiles nor p-values to tell.
+fn refuse_compiled(path: &Path) -> Result<()> {
+    let is_onnx = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+    if !is_onnx {
         return Ok(());
     }
-    let chosen = names.iter().map(|name| {
-        let score = saved.scores.iter().find(|score| score.name == *name);
-        score.cloned().ok_or_else(|| {
-            let known: Vec<&str> = saved.scores.iter().map(|s| s.name.as_str()).collect();
-            UsageError(format!(
-                "--detectors: {name} was not calibrated; the detector has {}",
-                known.join(", ")
-            ))
-        })
-    });
-    saved.scores = chosen.collect::<Result<_, UsageError>>()?;
-    Ok(())
+    let what = match odin::CompiledDetector::open(path, 1) {
+        Ok(compiled) => {
+            let DetectorCard {
+                setting, threshold, ..
+            } = compiled.card();
+            let threshold = match threshold {
+                Some(threshold) => format!("threshold {threshold}"),
+                None => "no threshold".to_string(),
+            };
+            format!(
+                "a compiled detector ({setting}, {threshold}) for ONNX runtimes; `odin verify` runs it"
+            )
+        }
+        Err(_) => "an ONNX file and no calibrated detector".to_string(),
+    };
+    Err(UsageError(format!(
+        "--detector: {} is {what}; odin score takes the detector.toml that `odin calibrate` writes",
+        path.display()
+    ))
+    .into())
+}
+
+/// A score that was not calibrated is a mistake in the options.
+fn in_words(error: anyhow::Error, args: &Score) -> anyhow::Error {
+    let kind = error.downcast_ref::<odin::Error>().map(odin::Error::kind);
+    match kind {
+        Some(ErrorKind::Scores) if !args.scores.is_empty() => {
+            UsageError(format!("--score: {error}")).into()
+        }
+        _ => error,
+    }
 }
 
 /// How scores are written; `None` for a line of text.
@@ -101,11 +117,7 @@ fn is_single_image(args: &Score) -> bool {
 
 struct Job<'a> {
     args: &'a Score,
-    saved: SavedDetector,
-    classifier: &'a Classifier,
-    detector: Detector,
-    /// The names of the scores beside ODIN and the baseline.
-    others: Vec<String>,
+    detector: CalibratedDetector,
     inputs: Inputs,
 }
 
@@ -140,10 +152,10 @@ impl Job<'_> {
         if self.args.quiet.on || is_single_image(self.args) {
             return;
         }
-        let count = self.inputs.positions().len();
+        let count = self.inputs.images().len();
         let part = match self.args.shard {
             odin::Shard::WHOLE => String::new(),
-            shard => format!(" (part {shard} of {})", self.inputs.len()),
+            shard => format!(" (part {shard} of {})", self.inputs.all()),
         };
         say(&format!("{count} images{part}"));
         for note in self.inputs.notes() {
@@ -153,69 +165,70 @@ impl Job<'_> {
 
     /// The columns of scores.
     fn columns(&self) -> Vec<String> {
-        let mut columns = vec!["msp".to_string(), "odin".to_string()];
-        columns.extend(self.others.iter().cloned());
-        columns
+        self.detector.detector().score_names().to_vec()
     }
 
     /// Scores the images from the `done`-th on. `each` gets what was found of an image, and what
-    /// decided about it.
+    /// was decided about it.
     fn score(
         &self,
         done: usize,
-        mut each: impl FnMut(ScoreRecord, Option<Judgement>) -> Result<()>,
+        mut each: impl FnMut(ScoreRecord, Option<Decision>) -> Result<()>,
     ) -> Result<()> {
-        let positions = self.inputs.positions().get(done..).unwrap_or(&[]);
-        let total = positions.len();
-        let images = Images::all(self.inputs.set()).these(positions.to_vec());
+        let images = self.inputs.images().range(done..usize::MAX);
         let mut meter = Meter::new("scoring", self.args.quiet.on);
-        let mut count = 0;
-        self.detector
-            .score_stream(&images, self.saved.magnitude, |row| {
-                let (record, judgement) = self.record(row)?;
-                each(record, judgement)?;
-                count += 1;
-                meter.update(Progress::new(count, total));
-                Ok::<(), anyhow::Error>(())
-            })
+        for (count, verdict) in (1..).zip(self.detector.judge(&images)) {
+            match verdict {
+                Ok(verdict) => {
+                    let decision = verdict.decision;
+                    each(self.record(verdict), Some(decision))?;
+                }
+                // The images behind would fail, too.
+                Err(ImageError { error, .. }) if error.kind() == ErrorKind::Engine => {
+                    return Err(error.into());
+                }
+                Err(ImageError { name, error, .. }) => {
+                    let (file, outcome) = (name, Err(error.to_string()));
+                    each(ScoreRecord { file, outcome }, None)?;
+                }
+            }
+            meter.update(Progress::new(count, images.len()));
+        }
+        Ok(())
     }
 
-    fn record(&self, row: Result<Row, Skipped>) -> Result<(ScoreRecord, Option<Judgement>)> {
-        let Row { name, score, .. } = match row {
-            Ok(row) => row,
-            Err(Skipped { name, reason, .. }) => {
-                let (file, outcome) = (name, Err(reason));
-                return Ok((ScoreRecord { file, outcome }, None));
-            }
-        };
-        let judgement = self.saved.judge(&score, &self.others)?;
-        let mut scores = vec![score.msp, score.odin];
-        scores.extend(&score.others);
-        let class = self.classifier.class_names();
+    fn record(&self, verdict: Verdict) -> ScoreRecord {
+        let Verdict {
+            name: file,
+            score,
+            decision,
+            ..
+        } = verdict;
+        let class = self.detector.classifier().class_names();
         let values = ScoreValues {
             prediction: score.prediction,
             class: class.and_then(|names| names.get(score.prediction).cloned()),
-            scores,
-            percentile: judgement.percentile,
-            p_value: judgement.p_value,
-            is_in_distribution: judgement.is_in_distribution,
+            scores: score.values().to_vec(),
+            percentile: decision.percentile,
+            p_value: decision.p_value,
+            is_in_distribution: decision.is_in_distribution,
         };
-        let (file, outcome) = (name, Ok(values));
-        Ok((ScoreRecord { file, outcome }, Some(judgement)))
+        let outcome = Ok(values);
+        ScoreRecord { file, outcome }
     }
 
     fn to_stdout(&self, format: Option<ScoreFormat>) -> Result<()> {
         let mut tally = Tally::default();
         let Some(format) = format else {
-            let score = &self.saved.deciding()?.name;
-            self.score(0, |record, judgement| {
+            let score = &self.detector.record().deciding().name;
+            self.score(0, |record, decision| {
                 tally.count(&record);
                 let report = DecisionReport {
                     record: &record,
-                    decided_by: judgement.map(|judgement| DecidedBy {
+                    decided_by: decision.map(|decision| DecidedBy {
                         score,
-                        value: judgement.score,
-                        threshold: judgement.threshold,
+                        value: decision.score,
+                        threshold: decision.threshold,
                     }),
                 };
                 write_stdout(&report.to_line())
@@ -242,14 +255,18 @@ impl Job<'_> {
             return Ok(());
         }
         let heading = Heading {
-            detector: self.saved.checksum(),
+            detector: self.detector.record().checksum(),
             shard: self.args.shard.to_string(),
-            device: self.detector.device().to_string(),
+            device: self.detector.detector().device().to_string(),
             scores: self.columns(),
         };
-        let expected = |i: usize| self.inputs.name(i);
+        let images = self.inputs.images();
+        let expected = |i: usize| match i < images.len() {
+            true => images.image_name(i),
+            false => String::new(),
+        };
         let mut journal = Journal::open(out, heading, self.args.resume)?;
-        let done = journal.check(expected, self.inputs.positions().len())?;
+        let done = journal.check(expected, images.len())?;
         if done > 0 && !self.args.quiet.on {
             say(&format!("{done} images are done already"));
         }

@@ -1,20 +1,17 @@
 //! ONNX files of every family, as exporters write them, through the whole library: what is
 //! guessed of them, their scores against PyTorch's, and the detectors compiled of them.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
+use crate::{fixture, refused};
 use odin::{
-    Agreement, Classifier, ClassifierOptions, CompileOptions, Detector, DetectorFile,
-    DetectorInput, ModelConfig, Normalization, Provenance, compile,
+    Agreement, Classifier, ClassifierOptions, CompileOptions, CompiledDetector, Detector,
+    DetectorInput, ErrorKind, Image, ModelConfig, Normalization, Provenance, Setting, compile,
 };
-use odin_data::Image;
 use safetensors::SafeTensors;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../odin-formats/tests/fixtures/onnx")
+    fixture("onnx")
 }
 
 fn index() -> Value {
@@ -70,18 +67,16 @@ fn open(file: &Value, network: &Value) -> Classifier {
 #[test]
 fn scores_of_every_family_are_those_of_pytorch() {
     let index = index();
+    let number = |key: &str| index[key].as_f64().unwrap();
+    let setting = Setting::new(number("temperature"), number("magnitude")).unwrap();
     for file in index["files"].as_array().unwrap() {
         let network = &index["networks"][file["network"].as_str().unwrap()];
         let name = file["file"].as_str().unwrap();
         let classifier = open(file, network);
         assert_eq!(classifier.layout().as_str(), network["layout"], "{name}");
         assert_eq!(classifier.file().opset, file["opset"].as_i64(), "{name}");
-        let detector = Detector::builder(&classifier)
-            .temperature(index["temperature"].as_f64().unwrap())
-            .build()
-            .unwrap();
-        let magnitude = index["magnitude"].as_f64().unwrap();
-        let scores = detector.score(&images(network), magnitude).unwrap();
+        let detector = Detector::builder(&classifier).setting(setting);
+        let scores = detector.build().unwrap().score(&images(network)).unwrap();
         let (msp, odin) = (floats(&network["msp"]), floats(&network["odin"]));
         for (i, score) in scores.iter().enumerate() {
             let place = format!("{name}, image {i}");
@@ -93,7 +88,7 @@ fn scores_of_every_family_are_those_of_pytorch() {
                 true => 200.0,
                 false => 1.0,
             };
-            let (msp, odin) = (msp[i] - score.msp, odin[i] - score.odin);
+            let (msp, odin) = (msp[i] - score.msp(), odin[i] - score.odin());
             assert!(msp.abs() < 2e-5 * rounding, "{place}: msp differs by {msp}");
             assert!(
                 odin.abs() < 1e-6 * rounding,
@@ -121,11 +116,11 @@ fn channels_of_signals_may_be_rows() {
             ..image.clone()
         })
         .collect();
-    let scores = |images: &[Image]| detector.score(images, 0.0014);
+    let scores = |images: &[Image]| detector.score(images);
     assert_eq!(scores(&as_rows), scores(&as_channels));
     let mut short = as_rows[0].clone();
     (short.width, short.height) = (48, 4);
-    assert!(scores(&[short]).unwrap_err().to_string().contains("96"));
+    refused(scores(&[short]), ErrorKind::Shape, &["96"]);
 }
 
 #[test]
@@ -155,7 +150,7 @@ fn a_compiled_detector_equals_its_model() {
         ] {
             let options = CompileOptions::default().threshold(0.143).input(input);
             std::fs::write(&path, compile(&classifier, &options).unwrap()).unwrap();
-            let file = DetectorFile::open(&path, 2).unwrap();
+            let file = CompiledDetector::open(&path, 2).unwrap();
             assert_eq!(file.card().threshold, Some(0.143));
             assert_eq!(file.card().source_sha256, classifier.file().sha256);
             let agreement = Agreement::of(&file, &detector, &images(network)).unwrap();
@@ -165,12 +160,12 @@ fn a_compiled_detector_equals_its_model() {
             let again = Classifier::open(&path, ClassifierOptions::default()).unwrap();
             let scores = |classifier: &Classifier| {
                 let detector = Detector::builder(classifier).build().unwrap();
-                detector.score(&images(network), 0.0014).unwrap()
+                detector.score(&images(network)).unwrap()
             };
             for (a, b) in scores(&again).iter().zip(scores(&classifier)) {
                 assert_eq!(a.prediction, b.prediction, "{name}, {input}");
                 assert!(
-                    (a.odin - b.odin).abs() < 1e-6,
+                    (a.odin() - b.odin()).abs() < 1e-6,
                     "{name}, {input}: {a:?} {b:?}"
                 );
             }
@@ -179,7 +174,7 @@ fn a_compiled_detector_equals_its_model() {
 }
 
 #[test]
-fn another_temperature_or_model_is_noticed() {
+fn another_setting_or_model_is_noticed() {
     let index = index();
     let (a, b) = (&index["files"][0], &index["files"][6]);
     let of = |file: &Value| &index["networks"][file["network"].as_str().unwrap()];
@@ -188,17 +183,24 @@ fn another_temperature_or_model_is_noticed() {
     let path = target.path().join("detector.onnx");
     let bytes = compile(&classifier, &CompileOptions::default()).unwrap();
     std::fs::write(&path, bytes).unwrap();
-    let file = DetectorFile::open(&path, 1).unwrap();
+    let file = CompiledDetector::open(&path, 1).unwrap();
     let images = images(of(a));
     let other = Detector::builder(&other).build().unwrap();
     let agreement = Agreement::of(&file, &other, &images).unwrap();
     assert!(!agreement.holds(1e-3), "{agreement:?}");
-    let hot = Detector::builder(&classifier).temperature(500.0);
-    let error = Agreement::of(&file, &hot.build().unwrap(), &images).unwrap_err();
-    assert!(error.to_string().contains("temperature"), "{error}");
+    let own = Detector::builder(&classifier).build().unwrap();
+    for (temperature, magnitude, part) in [
+        (500.0, 0.0014, "temperature 1000, the model 500"),
+        (1000.0, 0.002, "magnitude 0.0014, the model 0.002"),
+    ] {
+        let setting = Setting::new(temperature, magnitude).unwrap();
+        let other = own.with_setting(setting).unwrap();
+        let agreement = Agreement::of(&file, &other, &images);
+        refused(agreement, ErrorKind::Invalid, &[part]);
+    }
     let model = folder().join(a["file"].as_str().unwrap());
-    let error = DetectorFile::open(&model, 1).err().unwrap().to_string();
-    assert!(error.contains("no detector"), "{error}");
+    let opened = CompiledDetector::open(&model, 1);
+    refused(opened, ErrorKind::Classifier, &["no compiled detector"]);
 }
 
 /// Files about whose input nobody says anything.

@@ -1,20 +1,10 @@
 //! The same weights from every container give the same scores, and they are PyTorch's: through
 //! the whole library, on the fixtures that `scripts/checkpoint_fixtures.py` made.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used)]
-
-use odin::{Classifier, Detector, Normalization, Score};
-use odin_data::Image;
+use crate::fixture;
+use odin::{Classifier, Detector, Image, Normalization, Score, Setting};
 use odin_formats::Checkpoint;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-
-fn fixture(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../odin-formats/tests/fixtures")
-        .join(file)
-}
 
 fn floats(value: &Value) -> Vec<f64> {
     value
@@ -44,25 +34,22 @@ fn images(expected: &Value, channels: usize) -> Vec<Image> {
         .collect()
 }
 
-fn score(file: &str, images: &[Image], temperature: f64, magnitude: f64) -> Vec<Score> {
+fn score(file: &str, images: &[Image], setting: Setting) -> Vec<Score> {
     let image = &images[0];
     let shape = [image.channels, image.height, image.width];
     let identity = Normalization::new(&vec![0.0; shape[0]], &vec![1.0; shape[0]]).unwrap();
     let checkpoint = Checkpoint::open(fixture(file)).unwrap();
     let classifier = Classifier::from_checkpoint(&checkpoint, Some(shape), identity).unwrap();
-    let detector = Detector::builder(&classifier)
-        .temperature(temperature)
-        .build()
-        .unwrap();
-    detector.score(images, magnitude).unwrap()
+    let detector = Detector::builder(&classifier).setting(setting);
+    detector.build().unwrap().score(images).unwrap()
 }
 
 #[test]
 fn every_container_gives_the_scores_of_pytorch() {
     let text = std::fs::read(fixture("expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&text).unwrap();
-    let temperature = expected["temperature"].as_f64().unwrap();
-    let magnitude = expected["magnitude"].as_f64().unwrap();
+    let number = |key: &str| expected[key].as_f64().unwrap();
+    let setting = Setting::new(number("temperature"), number("magnitude")).unwrap();
     for (name, model) in expected["models"].as_object().unwrap() {
         let images = images(&expected, model["channels"].as_u64().unwrap() as usize);
         let files: Vec<&str> = model["files"]
@@ -73,7 +60,7 @@ fn every_container_gives_the_scores_of_pytorch() {
             .collect();
         let scored: Vec<Vec<Score>> = files
             .iter()
-            .map(|file| score(file, &images, temperature, magnitude))
+            .map(|file| score(file, &images, setting))
             .collect();
         for (file, scores) in files.iter().zip(&scored) {
             assert_eq!(scores, &scored[0], "{file} against {}", files[0]);
@@ -86,15 +73,15 @@ fn every_container_gives_the_scores_of_pytorch() {
             );
             // f32 logits of magnitude 10 carry 1e-6; at T = 1000 a thousandth of that is left.
             assert!(
-                (msp[i] - score.msp).abs() < 1e-5,
+                (msp[i] - score.msp()).abs() < 1e-5,
                 "{name}, image {i}: msp {} for {}",
-                score.msp,
+                score.msp(),
                 msp[i]
             );
             assert!(
-                (odin[i] - score.odin).abs() < 1e-7,
+                (odin[i] - score.odin()).abs() < 1e-7,
                 "{name}, image {i}: odin {} for {}",
-                score.odin,
+                score.odin(),
                 odin[i]
             );
         }

@@ -1,23 +1,18 @@
 //! `model.toml`: what it says, over what it wins, and what is refused.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used)]
+use crate::{RGB_NETWORK, fixture, folder, refused};
+use odin::{
+    ChannelOrder, Classifier, ClassifierOptions, Error, ErrorKind, Layout, ModelConfig,
+    Normalization, Provenance,
+};
+use std::path::Path;
 
-use odin::{Classifier, ClassifierOptions, Layout, ModelConfig, Normalization, Provenance};
-use std::path::{Path, PathBuf};
-
-fn fixture(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../odin-formats/tests/fixtures")
-        .join(file)
-}
-
-fn read(text: &str) -> Result<ModelConfig, String> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("names.txt"), "cat\ndog\n").unwrap();
-    let path = folder.path().join("model.toml");
-    std::fs::write(&path, text).unwrap();
-    ModelConfig::open(&path).map_err(|e| e.to_string())
+fn read(text: &str) -> Result<ModelConfig, Error> {
+    let folder = folder(&[
+        ("names.txt", b"cat\ndog\n".to_vec()),
+        ("model.toml", text.into()),
+    ]);
+    ModelConfig::open(&folder.path().join("model.toml"))
 }
 
 #[test]
@@ -28,6 +23,8 @@ size = [48, 64]
 transform = "resize:64:bicubic,centre-crop:48x64"
 mean = [0.5, 0.4, 0.3]
 std = [0.2, 0.2, 0.3]
+scale = 255
+channels = "bgr"
 layout = "NHWC"
 class_names = "names.txt"
 output = "scores"
@@ -37,11 +34,15 @@ output = "scores"
     assert_eq!(config.size, Some([48, 64]));
     assert_eq!(config.transform.unwrap().steps().len(), 2);
     assert_eq!(config.normalization.unwrap().mean(), [0.5, 0.4, 0.3]);
+    assert_eq!(config.scale, Some(255.0));
+    assert_eq!(config.channels, Some(ChannelOrder::Bgr));
     assert_eq!(config.layout, Some(Layout::Nhwc));
     assert_eq!(config.class_names.unwrap(), ["cat", "dog"]);
     assert_eq!(config.output.as_deref(), Some("scores"));
     assert_eq!(read("").unwrap(), ModelConfig::default());
     assert_eq!(read("size = 32").unwrap().size, Some([32, 32]));
+    let one_for_all = read("mean = 0.5\nstd = [0.2, 0.2, 0.3]").unwrap();
+    assert_eq!(one_for_all.normalization.unwrap().mean(), [0.5; 3]);
     let names = read(r#"class_names = ["a", "b"]"#).unwrap().class_names;
     assert_eq!(names.unwrap(), ["a", "b"]);
 }
@@ -54,7 +55,17 @@ fn what_is_wrong_is_named() {
         ("std = [0.5]", "`mean` is missing"),
         ("mean = [0.5]\nstd = [0.0]", "std must be positive"),
         ("mean = [nan]\nstd = [1.0]", "mean must be finite"),
-        ("mean = [0.5]\nstd = [1.0, 1.0]", "they have 1 and 2"),
+        (
+            "mean = [0.5, 0.5, 0.5]\nstd = [1.0, 1.0]",
+            "they have 3 and 2",
+        ),
+        ("mean = [0.5]\nstd = []", "they have 1 and 0"),
+        ("mean = \"0.5\"\nstd = 1.0", "one number, or one for each"),
+        ("scale = 0", "`scale`"),
+        ("scale = inf", "`scale`"),
+        ("scale = \"255\"", "scale"),
+        ("channels = \"GBR\"", "`channels`"),
+        ("channels = 3", "channels"),
         ("men = [0.5]", "men"),
         ("size = 0", "`size`"),
         ("size = [32]", "size"),
@@ -67,19 +78,17 @@ fn what_is_wrong_is_named() {
         ("class_names = \"/etc/hostname\"", "`class_names`"),
         ("size = ", "TOML"),
     ] {
-        let error = read(text).unwrap_err();
-        assert!(error.contains("model.toml"), "{text}: {error}");
-        assert!(error.contains(wanted), "{text}: no {wanted:?} in {error}");
+        refused(read(text), ErrorKind::Invalid, &["model.toml", wanted]);
     }
-    let error = ModelConfig::open(Path::new("absent.toml")).unwrap_err();
-    assert!(error.to_string().contains("absent.toml"), "{error}");
+    let absent = ModelConfig::open(Path::new("absent.toml"));
+    refused(absent, ErrorKind::Invalid, &["absent.toml"]);
 }
 
 #[test]
 fn options_win_over_model_toml_and_that_over_guesses() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("net.onnx");
-    std::fs::copy(fixture("onnx/resnet.torchscript9.onnx"), &model).unwrap();
+    std::fs::copy(fixture(RGB_NETWORK), &model).unwrap();
     let open = |options: ClassifierOptions| Classifier::open(&model, options).unwrap();
     let mean = |classifier: &Classifier| classifier.normalization().mean()[0];
     let from = |classifier: &Classifier| classifier.preprocessing().normalization.from.clone();
@@ -127,23 +136,49 @@ fn options_win_over_model_toml_and_that_over_guesses() {
 /// A model file, what its `model.toml` says, and what the error must contain.
 #[test]
 fn what_does_not_fit_the_model_is_refused() {
-    let (onnx, checkpoint) = ("onnx/resnet.torchscript9.onnx", "resnet_a.safetensors");
+    let (onnx, checkpoint) = (RGB_NETWORK, "resnet_a.safetensors");
     for (file, text, wanted) in [
         (onnx, "class_names = [\"a\"]", "1 class names"),
         (onnx, "mean = [0.5, 0.5]\nstd = [1.0, 1.0]", "3 channels"),
         (onnx, "layout = \"NCL\"", "NCL"),
         (onnx, "size = 48", "48x48"),
         (onnx, "output = \"absent\"", "absent"),
+        (onnx, "mean = 123.7\nstd = 58.4", "the scale must be 255"),
+        (onnx, "mean = 0.5\nstd = 58.4", "contain 58.4"),
+        ("onnx/mlp.torchscript9.onnx", "channels = \"BGR\"", "BGR"),
         (checkpoint, "layout = \"NHWC\"", "NHWC"),
         (checkpoint, "output = \"logits\"", "ONNX"),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("this.toml");
-        std::fs::write(&config, text).unwrap();
+        let folder = folder(&[("this.toml", text.into())]);
         let mut options = ClassifierOptions::default();
-        options.config_file = Some(config);
-        let error = Classifier::open(&fixture(file), options).unwrap_err();
-        let error = error.to_string();
-        assert!(error.contains(wanted), "{file}, {text}: {error}");
+        options.config_file = Some(folder.path().join("this.toml"));
+        let opened = Classifier::open(fixture(file), options);
+        refused(opened, ErrorKind::Invalid, &[wanted, "this.toml"]);
+    }
+}
+
+/// Numbers of levels from 0 to 255 are taken where the scale says so, and by networks that take no
+/// pictures.
+#[test]
+fn means_of_another_scale_are_refused_with_advice() {
+    let levels = Normalization::new(&[123.7], &[58.4]).unwrap();
+    let scaled = levels.clone().with_scale(255.0).unwrap();
+    let advice: &[&str] = &["123.7", "from 0 to 1", "must be 255", "divide both by 255"];
+    let vectors = "onnx/mlp.torchscript9.onnx";
+    for (file, normalization, refusal) in [
+        (RGB_NETWORK, levels.clone(), Some(advice)),
+        ("resnet_a.safetensors", levels.clone(), Some(advice)),
+        (RGB_NETWORK, scaled, None),
+        (RGB_NETWORK, Normalization::bytes(), None),
+        (vectors, levels, None),
+    ] {
+        let opened = Classifier::open(fixture(file), normalization.clone());
+        match refusal {
+            Some(parts) => drop(refused(opened, ErrorKind::Options, parts)),
+            None => assert_eq!(
+                opened.unwrap().normalization().mean()[0],
+                normalization.mean()[0]
+            ),
+        }
     }
 }

@@ -1,0 +1,178 @@
+//! Scores by name with their parameters, as people write them: `knn:k=5`, `ash:0.65`.
+
+use crate::error::{Error, ErrorKind};
+use crate::method::Method;
+use crate::parameters::Parameters;
+use std::fmt::Write;
+
+/// A parameter of a method: its name, how it is read from text, how it is shown.
+struct Parameter {
+    name: &'static str,
+    set: fn(&mut Parameters, &str) -> Option<()>,
+    get: fn(&Parameters) -> String,
+}
+
+macro_rules! parameter {
+    ($name:literal, $field:ident) => {
+        Parameter {
+            name: $name,
+            set: |parameters, text| {
+                parameters.$field = text.parse().ok()?;
+                Some(())
+            },
+            get: |parameters| parameters.$field.to_string(),
+        }
+    };
+}
+
+/// The parameters of a method that can be set.
+fn of(method: Method) -> &'static [Parameter] {
+    const GEN: &[Parameter] = &[parameter!("gamma", gen_gamma), parameter!("top", gen_top)];
+    const KNN: &[Parameter] = &[parameter!("k", knn_k)];
+    const VIM: &[Parameter] = &[Parameter {
+        name: "d",
+        set: |parameters, text| {
+            parameters.vim_dimension = Some(text.parse().ok()?);
+            Some(())
+        },
+        get: |parameters| match parameters.vim_dimension {
+            Some(dimension) => dimension.to_string(),
+            None => "by the authors' rule".to_string(),
+        },
+    }];
+    const REACT: &[Parameter] = &[parameter!("quantile", react_quantile)];
+    const ASH: &[Parameter] = &[parameter!("pruned", ash_pruned)];
+    const SCALE: &[Parameter] = &[parameter!("pruned", scale_pruned)];
+    const NCI: &[Parameter] = &[parameter!("alpha", nci_alpha)];
+    match method {
+        Method::Gen => GEN,
+        Method::Knn => KNN,
+        Method::Vim => VIM,
+        Method::React => REACT,
+        Method::Ash => ASH,
+        Method::Scale => SCALE,
+        Method::Nci => NCI,
+        _ => &[],
+    }
+}
+
+impl Parameters {
+    /// Reads a score with its parameters: its name, then `:NAME=VALUE` for each parameter that is
+    /// to be another than the paper's, or `:VALUE` for the only one.
+    ///
+    /// ```
+    /// use odin_scores::{Method, Parameters};
+    ///
+    /// let mut parameters = Parameters::default();
+    /// assert_eq!(parameters.read("knn:k=5")?, Method::Knn);
+    /// assert_eq!(parameters.read("ash:0.65")?, Method::Ash);
+    /// assert_eq!(parameters.describe(Method::Knn), "k = 5");
+    /// assert!(parameters.read("energy:t=2").is_err());
+    /// # Ok::<(), odin_scores::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownMethod`] for another name, [`ErrorKind::Invalid`] for a parameter that
+    /// the score does not have, or a value out of its range.
+    pub fn read(&mut self, text: &str) -> Result<Method, Error> {
+        let mut parts = text.split(':').map(str::trim);
+        let method: Method = parts.next().unwrap_or_default().parse()?;
+        for part in parts {
+            self.read_one(method, part)?;
+        }
+        let checked = self.check();
+        checked.map_err(|e| e.about(format_args!("{method}")))?;
+        Ok(method)
+    }
+
+    fn read_one(&mut self, method: Method, text: &str) -> Result<(), Error> {
+        let invalid = |problem: String| Err(Error::new(ErrorKind::Invalid, problem));
+        let known = of(method);
+        let named = match text.split_once('=') {
+            Some((name, value)) => {
+                let name = name.trim();
+                known
+                    .iter()
+                    .find(|p| p.name == name)
+                    .map(|p| (p, value.trim()))
+            }
+            None => match known {
+                [only] => Some((only, text)),
+                _ => None,
+            },
+        };
+        let Some((parameter, value)) = named else {
+            let names: Vec<&str> = known.iter().map(|p| p.name).collect();
+            return match names.is_empty() {
+                true => invalid(format!(
+                    "{method} has no parameters, and {text:?} was given"
+                )),
+                false => invalid(format!(
+                    "{method} has no parameter {text:?}; write {method}:{}=VALUE",
+                    names.join(&format!("=VALUE, or {method}:"))
+                )),
+            };
+        };
+        match (parameter.set)(self, value) {
+            Some(()) => Ok(()),
+            None => invalid(format!(
+                "{method}: {value:?} is no value for {}",
+                parameter.name
+            )),
+        }
+    }
+
+    /// The parameters of a method with their values, such as `gamma = 0.1, top = 100`; empty where
+    /// it has none.
+    pub fn describe(&self, method: Method) -> String {
+        let mut text = String::new();
+        for (i, parameter) in of(method).iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            let value = (parameter.get)(self);
+            // Writing to a string does not fail.
+            let _ = write!(text, "{separator}{} = {value}", parameter.name);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_as_they_are_written() {
+        for (text, method, described) in [
+            ("energy", Method::Energy, ""),
+            ("knn", Method::Knn, "k = 50"),
+            ("knn:5", Method::Knn, "k = 5"),
+            ("gen:gamma=0.2:top=7", Method::Gen, "gamma = 0.2, top = 7"),
+            ("vim:d=32", Method::Vim, "d = 32"),
+            ("ash:0.65", Method::Ash, "pruned = 0.65"),
+            ("scale: pruned = 0.5", Method::Scale, "pruned = 0.5"),
+            ("react:quantile=0.95", Method::React, "quantile = 0.95"),
+            ("nci:0", Method::Nci, "alpha = 0"),
+        ] {
+            let mut parameters = Parameters::default();
+            assert_eq!(parameters.read(text), Ok(method), "{text}");
+            assert_eq!(parameters.describe(method), described, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("dice", "dice"),
+            ("energy:1", "has no parameters"),
+            ("knn:n=5", "knn:k=VALUE"),
+            ("gen:0.1", "gen:gamma=VALUE, or gen:top=VALUE"),
+            ("knn:k=few", "\"few\""),
+            ("knn:k=0", "at least 1"),
+            ("ash:1.5", "below 1"),
+            ("vim:d=0", "at least 1"),
+        ] {
+            let error = Parameters::default().read(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
