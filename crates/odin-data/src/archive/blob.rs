@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tempfile::{SpooledData, SpooledTempFile};
 
@@ -21,7 +21,7 @@ const MAX_RATIO: u64 = 100;
 #[derive(Debug)]
 pub(crate) enum Blob {
     Memory(Cow<'static, [u8]>),
-    File { file: Mutex<File>, len: u64 },
+    File { file: File, len: u64 },
 }
 
 impl Blob {
@@ -31,10 +31,7 @@ impl Blob {
             .metadata()
             .map_err(|e| Error::io("read", path, e))?
             .len();
-        Ok(Self::File {
-            file: Mutex::new(file),
-            len,
-        })
+        Ok(Self::File { file, len })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -54,10 +51,7 @@ impl Blob {
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);
             }
             Self::File { file, .. } if count > 0 => {
-                // A panic elsewhere leaves at worst another position, which is set here anyway.
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(offset))?;
-                file.read_exact(&mut buffer[..count])?;
+                read_exact_at(file, &mut buffer[..count], offset)?;
             }
             _ => {}
         }
@@ -80,6 +74,29 @@ impl Blob {
     pub(crate) fn head(&self, count: usize) -> io::Result<Vec<u8>> {
         self.read(0, self.len().min(count as u64))
     }
+}
+
+/// Fills `buffer` from `offset` on, whatever other threads read of the file meanwhile.
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills `buffer` from `offset` on, whatever other threads read of the file meanwhile.
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                buffer = &mut buffer[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A cursor over a [`Blob`].
@@ -149,10 +166,7 @@ impl Unpack {
         }
         Ok(match target.into_inner() {
             SpooledData::InMemory(bytes) => Blob::Memory(bytes.into_inner().into()),
-            SpooledData::OnDisk(file) => Blob::File {
-                file: Mutex::new(file),
-                len,
-            },
+            SpooledData::OnDisk(file) => Blob::File { file, len },
         })
     }
 }

@@ -242,15 +242,13 @@ pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>,
         || escape(&origin.title),
         |name| escape(&name.to_string_lossy()),
     );
-    let set = OneImage {
+    Ok(Box::new(OneImage {
         name: origin.name.clone(),
         title: origin.title.clone(),
         sample_name,
         bytes,
         channels: origin.options.channels,
-    };
-    set.get(0)?;
-    Ok(Box::new(set))
+    }))
 }
 
 impl DataSet for OneImage {

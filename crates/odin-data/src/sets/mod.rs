@@ -178,6 +178,8 @@ impl Default for OpenOptions {
 /// - a folder of images, with or without class sub-folders, or a single image;
 /// - a tar, tar.gz or zip archive of such a folder.
 ///
+/// No image file is decoded here: one that is damaged is an error of [`DataSet::get`].
+///
 /// # Errors
 /// `NotFound` or `Io` for what the operating system refuses, `Malformed` and `Unsupported` for
 /// content, `Empty` if there is no image, `Invalid` for options that do not fit.
