@@ -69,7 +69,11 @@ fn an_image_is_decoded_when_it_is_read() {
 /// Threads read the members of one archive, or the images of one array, side by side.
 #[test]
 fn sets_are_read_from_several_threads() {
-    for name in ["archives/set.zip", "archives/gnu.tar.gz", "arrays/u8_nchw.npy"] {
+    for name in [
+        "archives/set.zip",
+        "archives/gnu.tar.gz",
+        "arrays/u8_nchw.npy",
+    ] {
         let set = open(name).unwrap();
         let alone: Vec<_> = (0..set.len()).map(|i| set.get(i).unwrap()).collect();
         std::thread::scope(|scope| {

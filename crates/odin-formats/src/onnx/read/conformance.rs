@@ -3,9 +3,10 @@
 //! is not.
 
 use super::super::proto::{ModelProto, TensorProto, data_type};
+use super::file::{File, OPSETS};
 use super::import::Value;
 use super::known::Kind;
-use super::{File, OPSETS, ops, tensor};
+use super::{ops, tensor};
 use crate::Error;
 use odin_graph::{Array, Shape, Type, interpret};
 use prost::Message;
@@ -163,7 +164,7 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
             graph.initializer.push(proto);
         }
     }
-    let file = File::from_proto(model, None, 1 << 20)?;
+    let file = File::from_proto(model, String::new(), None, 1 << 20)?;
     let mut importer = file.importer();
     for (name, array) in &inputs {
         let ty = Type::float(Shape::fixed(array.shape()));
@@ -175,7 +176,7 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
     }
     let outputs = strings(&case["outputs"]);
     let wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    importer.nodes(&file.nodes_for(&wanted), 0);
+    importer.nodes(file.nodes_for(&wanted), 0);
     importer.check()?;
     let (rtol, atol) = (
         case["rtol"].as_f64().unwrap(),

@@ -2,9 +2,10 @@
 
 use super::known::{Kind, Known};
 use super::node::{Node, label};
+use super::tensor::{Constant, Weights};
 use super::{host, ops, tensor};
+use crate::Error;
 use crate::onnx::proto::{FunctionProto, GraphProto, NodeProto, TensorProto};
-use crate::{Error, ErrorKind};
 use odin_graph::op::Compare;
 use odin_graph::{Graph, Shape, Tensor, ValueId};
 use std::collections::{HashMap, HashSet};
@@ -30,7 +31,9 @@ pub(super) struct Importer<'a> {
     /// For values whose rows are not in the file's order: how many positions of each image lie
     /// side by side.
     pub(super) interleaved: HashMap<ValueId, usize>,
-    initializers: HashMap<&'a str, &'a TensorProto>,
+    initializers: HashMap<&'a str, (usize, &'a TensorProto)>,
+    /// The initializers, where the file keeps them for several readings.
+    pub(super) weights: Option<&'a Weights>,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     folder: Option<&'a Path>,
     /// Those that have been counted.
@@ -60,13 +63,16 @@ impl<'a> Importer<'a> {
         folder: Option<&'a Path>,
         file_len: usize,
     ) -> Self {
-        let initializers = graph.initializer.iter();
+        let initializers = graph.initializer.iter().enumerate();
         let functions = functions.iter();
         Self {
             graph: Graph::new(),
             names: HashMap::new(),
             interleaved: HashMap::new(),
-            initializers: initializers.map(|t| (t.name.as_str(), t)).collect(),
+            initializers: initializers
+                .map(|(i, t)| (t.name.as_str(), (i, t)))
+                .collect(),
+            weights: None,
             functions: functions
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
                 .collect(),
@@ -102,7 +108,11 @@ impl<'a> Importer<'a> {
     }
 
     /// Reads nodes in the order of the file, and goes on where one cannot be read.
-    pub(super) fn nodes(&mut self, nodes: &[NodeProto], depth: usize) {
+    pub(super) fn nodes<'n>(
+        &mut self,
+        nodes: impl IntoIterator<Item = &'n NodeProto>,
+        depth: usize,
+    ) {
         for proto in nodes {
             let outputs = proto.output.iter().filter(|name| !name.is_empty());
             match self.node(proto, depth) {
@@ -173,13 +183,18 @@ impl<'a> Importer<'a> {
         if let Some(value) = self.names.get(name) {
             return Ok(value.clone());
         }
-        let Some(&initializer) = self.initializers.get(name) else {
+        let Some(&(i, initializer)) = self.initializers.get(name) else {
             return Err(Error::corrupt(format!(
                 "nothing gives {name:?}, which it reads"
             )));
         };
         let value = self
-            .constant(initializer)
+            .account_for(initializer)
+            .and_then(|()| match self.weights {
+                Some(weights) => weights.get(i, initializer, self.folder),
+                None => tensor::constant(initializer, self.folder),
+            })
+            .and_then(|constant| self.add_constant(constant))
             .map_err(|e| e.about(format_args!("initializer {name:?}")))?;
         self.define(name, value.clone());
         Ok(value)
@@ -214,15 +229,15 @@ impl<'a> Importer<'a> {
     /// Real numbers become a constant of the graph, others are kept to be computed with.
     pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
         self.account_for(proto)?;
-        if !tensor::is_float(proto) {
-            return tensor::known(proto, self.folder).map(Value::Known);
-        }
-        let data = tensor::floats(proto, self.folder)?;
-        if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
-            let message = format!("it holds {bad}; a classifier needs numbers");
-            return Err(Error::new(ErrorKind::NotFinite, message));
-        }
-        Ok(Value::Node(self.graph.constant(data).map_err(invalid)?))
+        let constant = tensor::constant(proto, self.folder)?;
+        self.add_constant(constant)
+    }
+
+    fn add_constant(&mut self, constant: Constant) -> Result<Value, Error> {
+        Ok(match constant {
+            Constant::Real(tensor) => Value::Node(self.graph.constant(tensor).map_err(invalid)?),
+            Constant::Other(known) => Value::Known(known),
+        })
     }
 
     /// A value as a node of the graph.

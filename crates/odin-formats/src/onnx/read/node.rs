@@ -1,7 +1,7 @@
 //! One node of a file: its operands and settings.
 
+use super::import::{Importer, Value};
 use super::known::Known;
-use super::{Importer, Value};
 use crate::Error;
 use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
 use odin_graph::ValueId;

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use odin_graph::Tensor;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Values of `TensorProto::data_location`.
 const EXTERNAL: i32 = 1;
@@ -68,8 +69,54 @@ pub(super) fn type_name(data_type: i32) -> String {
     name.to_string()
 }
 
+/// Constant data as the reader keeps it.
+#[derive(Debug, Clone)]
+pub(super) enum Constant {
+    /// Real numbers, which become a part of the graph.
+    Real(Tensor),
+    /// Integers and truth values, which the reader computes with.
+    Other(Known),
+}
+
+/// Constant data of any type.
+pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, Error> {
+    if !is_float(tensor) {
+        return known(tensor, folder).map(Constant::Other);
+    }
+    let data = floats(tensor, folder)?;
+    if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
+        let message = format!("it holds {bad}; a classifier needs numbers");
+        return Err(Error::new(ErrorKind::NotFinite, message));
+    }
+    Ok(Constant::Real(data))
+}
+
+/// The initializers of a file, each decoded when it is first needed.
+#[derive(Debug)]
+pub(super) struct Weights(Vec<OnceLock<Result<Constant, Error>>>);
+
+impl Weights {
+    /// None of them is decoded yet.
+    pub(super) fn of(initializers: &[TensorProto]) -> Self {
+        Self(initializers.iter().map(|_| OnceLock::new()).collect())
+    }
+
+    /// The `i`-th initializer, which is `tensor`.
+    pub(super) fn get(
+        &self,
+        i: usize,
+        tensor: &TensorProto,
+        folder: Option<&Path>,
+    ) -> Result<Constant, Error> {
+        match self.0.get(i) {
+            Some(weight) => weight.get_or_init(|| constant(tensor, folder)).clone(),
+            None => constant(tensor, folder),
+        }
+    }
+}
+
 /// Real numbers, as f32.
-pub(super) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
+fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
     let shape = extents(tensor)?;
     let numbers = numbers(tensor, &shape, folder)?;
     let data: Vec<f32> = match numbers {
