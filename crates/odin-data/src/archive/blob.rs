@@ -1,10 +1,13 @@
+//! Bytes of known length in memory or in a file, and the unpacking of compressed ones.
+
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::{SpooledData, SpooledTempFile};
+use odin_untrusted::inflate::{Budget, CopyError, gunzip};
+use tempfile::SpooledData;
 
 use crate::error::{Error, ErrorKind};
 
@@ -141,53 +144,48 @@ pub(crate) struct Unpack {
 }
 
 impl Unpack {
+    /// What a file of `packed` bytes may unpack to.
+    pub(crate) fn budget(&self, packed: u64) -> Budget {
+        Budget::of_packed(packed, MAX_RATIO, FREE_SIZE).at_most(self.limit)
+    }
+
+    /// Unpacks a gzip file.
+    pub(crate) fn gunzip(&self, packed: Arc<Blob>, title: &str) -> Result<Blob, Error> {
+        let len = packed.len();
+        let source = BufReader::new(BlobReader::new(packed));
+        self.run(gunzip(source, self.budget(len)), len, title)
+    }
+
     /// Unpacks all of `source`, whose packed form is `packed` bytes long.
     pub(crate) fn run(&self, source: impl Read, packed: u64, title: &str) -> Result<Blob, Error> {
-        let limit = self
-            .limit
-            .min(packed.saturating_mul(MAX_RATIO).max(FREE_SIZE));
         let mut target = match &self.scratch {
             Some(folder) => tempfile::spooled_tempfile_in(IN_MEMORY as usize, folder),
             None => tempfile::spooled_tempfile(IN_MEMORY as usize),
         };
-        let len = copy(
-            &mut source.take(limit.saturating_add(1)),
-            &mut target,
-            title,
-        )?;
-        if len > limit {
-            return Err(Error::new(
+        let mut budget = self.budget(packed);
+        let copied = budget.copy(source, |piece| target.write_all(piece));
+        let len = copied.map_err(|error| match error {
+            CopyError::Source(e) => {
+                let message = format!("{title} does not unpack; it may be truncated or damaged");
+                Error::new(ErrorKind::Malformed, message).because(e)
+            }
+            CopyError::Spent => Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "{title} unpacks to more than {limit} bytes, the limit against decompression \
-                     bombs; if you trust it, unpack it yourself"
+                    "{title} unpacks to more than {} bytes, the limit against decompression bombs; \
+                     if you trust it, unpack it yourself",
+                    budget.limit()
                 ),
-            ));
-        }
+            ),
+            CopyError::Sink(e) => {
+                let message = format!("cannot write the unpacked {title} to a temporary file");
+                Error::new(ErrorKind::Io, message).because(e)
+            }
+        })?;
         Ok(match target.into_inner() {
             SpooledData::InMemory(bytes) => Blob::Memory(bytes.into_inner().into()),
             SpooledData::OnDisk(file) => Blob::File { file, len },
         })
-    }
-}
-
-/// Like `io::copy`, with the blame put on the right side.
-fn copy(source: &mut impl Read, target: &mut SpooledTempFile, title: &str) -> Result<u64, Error> {
-    let mut buffer = vec![0; 1 << 16];
-    let mut total = 0;
-    loop {
-        let count = source.read(&mut buffer).map_err(|e| {
-            let message = format!("{title} does not unpack; it may be truncated or damaged");
-            Error::new(ErrorKind::Malformed, message).because(e)
-        })?;
-        if count == 0 {
-            return Ok(total);
-        }
-        target.write_all(&buffer[..count]).map_err(|e| {
-            let message = format!("cannot write the unpacked {title} to a temporary file");
-            Error::new(ErrorKind::Io, message).because(e)
-        })?;
-        total += count as u64;
     }
 }
 

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-
 use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz, svhn};
-use crate::archive::{Blob, BlobReader, Folder, Store, Tar, Unpack, Zip};
+use crate::archive::{Blob, Folder, Store, Tar, Unpack, Zip};
 use crate::error::{Error, ErrorKind};
 use odin_error::escape;
+use odin_untrusted::tar;
 
 /// Where a file came from and what it is to become.
 pub(super) struct Origin<'a> {
@@ -133,8 +132,8 @@ enum Content {
     Unknown,
 }
 
-/// The length of a tar header, the longest thing that is looked at.
-const HEAD: usize = 512;
+/// A tar header is the longest thing that is looked at.
+const HEAD: usize = tar::BLOCK as usize;
 
 fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     const MAGICS: [(&[u8], Content); 7] = [
@@ -149,7 +148,7 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return *content;
     }
-    if is_tar(head) {
+    if tar::is_header(head) {
         Content::Tar
     } else if svhn::is_matlab(head) {
         Content::Matlab
@@ -166,24 +165,6 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     }
 }
 
-/// A tar header carries the sum of its own bytes.
-fn is_tar(head: &[u8]) -> bool {
-    let Some(header) = head.get(..HEAD) else {
-        return false;
-    };
-    let sum = header
-        .iter()
-        .enumerate()
-        .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
-        .sum::<u32>();
-    header[0] != 0
-        && std::str::from_utf8(&header[148..156])
-            .ok()
-            .map(|digits| digits.trim_matches(['\0', ' ']))
-            .and_then(|digits| u32::from_str_radix(digits, 8).ok())
-            == Some(sum)
-}
-
 fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     let head = blob.head(HEAD).map_err(|e| origin.io_error(e))?;
     let content = recognise(&head, blob.len(), &origin.title);
@@ -191,9 +172,7 @@ fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     if content != Content::Gzip {
         return open_content(content, blob, origin);
     }
-    let packed = blob.len();
-    let source = MultiGzDecoder::new(BlobReader::new(blob));
-    let unpacked = origin.unpack().run(source, packed, &origin.title)?;
+    let unpacked = origin.unpack().gunzip(blob, &origin.title)?;
     let head = unpacked.head(HEAD).map_err(|e| origin.io_error(e))?;
     let inner_title = origin.title.trim_end_matches(".gz");
     let content = recognise(&head, unpacked.len(), inner_title);

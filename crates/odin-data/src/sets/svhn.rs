@@ -2,10 +2,10 @@
 //! the images `X` `[32, 32, 3, N]` (row, column, channel, image) and the labels `y` `[N, 1]`, both
 //! of unsigned bytes. Other MATLAB files are refused.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use flate2::read::ZlibDecoder;
+use odin_untrusted::inflate::zlib;
 
 use super::recognise::Origin;
 use super::{DataSet, Sample};
@@ -124,7 +124,7 @@ impl Element {
         Ok(match self.kind {
             Self::COMPRESSED => {
                 let packed = from(self.start)?.take(self.len);
-                Some(Box::new(ZlibDecoder::new(packed)))
+                Some(Box::new(zlib(BufReader::new(packed))))
             }
             Self::MATRIX => Some(Box::new(from(self.start - 8)?.take(self.len + 8))),
             _ => None,
