@@ -1,8 +1,8 @@
 //! What makes a file a classifier: images in, logits out.
 
 use super::super::proto::data_type;
+use super::builder::{Value, invalid};
 use super::file::File;
-use super::import::{Value, invalid};
 use super::input::declare;
 use crate::{Error, ErrorKind};
 use indexmap::IndexMap;
@@ -72,8 +72,8 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
             names.len()
         )));
     };
-    let images = declare(&mut importer, info, options.input_shape.as_deref())?;
-    if let Some(n) = importer.fixed_batch {
+    let images = declare(&mut importer.builder, info, options.input_shape.as_deref())?;
+    if let Some(n) = importer.builder.fixed_batch {
         notices.push(format!(
             "the file is written for batches of {n}; batches of any size are run"
         ));
@@ -83,7 +83,7 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     importer.check()?;
     let value = importer.output(output)?;
 
-    let mut graph = importer.graph;
+    let mut graph = importer.builder.graph;
     let logits = strip_softmax(&graph, value, &mut notices);
     let logits = as_rows(&mut graph, logits, output)?;
     let classes = graph.shape(logits).dims()[1].at(1);

@@ -1,6 +1,7 @@
 //! An ONNX file that has been decoded: what it says before any graph is made of it.
 
-use super::import::{Importer, Value};
+use super::builder::Value;
+use super::import::Importer;
 use super::input::declare;
 use super::tensor::Weights;
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
@@ -124,7 +125,7 @@ impl File {
     fn whole_graph(&self) -> Result<Graph, Error> {
         let mut importer = self.importer();
         for info in self.inputs() {
-            let input = declare(&mut importer, info, None)?;
+            let input = declare(&mut importer.builder, info, None)?;
             importer.define(&info.name, Value::Node(input));
         }
         let names: Vec<&str> = self.graph.output.iter().map(|o| o.name.as_str()).collect();
@@ -132,21 +133,20 @@ impl File {
         importer.check()?;
         for name in names {
             let value = importer.output(name)?;
-            importer.graph.output(name, value);
+            importer.builder.graph.output(name, value);
         }
-        Ok(importer.graph)
+        Ok(importer.builder.graph)
     }
 
     pub(super) fn importer(&self) -> Importer<'_> {
-        let mut importer = Importer::new(
+        Importer::new(
             &self.graph,
             &self.model.functions,
+            &self.weights,
             self.opset,
             self.folder.as_deref(),
             self.len,
-        );
-        importer.weights = Some(&self.weights);
-        importer
+        )
     }
 
     /// The inputs that are no weights.

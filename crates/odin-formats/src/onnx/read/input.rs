@@ -1,6 +1,6 @@
 //! The input of a network: its type, and its extents where the file leaves them open.
 
-use super::import::{Importer, invalid};
+use super::builder::{Builder, invalid};
 use super::tensor;
 use crate::onnx::proto::{Extent, ValueInfoProto, data_type};
 use crate::{Error, ErrorKind};
@@ -10,7 +10,7 @@ use odin_graph::{Dim, Shape, Type, ValueId};
 /// was written for a fixed number of images; `rest` are the other extents where the file leaves
 /// those open.
 pub(super) fn declare(
-    importer: &mut Importer<'_>,
+    builder: &mut Builder<'_>,
     info: &ValueInfoProto,
     rest: Option<&[Option<usize>]>,
 ) -> Result<ValueId, Error> {
@@ -37,9 +37,9 @@ pub(super) fn declare(
     };
     let shape = input_shape(&extents, rest).map_err(about)?;
     if let Some(Some(images)) = extents.first() {
-        importer.fixed_batch = Some(*images);
+        builder.fixed_batch = Some(*images);
     }
-    let added = importer.graph.input(&info.name, Type::float(shape));
+    let added = builder.graph.input(&info.name, Type::float(shape));
     added.map_err(invalid)
 }
 

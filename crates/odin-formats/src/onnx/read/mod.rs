@@ -1,15 +1,16 @@
 //! Reads classifiers from ONNX files.
 
-mod build;
+mod builder;
 mod classifier;
 #[cfg(test)]
 mod conformance;
+mod const_value;
 mod file;
-mod host;
 mod import;
 mod input;
-mod known;
 mod node;
+mod number;
+mod operator;
 mod ops;
 mod tensor;
 

@@ -1,6 +1,7 @@
 //! Constant data of a file.
 
-use super::known::{Kind, Known, Number};
+use super::const_value::{ConstValue, Kind};
+use super::number::Number;
 use crate::onnx::proto::{TensorProto, data_type};
 use crate::{Error, ErrorKind};
 use half::{bf16, f16};
@@ -69,31 +70,31 @@ pub(super) fn type_name(data_type: i32) -> String {
     name.to_string()
 }
 
-/// Constant data as the reader keeps it.
+/// Constant data, decoded.
 #[derive(Debug, Clone)]
-pub(super) enum Constant {
+pub(super) enum Decoded {
     /// Real numbers, which become a part of the graph.
     Real(Tensor),
     /// Integers and truth values, which the reader computes with.
-    Other(Known),
+    Other(ConstValue),
 }
 
 /// Constant data of any type.
-pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, Error> {
+pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<Decoded, Error> {
     if !is_float(tensor) {
-        return known(tensor, folder).map(Constant::Other);
+        return const_value(tensor, folder).map(Decoded::Other);
     }
     let data = floats(tensor, folder)?;
     if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
         let message = format!("it holds {bad}; a classifier needs numbers");
         return Err(Error::new(ErrorKind::NotFinite, message));
     }
-    Ok(Constant::Real(data))
+    Ok(Decoded::Real(data))
 }
 
 /// The initializers of a file, each decoded when it is first needed.
 #[derive(Debug)]
-pub(super) struct Weights(Vec<OnceLock<Result<Constant, Error>>>);
+pub(super) struct Weights(Vec<OnceLock<Result<Decoded, Error>>>);
 
 impl Weights {
     /// None of them is decoded yet.
@@ -107,7 +108,7 @@ impl Weights {
         i: usize,
         tensor: &TensorProto,
         folder: Option<&Path>,
-    ) -> Result<Constant, Error> {
+    ) -> Result<Decoded, Error> {
         match self.0.get(i) {
             Some(weight) => weight.get_or_init(|| constant(tensor, folder)).clone(),
             None => constant(tensor, folder),
@@ -128,7 +129,10 @@ fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> 
 }
 
 /// Numbers of any type, as the reader computes with them.
-pub(super) fn known(tensor: &TensorProto, folder: Option<&Path>) -> Result<Known, Error> {
+pub(super) fn const_value(
+    tensor: &TensorProto,
+    folder: Option<&Path>,
+) -> Result<ConstValue, Error> {
     let shape = extents(tensor)?;
     let data: Vec<f64> = match numbers(tensor, &shape, folder)? {
         Numbers::Float(data) => data.into_iter().map(f64::from).collect(),
@@ -141,7 +145,7 @@ pub(super) fn known(tensor: &TensorProto, folder: Option<&Path>) -> Result<Known
         _ => Kind::Int,
     };
     let data = data.into_iter().map(Number::fixed).collect();
-    Ok(Known { kind, shape, data })
+    Ok(ConstValue { kind, shape, data })
 }
 
 enum Numbers {
