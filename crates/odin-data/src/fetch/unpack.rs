@@ -7,26 +7,8 @@ use std::path::{Path, PathBuf};
 use odin_untrusted::inflate::{Budget, CopyError, gunzip};
 use odin_untrusted::{tar, zip};
 
+use super::options::UnpackLimits;
 use crate::error::{Error, ErrorKind};
-
-/// What an archive may unpack to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnpackLimits {
-    /// Bytes of all files together.
-    pub max_bytes: u64,
-    /// Files and folders.
-    pub max_members: u64,
-}
-
-impl Default for UnpackLimits {
-    fn default() -> Self {
-        Self {
-            max_bytes: 16 << 30,
-            max_members: 2_000_000,
-        }
-    }
-}
 
 /// Unpacks `archive` into `data_dir/name` and returns the path of `member` there.
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::axes::{Axes, Kind, axes};
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{ArrayLayout, DataSet, Sample};
 use crate::archive::Blob;
 use crate::error::{Error, ErrorKind};

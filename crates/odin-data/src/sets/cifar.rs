@@ -1,8 +1,8 @@
 //! CIFAR-10 and CIFAR-100 (A. Krizhevsky, 2009) as distributed, in the python and the binary
 //! version.
 
+use super::origin::Origin;
 use super::pickle::{Dictionary, PickleError};
-use super::recognise::Origin;
 use super::{DataSet, Sample, Split};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::array::{self, Array, Element};
-use super::recognise::{Origin, sibling};
+use super::origin::{Origin, sibling};
 use super::{DataSet, Split};
 use crate::archive::{Blob, Store};
 use crate::error::{Error, ErrorKind};

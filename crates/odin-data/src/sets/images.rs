@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, Sample};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};

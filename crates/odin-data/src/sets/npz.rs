@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::npy::{Header, Npy};
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, array};
 use crate::archive::{Store, Zip};
 use crate::error::{Error, ErrorKind};

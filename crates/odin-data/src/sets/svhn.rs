@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use odin_untrusted::inflate::zlib;
 
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, Sample};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
