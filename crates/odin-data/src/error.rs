@@ -1,3 +1,5 @@
+//! The error of this crate.
+
 use odin_error::escape;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Images in memory.
+
 use crate::error::{Error, ErrorKind};
 
 mod decode;
@@ -49,20 +51,6 @@ impl Image {
         };
         image.check()?;
         Ok(image)
-    }
-
-    /// Decodes a PNG, JPEG, BMP, WebP or GIF (its first frame), recognised by content.
-    ///
-    /// The result is RGB, or grey for `channels == Some(1)`, with the conventions of Pillow's
-    /// `convert`: alpha is dropped, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
-    /// 16-bit values keep their high byte, also in grey images, which Pillow clips to white.
-    /// Orientation tags, gamma and colour profiles are not applied. `name` is used in messages.
-    ///
-    /// # Errors
-    /// `Malformed` if the bytes do not decode, `Unsupported` for another format or an image of
-    /// more than [`MAX_PIXELS`], `Invalid` if `channels` is neither 1 nor 3.
-    pub fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Self, Error> {
-        decode::decode(bytes, name, channels)
     }
 
     /// From 8-bit levels that `level(channel, row, column)` yields.

@@ -31,16 +31,19 @@ pub mod fetch;
 mod image;
 mod noise;
 pub mod registry;
+mod rng;
 mod sets;
 mod synthetic;
 mod transform;
+mod transformed;
 
 pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
-    ArrayLayout, DataSet, ImageList, Joined, OpenOptions, Sample, Split, Transformed,
-    from_npy_bytes, open, open_bytes,
+    ArrayLayout, DataSet, ImageList, Joined, OpenOptions, Sample, Split, from_npy_bytes, open,
+    open_bytes,
 };
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};
+pub use crate::transformed::Transformed;

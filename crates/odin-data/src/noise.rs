@@ -1,10 +1,13 @@
+//! The paper's two sets of noise.
+
 use std::fmt;
 
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::Rng;
 
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, check_size};
+use crate::rng::random_stream;
 use crate::sets::{DataSet, Sample};
 
 /// The two synthetic out-of-distribution sets of the ODIN paper.
@@ -95,6 +98,10 @@ impl DataSet for Noise {
         format!("{}/{i:06}", self.kind.as_str())
     }
 
+    fn label(&self, _: usize) -> Option<usize> {
+        None
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let (channels, height, width) = self.size;
@@ -116,19 +123,6 @@ impl DataSet for Noise {
             },
         })
     }
-}
-
-/// The random numbers of item `index` for one purpose; other purposes, seeds and items get
-/// independent ones.
-pub(crate) fn random_stream(purpose: &str, seed: u64, index: usize) -> ChaCha12Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    for (byte, letter) in key[8..].iter_mut().zip(purpose.bytes()) {
-        *byte = letter;
-    }
-    let mut random = ChaCha12Rng::from_seed(key);
-    random.set_stream(index as u64);
-    random
 }
 
 /// Uniform on [0, 1) in steps of 2^-24, all of which an `f32` holds exactly.

@@ -1,3 +1,5 @@
+//! Sets that are made of the images of another one.
+
 use std::fmt;
 use std::ops::{Deref, Range};
 
@@ -5,7 +7,7 @@ use rand_chacha::rand_core::Rng;
 
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use crate::noise::random_stream;
+use crate::rng::random_stream;
 use crate::sets::{DataSet, Sample};
 
 /// How images of a set become images that are unlike it.
@@ -179,6 +181,10 @@ where
             Ok(()) => self.set.sample_name(self.images.start + i),
             Err(_) => String::new(),
         }
+    }
+
+    fn label(&self, _: usize) -> Option<usize> {
+        None
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

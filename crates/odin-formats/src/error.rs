@@ -1,3 +1,5 @@
+//! The error of this crate.
+
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -33,5 +35,15 @@ impl Error {
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
+    }
+}
+
+impl From<odin_untrusted::Error> for Error {
+    fn from(error: odin_untrusted::Error) -> Self {
+        let kind = match error.kind() {
+            odin_untrusted::ErrorKind::Damaged => ErrorKind::Corrupt,
+            _ => ErrorKind::Unsupported,
+        };
+        Self::from_cause(kind, error)
     }
 }

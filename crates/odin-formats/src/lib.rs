@@ -19,6 +19,7 @@
 //! file holds, compressed parts unfold to a limit, and damage of any kind ends in an
 //! [`Error`].
 
+mod allowance;
 mod checkpoint;
 mod container;
 mod element;
@@ -26,6 +27,7 @@ mod error;
 pub mod onnx;
 mod safetensors;
 mod torch;
+mod weights;
 pub mod zoo;
 
 pub use checkpoint::{Checkpoint, Container};

@@ -3,8 +3,9 @@
 use ::safetensors::{Dtype, SafeTensors};
 use indexmap::IndexMap;
 
-use crate::checkpoint::{Checkpoint, Container, is_counter, read_tensor, without_wrappers};
+use crate::checkpoint::{Checkpoint, Container};
 use crate::element::{Element, Layout};
+use crate::weights::{is_counter, read_tensor, without_wrappers};
 use crate::{Error, ErrorKind};
 use odin_error::shown;
 

@@ -1,10 +1,13 @@
+//! Bytes of known length in memory or in a file, and the unpacking of compressed ones.
+
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tempfile::{SpooledData, SpooledTempFile};
+use odin_untrusted::inflate::{Budget, CopyError, gunzip};
+use tempfile::SpooledData;
 
 use crate::error::{Error, ErrorKind};
 
@@ -21,7 +24,7 @@ const MAX_RATIO: u64 = 100;
 #[derive(Debug)]
 pub(crate) enum Blob {
     Memory(Cow<'static, [u8]>),
-    File { file: Mutex<File>, len: u64 },
+    File { file: File, len: u64 },
 }
 
 impl Blob {
@@ -31,10 +34,7 @@ impl Blob {
             .metadata()
             .map_err(|e| Error::io("read", path, e))?
             .len();
-        Ok(Self::File {
-            file: Mutex::new(file),
-            len,
-        })
+        Ok(Self::File { file, len })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -54,10 +54,7 @@ impl Blob {
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);
             }
             Self::File { file, .. } if count > 0 => {
-                // A panic elsewhere leaves at worst another position, which is set here anyway.
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(offset))?;
-                file.read_exact(&mut buffer[..count])?;
+                read_exact_at(file, &mut buffer[..count], offset)?;
             }
             _ => {}
         }
@@ -80,6 +77,29 @@ impl Blob {
     pub(crate) fn head(&self, count: usize) -> io::Result<Vec<u8>> {
         self.read(0, self.len().min(count as u64))
     }
+}
+
+/// Fills `buffer` from `offset` on, whatever other threads read of the file meanwhile.
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills `buffer` from `offset` on, whatever other threads read of the file meanwhile.
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                buffer = &mut buffer[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A cursor over a [`Blob`].
@@ -124,56 +144,48 @@ pub(crate) struct Unpack {
 }
 
 impl Unpack {
+    /// What a file of `packed` bytes may unpack to.
+    pub(crate) fn budget(&self, packed: u64) -> Budget {
+        Budget::of_packed(packed, MAX_RATIO, FREE_SIZE).at_most(self.limit)
+    }
+
+    /// Unpacks a gzip file.
+    pub(crate) fn gunzip(&self, packed: Arc<Blob>, title: &str) -> Result<Blob, Error> {
+        let len = packed.len();
+        let source = BufReader::new(BlobReader::new(packed));
+        self.run(gunzip(source, self.budget(len)), len, title)
+    }
+
     /// Unpacks all of `source`, whose packed form is `packed` bytes long.
     pub(crate) fn run(&self, source: impl Read, packed: u64, title: &str) -> Result<Blob, Error> {
-        let limit = self
-            .limit
-            .min(packed.saturating_mul(MAX_RATIO).max(FREE_SIZE));
         let mut target = match &self.scratch {
             Some(folder) => tempfile::spooled_tempfile_in(IN_MEMORY as usize, folder),
             None => tempfile::spooled_tempfile(IN_MEMORY as usize),
         };
-        let len = copy(
-            &mut source.take(limit.saturating_add(1)),
-            &mut target,
-            title,
-        )?;
-        if len > limit {
-            return Err(Error::new(
+        let mut budget = self.budget(packed);
+        let copied = budget.copy(source, |piece| target.write_all(piece));
+        let len = copied.map_err(|error| match error {
+            CopyError::Source(e) => {
+                let message = format!("{title} does not unpack; it may be truncated or damaged");
+                Error::new(ErrorKind::Malformed, message).because(e)
+            }
+            CopyError::Spent => Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "{title} unpacks to more than {limit} bytes, the limit against decompression \
-                     bombs; if you trust it, unpack it yourself"
+                    "{title} unpacks to more than {} bytes, the limit against decompression bombs; \
+                     if you trust it, unpack it yourself",
+                    budget.limit()
                 ),
-            ));
-        }
+            ),
+            CopyError::Sink(e) => {
+                let message = format!("cannot write the unpacked {title} to a temporary file");
+                Error::new(ErrorKind::Io, message).because(e)
+            }
+        })?;
         Ok(match target.into_inner() {
             SpooledData::InMemory(bytes) => Blob::Memory(bytes.into_inner().into()),
-            SpooledData::OnDisk(file) => Blob::File {
-                file: Mutex::new(file),
-                len,
-            },
+            SpooledData::OnDisk(file) => Blob::File { file, len },
         })
-    }
-}
-
-/// Like `io::copy`, with the blame put on the right side.
-fn copy(source: &mut impl Read, target: &mut SpooledTempFile, title: &str) -> Result<u64, Error> {
-    let mut buffer = vec![0; 1 << 16];
-    let mut total = 0;
-    loop {
-        let count = source.read(&mut buffer).map_err(|e| {
-            let message = format!("{title} does not unpack; it may be truncated or damaged");
-            Error::new(ErrorKind::Malformed, message).because(e)
-        })?;
-        if count == 0 {
-            return Ok(total);
-        }
-        target.write_all(&buffer[..count]).map_err(|e| {
-            let message = format!("cannot write the unpacked {title} to a temporary file");
-            Error::new(ErrorKind::Io, message).because(e)
-        })?;
-        total += count as u64;
     }
 }
 

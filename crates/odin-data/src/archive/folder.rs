@@ -1,3 +1,5 @@
+//! Folders of the file system.
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
+//! Zip archives as folders.
+
 use std::io::Read;
 use std::sync::Arc;
 
-use ::zip::ZipArchive;
-use ::zip::result::ZipError;
+use odin_untrusted::inflate::Budget;
+use odin_untrusted::zip::{Archive, Kind};
 
 use super::{
     Blob, BlobReader, Entry, Store, Unpack, check_count, check_file_size, clean_name, in_order,
@@ -12,30 +14,27 @@ use crate::error::{Error, ErrorKind};
 /// The files of a zip archive, stored or deflated.
 pub(crate) struct Zip {
     location: String,
-    archive: ZipArchive<BlobReader>,
+    archive: Archive<BlobReader>,
     /// `Entry::place` is the member's number.
     entries: Vec<Entry>,
 }
 
 impl Zip {
     pub(crate) fn open(blob: Arc<Blob>, location: &str) -> Result<Self, Error> {
-        let damaged = |e: ZipError| {
+        let archive = Archive::open(BlobReader::new(blob)).map_err(|e| {
             let message = format!("{location} is not a whole zip archive");
             Error::new(ErrorKind::Malformed, message).because(e)
-        };
-        let archive = ZipArchive::new(BlobReader::new(blob)).map_err(damaged)?;
-        check_count(archive.len(), location)?;
-        let mut entries = Vec::new();
-        for number in 0..archive.len() {
-            let member = archive.by_index_data(number).map_err(damaged)?;
-            if member.is_file() {
-                entries.push(Entry {
-                    name: clean_name(member.name().map_err(damaged)?.as_bytes()),
-                    place: number as u64,
-                    size: member.size(),
-                });
-            }
-        }
+        })?;
+        check_count(archive.members().len(), location)?;
+        let members = archive.members().iter().enumerate();
+        let entries = members
+            .filter(|(_, member)| member.kind == Kind::File)
+            .map(|(number, member)| Entry {
+                name: clean_name(member.name.as_bytes()),
+                place: number as u64,
+                size: member.size,
+            })
+            .collect();
         Ok(Self {
             location: location.to_owned(),
             archive,
@@ -57,17 +56,15 @@ impl Zip {
         action: impl FnOnce(&mut dyn Read, u64) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut archive = self.archive.clone();
-        let mut member = archive
-            .by_index(self.entries[index].place as usize)
-            .map_err(|e| unreadable(&self.title(index), e))?;
-        let packed = member.compressed_size();
-        action(&mut member, packed)
+        let content = archive.content(self.entries[index].place as usize);
+        let (mut content, packed) = content.map_err(|e| unreadable(&self.title(index), e))?;
+        action(&mut content, packed)
     }
 }
 
-fn unreadable(title: &str, error: ZipError) -> Error {
-    let kind = match error {
-        ZipError::UnsupportedArchive(_) => ErrorKind::Unsupported,
+fn unreadable(title: &str, error: odin_untrusted::Error) -> Error {
+    let kind = match error.kind() {
+        odin_untrusted::ErrorKind::Unsupported => ErrorKind::Unsupported,
         _ => ErrorKind::Malformed,
     };
     Error::new(kind, format!("cannot read {title}")).because(error)
@@ -91,12 +88,8 @@ impl Store for Zip {
         let size = self.entries[index].size;
         check_file_size(size, &title)?;
         self.with_member(index, |member, _| {
-            let mut bytes = Vec::new();
-            member
-                .take(size.saturating_add(1))
-                .read_to_end(&mut bytes)
-                .map_err(|e| unreadable(&title, e.into()))?;
-            Ok(bytes)
+            let content = Budget::new(size).read(member);
+            content.map_err(|e| unreadable(&title, e))
         })
     }
 }

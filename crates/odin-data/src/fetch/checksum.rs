@@ -1,3 +1,5 @@
+//! Digests of files.
+
 use std::io::{self, Read, Seek, SeekFrom};
 
 use md5::Md5;

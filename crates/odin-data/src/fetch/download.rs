@@ -7,8 +7,9 @@ use std::time::Duration;
 use ureq::Agent;
 
 use super::http::{self, Answer, Failure};
+use super::options::{Check, FetchOptions, Progress};
 use super::part::Part;
-use super::{Check, FetchOptions, Progress, settle};
+use super::record::settle;
 use crate::error::Error;
 use crate::registry::RemoteFile;
 

@@ -6,7 +6,7 @@ use ureq::http::{HeaderMap, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
-use super::FetchOptions;
+use super::options::FetchOptions;
 use super::part::Version;
 use crate::error::{Error, ErrorKind};
 

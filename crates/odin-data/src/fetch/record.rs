@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Check;
 use super::checksum::Digests;
+use super::options::Check;
 use crate::error::{Error, ErrorKind};
+use crate::registry::RemoteFile;
 
 const FILE_NAME: &str = "checksums.toml";
 const HEADER: &str = "\
@@ -25,8 +26,24 @@ struct Seen {
     size: u64,
 }
 
+/// Compares a file's digests with the registry's checksum or the recorded one, and records what
+/// has none. The inner error says what differs.
+pub(super) fn settle(
+    file: &RemoteFile,
+    digests: &Digests,
+    data_dir: &Path,
+) -> Result<Result<Check, String>, Error> {
+    if let Err(mismatch) = digests.check(file) {
+        return Ok(Err(mismatch));
+    }
+    if file.checksums.is_complete() {
+        return Ok(Ok(Check::Registry));
+    }
+    check_or_record(data_dir, &file.name, digests)
+}
+
 /// Compares with the record of `name`, or makes one. The inner error says what differs.
-pub(super) fn check_or_record(
+fn check_or_record(
     data_dir: &Path,
     name: &str,
     digests: &Digests,

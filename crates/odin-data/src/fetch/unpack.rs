@@ -4,34 +4,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-use tar::{EntryType, PaxExtensions};
-use zip::ZipArchive;
-use zip::result::ZipError;
+use odin_untrusted::inflate::{Budget, CopyError, gunzip};
+use odin_untrusted::{tar, zip};
 
+use super::options::UnpackLimits;
 use crate::error::{Error, ErrorKind};
-
-/// The longest member name, in a tar archive's extension header.
-const MAX_NAME: u64 = 1 << 16;
-
-/// What an archive may unpack to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnpackLimits {
-    /// Bytes of all files together.
-    pub max_bytes: u64,
-    /// Files and folders.
-    pub max_members: u64,
-}
-
-impl Default for UnpackLimits {
-    fn default() -> Self {
-        Self {
-            max_bytes: 16 << 30,
-            max_members: 2_000_000,
-        }
-    }
-}
 
 /// Unpacks `archive` into `data_dir/name` and returns the path of `member` there.
 ///
@@ -58,9 +35,8 @@ pub(super) fn unpack(
     let mut sink = Sink {
         archive,
         folder: staging.path.clone(),
-        limits,
-        bytes: 0,
-        members: 0,
+        budget: Budget::new(limits.max_bytes),
+        max_members: limits.max_members,
     };
     unpack_any(file, &mut sink)?;
     if !staging.path.join(member).exists() {
@@ -82,7 +58,7 @@ fn unpack_any(mut file: File, sink: &mut Sink<'_>) -> Result<(), Error> {
     if magic.starts_with(b"PK") {
         unpack_zip(file, sink)
     } else if magic.starts_with(&[0x1f, 0x8b]) {
-        unpack_tar(MultiGzDecoder::new(file), sink)
+        unpack_tar(gunzip(file, sink.budget), sink)
     } else {
         unpack_tar(file, sink)
     }
@@ -90,88 +66,38 @@ fn unpack_any(mut file: File, sink: &mut Sink<'_>) -> Result<(), Error> {
 
 fn unpack_tar(stream: impl Read, sink: &mut Sink<'_>) -> Result<(), Error> {
     let mut archive = tar::Archive::new(stream);
-    let members = archive.entries().map_err(|error| sink.damaged(error))?;
-    // Extension headers are read here: the tar crate would load names of any length.
-    let mut long_name = None;
-    for member in members.raw(true) {
-        let mut member = member.map_err(|error| sink.damaged(error))?;
-        sink.count_member()?;
-        let kind = member.header().entry_type();
-        match kind {
-            EntryType::GNULongName => {
-                let name = read_extension(&mut member).map_err(|error| sink.damaged(error))?;
-                long_name = Some(name.split(|&b| b == 0).next().unwrap_or(&[]).to_vec());
-                continue;
+    let members = archive.members(sink.max_members);
+    for member in members.map_err(|error| sink.unreadable(error))? {
+        let mut member = member.map_err(|error| sink.unreadable(error))?;
+        let name = sink.utf8(&member.name)?.to_owned();
+        match member.kind {
+            tar::Kind::File => sink.file(&name, &mut member)?,
+            tar::Kind::Folder => {
+                sink.spend(member.size)?;
+                sink.folder(&name)?;
             }
-            EntryType::XHeader => {
-                let path = read_extension(&mut member).and_then(|records| pax_path(&records));
-                long_name = path.map_err(|error| sink.damaged(error))?.or(long_name);
-                continue;
-            }
-            EntryType::XGlobalHeader => {
-                read_extension(&mut member).map_err(|error| sink.damaged(error))?;
-                continue;
-            }
-            _ => {}
-        }
-        let name = long_name
-            .take()
-            .unwrap_or_else(|| member.path_bytes().into_owned());
-        let name = sink.utf8(&name)?.to_owned();
-        // Before POSIX a folder was a regular file whose name ends in a slash.
-        let regular = matches!(kind, EntryType::Regular | EntryType::Continuous);
-        if kind == EntryType::Directory || (regular && name.ends_with('/')) {
-            sink.count_bytes(member.size())?;
-            sink.folder(&name)?;
-        } else if regular {
-            sink.file(&name, &mut member)?;
-        } else {
-            return Err(sink.refused(&name, "it is a link or a device"));
+            tar::Kind::Other => return Err(sink.refused(&name, "it is a link or a device")),
         }
     }
     Ok(())
 }
 
-fn read_extension(member: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    member.take(MAX_NAME + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_NAME {
-        return Err(io::Error::other(format!(
-            "an extension header of more than {MAX_NAME} bytes"
-        )));
-    }
-    Ok(bytes)
-}
-
-fn pax_path(records: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let mut path = None;
-    for record in PaxExtensions::new(records) {
-        let record = record?;
-        match record.key_bytes() {
-            b"path" => path = Some(record.value_bytes().to_vec()),
-            b"size" => return Err(io::Error::other("a member with its size in a PAX header")),
-            _ => {}
-        }
-    }
-    Ok(path)
-}
-
 fn unpack_zip(file: impl Read + Seek, sink: &mut Sink<'_>) -> Result<(), Error> {
-    let mut archive = ZipArchive::new(file).map_err(|error| sink.bad_zip(error))?;
-    for index in 0..archive.len() {
-        sink.count_member()?;
-        let mut member = archive
-            .by_index(index)
-            .map_err(|error| sink.bad_zip(error))?;
-        let name = member.name().map_err(|error| sink.bad_zip(error))?;
-        let name = name.into_owned();
-        if member.is_symlink() {
-            return Err(sink.refused(&name, "it is a link"));
-        }
-        if member.is_dir() {
-            sink.folder(&name)?;
-        } else {
-            sink.file(&name, &mut member)?;
+    let archive = zip::Archive::open(file);
+    let mut archive = archive.map_err(|error| sink.unreadable(error))?;
+    let members = archive.members().to_vec();
+    if members.len() as u64 > sink.max_members {
+        return Err(sink.too_many());
+    }
+    for (i, zip::Member { name, kind, .. }) in members.iter().enumerate() {
+        match kind {
+            zip::Kind::File => {
+                let content = archive.content(i);
+                let (mut content, _) = content.map_err(|error| sink.unreadable(error))?;
+                sink.file(name, &mut content)?;
+            }
+            zip::Kind::Folder => sink.folder(name)?,
+            zip::Kind::Link => return Err(sink.refused(name, "it is a link")),
         }
     }
     Ok(())
@@ -181,9 +107,8 @@ fn unpack_zip(file: impl Read + Seek, sink: &mut Sink<'_>) -> Result<(), Error> 
 struct Sink<'a> {
     archive: &'a Path,
     folder: PathBuf,
-    limits: &'a UnpackLimits,
-    bytes: u64,
-    members: u64,
+    budget: Budget,
+    max_members: u64,
 }
 
 impl Sink<'_> {
@@ -203,36 +128,29 @@ impl Sink<'_> {
             }
             created => created.map_err(|error| Error::io("create", &path, error))?,
         };
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let bytes = match content.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(n) => &buffer[..n],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.damaged(error)),
-            };
-            self.count_bytes(bytes.len() as u64)?;
-            file.write_all(bytes)
-                .map_err(|error| Error::io("write", &path, error))?;
+        let copied = self.budget.copy(content, |piece| file.write_all(piece));
+        copied.map(drop).map_err(|error| match error {
+            CopyError::Source(error) => self.damaged(error),
+            CopyError::Spent => self.too_long(),
+            CopyError::Sink(error) => Error::io("write", &path, error),
+        })
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), Error> {
+        match self.budget.spend(bytes) {
+            true => Ok(()),
+            false => Err(self.too_long()),
         }
     }
 
-    fn count_member(&mut self) -> Result<(), Error> {
-        self.members += 1;
-        if self.members <= self.limits.max_members {
-            return Ok(());
-        }
-        let limit = self.limits.max_members;
-        Err(self.malformed(&format!("holds more than {limit} files, the limit")))
+    fn too_long(&self) -> Error {
+        let limit = self.budget.limit();
+        self.malformed(&format!("unpacks to more than {limit} bytes, the limit"))
     }
 
-    fn count_bytes(&mut self, bytes: u64) -> Result<(), Error> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes <= self.limits.max_bytes {
-            return Ok(());
-        }
-        let limit = self.limits.max_bytes;
-        Err(self.malformed(&format!("unpacks to more than {limit} bytes, the limit")))
+    fn too_many(&self) -> Error {
+        let limit = self.max_members;
+        self.malformed(&format!("holds more than {limit} files, the limit"))
     }
 
     fn utf8<'n>(&self, name: &'n [u8]) -> Result<&'n str, Error> {
@@ -271,8 +189,7 @@ impl Sink<'_> {
         )
     }
 
-    fn damaged(&self, error: impl Into<io::Error>) -> Error {
-        let cause: io::Error = error.into();
+    fn damaged(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::new(
             ErrorKind::Malformed,
             format!(
@@ -283,13 +200,14 @@ impl Sink<'_> {
         .because(cause)
     }
 
-    fn bad_zip(&self, error: ZipError) -> Error {
-        match error {
-            ZipError::UnsupportedArchive(what) => Error::new(
+    fn unreadable(&self, error: odin_untrusted::Error) -> Error {
+        match error.kind() {
+            odin_untrusted::ErrorKind::Unsupported => Error::new(
                 ErrorKind::Unsupported,
-                format!("{} cannot be unpacked: {what}", self.archive.display()),
+                format!("{} cannot be unpacked: {error}", self.archive.display()),
             ),
-            other => self.damaged(other),
+            odin_untrusted::ErrorKind::TooLarge => self.too_many(),
+            _ => self.damaged(error),
         }
     }
 }

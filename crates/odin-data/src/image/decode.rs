@@ -1,3 +1,5 @@
+//! Decodes image files.
+
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
@@ -9,31 +11,43 @@ use crate::error::{Error, ErrorKind};
 /// for its working memory.
 const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS as u64;
 
-pub(super) fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Image, Error> {
-    let channels = channels.unwrap_or(3);
-    check_channels(channels)?;
-    if bytes.is_empty() {
-        let message = format!("{name} is an empty file, not an image");
-        return Err(Error::new(ErrorKind::Malformed, message));
+impl Image {
+    /// Decodes a PNG, JPEG, BMP, WebP or GIF (its first frame), recognised by content.
+    ///
+    /// The result is RGB, or grey for `channels == Some(1)`, with the conventions of Pillow's
+    /// `convert`: alpha is dropped, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
+    /// 16-bit values keep their high byte, also in grey images, which Pillow clips to white.
+    /// Orientation tags, gamma and colour profiles are not applied. `name` is used in messages.
+    ///
+    /// # Errors
+    /// `Malformed` if the bytes do not decode, `Unsupported` for another format or an image of
+    /// more than [`MAX_PIXELS`], `Invalid` if `channels` is neither 1 nor 3.
+    pub fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Self, Error> {
+        let channels = channels.unwrap_or(3);
+        check_channels(channels)?;
+        if bytes.is_empty() {
+            let message = format!("{name} is an empty file, not an image");
+            return Err(Error::new(ErrorKind::Malformed, message));
+        }
+        if bytes.starts_with(JPEG_START) && !jpeg_ends(bytes) {
+            let message = format!("{name} is a JPEG without its end; it is truncated");
+            return Err(Error::new(ErrorKind::Malformed, message));
+        }
+        let decoded = match gif::is_gif(bytes) {
+            true => gif::decode(bytes, name)?,
+            false => decode_any(bytes, name)?,
+        };
+        let Decoded {
+            height,
+            width,
+            levels,
+        } = decoded;
+        let size = (channels, height, width);
+        Ok(match channels {
+            1 => Image::from_levels(size, |_, y, x| levels.grey(y * width + x)),
+            _ => Image::from_levels(size, |c, y, x| levels.colour(y * width + x, c)),
+        })
     }
-    if bytes.starts_with(JPEG_START) && !jpeg_ends(bytes) {
-        let message = format!("{name} is a JPEG without its end; it is truncated");
-        return Err(Error::new(ErrorKind::Malformed, message));
-    }
-    let decoded = match gif::is_gif(bytes) {
-        true => gif::decode(bytes, name)?,
-        false => decode_any(bytes, name)?,
-    };
-    let Decoded {
-        height,
-        width,
-        levels,
-    } = decoded;
-    let size = (channels, height, width);
-    Ok(match channels {
-        1 => Image::from_levels(size, |_, y, x| levels.grey(y * width + x)),
-        _ => Image::from_levels(size, |c, y, x| levels.colour(y * width + x, c)),
-    })
 }
 
 /// Everything but GIF.

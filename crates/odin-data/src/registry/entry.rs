@@ -1,3 +1,5 @@
+//! What the registry knows of a name.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::axes::{Axes, Kind, axes};
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{ArrayLayout, DataSet, Sample};
 use crate::archive::Blob;
 use crate::error::{Error, ErrorKind};
@@ -224,13 +224,17 @@ impl DataSet for ArraySet {
         }
     }
 
+    fn label(&self, i: usize) -> Option<usize> {
+        self.labels.as_ref()?.get(i).copied()
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let image = self.image(i)?;
         let channels = self.channels.unwrap_or(image.channels);
         Ok(Sample {
             name: self.sample_name(i),
-            label: self.labels.as_ref().map(|labels| labels[i]),
+            label: self.label(i),
             image: image.to_channels(channels)?,
         })
     }

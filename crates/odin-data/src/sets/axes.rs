@@ -1,6 +1,6 @@
 //! Which axis of an array is which.
 
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{ArrayLayout, OpenOptions};
 use crate::error::{Error, ErrorKind};
 use crate::image::is_picture;

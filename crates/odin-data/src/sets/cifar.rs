@@ -1,8 +1,8 @@
 //! CIFAR-10 and CIFAR-100 (A. Krizhevsky, 2009) as distributed, in the python and the binary
 //! version.
 
-use super::pickle::{Pickle, PickleError};
-use super::recognise::Origin;
+use super::origin::Origin;
+use super::pickle::{Dictionary, PickleError};
 use super::{DataSet, Sample, Split};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};
@@ -260,12 +260,12 @@ impl Batch {
         kind: Option<(&str, usize)>,
     ) -> Result<Self, Error> {
         let refused = |e| refused(e, title);
-        let pickle = Pickle::parse(bytes).map_err(refused)?;
+        let pickle = Dictionary::parse(&bytes).map_err(refused)?;
         let (key, classes) = kind.unwrap_or(match pickle.contains("fine_labels") {
             true => ("fine_labels", 100),
             false => ("labels", 10),
         });
-        let mut images = pickle.byte_array("data").map_err(refused)?;
+        let images = pickle.byte_array("data").map_err(refused)?;
         let labels = pickle.integers(key).map_err(refused)?;
         if images.columns != PIXELS || images.rows != labels.len() {
             let problem = format!(
@@ -283,8 +283,8 @@ impl Batch {
         };
         Ok(Self {
             labels: check_labels(labels, classes, title)?,
-            bytes: images.owned.take().unwrap_or_else(|| pickle.into_input()),
-            first: images.start,
+            bytes: images.data.into_owned(),
+            first: 0,
             image_stride,
             pixel_stride,
         })
@@ -319,7 +319,7 @@ fn check_labels(labels: Vec<i64>, classes: usize, title: &str) -> Result<Vec<u8>
 
 fn class_names(bytes: Vec<u8>, title: &str, layout: &Layout) -> Result<Vec<String>, Error> {
     let names: Vec<String> = match layout.format {
-        Format::Python(_, key) => Pickle::parse(bytes)
+        Format::Python(_, key) => Dictionary::parse(&bytes)
             .and_then(|pickle| pickle.strings(key, layout.classes))
             .map_err(|e| {
                 let message = format!("{title} does not hold the class names: {}", e.0);
@@ -390,6 +390,11 @@ impl DataSet for Cifar {
             Some(_) => format!("{}/{i:05}", self.prefix),
             None => String::new(),
         }
+    }
+
+    fn label(&self, i: usize) -> Option<usize> {
+        let (batch, at) = self.locate(i)?;
+        batch.labels.get(at).copied().map(usize::from)
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

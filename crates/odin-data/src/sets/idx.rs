@@ -4,12 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-
 use super::array::{self, Array, Element};
-use super::recognise::{Origin, sibling};
+use super::origin::{Origin, sibling};
 use super::{DataSet, Split};
-use crate::archive::{Blob, BlobReader, Store};
+use crate::archive::{Blob, Store};
 use crate::error::{Error, ErrorKind};
 
 /// Zero, zero, unsigned bytes, three axes.
@@ -113,9 +111,8 @@ fn unpacked(blob: Blob, title: &str, origin: &Origin) -> Result<Arc<Blob>, Error
     if head != [0x1f, 0x8b] {
         return Ok(Arc::new(blob));
     }
-    let packed = blob.len();
-    let source = MultiGzDecoder::new(BlobReader::new(Arc::new(blob)));
-    origin.unpack().run(source, packed, title).map(Arc::new)
+    let unpacked = origin.unpack().gunzip(Arc::new(blob), title);
+    unpacked.map(Arc::new)
 }
 
 fn images(blob: &Arc<Blob>, title: &str) -> Result<Array, Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, Sample};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};
@@ -201,6 +201,10 @@ impl DataSet for Images {
             .map_or_else(String::new, |entry| escape(&entry.name[self.root..]))
     }
 
+    fn label(&self, i: usize) -> Option<usize> {
+        self.items.get(i)?.label
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let item = &self.items[i];
@@ -242,15 +246,13 @@ pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>,
         || escape(&origin.title),
         |name| escape(&name.to_string_lossy()),
     );
-    let set = OneImage {
+    Ok(Box::new(OneImage {
         name: origin.name.clone(),
         title: origin.title.clone(),
         sample_name,
         bytes,
         channels: origin.options.channels,
-    };
-    set.get(0)?;
-    Ok(Box::new(set))
+    }))
 }
 
 impl DataSet for OneImage {
@@ -271,6 +273,10 @@ impl DataSet for OneImage {
             0 => self.sample_name.clone(),
             _ => String::new(),
         }
+    }
+
+    fn label(&self, _: usize) -> Option<usize> {
+        None
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

@@ -86,6 +86,11 @@ impl DataSet for Joined {
         })
     }
 
+    fn label(&self, i: usize) -> Option<usize> {
+        let (part, i) = self.part(i)?;
+        part.set.label(i)
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let (part, i) = match self.part(i) {
@@ -150,6 +155,10 @@ impl DataSet for ImageList {
 
     fn sample_name(&self, i: usize) -> String {
         self.paths.get(i).map_or(String::new(), |path| shown(path))
+    }
+
+    fn label(&self, _: usize) -> Option<usize> {
+        None
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

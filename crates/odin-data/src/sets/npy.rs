@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::DataSet;
 use super::array::{self, Array, Element, Endian};
-use super::recognise::{Origin, sibling};
+use super::origin::{Origin, sibling};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
 

@@ -3,16 +3,10 @@
 use std::sync::Arc;
 
 use super::npy::{Header, Npy};
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, array};
 use crate::archive::{Store, Zip};
 use crate::error::{Error, ErrorKind};
-
-/// What all arrays together may unpack to: this much, or this many times the archive's size, as
-/// for a single compressed file. Members of a zip archive may share their packed bytes, so a limit
-/// for each of them would be none.
-const FREE_SIZE: u64 = 256 << 20;
-const MAX_RATIO: u64 = 100;
 
 /// The most arrays that a message lists.
 const MAX_LISTED: usize = 8;
@@ -29,8 +23,9 @@ pub(super) fn is_npz(store: &dyn Store) -> bool {
 pub(super) fn open(zip: &Zip, packed: u64, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     origin.refuse_train_split()?;
     let mut unpack = origin.unpack();
-    let allowed = packed.saturating_mul(MAX_RATIO).max(FREE_SIZE);
-    unpack.limit = unpack.limit.min(allowed);
+    // Members of a zip archive may share their packed bytes, so a limit for each of them would be
+    // none: all arrays together may unpack to as much as a single compressed file.
+    unpack.limit = unpack.budget(packed).limit();
     let mut images = Vec::new();
     let mut vectors = Vec::new();
     let mut labels = None;

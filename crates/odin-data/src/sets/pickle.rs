@@ -1,16 +1,16 @@
-//! An opaque reader of Python pickles, protocols 0 to 5: enough for dictionaries of lists,
-//! numbers, strings and `numpy` arrays. Nothing is imported or called; what a pickle would call
-//! stays a record of name and arguments.
+//! The pickled dictionaries of CIFAR: lists of numbers and names, and `numpy` arrays.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
-mod machine;
 mod numpy;
-mod text;
 
-/// The most instructions that are followed: 30 times those of the largest CIFAR batch.
-const MAX_STEPS: usize = 4_000_000;
+use odin_untrusted::pickle::{Id, Options, Pickle, Python2Strings, Value};
+
+const OPTIONS: Options = Options {
+    // The pixels are one, in the batches as distributed.
+    strings: Python2Strings::Bytes,
+    // 30 times those of the largest batch.
+    max_values: 4_000_000,
+    max_steps: 4_000_000,
+};
 
 /// The longest string in a list of strings, in bytes.
 const MAX_STRING: usize = 1 << 10;
@@ -25,75 +25,24 @@ fn wrong<T>(problem: impl Into<String>) -> Result<T> {
     Err(PickleError(problem.into()))
 }
 
-/// A place in [`Pickle::values`]. Values refer to each other by place, so cycles and shared
-/// values cost nothing.
-type Id = usize;
-
-/// Bytes of the input, or decoded ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Span {
-    Input(Range<usize>),
-    Owned(Vec<u8>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// A number that nothing here needs.
-    Number,
-    Bytes(Span),
-    Text(Span),
-    List(Vec<Id>),
-    Tuple(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// An importable name, as places in the input: one name may be used any number of times.
-    Global {
-        module: Range<usize>,
-        name: Range<usize>,
-    },
-    /// A call that Python would make, and the state it would then set.
-    Call {
-        callable: Id,
-        arguments: Id,
-        state: Option<Id>,
-    },
-}
-
 /// A parsed pickle of a dictionary.
 #[derive(Debug)]
-pub(super) struct Pickle {
-    input: Vec<u8>,
-    values: Vec<Value>,
-    root: Id,
-}
+pub(super) struct Dictionary<'a>(Pickle<'a>);
 
-impl Pickle {
-    pub(super) fn parse(input: Vec<u8>) -> Result<Self> {
-        let (values, root) = machine::run(&input)?;
-        Ok(Self {
-            input,
-            values,
-            root,
-        })
+impl<'a> Dictionary<'a> {
+    pub(super) fn parse(mut input: &'a [u8]) -> Result<Self> {
+        let pickle = Pickle::read(&mut input, OPTIONS);
+        pickle.map(Self).map_err(|e| PickleError(e.to_string()))
     }
 
-    /// Gives the input back, into which [`ByteArray`] points.
-    pub(super) fn into_input(self) -> Vec<u8> {
-        self.input
-    }
-
-    /// The value under `key` in the top-level dictionary; the last one wins, as in Python.
-    fn get(&self, key: &str) -> Option<&Value> {
-        let Value::Dict(items) = &self.values[self.root] else {
+    /// The value under `key`; the last one wins, as in Python.
+    fn get(&self, key: &str) -> Option<Id> {
+        let Value::Dict(items) = self.0.get(self.0.root()) else {
             return None;
         };
-        items
-            .iter()
-            .rev()
-            .find(|(k, _)| self.string(*k) == Some(key.as_bytes()))
-            .map(|(_, value)| &self.values[*value])
+        let mut items = items.iter().rev();
+        let found = items.find(|(k, _)| self.string(*k) == Some(key.as_bytes()));
+        found.map(|(_, value)| *value)
     }
 
     pub(super) fn contains(&self, key: &str) -> bool {
@@ -102,13 +51,13 @@ impl Pickle {
 
     /// Whole numbers from a list or tuple.
     pub(super) fn integers(&self, key: &str) -> Result<Vec<i64>> {
-        self.items(key)?
-            .iter()
-            .map(|&id| match self.values[id] {
-                Value::Int(number) => Ok(number),
-                _ => wrong(format!("{key:?} holds something that is no whole number")),
+        let number = |&id: &Id| {
+            let number = self.0.int(id).and_then(|n| i64::try_from(n).ok());
+            number.ok_or_else(|| {
+                PickleError(format!("{key:?} holds something that is no whole number"))
             })
-            .collect()
+        };
+        self.items(key)?.iter().map(number).collect()
     }
 
     /// Exactly `count` strings from a list or tuple, which may be one string many times.
@@ -133,55 +82,28 @@ impl Pickle {
     }
 
     fn items(&self, key: &str) -> Result<&[Id]> {
-        match self.get(key) {
-            Some(Value::List(items) | Value::Tuple(items)) => Ok(items),
-            Some(_) => wrong(format!("{key:?} is no list")),
-            None => wrong(format!("it has no {key:?}")),
-        }
+        let Some(value) = self.get(key) else {
+            return wrong(format!("it has no {key:?}"));
+        };
+        let items = self.0.sequence(value);
+        items.ok_or_else(|| PickleError(format!("{key:?} is no list")))
     }
 
     /// A string of either kind. Those that matter here are ASCII, so encodings are passed over.
     fn string(&self, id: Id) -> Option<&[u8]> {
-        let id = self.encoded_text(id).unwrap_or(id);
-        match &self.values[id] {
-            Value::Bytes(span) | Value::Text(span) => Some(self.bytes(span)),
+        match self.0.get(self.encoded_text(id).unwrap_or(id)) {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Text(text) => Some(text.as_bytes()),
             _ => None,
         }
     }
 
     /// The text in the call by which Python 3 writes bytes in protocols 0 to 2.
     fn encoded_text(&self, id: Id) -> Option<Id> {
-        match &self.values[id] {
-            Value::Call {
-                callable,
-                arguments,
-                ..
-            } if matches!(self.global(*callable), Some((b"_codecs", b"encode"))) => {
-                match &self.values[*arguments] {
-                    Value::Tuple(arguments) => arguments.first().copied(),
-                    _ => None,
-                }
-            }
+        let call = self.0.object(id)?;
+        match self.0.global(call.callable)? {
+            ("_codecs", "encode") => self.0.tuple(call.args)?.first().copied(),
             _ => None,
-        }
-    }
-
-    /// The module and the name of something importable.
-    fn global(&self, id: Id) -> Option<(&[u8], &[u8])> {
-        match &self.values[id] {
-            Value::Global { module, name } => {
-                Some((&self.input[module.clone()], &self.input[name.clone()]))
-            }
-            _ => None,
-        }
-    }
-
-    fn bytes<'a>(&'a self, span: &'a Span) -> &'a [u8] {
-        match span {
-            Span::Input(range) => &self.input[range.clone()],
-            Span::Owned(bytes) => bytes,
         }
     }
 }
-
-type Memo = HashMap<u32, Id>;

@@ -2,12 +2,12 @@
 //! the images `X` `[32, 32, 3, N]` (row, column, channel, image) and the labels `y` `[N, 1]`, both
 //! of unsigned bytes. Other MATLAB files are refused.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use flate2::read::ZlibDecoder;
+use odin_untrusted::inflate::zlib;
 
-use super::recognise::Origin;
+use super::origin::Origin;
 use super::{DataSet, Sample};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
@@ -124,7 +124,7 @@ impl Element {
         Ok(match self.kind {
             Self::COMPRESSED => {
                 let packed = from(self.start)?.take(self.len);
-                Some(Box::new(ZlibDecoder::new(packed)))
+                Some(Box::new(zlib(BufReader::new(packed))))
             }
             Self::MATRIX => Some(Box::new(from(self.start - 8)?.take(self.len + 8))),
             _ => None,
@@ -254,6 +254,10 @@ impl DataSet for Svhn {
             true => format!("{i:05}"),
             false => String::new(),
         }
+    }
+
+    fn label(&self, i: usize) -> Option<usize> {
+        self.labels.get(i).copied()
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

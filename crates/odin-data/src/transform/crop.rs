@@ -1,8 +1,10 @@
+//! Crops.
+
 use rand_chacha::rand_core::Rng;
 
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use crate::noise::random_stream;
+use crate::rng::random_stream;
 
 pub(super) fn centre(image: &Image, height: usize, width: usize) -> Result<Image, Error> {
     let (rows, columns) = margins(image, height, width)?;

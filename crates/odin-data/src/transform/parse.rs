@@ -1,10 +1,10 @@
+//! Transforms as text.
+
 use std::str::FromStr;
 
-use super::{Filter, Size, Step, Transform};
+use super::Transform;
+use super::steps::{Filter, Size, Step};
 use crate::error::{Error, ErrorKind};
-use crate::image::check_size;
-
-const MAX_SIDE: usize = 1 << 14;
 
 const GRAMMAR: &str = "expected steps like resize:32, resize:32x48:bicubic, centre-crop:32 or \
                        random-crop:32:7, separated by commas";
@@ -85,27 +85,6 @@ fn parse_size(text: &str) -> Option<Size> {
         },
         None => Size::ShorterSide(text.parse().ok()?),
     })
-}
-
-pub(super) fn check_step(step: &Step) -> Result<(), Error> {
-    let (height, width) = match *step {
-        Step::Resize {
-            size: Size::ShorterSide(side),
-            ..
-        } => (side, side),
-        Step::Resize {
-            size: Size::Exact { height, width },
-            ..
-        }
-        | Step::CentreCrop { height, width }
-        | Step::RandomCrop { height, width, .. } => (height, width),
-    };
-    if height > MAX_SIDE || width > MAX_SIDE {
-        let message = format!("{step}: a side may have at most {MAX_SIDE} pixels");
-        return Err(Error::new(ErrorKind::Invalid, message));
-    }
-    check_size(1, height, width)
-        .map_err(|e| Error::new(e.kind(), format!("{step}: sizes must be positive")).because(e))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Separable resampling as Pillow does it: for every output position the kernel, widened by the
 //! scale when shrinking, is sampled at the pixel centres it covers and normalised to sum 1.
 
-use super::{Filter, Size};
+use super::steps::{Filter, Size};
 use crate::error::Error;
 use crate::image::{Image, check_size, to_unit};
 

@@ -2,7 +2,7 @@ use std::fs;
 
 use odin_data::{ErrorKind, Image};
 
-use crate::{fixtures, levels, open};
+use crate::{fixtures, levels, open, temp_folder};
 
 /// The largest difference from Pillow's decoder, in 8-bit levels. Lossless formats agree exactly;
 /// in lossy ones decoders may round differently (libjpeg-turbo and libwebp there).
@@ -53,6 +53,40 @@ fn a_single_file_is_a_set_of_one() {
     assert_eq!(set.sample_name(0), "palette.gif");
     let sample = set.get(0).unwrap();
     assert_eq!((sample.label, sample.image.channels), (None, 3));
+}
+
+/// A file that is told by its first bytes and goes no further.
+#[test]
+fn an_image_is_decoded_when_it_is_read() {
+    let folder = temp_folder(&[("cut.png", b"\x89PNG\r\n\x1a\nno more")]);
+    let set = open(folder.path().join("cut.png")).unwrap();
+    assert_eq!((set.len(), set.sample_name(0)), (1, "cut.png".to_owned()));
+    let error = set.get(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(error.to_string().contains("cut.png"), "{error}");
+}
+
+/// Threads read the members of one archive, or the images of one array, side by side.
+#[test]
+fn sets_are_read_from_several_threads() {
+    for name in [
+        "archives/set.zip",
+        "archives/gnu.tar.gz",
+        "arrays/u8_nchw.npy",
+    ] {
+        let set = open(name).unwrap();
+        let alone: Vec<_> = (0..set.len()).map(|i| set.get(i).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for first in 0..4 {
+                let (set, alone) = (&*set, &alone);
+                scope.spawn(move || {
+                    for i in (0..set.len()).cycle().skip(first).take(3 * set.len()) {
+                        assert_eq!(set.get(i).unwrap(), alone[i]);
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[test]

@@ -9,5 +9,5 @@ mod proto;
 mod read;
 mod write;
 
-pub use read::{Model, ReadOptions, open, open_graph, read, read_graph};
+pub use read::{File, Model, ReadOptions, open, open_graph, read, read_graph};
 pub use write::{InputType, Labels, OPSET, write};

@@ -6,16 +6,17 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::checkpoint;
-use super::pickle::{Id, Node, Pickle};
+use super::assemble::checkpoint;
+use super::pickle;
 use super::storage::{
     InMemory, Referent, Storages, key_text, missing, take_storage, tuple_referent,
 };
 use crate::Error;
+use crate::allowance::Allowance;
 use crate::checkpoint::{Checkpoint, Container};
-use crate::container::Inflation;
 use crate::element::Element;
 use odin_error::shown;
+use odin_untrusted::pickle::{Id, Pickle, Value};
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;
@@ -26,21 +27,21 @@ const MAGIC_LENGTH: usize = 64;
 /// Whether the content begins with a pickle of the magic number.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let mut head = &bytes[..bytes.len().min(MAGIC_LENGTH)];
-    Pickle::read(&mut head).is_ok_and(|p| p.int(p.root()) == Some(MAGIC))
+    pickle::read(&mut head).is_ok_and(|p| p.int(p.root()) == Some(MAGIC))
 }
 
-pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
+pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
     let mut input = bytes;
-    let _magic = Pickle::read(&mut input)?;
-    check_protocol(&Pickle::read(&mut input)?)?;
-    check_machine(&Pickle::read(&mut input)?)?;
-    let object = Pickle::read(&mut input)?;
-    let keys = Pickle::read(&mut input)?;
+    let _magic = pickle::read(&mut input)?;
+    check_protocol(&pickle::read(&mut input)?)?;
+    check_machine(&pickle::read(&mut input)?)?;
+    let object = pickle::read(&mut input)?;
+    let keys = pickle::read(&mut input)?;
     let mut storages = Legacy(storages(input, &object, &keys)?);
-    checkpoint(Container::TorchLegacy, &object, &mut storages, inflation)
+    checkpoint(Container::TorchLegacy, &object, &mut storages, allowance)
 }
 
-fn check_protocol(version: &Pickle) -> Result<(), Error> {
+fn check_protocol(version: &Pickle<'_>) -> Result<(), Error> {
     match version.int(version.root()) {
         Some(PROTOCOL) => Ok(()),
         found => Err(Error::unsupported(format!(
@@ -49,12 +50,12 @@ fn check_protocol(version: &Pickle) -> Result<(), Error> {
     }
 }
 
-pub(super) fn check_machine(facts: &Pickle) -> Result<(), Error> {
-    let Node::Dict(facts_dict) = facts.get(facts.root()) else {
+pub(super) fn check_machine(facts: &Pickle<'_>) -> Result<(), Error> {
+    let Value::Dict(facts_dict) = facts.get(facts.root()) else {
         return Err(Error::corrupt("the facts about the machine are no dict"));
     };
     let little_endian = |&(key, value): &(Id, Id)| {
-        facts.str(key) == Some("little_endian") && matches!(facts.get(value), Node::Bool(false))
+        facts.text(key) == Some("little_endian") && matches!(facts.get(value), Value::Bool(false))
     };
     if facts_dict.iter().any(little_endian) {
         return Err(Error::unsupported(
@@ -68,8 +69,8 @@ pub(super) fn check_machine(facts: &Pickle) -> Result<(), Error> {
 /// long one is, the saved object says.
 fn storages<'a>(
     mut input: &'a [u8],
-    object: &Pickle,
-    keys: &Pickle,
+    object: &Pickle<'_>,
+    keys: &Pickle<'_>,
 ) -> Result<InMemory<'a>, Error> {
     let elements = elements(object);
     let list = keys.sequence(keys.root());
@@ -91,9 +92,9 @@ fn storages<'a>(
     Ok(storages)
 }
 
-fn elements(object: &Pickle) -> HashMap<Rc<str>, Element> {
-    let ids = object.nodes().iter().filter_map(|node| match node {
-        Node::Persistent(id) => Some(*id),
+fn elements(object: &Pickle<'_>) -> HashMap<Rc<str>, Element> {
+    let ids = object.values().iter().filter_map(|value| match value {
+        Value::Persistent(id) => Some(*id),
         _ => None,
     });
     let referents = ids.filter_map(|id| tuple_referent(object, id).ok());
@@ -108,7 +109,7 @@ fn elements(object: &Pickle) -> HashMap<Rc<str>, Element> {
 struct Legacy<'a>(InMemory<'a>);
 
 impl Storages for Legacy<'_> {
-    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+    fn referent(&self, pickle: &Pickle<'_>, id: Id) -> Result<Referent, Error> {
         tuple_referent(pickle, id)
     }
 

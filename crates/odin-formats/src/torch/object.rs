@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::rc::Rc;
 
-use super::pickle::{Global, Id, Node, Object, Pickle};
-use super::storage::{Referent, Storage, Storages, extent};
+use super::storage::{Referent, Storages, View};
 use crate::Error;
-use crate::element::{Element, Layout};
+use crate::element::Layout;
 use odin_error::shown;
+use odin_untrusted::pickle::{Id, Pickle, Value};
 
 /// Callables inside of each other that still are one tensor: a parameter of a subclass takes
 /// three.
@@ -21,39 +20,15 @@ const MAX_AXES: usize = 64;
 /// the file's size is no bound.
 const MAX_VISITS: usize = 1_000_000;
 
-/// A tensor that has not been read yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) storage: Rc<str>,
-    pub(super) element: Element,
-    pub(super) layout: Layout,
-}
-
-impl View {
-    /// A view whose layout counts from the start of `storage`.
-    pub(super) fn new(storage: &Storage, layout: Layout) -> Self {
-        Self {
-            storage: Rc::clone(&storage.key),
-            element: storage.element,
-            layout: layout.shifted(storage.offset),
-        }
-    }
-
-    /// Whether its elements are real numbers.
-    pub(super) fn is_real(&self) -> bool {
-        !matches!(self.element, Element::Other(_))
-    }
-}
-
 /// A pickle together with what lies outside of it.
 pub(super) struct Objects<'a> {
-    pub(super) pickle: &'a Pickle,
+    pub(super) pickle: &'a Pickle<'a>,
     storages: &'a dyn Storages,
     visits: Cell<usize>,
 }
 
 impl<'a> Objects<'a> {
-    pub(super) fn new(pickle: &'a Pickle, storages: &'a dyn Storages) -> Self {
+    pub(super) fn new(pickle: &'a Pickle<'a>, storages: &'a dyn Storages) -> Self {
         Self {
             pickle,
             storages,
@@ -71,36 +46,22 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
-    /// The name of a pickled global.
-    pub(super) fn global_in(pickle: &Pickle, id: Id) -> Option<&Global> {
-        match pickle.get(id) {
-            Node::Global(global) => Some(global),
-            _ => None,
-        }
-    }
-
-    fn global(&self, id: Id) -> Option<&'a Global> {
+    /// Module and name of a class or function.
+    fn global(&self, id: Id) -> Option<Global<'a>> {
         match self.pickle.get(id) {
-            Node::Persistent(pid) => match self.storages.referent(self.pickle, *pid) {
-                Ok(Referent::Class(class)) => Self::global_in(self.pickle, class),
+            Value::Persistent(pid) => match self.storages.referent(self.pickle, *pid) {
+                Ok(Referent::Class(class)) => self.pickle.global(class),
                 _ => None,
             },
-            _ => Self::global_in(self.pickle, id),
-        }
-    }
-
-    fn object(&self, id: Id) -> Option<&'a Object> {
-        match self.pickle.get(id) {
-            Node::Object(object) => Some(object),
-            _ => None,
+            _ => self.pickle.global(id),
         }
     }
 
     /// The class that an object is made of, or the function that makes it, with the arguments.
-    fn call(&self, callable: Id, args: Id) -> Option<(&'a Global, &'a [Id])> {
+    fn call(&self, callable: Id, args: Id) -> Option<(Global<'a>, &'a [Id])> {
         let args = self.pickle.sequence(args)?;
         let global = self.global(callable)?;
-        match (&*global.name, args) {
+        match (global.1, args) {
             ("__newobj__" | "_reconstructor", &[class, ref args @ ..]) => {
                 Some((self.global(class)?, args))
             }
@@ -110,24 +71,28 @@ impl<'a> Objects<'a> {
 
     /// What a value is, for messages.
     pub(super) fn describe(&self, id: Id) -> String {
-        let named = |g: &Global| format!("{}.{}", shown(&g.module), shown(&g.name));
+        let named = |(module, name): Global<'_>| format!("{}.{}", shown(module), shown(name));
         match self.pickle.get(id) {
-            Node::None => "None".to_owned(),
-            Node::Bool(_) => "a bool".to_owned(),
-            Node::Int(_) => "an int".to_owned(),
-            Node::Float(_) => "a float".to_owned(),
-            Node::Str(_) => "a string".to_owned(),
-            Node::Opaque => "bytes".to_owned(),
-            Node::Tuple(_) => "a tuple".to_owned(),
-            Node::List(_) => "a list".to_owned(),
-            Node::Dict(_) => "a dict".to_owned(),
-            Node::Global(global) => named(global),
-            Node::Object(_) if matches!(self.tensor(id), Ok(Some(_))) => "a tensor".to_owned(),
-            Node::Object(object) => {
+            Value::None => "None".to_owned(),
+            Value::Bool(_) => "a bool".to_owned(),
+            Value::Int(_) | Value::LongInt => "an int".to_owned(),
+            Value::Float(_) => "a float".to_owned(),
+            Value::Text(_) => "a string".to_owned(),
+            Value::Bytes(_) => "bytes".to_owned(),
+            Value::Tuple(_) => "a tuple".to_owned(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Dict(_) => "a dict".to_owned(),
+            Value::Global { .. } => {
+                let global = self.pickle.global(id);
+                global.map_or("a class".to_owned(), named)
+            }
+            Value::Object(_) if matches!(self.tensor(id), Ok(Some(_))) => "a tensor".to_owned(),
+            Value::Object(object) => {
                 let call = self.call(object.callable, object.args);
                 call.map_or("an object".to_owned(), |(g, _)| format!("a `{}`", named(g)))
             }
-            Node::Persistent(_) => "a storage".to_owned(),
+            Value::Persistent(_) => "a storage".to_owned(),
+            _ => "a value".to_owned(),
         }
     }
 
@@ -143,11 +108,11 @@ impl<'a> Objects<'a> {
 
     fn tensor_within(&self, id: Id, rebuilds_left: usize) -> Result<Option<View>, Error> {
         match self.pickle.get(id) {
-            Node::Persistent(pid) => match self.storages.referent(self.pickle, *pid)? {
+            Value::Persistent(pid) => match self.storages.referent(self.pickle, *pid)? {
                 Referent::Tensor(view) => Ok(Some(view)),
                 _ => Ok(None),
             },
-            Node::Object(object) => {
+            Value::Object(object) => {
                 let state = object.state.and_then(|s| self.pickle.tuple(s));
                 let state = state.unwrap_or_default();
                 self.rebuilt(object.callable, object.args, state, rebuilds_left)
@@ -163,7 +128,7 @@ impl<'a> Objects<'a> {
         state: &[Id],
         rebuilds_left: usize,
     ) -> Result<Option<View>, Error> {
-        let Some((global, args)) = self.call(callable, args) else {
+        let Some(((module, name), args)) = self.call(callable, args) else {
             return Ok(None);
         };
         let Some(left) = rebuilds_left.checked_sub(1) else {
@@ -171,7 +136,7 @@ impl<'a> Objects<'a> {
                 "tensors wrapped into each other without end",
             ));
         };
-        match (&*global.module, &*global.name) {
+        match (module, name) {
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
                 self.view(args).map(Some)
             }
@@ -214,13 +179,13 @@ impl<'a> Objects<'a> {
         let &[storage, offset, shape, strides, ..] = args else {
             return Err(strange_tensor());
         };
-        let Node::Persistent(pid) = self.pickle.get(storage) else {
+        let Value::Persistent(pid) = self.pickle.get(storage) else {
             return Err(strange_tensor());
         };
         let Referent::Storage(storage) = self.storages.referent(self.pickle, *pid)? else {
             return Err(strange_tensor());
         };
-        let offset = extent(self.pickle, offset).ok_or_else(strange_tensor)?;
+        let offset = self.pickle.size(offset).ok_or_else(strange_tensor)?;
         let shape = self.extents(shape).ok_or_else(strange_tensor)?;
         let strides = self.extents(strides).ok_or_else(strange_tensor)?;
         let layout = Layout::new(offset, shape, strides, storage.count)?;
@@ -229,7 +194,7 @@ impl<'a> Objects<'a> {
 
     /// The numbers of a tuple or a `torch.Size`.
     fn extents(&self, id: Id) -> Option<Vec<usize>> {
-        let id = match self.object(id) {
+        let id = match self.pickle.object(id) {
             Some(size) => *self.pickle.sequence(size.args)?.first()?,
             None => id,
         };
@@ -238,7 +203,7 @@ impl<'a> Objects<'a> {
             return None;
         }
         let items = items.iter();
-        items.map(|&i| extent(self.pickle, i)).collect()
+        items.map(|&i| self.pickle.size(i)).collect()
     }
 
     /// The entries of a dict, an `OrderedDict` or a subclass of one.
@@ -250,12 +215,12 @@ impl<'a> Objects<'a> {
 
     fn entries(&self, id: Id) -> Option<Entries> {
         let object = match self.pickle.get(id) {
-            Node::Dict(entries) => return Some(entries.clone()),
-            Node::Object(object) => object,
+            Value::Dict(entries) => return Some(entries.clone()),
+            Value::Object(object) => object,
             _ => return None,
         };
-        let (global, args) = self.call(object.callable, object.args)?;
-        let is_dict = matches!(&*global.name, "OrderedDict" | "dict" | "defaultdict");
+        let ((_module, name), args) = self.call(object.callable, object.args)?;
+        let is_dict = matches!(name, "OrderedDict" | "dict" | "defaultdict");
         if !is_dict {
             return (!object.items.is_empty()).then(|| object.items.clone());
         }
@@ -271,13 +236,13 @@ impl<'a> Objects<'a> {
 
     /// The attributes of an `nn.Module`.
     pub(super) fn module(&self, id: Id) -> Result<Option<Module<'a>>, Error> {
-        let state = self.object(id).and_then(|object| object.state);
+        let state = self.pickle.object(id).and_then(|object| object.state);
         let attributes = state.map(|state| self.mapping(state)).transpose()?;
         let attributes = attributes.flatten().unwrap_or_default();
         let attribute = |name| {
             let mut matching = attributes
                 .iter()
-                .filter(|(key, _)| self.pickle.str(*key) == Some(name));
+                .filter(|(key, _)| self.pickle.text(*key) == Some(name));
             matching.next_back().map(|(_, value)| *value)
         };
         let mapping = |name| match attribute(name) {
@@ -302,15 +267,22 @@ impl<'a> Objects<'a> {
 
     /// The texts in a set.
     fn texts(&self, id: Id) -> Result<HashSet<&'a str>, Error> {
-        let id = match self.object(id).map(|set| self.pickle.sequence(set.args)) {
+        let id = match self
+            .pickle
+            .object(id)
+            .map(|set| self.pickle.sequence(set.args))
+        {
             Some(Some(&[list])) => list,
             _ => id,
         };
         let items = self.pickle.sequence(id).unwrap_or_default();
         self.count_visits(items.len())?;
-        Ok(items.iter().filter_map(|&i| self.pickle.str(i)).collect())
+        Ok(items.iter().filter_map(|&i| self.pickle.text(i)).collect())
     }
 }
+
+/// The module and the name of something that Python would import.
+type Global<'a> = (&'a str, &'a str);
 
 /// Keys and values.
 pub(super) type Entries = Vec<(Id, Id)>;

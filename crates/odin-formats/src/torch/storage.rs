@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::object::{Objects, View};
-use super::pickle::{Global, Id, Node, Pickle};
 use crate::Error;
-use crate::element::Element;
+use crate::element::{Element, Layout};
 use odin_error::shown;
+use odin_untrusted::pickle::{Id, Pickle, Value};
 
 /// Longest key of a storage or a tensor, in bytes. Keys are numbers.
 const MAX_KEY: usize = 256;
@@ -16,7 +15,7 @@ const MAX_KEY: usize = 256;
 /// What a container keeps outside of its pickle.
 pub(super) trait Storages {
     /// What a persistent id stands for.
-    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error>;
+    fn referent(&self, pickle: &Pickle<'_>, id: Id) -> Result<Referent, Error>;
 
     /// The content of the storage of this key.
     fn bytes(&mut self, key: &str) -> Result<Cow<'_, [u8]>, Error>;
@@ -54,32 +53,55 @@ impl Storage {
     }
 }
 
+/// A tensor that has not been read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) storage: Rc<str>,
+    pub(super) element: Element,
+    pub(super) layout: Layout,
+}
+
+impl View {
+    /// A view whose layout counts from the start of `storage`.
+    pub(super) fn new(storage: &Storage, layout: Layout) -> Self {
+        Self {
+            storage: Rc::clone(&storage.key),
+            element: storage.element,
+            layout: layout.shifted(storage.offset),
+        }
+    }
+
+    /// Whether its elements are real numbers.
+    pub(super) fn is_real(&self) -> bool {
+        !matches!(self.element, Element::Other(_))
+    }
+}
+
 /// What the persistent ids of zip and legacy containers stand for:
 /// `('storage', type, key, location, count)`, in legacy ones followed by `None` or
 /// `(view_key, offset, view_count)`, or `('module', class, file, source)`.
-pub(super) fn tuple_referent(pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+pub(super) fn tuple_referent(pickle: &Pickle<'_>, id: Id) -> Result<Referent, Error> {
     let strange = || Error::corrupt("a persistent id is not one that PyTorch writes");
     let (&tag, fields) = pickle
         .tuple(id)
         .and_then(|t| t.split_first())
         .ok_or_else(strange)?;
-    match (pickle.str(tag), fields) {
+    match (pickle.text(tag), fields) {
         (Some("module"), &[class, _file, _source]) => Ok(Referent::Class(class)),
         (Some("storage"), &[class, key, _location, count, ref view @ ..]) => {
-            let objects = |class| Objects::global_in(pickle, class);
-            let element = objects(class).map(element_of_storage).ok_or_else(strange)?;
+            let (_module, class) = pickle.global(class).ok_or_else(strange)?;
             let whole = Storage {
                 key: key_text(pickle, key).ok_or_else(strange)?,
-                element,
+                element: element_of_storage(class),
                 offset: 0,
-                count: extent(pickle, count).ok_or_else(strange)?,
+                count: pickle.size(count).ok_or_else(strange)?,
             };
             let view = view.first().and_then(|&view| pickle.tuple(view));
             match view {
                 None => Ok(Referent::Storage(whole)),
                 Some(&[_key, offset, count]) => {
-                    let offset = extent(pickle, offset);
-                    let part = offset.and_then(|o| whole.part(o, extent(pickle, count)?));
+                    let offset = pickle.size(offset);
+                    let part = offset.and_then(|o| whole.part(o, pickle.size(count)?));
                     part.map(Referent::Storage).ok_or_else(strange)
                 }
                 Some(_) => Err(strange()),
@@ -90,8 +112,8 @@ pub(super) fn tuple_referent(pickle: &Pickle, id: Id) -> Result<Referent, Error>
 }
 
 /// The element of a storage class such as `torch.cuda.HalfStorage`.
-pub(super) fn element_of_storage(class: &Global) -> Element {
-    match &*class.name {
+pub(super) fn element_of_storage(class: &str) -> Element {
+    match class {
         "HalfStorage" => Element::F16,
         "BFloat16Storage" => Element::Bf16,
         "FloatStorage" => Element::F32,
@@ -105,16 +127,12 @@ pub(super) fn element_of_storage(class: &Global) -> Element {
 }
 
 /// A key: a text in zip and legacy containers, an integer (an address) in tar ones.
-pub(super) fn key_text(pickle: &Pickle, id: Id) -> Option<Rc<str>> {
+pub(super) fn key_text(pickle: &Pickle<'_>, id: Id) -> Option<Rc<str>> {
     match pickle.get(id) {
-        Node::Str(text) if text.len() <= MAX_KEY => Some(Rc::clone(text)),
-        Node::Int(number) => Some(number.to_string().into()),
+        Value::Text(text) if text.len() <= MAX_KEY => Some((**text).into()),
+        Value::Int(number) => Some(number.to_string().into()),
         _ => None,
     }
-}
-
-pub(super) fn extent(pickle: &Pickle, id: Id) -> Option<usize> {
-    usize::try_from(pickle.int(id)?).ok()
 }
 
 /// Takes a storage as the legacy and tar containers write it, an element count and the

@@ -4,20 +4,22 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::rc::Rc;
 
-use super::checkpoint;
+use super::assemble::checkpoint;
 use super::legacy::check_machine;
-use super::object::{Objects, View};
-use super::pickle::{Id, Pickle};
+use super::pickle;
 use super::storage::{
-    InMemory, Referent, Storage, Storages, element_of_storage, extent, key_text, missing,
+    InMemory, Referent, Storage, Storages, View, element_of_storage, key_text, missing,
     take_storage,
 };
 use crate::Error;
+use crate::allowance::Allowance;
 use crate::checkpoint::{Checkpoint, Container};
-use crate::container::{Inflation, tar_files};
 use crate::element::Layout;
+use odin_untrusted::pickle::{Id, Pickle};
+use odin_untrusted::tar::{Archive, Kind};
 
 /// The files that make a tar archive a checkpoint.
 pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
@@ -25,11 +27,11 @@ pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
 /// Most axes of a tensor.
 const MAX_AXES: usize = 64;
 
-pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
-    let files: HashMap<String, &[u8]> = tar_files(bytes)?.into_iter().collect();
+pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
+    let files: HashMap<String, &[u8]> = files(bytes)?.into_iter().collect();
     let part = |name: &str| files.get(name).copied().ok_or_else(|| missing(name));
     if let Ok(mut facts) = part("sys_info") {
-        check_machine(&Pickle::read(&mut facts)?)?;
+        check_machine(&pickle::read(&mut facts)?)?;
     }
     let mut contents = Contents::default();
     let about = |name: &'static str| move |e: Error| e.about(name);
@@ -39,8 +41,31 @@ pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Err
     contents
         .read_tensors(part("tensors")?)
         .map_err(about("tensors"))?;
-    let object = Pickle::read(&mut part("pickle")?).map_err(about("pickle"))?;
-    checkpoint(Container::TorchTar, &object, &mut contents, inflation)
+    let object = pickle::read(&mut part("pickle")?).map_err(about("pickle"))?;
+    checkpoint(Container::TorchTar, &object, &mut contents, allowance)
+}
+
+/// The regular files of a tar archive that is in memory, with their contents.
+pub(crate) fn files(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, Error> {
+    let damaged =
+        |e: odin_untrusted::Error| Error::corrupt(format!("tar: {e}; the file is damaged"));
+    let mut files = Vec::new();
+    let mut archive = Archive::new(Cursor::new(bytes));
+    for member in archive.members_with_seek(u64::MAX).map_err(damaged)? {
+        let member = member.map_err(damaged)?;
+        if member.kind != Kind::File {
+            continue;
+        }
+        let start = usize::try_from(member.start).ok();
+        let size = usize::try_from(member.size).ok();
+        let range = start.and_then(|s| Some(s..s.checked_add(size?)?));
+        let content = range.and_then(|r| bytes.get(r)).ok_or_else(|| {
+            Error::corrupt("tar: an entry reaches past the end; the file is truncated")
+        })?;
+        let name = String::from_utf8_lossy(&member.name).into_owned();
+        files.push((name.trim_start_matches("./").to_owned(), content));
+    }
+    Ok(files)
 }
 
 #[derive(Default)]
@@ -56,8 +81,8 @@ impl<'a> Contents<'a> {
     fn read_storages(&mut self, mut input: &'a [u8]) -> Result<(), Error> {
         for _ in 0..count(&mut input)? {
             let (pickle, [key, _location, class]) = record(&mut input)?;
-            let class = Objects::global_in(&pickle, class).ok_or_else(strange)?;
-            let element = element_of_storage(class);
+            let class = pickle.global(class).ok_or_else(strange)?;
+            let element = element_of_storage(class.1);
             let key = key_text(&pickle, key).ok_or_else(strange)?;
             let bytes = take_storage(&mut input, element)?;
             let storage = Storage {
@@ -69,13 +94,13 @@ impl<'a> Contents<'a> {
             self.bytes.insert(key.clone(), bytes);
             self.storages.insert(key, storage);
         }
-        let parts = Pickle::read(&mut input)?;
+        let parts = pickle::read(&mut input)?;
         for &part in parts.sequence(parts.root()).ok_or_else(strange)? {
             let &[key, whole, offset, count] = parts.sequence(part).unwrap_or_default() else {
                 return Err(strange());
             };
             let whole = key_text(&parts, whole).and_then(|k| self.storages.get(&k));
-            let range = extent(&parts, offset).zip(extent(&parts, count));
+            let range = parts.size(offset).zip(parts.size(count));
             let part = whole.zip(range).and_then(|(w, (o, c))| w.part(o, c));
             let key = key_text(&parts, key).ok_or_else(strange)?;
             self.storages.insert(key, part.ok_or_else(strange)?);
@@ -106,7 +131,7 @@ impl<'a> Contents<'a> {
 }
 
 impl Storages for Contents<'_> {
-    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+    fn referent(&self, pickle: &Pickle<'_>, id: Id) -> Result<Referent, Error> {
         if let Some(&[class, ..]) = pickle.tuple(id) {
             return Ok(Referent::Class(class));
         }
@@ -124,12 +149,12 @@ impl Storages for Contents<'_> {
 
 /// A pickled count of records. It bounds nothing: the records end where the input ends.
 fn count(input: &mut &[u8]) -> Result<usize, Error> {
-    let pickle = Pickle::read(input)?;
-    extent(&pickle, pickle.root()).ok_or_else(strange)
+    let pickle = pickle::read(input)?;
+    pickle.size(pickle.root()).ok_or_else(strange)
 }
 
-fn record<const N: usize>(input: &mut &[u8]) -> Result<(Pickle, [Id; N]), Error> {
-    let pickle = Pickle::read(input)?;
+fn record<'a, const N: usize>(input: &mut &'a [u8]) -> Result<(Pickle<'a>, [Id; N]), Error> {
+    let pickle = pickle::read(input)?;
     let fields = pickle.sequence(pickle.root()).ok_or_else(strange)?;
     let fields = fields.try_into().map_err(|_| strange())?;
     Ok((pickle, fields))

@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use indexmap::IndexMap;
 
-use super::object::{Entries, Objects, View};
-use super::pickle::{Id, Node};
+use super::object::{Entries, Objects};
+use super::storage::View;
 use crate::{Error, ErrorKind};
 use odin_error::{first_shown, shown};
+use odin_untrusted::pickle::{Id, Value};
 
 /// The keys under which training programs save the weights, most telling first.
 const KEYS: [&str; 8] = [
@@ -87,7 +88,7 @@ impl<'a> Search<'a> {
 
     /// The entries that have a text as their key.
     fn named(&self, entries: &Entries) -> Vec<(&'a str, Id)> {
-        let text = |key| self.objects.pickle.str(key);
+        let text = |key| self.objects.pickle.text(key);
         let named = entries
             .iter()
             .filter_map(|&(k, value)| Some((text(k)?, value)));
@@ -198,10 +199,10 @@ impl<'a> Search<'a> {
         let mut size: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
         for (key, value) in self.named(&self.mapping(id)?) {
             let text = match self.objects.pickle.get(value) {
-                Node::Bool(v) => v.to_string(),
-                Node::Int(v) => v.to_string(),
-                Node::Float(v) => v.to_string(),
-                Node::Str(v) if v.len() <= MAX_METADATA_TEXT => v.to_string(),
+                Value::Bool(v) => v.to_string(),
+                Value::Int(v) => v.to_string(),
+                Value::Float(v) => v.to_string(),
+                Value::Text(v) if v.len() <= MAX_METADATA_TEXT => v.to_string(),
                 _ => continue,
             };
             size += key.len() + text.len();
@@ -239,7 +240,7 @@ impl<'a> Search<'a> {
             }
         }
         for (name, value) in self.named(&module.modules) {
-            if !matches!(self.objects.pickle.get(value), Node::None) {
+            if !matches!(self.objects.pickle.get(value), Value::None) {
                 let inner = self.full_name(prefix, name)? + ".";
                 self.collect(value, &inner, left, views)?;
             }
@@ -271,7 +272,7 @@ impl<'a> Search<'a> {
     ) -> Result<(), Error> {
         match self.tensor(value, &name)? {
             Some(view) => drop(views.insert(name, view)),
-            None if matches!(self.objects.pickle.get(value), Node::None) => {}
+            None if matches!(self.objects.pickle.get(value), Value::None) => {}
             None => {
                 let what = self.objects.describe(value);
                 return Err(Error::unsupported(format!(

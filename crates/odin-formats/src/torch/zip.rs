@@ -4,19 +4,18 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use ::zip::ZipArchive;
-use ::zip::result::ZipError;
-
-use super::checkpoint;
-use super::pickle::{Id, Pickle};
+use super::assemble::checkpoint;
+use super::pickle;
 use super::storage::{Referent, Storages, missing, tuple_referent};
+use crate::allowance::Allowance;
 use crate::checkpoint::{Checkpoint, Container};
-use crate::container::Inflation;
 use crate::{Error, ErrorKind};
 use odin_error::{first_shown, shown};
+use odin_untrusted::pickle::{Id, Pickle};
+use odin_untrusted::zip::Archive;
 
-pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Error> {
-    let mut entries = Entries::open(bytes, inflation)?;
+pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
+    let mut entries = Entries::open(bytes, allowance)?;
     if let Some(order) = entries.read("byteorder")?
         && order != b"little"
     {
@@ -27,31 +26,28 @@ pub(crate) fn read(bytes: &[u8], inflation: Inflation) -> Result<Checkpoint, Err
     let data = entries
         .read("data.pkl")?
         .ok_or_else(|| missing("data.pkl"))?;
-    let pickle = Pickle::read(&mut data.as_slice())?;
-    checkpoint(Container::TorchZip, &pickle, &mut entries, inflation)
+    let pickle = pickle::read(&mut data.as_slice())?;
+    checkpoint(Container::TorchZip, &pickle, &mut entries, allowance)
 }
 
 struct Entries<'a> {
-    archive: ZipArchive<Cursor<&'a [u8]>>,
+    archive: Archive<Cursor<&'a [u8]>>,
     folder: String,
-    inflation: Inflation,
+    allowance: Allowance,
 }
 
 impl<'a> Entries<'a> {
-    fn open(bytes: &'a [u8], inflation: Inflation) -> Result<Self, Error> {
-        let archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-        let names = names(&archive)?;
-        let folders = names
-            .iter()
-            .filter_map(|name| name.strip_suffix("data.pkl"));
+    fn open(bytes: &'a [u8], allowance: Allowance) -> Result<Self, Error> {
+        let archive = Archive::open(Cursor::new(bytes)).map_err(damaged)?;
+        let names = || archive.members().iter().map(|member| member.name.as_str());
+        let folders = names().filter_map(|name| name.strip_suffix("data.pkl"));
         let folder = folders
             .filter(|folder| folder.is_empty() || folder.ends_with('/'))
             .min_by_key(|folder| folder.len());
-        let folder = folder.map(str::to_owned).ok_or_else(|| no_pickle(&names))?;
-        if archive
-            .index_for_name(&format!("{folder}constants.pkl"))
-            .is_some()
-        {
+        let folder = folder
+            .map(str::to_owned)
+            .ok_or_else(|| no_pickle(names()))?;
+        if archive.find(&format!("{folder}constants.pkl")).is_some() {
             return Err(Error::unsupported(
                 "a TorchScript archive (torch.jit.save); save the model's state_dict instead",
             ));
@@ -59,26 +55,26 @@ impl<'a> Entries<'a> {
         Ok(Self {
             archive,
             folder,
-            inflation,
+            allowance,
         })
     }
 
     /// The content of an entry of the folder, if it is there.
     fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = format!("{}{name}", self.folder);
-        let entry = match self.archive.by_name(&path) {
-            Ok(entry) => entry,
-            Err(ZipError::FileNotFound) => return Ok(None),
-            Err(e) => return Err(damaged(e).about(shown(&path))),
+        let Some(member) = self.archive.find(&path) else {
+            return Ok(None);
         };
-        let content = self.inflation.read(entry);
+        let content = self.archive.content(member);
+        let (content, _) = content.map_err(|e| damaged(e).about(shown(&path)))?;
+        let content = self.allowance.read(content);
         let about = |e: Error| e.about(format_args!("zip: {}", shown(&path)));
         content.map(Some).map_err(about)
     }
 }
 
 impl Storages for Entries<'_> {
-    fn referent(&self, pickle: &Pickle, id: Id) -> Result<Referent, Error> {
+    fn referent(&self, pickle: &Pickle<'_>, id: Id) -> Result<Referent, Error> {
         tuple_referent(pickle, id)
     }
 
@@ -88,19 +84,12 @@ impl Storages for Entries<'_> {
     }
 }
 
-fn damaged(e: ZipError) -> Error {
+fn damaged(e: odin_untrusted::Error) -> Error {
     Error::corrupt(format!("zip: {e}; the file is truncated or damaged"))
 }
 
-fn names(archive: &ZipArchive<Cursor<&[u8]>>) -> Result<Vec<String>, Error> {
-    let names = archive
-        .file_names()
-        .map(|name| Ok(name.map_err(damaged)?.into_owned()));
-    names.collect()
-}
-
-fn no_pickle(names: &[String]) -> Error {
-    let some = first_shown(names.iter().map(String::as_str));
+fn no_pickle<'n>(names: impl Iterator<Item = &'n str>) -> Error {
+    let some = first_shown(names);
     Error::new(
         ErrorKind::UnknownContainer,
         format!(

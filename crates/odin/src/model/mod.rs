@@ -13,7 +13,6 @@ mod layout;
 mod network;
 mod normalization;
 mod onnx;
-pub(crate) mod onnx_file;
 mod source;
 
 pub use card::{DetectorCard, DetectorInput};

@@ -11,7 +11,7 @@ use odin_formats::onnx;
 /// Reads the classifier in a file; `stack` gets what the file says.
 pub(super) fn read(
     name: &str,
-    file: &super::onnx_file::File,
+    file: &onnx::File,
     stack: ConfigStack,
 ) -> Result<(Network, ConfigStack), Error> {
     let model = classifier(file, &stack)?;
@@ -55,7 +55,7 @@ pub(super) fn read(
 }
 
 /// Tries what a given size may mean for a file that leaves its input open, until one fits.
-fn classifier(file: &super::onnx_file::File, stack: &ConfigStack) -> Result<onnx::Model, Error> {
+fn classifier(file: &onnx::File, stack: &ConfigStack) -> Result<onnx::Model, Error> {
     let mut options = onnx::ReadOptions::default();
     options.output = stack
         .first(|config| config.output.as_ref())

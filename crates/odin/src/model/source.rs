@@ -6,6 +6,7 @@ use odin_graph::{Graph, Op};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is known of the file that a classifier was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +37,21 @@ pub struct ModelFile {
     pub notices: Vec<String>,
 }
 
+/// The content of a file, shared with what is decoded from it.
+#[derive(Debug, Clone)]
+struct Bytes(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The bytes of a model file, read once, with what they are called.
 #[derive(Debug)]
 pub(crate) struct ModelSource {
     pub(crate) name: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Where external data of an ONNX file lies; nothing from memory has any.
     folder: Option<PathBuf>,
     is_onnx: bool,
@@ -69,7 +80,7 @@ impl ModelSource {
             sha256: sha256(&bytes),
             folder: Some(path.parent().unwrap_or(Path::new("")).to_path_buf()),
             name,
-            bytes,
+            bytes: Bytes(Arc::new(bytes.into())),
         })
     }
 
@@ -80,20 +91,20 @@ impl ModelSource {
             is_onnx: looks_like_onnx(bytes),
             sha256: sha256(bytes),
             folder: None,
-            bytes: bytes.to_vec(),
+            bytes: Bytes(Arc::new(bytes.into())),
         }
     }
 
     /// The ONNX file in it, if it is one.
-    pub(crate) fn onnx(&self) -> Option<Result<super::onnx_file::File, Error>> {
-        let parse =
-            || super::onnx_file::File::parse(&self.bytes, &self.name, self.folder.as_deref());
+    pub(crate) fn onnx(&self) -> Option<Result<onnx::File, Error>> {
+        let bytes = self.bytes.clone();
+        let parse = || onnx::File::parse(bytes, &self.name, self.folder.as_deref());
         self.is_onnx.then(|| Ok(parse()?))
     }
 
     /// The checkpoint in it.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint::from_bytes(&self.bytes, &self.name)?)
+        Ok(Checkpoint::from_bytes(self.bytes.as_ref(), &self.name)?)
     }
 }
 

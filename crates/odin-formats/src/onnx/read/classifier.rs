@@ -1,12 +1,24 @@
 //! What makes a file a classifier: images in, logits out.
 
 use super::super::proto::data_type;
-use super::import::{Value, invalid};
-use super::{File, ReadOptions, count_operators, declare};
+use super::builder::{Value, invalid};
+use super::file::File;
+use super::input::declare;
 use crate::{Error, ErrorKind};
 use indexmap::IndexMap;
 use odin_graph::op::{Axis, Binary, Reduce, ReduceKind, Unary};
 use odin_graph::{Dim, Graph, Op, Shape, ValueId, passes};
+
+/// What a file leaves open.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// The output that holds the logits, where there are several.
+    pub output: Option<String>,
+    /// The extents of the input without the batch axis, where the file leaves them open; `None`
+    /// for those that the file says.
+    pub input_shape: Option<Vec<Option<usize>>>,
+}
 
 /// A classifier read from an ONNX file.
 #[derive(Debug, Clone)]
@@ -35,7 +47,18 @@ pub struct Model {
     pub operators: IndexMap<String, usize>,
 }
 
-pub(super) fn read(file: &File<'_>, options: &ReadOptions) -> Result<Model, Error> {
+impl File {
+    /// The classifier that the file holds.
+    ///
+    /// # Errors
+    /// When the file is damaged, is no classifier, leaves open what the options do not say, or uses
+    /// operators that are not supported: all of them are named.
+    pub fn classifier(&self, options: &ReadOptions) -> Result<Model, Error> {
+        read(self, options).map_err(|e| e.about(&self.name))
+    }
+}
+
+fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let mut notices = Vec::new();
     let output = choose_output(file, options, &mut notices)?;
     let mut importer = file.importer();
@@ -49,18 +72,18 @@ pub(super) fn read(file: &File<'_>, options: &ReadOptions) -> Result<Model, Erro
             names.len()
         )));
     };
-    let images = declare(&mut importer, info, options.input_shape.as_deref())?;
-    if let Some(n) = importer.fixed_batch {
+    let images = declare(&mut importer.builder, info, options.input_shape.as_deref())?;
+    if let Some(n) = importer.builder.fixed_batch {
         notices.push(format!(
             "the file is written for batches of {n}; batches of any size are run"
         ));
     }
     importer.define(&info.name, Value::Node(images));
-    importer.nodes(&nodes, 0);
+    importer.nodes(nodes, 0);
     importer.check()?;
     let value = importer.output(output)?;
 
-    let mut graph = importer.graph;
+    let mut graph = importer.builder.graph;
     let logits = strip_softmax(&graph, value, &mut notices);
     let logits = as_rows(&mut graph, logits, output)?;
     let classes = graph.shape(logits).dims()[1].at(1);
@@ -82,25 +105,20 @@ pub(super) fn read(file: &File<'_>, options: &ReadOptions) -> Result<Model, Erro
         producer: producer(file),
         opset: file.opset,
         outputs: file.graph.output.iter().map(|o| o.name.clone()).collect(),
-        metadata: metadata(file),
+        metadata: file.metadata(),
         notices,
-        operators: count_operators(&file.graph),
+        operators: file.count_operators(),
     })
 }
 
-fn producer(file: &File<'_>) -> String {
+fn producer(file: &File) -> String {
     let (name, version) = (&file.model.producer_name, &file.model.producer_version);
     format!("{name} {version}").trim().to_string()
 }
 
-fn metadata(file: &File<'_>) -> IndexMap<String, String> {
-    let entries = file.model.metadata_props.iter();
-    entries.map(|e| (e.key.clone(), e.value.clone())).collect()
-}
-
 /// The output asked for, the one called logits, or the first.
 fn choose_output<'f>(
-    file: &'f File<'_>,
+    file: &'f File,
     options: &ReadOptions,
     notices: &mut Vec<String>,
 ) -> Result<&'f str, Error> {

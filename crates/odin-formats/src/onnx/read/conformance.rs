@@ -3,9 +3,11 @@
 //! is not.
 
 use super::super::proto::{ModelProto, TensorProto, data_type};
-use super::import::Value;
-use super::known::Kind;
-use super::{File, OPSETS, ops, tensor};
+use super::builder::{Value, invalid};
+use super::const_value::Kind;
+use super::file::{File, OPSETS};
+use super::operator::Operator;
+use super::{ops, tensor};
 use crate::Error;
 use odin_graph::{Array, Shape, Type, interpret};
 use prost::Message;
@@ -58,7 +60,7 @@ fn operators_give_what_the_standard_says() {
     // An operator that is claimed is one of which something is known to be right. The exceptions
     // are read in forms that the cases do not have, and tested with whole networks.
     const EXCEPTIONS: [&str; 4] = ["GatherND", "If", "OneHot", "ReduceProd"];
-    for operator in ops::OPERATORS {
+    for operator in operators() {
         let right = tallies.get(operator.name).map_or(0, |t| t.right);
         assert!(
             right > 0 || EXCEPTIONS.contains(&operator.name),
@@ -85,7 +87,7 @@ fn check_documents(tallies: &BTreeMap<String, Tally>) {
          (`ODIN_ONNX_CONFORMANCE=DIR ODIN_WRITE_DOCS=1`, cases by `scripts/onnx_conformance.py DIR`).\n\n\
          | operator | gradient | cases | versions |\n|---|---|---|---|\n"
     );
-    for operator in ops::OPERATORS {
+    for operator in operators() {
         let tally = tallies.get(operator.name);
         let right = tally.map_or(0, |t| t.right);
         let all = right + tally.map_or(0, |t| t.refused.len());
@@ -105,9 +107,20 @@ fn check_documents(tallies: &BTreeMap<String, Tally>) {
     assert_eq!(written, text, "docs/operators.md is out of date");
 }
 
+/// All operators, by name.
+fn operators() -> Vec<&'static Operator> {
+    let mut operators: Vec<_> = ops::all().collect();
+    operators.sort_by_key(|operator| operator.name);
+    operators
+}
+
+fn is_constants_only(operator: &str) -> bool {
+    ops::find(operator).is_some_and(Operator::is_constants_only)
+}
+
 fn gradient(operator: &str) -> &'static str {
     match operator {
-        _ if ops::is_known_only(operator) => "-",
+        _ if is_constants_only(operator) => "-",
         "ArgMax" | "Constant" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
         | "OneHot" | "Sign" => "none",
         _ => "yes",
@@ -155,7 +168,7 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
             return Err(Error::unsupported(format!("no data for {name:?}")));
         };
         let proto = as_proto(name, &view);
-        if i == 0 && tensor::is_float(&proto) && !ops::is_known_only(operator) {
+        if i == 0 && tensor::is_float(&proto) && !is_constants_only(operator) {
             let shape = view.shape().to_vec();
             inputs.push((name.clone(), Array::new(shape, numbers(&view))));
         } else if let Some(graph) = &mut model.graph {
@@ -163,19 +176,16 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
             graph.initializer.push(proto);
         }
     }
-    let file = File::from_proto(model, None, 1 << 20)?;
+    let file = File::from_proto(model, String::new(), None, 1 << 20)?;
     let mut importer = file.importer();
     for (name, array) in &inputs {
         let ty = Type::float(Shape::fixed(array.shape()));
-        let id = importer
-            .graph
-            .input(name, ty)
-            .map_err(super::import::invalid)?;
+        let id = importer.builder.graph.input(name, ty).map_err(invalid)?;
         importer.define(name, Value::Node(id));
     }
     let outputs = strings(&case["outputs"]);
     let wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    importer.nodes(&file.nodes_for(&wanted), 0);
+    importer.nodes(file.nodes_for(&wanted), 0);
     importer.check()?;
     let (rtol, atol) = (
         case["rtol"].as_f64().unwrap(),
@@ -184,7 +194,7 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
     for (i, name) in outputs.iter().enumerate() {
         let view = data.tensor(&format!("output_{i}")).unwrap();
         let (found, shape) = match importer.value(name)? {
-            Value::Known(known) => {
+            Value::Const(known) => {
                 let whole = |v: f64| {
                     if known.kind == Kind::Int {
                         v.trunc()
@@ -196,15 +206,15 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
                 (data, known.shape)
             }
             Value::Node(id) => {
-                importer.graph.clear_outputs();
-                importer.graph.output("y", id);
+                importer.builder.graph.clear_outputs();
+                importer.builder.graph.output("y", id);
                 let given: Vec<(&str, Array<f64>)> = inputs
                     .iter()
                     .map(|(n, a)| (n.as_str(), a.clone()))
                     .collect();
-                let results = interpret(&importer.graph, &given);
-                let value = results.map_err(super::import::invalid)?.remove(0);
-                (flat(value), importer.graph.shape(id).at(1))
+                let results = interpret(&importer.builder.graph, &given);
+                let value = results.map_err(invalid)?.remove(0);
+                (flat(value), importer.builder.graph.shape(id).at(1))
             }
         };
         if shape != view.shape() {
@@ -266,6 +276,6 @@ fn as_proto(name: &str, view: &safetensors::tensor::TensorView<'_>) -> TensorPro
 }
 
 fn numbers(view: &safetensors::tensor::TensorView<'_>) -> Vec<f64> {
-    let known = tensor::known(&as_proto("", view), None).unwrap();
+    let known = tensor::const_value(&as_proto("", view), None).unwrap();
     known.data.iter().map(|n| n.value).collect()
 }

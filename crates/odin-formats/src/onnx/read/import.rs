@@ -1,45 +1,26 @@
 //! Walks through the nodes of a file and writes them as a graph.
 
-use super::known::{Kind, Known};
+use super::builder::{Builder, Value};
 use super::node::{Node, label};
-use super::{host, ops, tensor};
-use crate::onnx::proto::{FunctionProto, GraphProto, NodeProto, TensorProto};
-use crate::{Error, ErrorKind};
-use odin_graph::op::Compare;
-use odin_graph::{Graph, Shape, Tensor, ValueId};
+use super::ops;
+use super::tensor::Weights;
+use crate::Error;
+use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto};
+use odin_graph::ValueId;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What a name of the file stands for.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    /// A value of the graph.
-    Node(ValueId),
-    /// Numbers known now.
-    Known(Known),
-}
-
-/// Constants up to this size are looked into when an operator needs its operand known.
-pub(super) const LARGEST_KNOWN: usize = 1 << 16;
 /// How deep functions and branches may lie inside of each other.
 const MAX_DEPTH: usize = 16;
 
+/// A file on its way to become a graph.
 pub(super) struct Importer<'a> {
-    pub(super) graph: Graph,
+    pub(super) builder: Builder<'a>,
     names: HashMap<String, Value>,
-    /// For values whose rows are not in the file's order: how many positions of each image lie
-    /// side by side.
-    pub(super) interleaved: HashMap<ValueId, usize>,
-    initializers: HashMap<&'a str, &'a TensorProto>,
+    initializers: HashMap<&'a str, (usize, &'a TensorProto)>,
+    weights: &'a Weights,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
-    folder: Option<&'a Path>,
-    /// Those that have been counted.
-    external_files: HashSet<PathBuf>,
-    pub(super) opset: i64,
-    /// The number of images that the file was written for, where it is not left open.
-    pub(super) fixed_batch: Option<usize>,
-    /// Elements that may still be made out of little.
-    budget: usize,
+    opset: i64,
     /// Nodes that may still be visited.
     nodes_left: usize,
     /// Names that failed nodes would have given.
@@ -56,25 +37,24 @@ impl<'a> Importer<'a> {
     pub(super) fn new(
         graph: &'a GraphProto,
         functions: &'a [FunctionProto],
+        weights: &'a Weights,
         opset: i64,
         folder: Option<&'a Path>,
         file_len: usize,
     ) -> Self {
-        let initializers = graph.initializer.iter();
+        let initializers = graph.initializer.iter().enumerate();
         let functions = functions.iter();
         Self {
-            graph: Graph::new(),
+            builder: Builder::new(folder, file_len),
             names: HashMap::new(),
-            interleaved: HashMap::new(),
-            initializers: initializers.map(|t| (t.name.as_str(), t)).collect(),
+            initializers: initializers
+                .map(|(i, t)| (t.name.as_str(), (i, t)))
+                .collect(),
+            weights,
             functions: functions
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
                 .collect(),
-            folder,
-            external_files: HashSet::new(),
             opset,
-            fixed_batch: None,
-            budget: (1 << 22) + file_len,
             nodes_left: 100_000 + file_len / 16,
             failed: HashSet::new(),
             failures: Vec::new(),
@@ -85,24 +65,12 @@ impl<'a> Importer<'a> {
         self.names.insert(name.to_string(), value);
     }
 
-    /// Counts elements that are about to be made.
-    ///
-    /// # Errors
-    /// When a small file asks for more than it has any reason to.
-    pub(super) fn spend(&mut self, elements: usize) -> Result<(), Error> {
-        match self.budget.checked_sub(elements) {
-            Some(left) => {
-                self.budget = left;
-                Ok(())
-            }
-            None => Err(Error::unsupported(
-                "the file's constants unfold to more than a file of its size should need",
-            )),
-        }
-    }
-
     /// Reads nodes in the order of the file, and goes on where one cannot be read.
-    pub(super) fn nodes(&mut self, nodes: &[NodeProto], depth: usize) {
+    pub(super) fn nodes<'n>(
+        &mut self,
+        nodes: impl IntoIterator<Item = &'n NodeProto>,
+        depth: usize,
+    ) {
         for proto in nodes {
             let outputs = proto.output.iter().filter(|name| !name.is_empty());
             match self.node(proto, depth) {
@@ -150,22 +118,19 @@ impl<'a> Importer<'a> {
             proto,
             opset: self.opset,
         };
-        let known = node.inputs.iter().flatten().map(|value| match value {
-            Value::Known(known) => known.data.len(),
+        let constant = node.inputs.iter().flatten().map(|value| match value {
+            Value::Const(value) => value.data.len(),
             Value::Node(_) => 0,
         });
-        self.spend(known.sum())?;
-        if proto.op_type == "If" {
-            return self.branch(&node, depth);
-        }
-        self.graph.at(match proto.name.as_str() {
+        self.builder.spend(constant.sum())?;
+        self.builder.graph.at(match proto.name.as_str() {
             "" => proto.output.first().cloned().unwrap_or_default(),
             name => name.to_string(),
         });
-        if let Some(values) = host::evaluate(self, &node)? {
-            return Ok(Some(values));
+        match operator.is_branch() {
+            true => self.branch(&node, depth),
+            false => operator.read(&mut self.builder, &node).map(Some),
         }
-        (operator.import)(self, &node).map(Some)
     }
 
     /// The value of a name.
@@ -173,37 +138,22 @@ impl<'a> Importer<'a> {
         if let Some(value) = self.names.get(name) {
             return Ok(value.clone());
         }
-        let Some(&initializer) = self.initializers.get(name) else {
+        let Some(&(i, initializer)) = self.initializers.get(name) else {
             return Err(Error::corrupt(format!(
                 "nothing gives {name:?}, which it reads"
             )));
         };
-        let value = self
-            .constant(initializer)
-            .map_err(|e| e.about(format_args!("initializer {name:?}")))?;
+        let value = self.builder.initializer(self.weights, i, initializer);
+        let value = value.map_err(|e| e.about(format_args!("initializer {name:?}")))?;
         self.define(name, value.clone());
         Ok(value)
-    }
-
-    /// Counts a constant, which a file may name many times. A file of external data has as many
-    /// elements to give as it has bytes.
-    fn account_for(&mut self, proto: &TensorProto) -> Result<(), Error> {
-        if let Some(path) = tensor::external_file(proto, self.folder)?
-            && let Ok(found) = path.metadata()
-            && self.external_files.insert(path)
-        {
-            let len = usize::try_from(found.len()).unwrap_or(usize::MAX);
-            self.budget = self.budget.saturating_add(len);
-        }
-        let extents = tensor::extents(proto)?;
-        self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
     }
 
     /// The value of an output of the file.
     pub(super) fn output(&mut self, name: &str) -> Result<ValueId, Error> {
         let value = self.value(name)?;
-        let value = self.node_of(&value)?;
-        match self.is_in_order(value) {
+        let value = self.builder.node_of(&value)?;
+        match self.builder.is_in_order(value) {
             true => Ok(value),
             false => Err(Error::unsupported(format!(
                 "the output {name:?} mixes the images of a batch"
@@ -211,78 +161,12 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Real numbers become a constant of the graph, others are kept to be computed with.
-    pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
-        self.account_for(proto)?;
-        if !tensor::is_float(proto) {
-            return tensor::known(proto, self.folder).map(Value::Known);
-        }
-        let data = tensor::floats(proto, self.folder)?;
-        if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
-            let message = format!("it holds {bad}; a classifier needs numbers");
-            return Err(Error::new(ErrorKind::NotFinite, message));
-        }
-        Ok(Value::Node(self.graph.constant(data).map_err(invalid)?))
-    }
-
-    /// A value as a node of the graph.
-    pub(super) fn node_of(&mut self, value: &Value) -> Result<ValueId, Error> {
-        let known = match value {
-            Value::Node(id) => return Ok(*id),
-            Value::Known(known) => known,
-        };
-        if !known.data.iter().all(|n| n.is_fixed()) {
-            return Err(Error::unsupported(
-                "the size of the batch is used as a number to compute with",
-            ));
-        }
-        let data: Vec<f32> = known.data.iter().map(|n| n.value as f32).collect();
-        let tensor = Tensor::new(known.shape.clone(), data).map_err(invalid)?;
-        let id = self.graph.constant(tensor).map_err(invalid)?;
-        match known.kind {
-            Kind::Bool => {
-                let zero = self.graph.scalar(0.0).map_err(invalid)?;
-                self.graph
-                    .compare(Compare::Greater, id, zero)
-                    .map_err(invalid)
-            }
-            Kind::Float | Kind::Int => Ok(id),
-        }
-    }
-
-    /// A value's numbers, where they are known now and not many.
-    pub(super) fn known_of(&self, value: &Value) -> Option<Known> {
-        match value {
-            Value::Known(known) => Some(known.clone()),
-            Value::Node(id) => {
-                let tensor = self.graph.constant_value(*id)?;
-                let small = tensor.data().len() <= LARGEST_KNOWN;
-                small.then(|| Known {
-                    kind: Kind::Float,
-                    shape: tensor.shape().to_vec(),
-                    data: tensor
-                        .data()
-                        .iter()
-                        .map(|&v| super::known::Number::fixed(f64::from(v)))
-                        .collect(),
-                })
-            }
-        }
-    }
-
-    pub(super) fn shape_of(&self, value: &Value) -> Shape {
-        match value {
-            Value::Node(id) => self.graph.shape(*id).clone(),
-            Value::Known(known) => Shape::fixed(&known.shape),
-        }
-    }
-
     /// `If` whose condition is known: the branch that is taken.
     fn branch(&mut self, node: &Node<'_>, depth: usize) -> Result<Option<Vec<Value>>, Error> {
-        let condition = node.known(self, 0)?;
+        let condition = node.constant(&self.builder, 0)?;
         let taken = condition
             .and_then(|c| c.data.first().copied())
-            .is_some_and(|n| n.value != 0.0);
+            .is_some_and(|n| n.holds());
         let name = if taken { "then_branch" } else { "else_branch" };
         let attributes = &node.proto.attribute;
         let branch = attributes.iter().find(|a| a.name == name);
@@ -292,7 +176,7 @@ impl<'a> Importer<'a> {
             return Err(too_large());
         }
         for initializer in &branch.initializer {
-            let value = self.constant(initializer)?;
+            let value = self.builder.constant(initializer)?;
             self.define(&initializer.name, value);
         }
         self.nodes(&branch.node, depth + 1);
@@ -391,12 +275,8 @@ impl<'a> Importer<'a> {
 }
 
 /// The attributes of a function's node, those that refer to the call's filled in.
-fn bound(
-    node: &NodeProto,
-    function: &FunctionProto,
-    call: &NodeProto,
-) -> Vec<crate::onnx::proto::AttributeProto> {
-    let fill = |attribute: &crate::onnx::proto::AttributeProto| {
+fn bound(node: &NodeProto, function: &FunctionProto, call: &NodeProto) -> Vec<AttributeProto> {
+    let fill = |attribute: &AttributeProto| {
         if attribute.ref_attr_name.is_empty() {
             return Some(attribute.clone());
         }
@@ -426,7 +306,75 @@ fn too_large() -> Error {
     Error::unsupported("functions and branches unfold to more than a file of this size should need")
 }
 
-/// A node that the graph does not accept: the file's attributes and shapes do not fit.
-pub(super) fn invalid(error: odin_graph::Error) -> Error {
-    Error::unsupported(error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::proto::attribute_type;
+    use odin_graph::{Array, Shape, Type, interpret};
+
+    /// Positions that were taken together stay in order through operators that change the shape:
+    /// `y[n, l] = x[n, 2l + 1]`, picked while the rows of all images lie side by side.
+    #[test]
+    fn rows_side_by_side_come_back_in_order() {
+        let ints = |name: &str, dims: &[i64], data: &[i64]| TensorProto {
+            name: name.to_string(),
+            dims: dims.to_vec(),
+            data_type: crate::onnx::proto::data_type::INT64,
+            int64_data: data.to_vec(),
+            ..TensorProto::default()
+        };
+        let node =
+            |op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
+                op_type: op.to_string(),
+                input: inputs.iter().map(|i| i.to_string()).collect(),
+                output: vec![output.to_string()],
+                attribute,
+                ..NodeProto::default()
+            };
+        let perm = |ints: &[i64]| AttributeProto {
+            name: "perm".to_string(),
+            r#type: attribute_type::INTS,
+            ints: ints.to_vec(),
+            ..AttributeProto::default()
+        };
+        let axis = AttributeProto {
+            name: "axis".to_string(),
+            r#type: attribute_type::INT,
+            i: 1,
+            ..AttributeProto::default()
+        };
+        let graph = GraphProto {
+            initializer: vec![
+                ints("apart", &[3], &[-1, 3, 2]),
+                ints("rows", &[2], &[-1, 2]),
+                ints("second", &[], &[1]),
+                ints("back", &[2], &[3, -1]),
+            ],
+            ..GraphProto::default()
+        };
+        let nodes = [
+            node("Reshape", &["x", "apart"], "a", vec![]),
+            node("Transpose", &["a"], "b", vec![perm(&[1, 0, 2])]),
+            node("Reshape", &["b", "rows"], "c", vec![]),
+            node("Gather", &["c", "second"], "d", vec![axis]),
+            node("Reshape", &["d", "back"], "e", vec![]),
+            node("Transpose", &["e"], "y", vec![perm(&[1, 0])]),
+        ];
+        let weights = Weights::of(&graph.initializer);
+        let mut importer = Importer::new(&graph, &[], &weights, 17, None, 1000);
+        let x = Type::float(Shape::batched(&[6]));
+        let x = importer.builder.graph.input("x", x).unwrap();
+        importer.define("x", Value::Node(x));
+        importer.nodes(&nodes, 0);
+        importer.check().unwrap();
+        let Value::Node(y) = importer.value("y").unwrap() else {
+            panic!("it depends on the input");
+        };
+        assert!(importer.builder.is_in_order(y));
+        importer.builder.graph.output("y", y);
+        let images = Array::new(vec![2, 6], (0..12).map(f64::from).collect());
+        let found = interpret(&importer.builder.graph, &[("x", images)]).unwrap();
+        assert_eq!(found[0].floats(), [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]);
+        assert_eq!(found[0].array().shape(), [2, 3]);
+    }
 }

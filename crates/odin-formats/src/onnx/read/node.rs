@@ -1,7 +1,7 @@
 //! One node of a file: its operands and settings.
 
-use super::known::Known;
-use super::{Importer, Value};
+use super::builder::{Builder, Value};
+use super::const_value::ConstValue;
 use crate::Error;
 use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
 use odin_graph::ValueId;
@@ -16,10 +16,6 @@ pub(super) struct Node<'a> {
 }
 
 impl Node<'_> {
-    pub(super) fn op(&self) -> &str {
-        &self.proto.op_type
-    }
-
     /// An operand that must be there.
     pub(super) fn input(&self, i: usize) -> Result<&Value, Error> {
         self.optional(i)
@@ -31,39 +27,43 @@ impl Node<'_> {
     }
 
     /// An operand as a value of the graph.
-    pub(super) fn value(&self, importer: &mut Importer<'_>, i: usize) -> Result<ValueId, Error> {
-        importer.node_of(self.input(i)?)
+    pub(super) fn value(&self, builder: &mut Builder<'_>, i: usize) -> Result<ValueId, Error> {
+        builder.node_of(self.input(i)?)
     }
 
     /// An operand as a value of the graph, if it is there.
     pub(super) fn optional_value(
         &self,
-        importer: &mut Importer<'_>,
+        builder: &mut Builder<'_>,
         i: usize,
     ) -> Result<Option<ValueId>, Error> {
         let input = self.optional(i);
-        input.map(|value| importer.node_of(value)).transpose()
+        input.map(|value| builder.node_of(value)).transpose()
     }
 
-    /// An operand that must be known now, if it is there.
-    pub(super) fn known(&self, importer: &Importer<'_>, i: usize) -> Result<Option<Known>, Error> {
+    /// An operand that must be a constant, if it is there.
+    pub(super) fn constant(
+        &self,
+        builder: &Builder<'_>,
+        i: usize,
+    ) -> Result<Option<ConstValue>, Error> {
         let Some(input) = self.optional(i) else {
             return Ok(None);
         };
-        importer.known_of(input).map(Some).ok_or_else(|| {
+        builder.const_of(input).map(Some).ok_or_else(|| {
             Error::unsupported(format!(
                 "operand {i} must be a constant, it is computed from the input"
             ))
         })
     }
 
-    pub(super) fn known_ints(
+    pub(super) fn constant_ints(
         &self,
-        importer: &Importer<'_>,
+        builder: &Builder<'_>,
         i: usize,
     ) -> Result<Option<Vec<i64>>, Error> {
-        let known = self.known(importer, i)?;
-        known.map(|known| known.ints()).transpose()
+        let constant = self.constant(builder, i)?;
+        constant.map(|constant| constant.ints()).transpose()
     }
 
     fn attribute(&self, name: &str, r#type: i32) -> Result<Option<&AttributeProto>, Error> {
@@ -117,13 +117,13 @@ impl Node<'_> {
     /// Integers that older versions have as an attribute and newer ones as an operand.
     pub(super) fn ints_or_input(
         &self,
-        importer: &Importer<'_>,
+        builder: &Builder<'_>,
         name: &str,
         i: usize,
     ) -> Result<Option<Vec<i64>>, Error> {
         match self.ints(name)? {
             Some(ints) => Ok(Some(ints)),
-            None => self.known_ints(importer, i),
+            None => self.constant_ints(builder, i),
         }
     }
 }

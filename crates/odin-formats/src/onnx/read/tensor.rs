@@ -1,12 +1,14 @@
 //! Constant data of a file.
 
-use super::known::{Kind, Known, Number};
+use super::const_value::{ConstValue, Kind};
+use super::number::Number;
 use crate::onnx::proto::{TensorProto, data_type};
 use crate::{Error, ErrorKind};
 use half::{bf16, f16};
 use odin_graph::Tensor;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Values of `TensorProto::data_location`.
 const EXTERNAL: i32 = 1;
@@ -68,8 +70,54 @@ pub(super) fn type_name(data_type: i32) -> String {
     name.to_string()
 }
 
+/// Constant data, decoded.
+#[derive(Debug, Clone)]
+pub(super) enum Decoded {
+    /// Real numbers, which become a part of the graph.
+    Real(Tensor),
+    /// Integers and truth values, which the reader computes with.
+    Other(ConstValue),
+}
+
+/// Constant data of any type.
+pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<Decoded, Error> {
+    if !is_float(tensor) {
+        return const_value(tensor, folder).map(Decoded::Other);
+    }
+    let data = floats(tensor, folder)?;
+    if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
+        let message = format!("it holds {bad}; a classifier needs numbers");
+        return Err(Error::new(ErrorKind::NotFinite, message));
+    }
+    Ok(Decoded::Real(data))
+}
+
+/// The initializers of a file, each decoded when it is first needed.
+#[derive(Debug)]
+pub(super) struct Weights(Vec<OnceLock<Result<Decoded, Error>>>);
+
+impl Weights {
+    /// None of them is decoded yet.
+    pub(super) fn of(initializers: &[TensorProto]) -> Self {
+        Self(initializers.iter().map(|_| OnceLock::new()).collect())
+    }
+
+    /// The `i`-th initializer, which is `tensor`.
+    pub(super) fn get(
+        &self,
+        i: usize,
+        tensor: &TensorProto,
+        folder: Option<&Path>,
+    ) -> Result<Decoded, Error> {
+        match self.0.get(i) {
+            Some(weight) => weight.get_or_init(|| constant(tensor, folder)).clone(),
+            None => constant(tensor, folder),
+        }
+    }
+}
+
 /// Real numbers, as f32.
-pub(super) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
+fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
     let shape = extents(tensor)?;
     let numbers = numbers(tensor, &shape, folder)?;
     let data: Vec<f32> = match numbers {
@@ -81,7 +129,10 @@ pub(super) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tens
 }
 
 /// Numbers of any type, as the reader computes with them.
-pub(super) fn known(tensor: &TensorProto, folder: Option<&Path>) -> Result<Known, Error> {
+pub(super) fn const_value(
+    tensor: &TensorProto,
+    folder: Option<&Path>,
+) -> Result<ConstValue, Error> {
     let shape = extents(tensor)?;
     let data: Vec<f64> = match numbers(tensor, &shape, folder)? {
         Numbers::Float(data) => data.into_iter().map(f64::from).collect(),
@@ -94,7 +145,7 @@ pub(super) fn known(tensor: &TensorProto, folder: Option<&Path>) -> Result<Known
         _ => Kind::Int,
     };
     let data = data.into_iter().map(Number::fixed).collect();
-    Ok(Known { kind, shape, data })
+    Ok(ConstValue { kind, shape, data })
 }
 
 enum Numbers {

@@ -1,9 +1,10 @@
 //! Transposed convolutions, in the forms that runtimes are good at.
 
 use super::encoder::Encoder;
-use super::operators::Form;
+use super::form::Form;
+use super::weights::equivalent_window;
 use odin_graph::ValueId;
-use odin_graph::op::{ConvTranspose, Window};
+use odin_graph::op::ConvTranspose;
 
 impl Encoder<'_> {
     /// Of stride 1, a convolution with its weights turned around: runtimes have fast
@@ -71,16 +72,4 @@ impl Encoder<'_> {
         let w = Form::new("Reshape").input(w).input(joined);
         self.add(w, &format!("{name}/Reshape"))
     }
-}
-
-/// The window of the convolution that a transposed one equals, if there is one.
-pub(super) fn equivalent_window(conv: &ConvTranspose) -> Option<Window> {
-    let mut window = conv.window.clone();
-    for axis in 0..window.axes() {
-        let last = window.dilations[axis] * (window.kernel[axis] - 1);
-        let end = last + conv.output_padding[axis];
-        window.pads_begin[axis] = last.checked_sub(window.pads_begin[axis])?;
-        window.pads_end[axis] = end.checked_sub(window.pads_end[axis])?;
-    }
-    window.strides.iter().all(|&s| s == 1).then_some(window)
 }

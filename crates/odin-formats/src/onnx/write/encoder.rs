@@ -1,28 +1,34 @@
-use super::InputType;
-use super::conv_transpose::equivalent_window;
+//! The state of a file that is being written: names, nodes, constants.
+
+use super::form::Form;
 use super::names::Names;
-use super::operators::Form;
+use super::weights::{Packing, packing, role};
 use crate::Error;
-use crate::onnx::proto::*;
-use odin_graph::{Dim, Graph, Op, Tensor, ValueId};
+use crate::onnx::proto::{NodeProto, TensorProto, data_type};
+use odin_graph::{Dim, Graph, Tensor, ValueId};
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
-/// The body of a file.
-pub(super) struct Encoded {
-    pub(super) nodes: Vec<NodeProto>,
-    pub(super) initializers: Vec<TensorProto>,
+/// What the file's input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum InputType {
+    /// 32-bit real numbers.
+    #[default]
+    Float,
+    /// Bytes, which the file itself turns into real numbers 0 to 255.
+    Byte,
 }
 
 /// Writes the nodes of a graph one after the other.
 pub(super) struct Encoder<'a> {
     pub(super) graph: &'a Graph,
-    input: InputType,
-    names: Names,
+    pub(super) input: InputType,
+    pub(super) names: Names,
     /// What each value written so far is called.
-    values: Vec<Option<String>>,
-    nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
+    pub(super) values: Vec<Option<String>>,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) initializers: Vec<TensorProto>,
     /// The name of the initializer of each content.
     stored: HashMap<Content, String>,
     /// The ways in which each constant is read, and the name for each.
@@ -33,10 +39,6 @@ pub(super) struct Encoder<'a> {
 
 /// Element type, shape and data.
 type Content = (i32, Vec<i64>, Bytes);
-
-/// The operator that lays out a matrix of weights for itself, which of its operands they are, and
-/// whether it reads them transposed.
-type Packing = (&'static str, usize, bool);
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(graph: &'a Graph, input: InputType) -> Result<Self, Error> {
@@ -62,65 +64,6 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    pub(super) fn encode(mut self) -> Result<Encoded, Error> {
-        for value in self.graph.values() {
-            match &self.graph.node(value).op {
-                Op::Input(input) => self.input(value, &input.name),
-                Op::Constant(_) => {} // stored when first read, named after its reader
-                _ => self.computed(value)?,
-            }
-        }
-        for output in self.graph.outputs() {
-            if self.values[output.value.index()].as_ref() != Some(&output.name) {
-                let source = match self.graph.constant_value(output.value) {
-                    Some(tensor) => self.constant(tensor, &format!("{}/value", output.name)),
-                    None => self.value(output.value),
-                };
-                self.push(Form::new("Identity").input(source), &output.name);
-            }
-        }
-        Ok(Encoded {
-            nodes: self.nodes,
-            initializers: self.initializers,
-        })
-    }
-
-    fn input(&mut self, value: ValueId, name: &str) {
-        let real = match self.input {
-            InputType::Float => name.to_string(),
-            InputType::Byte => {
-                let cast = Form::new("Cast").input(name);
-                let cast = cast.int("to", data_type::FLOAT.into());
-                self.add(cast, &format!("{name}/Cast"))
-            }
-        };
-        self.values[value.index()] = Some(real);
-    }
-
-    fn computed(&mut self, value: ValueId) -> Result<(), Error> {
-        let node_name = self.node_name(value);
-        let form = self.form(value, &node_name)?;
-        let asked_for = self.graph.outputs().iter().find(|o| o.value == value);
-        let name = match asked_for {
-            Some(output) => output.name.clone(),
-            None => node_name.clone(),
-        };
-        self.nodes.push(form.into_node(node_name, name.clone()));
-        self.values[value.index()] = Some(name);
-        Ok(())
-    }
-
-    /// Such as `block1.conv/Conv`.
-    fn node_name(&mut self, value: ValueId) -> String {
-        let node = self.graph.node(value);
-        let operator = node.op.name();
-        match node.origin.as_str() {
-            "" => self.names.unique(operator),
-            origin if origin.ends_with(operator) => self.names.unique(origin),
-            origin => self.names.unique(&format!("{origin}/{operator}")),
-        }
-    }
-
     /// Adds a node that no value of the graph stands for; returns the name of its output.
     pub(super) fn add(&mut self, form: Form, wanted: &str) -> String {
         let name = self.names.unique(wanted);
@@ -129,13 +72,13 @@ impl<'a> Encoder<'a> {
     }
 
     /// Adds a node under the name of its output.
-    fn push(&mut self, form: Form, name: &str) {
+    pub(super) fn push(&mut self, form: Form, name: &str) {
         let node = form.into_node(name.to_string(), name.to_string());
         self.nodes.push(node);
     }
 
     /// The name of a value that is computed or given.
-    fn value(&self, value: ValueId) -> String {
+    pub(super) fn value(&self, value: ValueId) -> String {
         self.values[value.index()].clone().unwrap_or_default()
     }
 
@@ -181,7 +124,7 @@ impl<'a> Encoder<'a> {
         name
     }
 
-    fn constant(&mut self, tensor: &Tensor, wanted: &str) -> String {
+    pub(super) fn constant(&mut self, tensor: &Tensor, wanted: &str) -> String {
         let dims = tensor.shape().iter().map(|&d| d as i64).collect();
         let data: Vec<u8> = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
         self.initializer((data_type::FLOAT, dims, data.into()), wanted)
@@ -251,31 +194,5 @@ impl<'a> Encoder<'a> {
                 self.add(images, "batch/Div")
             }
         })
-    }
-}
-
-/// How an operator reads a matrix of weights, if it is one that lays them out for itself.
-fn packing(op: &Op, position: usize) -> Option<Packing> {
-    let transposed = match (op, position) {
-        (Op::Gemm(gemm), 0) => gemm.trans_a,
-        (Op::Gemm(gemm), 1) => gemm.trans_b,
-        (Op::Conv(_), 1) | (Op::MatMul | Op::Transpose(_), _) => false,
-        // In the other form its weights are turned around first.
-        (Op::ConvTranspose(conv), 1) if equivalent_window(conv).is_none() => false,
-        _ => return None,
-    };
-    Some((op.name(), position, transposed))
-}
-
-/// What a constant is to its reader.
-fn role(op: &Op, position: usize) -> &'static str {
-    match (op, position) {
-        (Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul, 0 | 1) => "weight",
-        (Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_), _) => "bias",
-        (Op::BatchNorm(_), 1) => "scale",
-        (Op::BatchNorm(_), 2) => "shift",
-        (Op::BatchNorm(_), 3) => "mean",
-        (Op::BatchNorm(_), 4) => "variance",
-        _ => "constant",
     }
 }

@@ -1,129 +1,15 @@
 //! Writes graphs as ONNX files: standard operators of one operator set, weights inside.
 
+mod body;
 mod conv_transpose;
 mod encoder;
+mod file;
+mod form;
 mod names;
 mod operators;
 #[cfg(test)]
 mod tests;
+mod weights;
 
-use super::proto::*;
-use crate::Error;
-use encoder::Encoder;
-use odin_graph::{DType, Dim, Graph, Type, passes};
-use prost::Message;
-
-/// The version of the standard operators that files are written in. Old enough for every
-/// runtime in use, new enough for all operators of a graph.
-pub const OPSET: i64 = 17;
-
-/// The version of the file format; the oldest that goes with [`OPSET`].
-const IR_VERSION: i64 = 8;
-
-/// A message of protocol buffers ends at 2 GiB.
-const MAX_BYTES: usize = i32::MAX as usize;
-
-/// What the file's input holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum InputType {
-    /// 32-bit real numbers.
-    #[default]
-    Float,
-    /// Bytes, which the file itself turns into real numbers 0 to 255.
-    Byte,
-}
-
-/// What a file says of itself, beside the graph.
-#[derive(Debug, Clone, Default)]
-pub struct Labels {
-    /// The name of the graph.
-    pub name: String,
-    /// The version of the program that wrote it.
-    pub producer_version: String,
-    /// Metadata properties, in order.
-    pub metadata: Vec<(String, String)>,
-}
-
-/// Encodes a graph as an ONNX file of the operators of [`OPSET`]. Inputs and outputs keep
-/// their names, the axis of the batch is named `N` and stays open, and constants of equal
-/// content are stored once, whatever the number of their uses.
-///
-/// The gradient of a maximum pool, which ONNX lacks, is written in operators that it has.
-///
-/// # Errors
-/// When an operator has no ONNX form, which names the node; when an input and an output have
-/// one name; when the file would exceed 2 GiB.
-pub fn write(graph: &Graph, input: InputType, labels: &Labels) -> Result<Vec<u8>, Error> {
-    let graph = passes::expand_max_pool_grad(graph)
-        .and_then(|expanded| passes::eliminate_dead_code(&expanded))
-        .map_err(|e| Error::unsupported(e.to_string()))?;
-    let encoded = Encoder::new(&graph, input)?.encode()?;
-    let inputs = graph.inputs().map(|(_, i)| {
-        let elem_type = match input {
-            InputType::Float => element_type(i.ty.dtype),
-            InputType::Byte => data_type::UINT8,
-        };
-        value_info(&i.name, elem_type, &i.ty)
-    });
-    let outputs = graph.outputs().iter().map(|output| {
-        let ty = graph.ty(output.value);
-        value_info(&output.name, element_type(ty.dtype), ty)
-    });
-    let model = ModelProto {
-        ir_version: IR_VERSION,
-        producer_name: "odin".to_string(),
-        producer_version: labels.producer_version.clone(),
-        graph: Some(GraphProto {
-            name: labels.name.clone(),
-            input: inputs.collect(),
-            output: outputs.collect(),
-            node: encoded.nodes,
-            initializer: encoded.initializers,
-            ..GraphProto::default()
-        }),
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        }],
-        metadata_props: labels.metadata.iter().map(property).collect(),
-        ..ModelProto::default()
-    };
-    match model.encoded_len() {
-        0..=MAX_BYTES => Ok(model.encode_to_vec()),
-        bytes => Err(Error::unsupported(format!(
-            "the ONNX file would have {bytes} bytes; one file holds at most {MAX_BYTES}"
-        ))),
-    }
-}
-
-fn property((key, value): &(String, String)) -> StringStringEntryProto {
-    let (key, value) = (key.clone(), value.clone());
-    StringStringEntryProto { key, value }
-}
-
-fn element_type(dtype: DType) -> i32 {
-    match dtype {
-        DType::Int => data_type::INT64,
-        DType::Bool => data_type::BOOL,
-        _ => data_type::FLOAT,
-    }
-}
-
-fn value_info(name: &str, elem_type: i32, ty: &Type) -> ValueInfoProto {
-    let extent = |dim: &Dim| match dim {
-        Dim::Fixed(k) => Extent::Value(*k as i64),
-        Dim::PerImage(_) => Extent::Name(dim.to_string()),
-    };
-    let dim = ty.shape.dims().iter().map(|dim| Dimension {
-        value: Some(extent(dim)),
-    });
-    let tensor_type = Some(TypeTensor {
-        elem_type,
-        shape: Some(TensorShapeProto { dim: dim.collect() }),
-    });
-    ValueInfoProto {
-        name: name.to_string(),
-        r#type: Some(TypeProto { tensor_type }),
-    }
-}
+pub use encoder::InputType;
+pub use file::{Labels, OPSET, write};

@@ -1,3 +1,5 @@
+//! Names that are given once.
+
 use std::collections::HashMap;
 
 /// The names that a file uses; in ONNX a name means one thing.

@@ -3,11 +3,13 @@
 
 use super::*;
 use crate::onnx::proto::attribute_type::*;
+use crate::onnx::proto::*;
 use crate::{Checkpoint, zoo};
 use odin_graph::odin::{Settings, detector};
 use odin_graph::op::*;
-use odin_graph::{Op, Shape, Tensor, ValueId};
+use odin_graph::{Dim, Graph, Op, Shape, Tensor, Type, ValueId};
 use proptest::prelude::*;
+use prost::Message;
 use std::collections::HashSet;
 use std::path::Path;
 

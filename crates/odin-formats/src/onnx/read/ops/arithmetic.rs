@@ -1,145 +1,165 @@
-//! Arithmetic, comparisons and conversions.
+//! Arithmetic and conversions.
 
-use super::{Read, one};
+use super::elementwise::{arithmetic, map, round};
 use crate::Error;
 use crate::onnx::proto::data_type;
-use crate::onnx::read::import::{Importer, Value};
+use crate::onnx::read::builder::{Builder, Built, Value};
+use crate::onnx::read::const_value::{ConstValue, Kind};
 use crate::onnx::read::node::{Node, axis};
+use crate::onnx::read::number::Number;
+use crate::onnx::read::operator::{
+    Evaluated, Operator, Read, constants_only, one, one_constant, operator,
+};
 use crate::onnx::read::tensor::type_name;
 use odin_graph::op::{Binary, Compare, Unary};
 use odin_graph::{DType, Dim, Op, Shape, ValueId};
 
-fn operator(name: &str) -> Binary {
-    match name {
-        "Add" | "Sum" | "Mean" => Binary::Add,
-        "Sub" => Binary::Sub,
-        "Mul" => Binary::Mul,
-        "Div" => Binary::Div,
-        "Max" => Binary::Max,
-        _ => Binary::Min,
-    }
-}
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("Abs", abs).of_all(|_, _, x| map(x, f64::abs)),
+    operator("Add", |g, n| binary(g, n, Binary::Add))
+        .of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.add(y))),
+    operator("Cast", cast).of_first(|_, node, x| {
+        let to = node.int("to", 0)? as i32;
+        one_constant(converted(x, to))
+    }),
+    operator("CastLike", cast_like),
+    constants_only("Ceil", |_, _, x| round(x, f64::ceil)),
+    operator("Div", |g, n| binary(g, n, Binary::Div))
+        .of_all(|g, _, x| arithmetic(g, x, Number::div)),
+    constants_only("Floor", |_, _, x| round(x, f64::floor)),
+    operator("Max", |g, n| variadic(g, n, Binary::Max))
+        .of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.max(y))),
+    operator("Mean", mean),
+    operator("Min", |g, n| variadic(g, n, Binary::Min))
+        .of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.min(y))),
+    constants_only("Mod", modulo),
+    operator("Mul", |g, n| binary(g, n, Binary::Mul))
+        .of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.mul(y))),
+    operator("Neg", neg).of_all(|_, _, x| map(x, |x| -x)),
+    operator("Pow", pow).of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.with(y, f64::powf))),
+    operator("Reciprocal", reciprocal).of_all(|_, _, x| map(x, f64::recip)),
+    constants_only("Round", |_, _, x| round(x, f64::round_ties_even)),
+    operator("Sign", sign).of_all(|_, _, x| map(x, |x| if x == 0.0 { 0.0 } else { x.signum() })),
+    operator("Sub", |g, n| binary(g, n, Binary::Sub))
+        .of_all(|g, _, x| arithmetic(g, x, |x, y, _| x.sub(y))),
+    operator("Sum", |g, n| variadic(g, n, Binary::Add)),
+];
 
-pub(super) fn binary(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (a, mut b) = (node.value(im, 0)?, node.value(im, 1)?);
+fn binary(g: &mut Builder<'_>, node: &Node<'_>, op: Binary) -> Read {
+    let (a, mut b) = (node.value(g, 0)?, node.value(g, 1)?);
     if node.opset < 7 && node.has("axis") {
-        b = aligned(im, node, a, b)?;
+        b = aligned(g, node, a, b)?;
     }
-    one(im.op(Op::Binary(operator(node.op())), &[a, b])?)
+    one(g.op(Op::Binary(op), &[a, b])?)
 }
 
 /// Up to version 6 an attribute says which axis of the first operand the second begins at.
-fn aligned(
-    im: &mut Importer<'_>,
-    node: &Node<'_>,
-    a: ValueId,
-    b: ValueId,
-) -> Result<ValueId, Error> {
-    let mut dims = im.graph.shape(b).dims().to_vec();
-    let rank = im.rank(a) - axis(node.int("axis", 0)?, im.rank(a))?;
+fn aligned(g: &mut Builder<'_>, node: &Node<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Error> {
+    let mut dims = g.graph.shape(b).dims().to_vec();
+    let rank = g.rank(a) - axis(node.int("axis", 0)?, g.rank(a))?;
     dims.resize(rank.max(dims.len()), Dim::Fixed(1));
-    im.reshape(b, Shape::new(dims))
+    g.reshape(b, Shape::new(dims))
 }
 
-/// `Sum`, `Mean`, `Max` and `Min` of any number of operands.
-pub(super) fn variadic(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut result = node.value(im, 0)?;
+/// `Sum`, `Max` and `Min` of any number of operands.
+fn variadic(g: &mut Builder<'_>, node: &Node<'_>, op: Binary) -> Read {
+    one(combined(g, node, op)?)
+}
+
+fn mean(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let sum = combined(g, node, Binary::Add)?;
+    let count = g.scalar(node.inputs.len() as f32)?;
+    one(g.op(Op::Binary(Binary::Div), &[sum, count])?)
+}
+
+fn combined(g: &mut Builder<'_>, node: &Node<'_>, op: Binary) -> Built {
+    let mut result = node.value(g, 0)?;
     for i in 1..node.inputs.len() {
-        let next = node.value(im, i)?;
-        result = im.op(Op::Binary(operator(node.op())), &[result, next])?;
+        let next = node.value(g, i)?;
+        result = g.op(Op::Binary(op), &[result, next])?;
     }
-    if node.op() == "Mean" {
-        let count = im.scalar(node.inputs.len() as f32)?;
-        result = im.op(Op::Binary(Binary::Div), &[result, count])?;
-    }
-    one(result)
+    Ok(result)
 }
 
-pub(super) fn neg(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (x, minus_one) = (node.value(im, 0)?, im.scalar(-1.0)?);
-    one(im.op(Op::Binary(Binary::Mul), &[x, minus_one])?)
+/// Of integers the rest has the sign of the divisor, or with `fmod` that of the dividend.
+fn modulo(g: &mut Builder<'_>, node: &Node<'_>, x: &[ConstValue]) -> Evaluated {
+    let of_dividend = node.int("fmod", 0)? != 0;
+    arithmetic(g, x, |x, y, _| match of_dividend {
+        true => x.with(y, |x, y| x % y),
+        false if y.value == 0.0 => None,
+        false => x.with(y, |x, y| x - y * (x / y).floor()),
+    })
 }
 
-pub(super) fn reciprocal(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (x, unit) = (node.value(im, 0)?, im.scalar(1.0)?);
-    one(im.op(Op::Binary(Binary::Div), &[unit, x])?)
+fn neg(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let (x, minus_one) = (node.value(g, 0)?, g.scalar(-1.0)?);
+    one(g.op(Op::Binary(Binary::Mul), &[x, minus_one])?)
 }
 
-pub(super) fn abs(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    one(magnitude(im, x)?)
+fn reciprocal(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let (x, unit) = (node.value(g, 0)?, g.scalar(1.0)?);
+    one(g.op(Op::Binary(Binary::Div), &[unit, x])?)
+}
+
+fn abs(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    one(magnitude(g, x)?)
 }
 
 /// `max(x, -x)`, whose gradient at 0 is 0.
-pub(super) fn magnitude(im: &mut Importer<'_>, x: ValueId) -> Result<ValueId, Error> {
-    let minus_one = im.scalar(-1.0)?;
-    let negative = im.op(Op::Binary(Binary::Mul), &[x, minus_one])?;
-    im.op(Op::Binary(Binary::Max), &[x, negative])
+pub(super) fn magnitude(g: &mut Builder<'_>, x: ValueId) -> Result<ValueId, Error> {
+    let minus_one = g.scalar(-1.0)?;
+    let negative = g.op(Op::Binary(Binary::Mul), &[x, minus_one])?;
+    g.op(Op::Binary(Binary::Max), &[x, negative])
 }
 
-pub(super) fn sign(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let [zero, up, down] = [im.scalar(0.0)?, im.scalar(1.0)?, im.scalar(-1.0)?];
-    let positive = im.op(Op::Compare(Compare::Greater), &[x, zero])?;
-    let negative = im.op(Op::Compare(Compare::Greater), &[zero, x])?;
-    let rest = im.op(Op::Where, &[negative, down, zero])?;
-    one(im.op(Op::Where, &[positive, up, rest])?)
+fn sign(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let [zero, up, down] = [g.scalar(0.0)?, g.scalar(1.0)?, g.scalar(-1.0)?];
+    let positive = g.op(Op::Compare(Compare::Greater), &[x, zero])?;
+    let negative = g.op(Op::Compare(Compare::Greater), &[zero, x])?;
+    let rest = g.op(Op::Where, &[negative, down, zero])?;
+    one(g.op(Op::Where, &[positive, up, rest])?)
 }
 
 /// Squares and roots have operators of their own, which are faster and defined for more numbers.
-pub(super) fn pow(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let exponent = im.known_of(node.input(1)?);
+fn pow(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let exponent = g.const_of(node.input(1)?);
     let single = exponent.filter(|e| e.data.len() == 1 && e.shape.iter().all(|&d| d == 1));
-    let rank_kept = |im: &Importer<'_>, v: &Value| im.shape_of(v).rank() <= im.rank(x);
-    let single = single.filter(|_| node.input(1).is_ok_and(|v| rank_kept(im, v)));
+    let rank_kept = |g: &Builder<'_>, v: &Value| g.shape_of(v).rank() <= g.rank(x);
+    let single = single.filter(|_| node.input(1).is_ok_and(|v| rank_kept(g, v)));
     match single.map(|e| e.data[0].value) {
         Some(1.0) => one(x),
-        Some(2.0) => one(im.op(Op::Binary(Binary::Mul), &[x, x])?),
+        Some(2.0) => one(g.op(Op::Binary(Binary::Mul), &[x, x])?),
         Some(3.0) => {
-            let square = im.op(Op::Binary(Binary::Mul), &[x, x])?;
-            one(im.op(Op::Binary(Binary::Mul), &[square, x])?)
+            let square = g.op(Op::Binary(Binary::Mul), &[x, x])?;
+            one(g.op(Op::Binary(Binary::Mul), &[square, x])?)
         }
-        Some(0.5) => one(im.op(Op::Unary(Unary::Sqrt), &[x])?),
+        Some(0.5) => one(g.op(Op::Unary(Unary::Sqrt), &[x])?),
         _ => {
-            let exponent = node.value(im, 1)?;
-            one(im.op(Op::Binary(Binary::Pow), &[x, exponent])?)
+            let exponent = node.value(g, 1)?;
+            one(g.op(Op::Binary(Binary::Pow), &[x, exponent])?)
         }
     }
 }
 
-pub(super) fn compare(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (a, b) = (node.value(im, 0)?, node.value(im, 1)?);
-    let (compare, operands) = match node.op() {
-        "Greater" => (Compare::Greater, [a, b]),
-        "GreaterOrEqual" => (Compare::GreaterOrEqual, [a, b]),
-        "Less" => (Compare::Greater, [b, a]),
-        _ => (Compare::GreaterOrEqual, [b, a]),
-    };
-    one(im.op(Op::Compare(compare), &operands)?)
-}
-
-pub(super) fn r#where(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let operands = [node.value(im, 0)?, node.value(im, 1)?, node.value(im, 2)?];
-    one(im.op(Op::Where, &operands)?)
-}
-
-pub(super) fn cast(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn cast(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let to = node.int("to", 0)? as i32;
-    convert(im, node, to)
+    convert(g, node, to)
 }
 
 /// Real numbers stay what they are, as f32, whatever width the file gives them.
-fn convert(im: &mut Importer<'_>, node: &Node<'_>, to: i32) -> Read {
+fn convert(g: &mut Builder<'_>, node: &Node<'_>, to: i32) -> Read {
     use data_type::*;
-    let x = node.value(im, 0)?;
+    let x = node.value(g, 0)?;
     let real = matches!(to, FLOAT | DOUBLE | FLOAT16 | BFLOAT16);
-    match im.graph.ty(x).dtype {
+    match g.graph.ty(x).dtype {
         DType::Float if real => one(x),
         DType::Bool if to == BOOL => one(x),
         DType::Bool if real => {
-            let (unit, zero) = (im.scalar(1.0)?, im.scalar(0.0)?);
-            one(im.op(Op::Where, &[x, unit, zero])?)
+            let (unit, zero) = (g.scalar(1.0)?, g.scalar(0.0)?);
+            one(g.op(Op::Where, &[x, unit, zero])?)
         }
         DType::Int if matches!(to, INT32 | INT64) => one(x),
         other => Err(Error::unsupported(format!(
@@ -149,12 +169,33 @@ fn convert(im: &mut Importer<'_>, node: &Node<'_>, to: i32) -> Read {
     }
 }
 
-pub(super) fn cast_like(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let like = node.value(im, 1)?;
-    let to = match im.graph.ty(like).dtype {
+/// Constants, of another type.
+fn converted(x: &ConstValue, to: i32) -> ConstValue {
+    use data_type::*;
+    let kind = match to {
+        BOOL => Kind::Bool,
+        FLOAT | DOUBLE | FLOAT16 | BFLOAT16 => Kind::Float,
+        _ => Kind::Int,
+    };
+    let convert = |n: &Number| Number {
+        value: match kind {
+            Kind::Bool => f64::from(n.holds()),
+            Kind::Int => n.value.trunc(),
+            Kind::Float => n.value,
+        },
+        per_image: n.per_image && kind != Kind::Bool,
+        slope: n.slope,
+    };
+    let (shape, data) = (x.shape.clone(), x.data.iter().map(convert).collect());
+    ConstValue { kind, shape, data }
+}
+
+fn cast_like(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let like = node.value(g, 1)?;
+    let to = match g.graph.ty(like).dtype {
         DType::Bool => data_type::BOOL,
         DType::Int => data_type::INT64,
         _ => data_type::FLOAT,
     };
-    convert(im, node, to)
+    convert(g, node, to)
 }

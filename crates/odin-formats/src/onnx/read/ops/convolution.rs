@@ -1,14 +1,23 @@
 //! Convolutions and pools.
 
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::Importer;
+use crate::onnx::read::builder::Builder;
 use crate::onnx::read::node::{Node, sizes};
+use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::op::{AvgPool, Conv, ConvTranspose, PadAxis, ReduceKind, Window};
 use odin_graph::{Op, ValueId};
 
-fn spatial(im: &Importer<'_>, x: ValueId) -> Result<Vec<usize>, Error> {
-    let shape = im.graph.shape(x);
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("AveragePool", average_pool),
+    operator("Conv", conv),
+    operator("ConvTranspose", conv_transpose),
+    operator("GlobalAveragePool", global_average_pool),
+    operator("GlobalMaxPool", global_max_pool),
+    operator("MaxPool", max_pool),
+];
+
+fn spatial(g: &Builder<'_>, x: ValueId) -> Result<Vec<usize>, Error> {
+    let shape = g.graph.shape(x);
     let rest = shape.dims().get(2..).unwrap_or_default();
     match rest.is_empty() {
         false => Ok(rest.iter().map(|d| d.at(1)).collect()),
@@ -76,8 +85,8 @@ fn window(node: &Node<'_>, kernel: Vec<usize>, input: &[usize]) -> Result<Window
     })
 }
 
-fn kernel_of(im: &Importer<'_>, node: &Node<'_>, w: ValueId) -> Result<Vec<usize>, Error> {
-    let own = im.graph.shape(w).dims().iter().skip(2).map(|d| d.at(1));
+fn kernel_of(g: &Builder<'_>, node: &Node<'_>, w: ValueId) -> Result<Vec<usize>, Error> {
+    let own = g.graph.shape(w).dims().iter().skip(2).map(|d| d.at(1));
     let own: Vec<usize> = own.collect();
     match node.ints("kernel_shape")? {
         Some(given) if sizes(&given, "kernel_shape")? != own => Err(Error::corrupt(format!(
@@ -91,21 +100,21 @@ fn groups(node: &Node<'_>) -> Result<usize, Error> {
     Ok(sizes(&[node.int("group", 1)?], "group")?[0])
 }
 
-pub(super) fn conv(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (x, w) = (node.value(im, 0)?, node.value(im, 1)?);
-    let window = window(node, kernel_of(im, node, w)?, &spatial(im, x)?)?;
+fn conv(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let (x, w) = (node.value(g, 0)?, node.value(g, 1)?);
+    let window = window(node, kernel_of(g, node, w)?, &spatial(g, x)?)?;
     let mut operands = vec![x, w];
-    operands.extend(node.optional_value(im, 2)?);
+    operands.extend(node.optional_value(g, 2)?);
     let groups = groups(node)?;
-    one(im.op(Op::Conv(Conv { window, groups }), &operands)?)
+    one(g.op(Op::Conv(Conv { window, groups }), &operands)?)
 }
 
-pub(super) fn conv_transpose(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (x, w) = (node.value(im, 0)?, node.value(im, 1)?);
-    let input = spatial(im, x)?;
+fn conv_transpose(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let (x, w) = (node.value(g, 0)?, node.value(g, 1)?);
+    let input = spatial(g, x)?;
     let axes = input.len();
     let mut output_padding = per_axis(node, "output_padding", axes, 0)?;
-    let mut window = window(node, kernel_of(im, node, w)?, &input)?;
+    let mut window = window(node, kernel_of(g, node, w)?, &input)?;
     let auto = node.text("auto_pad", "NOTSET")?;
     let wanted = match node.ints("output_shape")? {
         Some(shape) => {
@@ -139,19 +148,19 @@ pub(super) fn conv_transpose(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         }
     }
     let mut operands = vec![x, w];
-    operands.extend(node.optional_value(im, 2)?);
+    operands.extend(node.optional_value(g, 2)?);
     let op = ConvTranspose {
         window,
         output_padding,
         groups: groups(node)?,
     };
-    one(im.op(Op::ConvTranspose(op), &operands)?)
+    one(g.op(Op::ConvTranspose(op), &operands)?)
 }
 
-fn pool_window(im: &Importer<'_>, node: &Node<'_>, x: ValueId) -> Result<Window, Error> {
+fn pool_window(g: &Builder<'_>, node: &Node<'_>, x: ValueId) -> Result<Window, Error> {
     let kernel = node.ints("kernel_shape")?;
     let kernel = kernel.ok_or_else(|| Error::corrupt("it has no kernel_shape"))?;
-    window(node, sizes(&kernel, "kernel_shape")?, &spatial(im, x)?)
+    window(node, sizes(&kernel, "kernel_shape")?, &spatial(g, x)?)
 }
 
 /// With `ceil_mode` the last window may reach past the padded end, as long as it begins before
@@ -174,20 +183,20 @@ fn overhang(node: &Node<'_>, window: &Window, input: &[usize]) -> Result<Vec<usi
     Ok((0..input.len()).map(along).collect())
 }
 
-pub(super) fn max_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let mut window = pool_window(im, node, x)?;
-    let overhang = overhang(node, &window, &spatial(im, x)?)?;
+fn max_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let mut window = pool_window(g, node, x)?;
+    let overhang = overhang(node, &window, &spatial(g, x)?)?;
     let ends = window.pads_end.iter_mut().zip(overhang);
     ends.for_each(|(end, more)| *end += more);
-    one(im.op(Op::MaxPool(window), &[x])?)
+    one(g.op(Op::MaxPool(window), &[x])?)
 }
 
 /// Where padding counts but what lies past it does not, the padding is written out.
-pub(super) fn average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut x = node.value(im, 0)?;
-    let mut window = pool_window(im, node, x)?;
-    let overhang = overhang(node, &window, &spatial(im, x)?)?;
+fn average_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let mut x = node.value(g, 0)?;
+    let mut window = pool_window(g, node, x)?;
+    let overhang = overhang(node, &window, &spatial(g, x)?)?;
     let mut count_padding = node.int("count_include_pad", 0)? != 0;
     if count_padding && overhang.iter().any(|&more| more > 0) {
         let borders = (0..window.axes()).map(|axis| PadAxis {
@@ -196,7 +205,7 @@ pub(super) fn average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
             after: window.pads_end[axis],
         });
         let borders = borders.collect();
-        x = im.pad(x, borders, 0.0)?;
+        x = g.pad(x, borders, 0.0)?;
         window.pads_begin.fill(0);
         window.pads_end.fill(0);
         count_padding = false;
@@ -207,17 +216,17 @@ pub(super) fn average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         window,
         count_padding,
     };
-    one(im.op(Op::AvgPool(pool), &[x])?)
+    one(g.op(Op::AvgPool(pool), &[x])?)
 }
 
-pub(super) fn global_average_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let axes = (2..im.rank(x)).collect();
-    one(im.reduce(x, ReduceKind::Mean, axes, true)?)
+fn global_average_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let axes = (2..g.rank(x)).collect();
+    one(g.reduce(x, ReduceKind::Mean, axes, true)?)
 }
 
-pub(super) fn global_max_pool(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let window = Window::new(&spatial(im, x)?);
-    one(im.op(Op::MaxPool(window), &[x])?)
+fn global_max_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let window = Window::new(&spatial(g, x)?);
+    one(g.op(Op::MaxPool(window), &[x])?)
 }

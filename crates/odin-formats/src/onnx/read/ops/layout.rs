@@ -1,47 +1,31 @@
 //! Operators that move elements as a whole.
 
 use super::pick::{fixed_extent, pick};
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, Value};
-use crate::onnx::read::known::{Kind, Known, Number};
+use crate::onnx::read::builder::Builder;
+use crate::onnx::read::const_value::{ConstValue, elements};
 use crate::onnx::read::node::{Node, axis, sizes};
+use crate::onnx::read::operator::{Evaluated, Moved, Operator, Read, one, one_constant, operator};
 use odin_graph::op::{Concat, Pad, PadAxis};
 use odin_graph::{Dim, Op, Shape, ValueId};
 
-pub(super) fn identity(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    one(node.value(im, 0)?)
-}
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("Concat", concat).of_all(concat_constants),
+    operator("DepthToSpace", depth_to_space),
+    operator("Dropout", identity),
+    operator("Identity", identity).of_first(|_, _, x| one_constant(x.clone())),
+    operator("Pad", pad),
+    operator("SpaceToDepth", space_to_depth),
+    operator("Tile", tile).of_first(tile_constant),
+    operator("Transpose", transpose).of_first(transpose_constant),
+];
 
-pub(super) fn constant(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    if let Some(tensor) = node.tensor("value")? {
-        return Ok(vec![im.constant(tensor)?]);
-    }
-    let number = |v: f64| Number::fixed(v);
-    let scalar = |kind, v| Known {
-        kind,
-        shape: Vec::new(),
-        data: vec![number(v)],
-    };
-    let known = if node.has("value_int") {
-        scalar(Kind::Int, node.int("value_int", 0)? as f64)
-    } else if node.has("value_float") {
-        scalar(Kind::Float, f64::from(node.float("value_float", 0.0)?))
-    } else if let Some(ints) = node.ints("value_ints")? {
-        Known::vector(Kind::Int, ints.iter().map(|&v| number(v as f64)).collect())
-    } else if let Some(floats) = node.floats("value_floats")? {
-        let data = floats.iter().map(|&v| number(f64::from(v)));
-        Known::vector(Kind::Float, data.collect())
-    } else {
-        return Err(Error::unsupported(
-            "constants of text or with gaps are not read",
-        ));
-    };
-    Ok(vec![Value::Known(known)])
+fn identity(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    one(node.value(g, 0)?)
 }
 
 /// The order of axes, reversed unless given.
-pub(in super::super) fn permutation(node: &Node<'_>, rank: usize) -> Result<Vec<usize>, Error> {
+fn permutation(node: &Node<'_>, rank: usize) -> Result<Vec<usize>, Error> {
     let perm = match node.ints("perm")? {
         Some(perm) => sizes(&perm, "perm")?,
         None => (0..rank).rev().collect(),
@@ -56,31 +40,35 @@ pub(in super::super) fn permutation(node: &Node<'_>, rank: usize) -> Result<Vec<
     }
 }
 
-pub(super) fn transpose(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let perm = permutation(node, im.rank(x))?;
-    one(im.op(Op::Transpose(perm), &[x])?)
+fn transpose(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let perm = permutation(node, g.rank(x))?;
+    one(g.op(Op::Transpose(perm), &[x])?)
+}
+
+fn transpose_constant(_: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    one_constant(x.transposed(&permutation(node, x.shape.len())?))
 }
 
 /// Operands that lack the batch axis, such as a class token, are repeated for every image.
-pub(super) fn concat(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn concat(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let mut parts = Vec::new();
     for i in 0..node.inputs.len() {
-        parts.push(node.value(im, i)?);
+        parts.push(node.value(g, i)?);
     }
-    let rank = parts.first().map_or(0, |&p| im.rank(p));
+    let rank = parts.first().map_or(0, |&p| g.rank(p));
     let along = axis(node.int("axis", 0)?, rank)?;
-    let growing = |im: &Importer<'_>, axis: usize| {
+    let growing = |g: &Builder<'_>, axis: usize| {
         let dims = parts
             .iter()
-            .filter_map(|&p| im.graph.shape(p).dims().get(axis).copied());
+            .filter_map(|&p| g.graph.shape(p).dims().get(axis).copied());
         dims.into_iter().find(|d| d.fixed().is_none())
     };
     let batch: Vec<Option<Dim>> = (0..rank)
-        .map(|axis| growing(im, axis).filter(|_| axis != along))
+        .map(|axis| growing(g, axis).filter(|_| axis != along))
         .collect();
     for part in &mut parts {
-        let mut dims = im.graph.shape(*part).dims().to_vec();
+        let mut dims = g.graph.shape(*part).dims().to_vec();
         let mut repeated = false;
         for (dim, batch) in dims.iter_mut().zip(&batch) {
             if let (Dim::Fixed(1), Some(batch)) = (*dim, *batch) {
@@ -89,33 +77,76 @@ pub(super) fn concat(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
             }
         }
         if repeated {
-            *part = im.expand(*part, Shape::new(dims))?;
+            *part = g.expand(*part, Shape::new(dims))?;
         }
     }
-    one(im.op(Op::Concat(Concat { axis: along }), &parts)?)
+    one(g.op(Op::Concat(Concat { axis: along }), &parts)?)
 }
 
-pub(super) fn tile(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut x = node.value(im, 0)?;
-    let repeats = node.known_ints(im, 1)?.unwrap_or_default();
+fn concat_constants(_: &mut Builder<'_>, node: &Node<'_>, parts: &[ConstValue]) -> Evaluated {
+    let Some(first) = parts.first() else {
+        return Err(Error::corrupt("it has no operands"));
+    };
+    let along = axis(node.int("axis", 0)?, first.shape.len())?;
+    let fits = |part: &ConstValue| {
+        part.shape.len() == first.shape.len()
+            && (0..part.shape.len()).all(|a| a == along || part.shape[a] == first.shape[a])
+    };
+    if !parts.iter().all(fits) {
+        return Err(Error::corrupt("the operands' shapes do not fit"));
+    }
+    let outer: usize = first.shape[..along].iter().product();
+    let piece = |part: &ConstValue| part.shape[along..].iter().product::<usize>();
+    let data = (0..outer)
+        .flat_map(|i| {
+            parts
+                .iter()
+                .flat_map(move |p| &p.data[i * piece(p)..][..piece(p)])
+        })
+        .copied()
+        .collect();
+    let mut shape = first.shape.clone();
+    shape[along] = parts.iter().map(|p| p.shape[along]).sum();
+    let kind = first.kind;
+    Ok(Some(ConstValue { kind, shape, data }))
+}
+
+fn tile(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let mut x = node.value(g, 0)?;
+    let repeats = node.constant_ints(g, 1)?.unwrap_or_default();
     let repeats = sizes(&repeats, "repeats")?;
     for (axis, &count) in repeats.iter().enumerate().filter(|&(_, &n)| n != 1) {
-        im.spend(count)?;
-        x = im.op(Op::Concat(Concat { axis }), &vec![x; count])?;
+        g.spend(count)?;
+        x = g.op(Op::Concat(Concat { axis }), &vec![x; count])?;
     }
     one(x)
 }
 
+fn tile_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    let repeats = node.constant_ints(g, 1)?.unwrap_or_default();
+    let repeats = sizes(&repeats, "repeats")?;
+    let mut result = x.clone();
+    for (axis, &count) in repeats.iter().enumerate().take(x.shape.len()) {
+        let extent = result.shape[axis];
+        g.spend(elements(&result.shape)?.saturating_mul(count))?;
+        let list: Vec<usize> = (0..extent.saturating_mul(count))
+            .map(|i| i % extent)
+            .collect();
+        result = result.take(axis, &list);
+    }
+    one_constant(result)
+}
+
 /// Borders are an attribute up to version 10, an operand from 11; negative ones cut off.
-pub(super) fn pad(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut x = node.value(im, 0)?;
-    let rank = im.rank(x);
+fn pad(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let mut x = node.value(g, 0)?;
+    let rank = g.rank(x);
     let pads = match node.ints("paddings")? {
         Some(pads) => Some(pads),
-        None => node.ints_or_input(im, "pads", 1)?,
+        None => node.ints_or_input(g, "pads", 1)?,
     };
     let pads = pads.ok_or_else(|| Error::corrupt("it has no pads"))?;
-    let axes: Vec<usize> = match node.known_ints(im, 3)? {
+    let axes: Vec<usize> = match node.constant_ints(g, 3)? {
         Some(given) => given
             .iter()
             .map(|&a| axis(a, rank))
@@ -129,7 +160,7 @@ pub(super) fn pad(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         )));
     }
     let mode = node.text("mode", "constant")?;
-    let fill = node.known(im, 2)?.and_then(|k| k.data.first().copied());
+    let fill = node.constant(g, 2)?.and_then(|k| k.data.first().copied());
     let value = match fill {
         Some(number) => number.value as f32,
         None => node.float("value", 0.0)?,
@@ -140,12 +171,12 @@ pub(super) fn pad(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         if before == 0 && after == 0 {
             continue;
         }
-        let extent = fixed_extent(im, x, axis)?;
+        let extent = fixed_extent(g, x, axis)?;
         if before < 0 || after < 0 {
             let start = before.min(0).unsigned_abs() as usize;
             let end = extent.saturating_sub(after.min(0).unsigned_abs() as usize);
             let kept: Vec<usize> = (start..end).collect();
-            x = pick(im, x, axis, &kept)?;
+            x = pick(g, x, axis, &kept)?;
         }
         let (before, after) = (before.max(0) as usize, after.max(0) as usize);
         match mode.as_str() {
@@ -155,17 +186,17 @@ pub(super) fn pad(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
                 after,
             }),
             mode => {
-                let extent = fixed_extent(im, x, axis)?;
-                im.spend(before.saturating_add(after))?;
+                let extent = fixed_extent(g, x, axis)?;
+                g.spend(before.saturating_add(after))?;
                 let list = reflected(mode, before, after, extent)?;
-                x = pick(im, x, axis, &list)?;
+                x = pick(g, x, axis, &list)?;
             }
         }
     }
     borders.retain(|b| b.before + b.after > 0);
     match borders.is_empty() {
         true => one(x),
-        false => one(im.op(
+        false => one(g.op(
             Op::Pad(Pad {
                 axes: borders,
                 value,
@@ -197,10 +228,10 @@ fn reflected(mode: &str, before: usize, after: usize, extent: usize) -> Result<V
     list.ok_or_else(|| Error::unsupported(format!("borders of mode {mode:?}")))
 }
 
-pub(super) fn depth_to_space(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
+fn depth_to_space(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
     let block = sizes(&[node.int("blocksize", 0)?], "blocksize")?[0];
-    let (batch, [c, h, w]) = image(im, x)?;
+    let (batch, [c, h, w]) = image(g, x)?;
     let depth = block.saturating_mul(block);
     if depth == 0 || !c.is_multiple_of(depth) {
         return Err(Error::corrupt(format!(
@@ -212,7 +243,7 @@ pub(super) fn depth_to_space(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         _ => ([block, block, c / depth, h, w], vec![0, 3, 4, 1, 5, 2]),
     };
     rearrange(
-        im,
+        g,
         x,
         batch,
         &apart,
@@ -221,10 +252,10 @@ pub(super) fn depth_to_space(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     )
 }
 
-pub(super) fn space_to_depth(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
+fn space_to_depth(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
     let block = sizes(&[node.int("blocksize", 0)?], "blocksize")?[0];
-    let (batch, [c, h, w]) = image(im, x)?;
+    let (batch, [c, h, w]) = image(g, x)?;
     if block == 0 || !h.is_multiple_of(block) || !w.is_multiple_of(block) {
         return Err(Error::corrupt(format!(
             "{h}x{w} does not split into blocks of {block}"
@@ -236,22 +267,22 @@ pub(super) fn space_to_depth(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         _ => vec![0, 3, 5, 1, 2, 4],
     };
     let depth = c.saturating_mul(block).saturating_mul(block);
-    rearrange(im, x, batch, &apart, perm, &[depth, h / block, w / block])
+    rearrange(g, x, batch, &apart, perm, &[depth, h / block, w / block])
 }
 
 /// `[N, C, H, W]` taken apart.
-fn image(im: &Importer<'_>, x: ValueId) -> Result<(Dim, [usize; 3]), Error> {
-    match im.graph.shape(x).dims() {
+fn image(g: &Builder<'_>, x: ValueId) -> Result<(Dim, [usize; 3]), Error> {
+    match g.graph.shape(x).dims() {
         [batch, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok((*batch, [*c, *h, *w])),
         _ => Err(Error::unsupported(format!(
             "it works on [N, C, H, W], not on {}",
-            im.graph.shape(x)
+            g.graph.shape(x)
         ))),
     }
 }
 
 fn rearrange(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     x: ValueId,
     batch: Dim,
     apart: &[usize],
@@ -262,7 +293,7 @@ fn rearrange(
         let rest = rest.iter().map(|&d| Dim::Fixed(d));
         Shape::new(std::iter::once(batch).chain(rest).collect::<Vec<_>>())
     };
-    let split = im.reshape(x, with_batch(apart))?;
-    let moved = im.op(Op::Transpose(perm), &[split])?;
-    one(im.reshape(moved, with_batch(joined))?)
+    let split = g.reshape(x, with_batch(apart))?;
+    let moved = g.op(Op::Transpose(perm), &[split])?;
+    one(g.reshape(moved, with_batch(joined))?)
 }

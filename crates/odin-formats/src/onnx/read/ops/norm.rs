@@ -1,109 +1,117 @@
 //! Normalisations.
 
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::Importer;
+use crate::onnx::read::builder::{Builder, Built};
 use crate::onnx::read::node::{Node, axis, sizes};
+use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::op::{AvgPool, BatchNorm, Binary, ReduceKind, Unary, Window};
 use odin_graph::{Dim, Op, Shape, ValueId};
 
-type Built = Result<ValueId, Error>;
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("BatchNormalization", batch),
+    operator("GroupNormalization", group),
+    operator("InstanceNormalization", instance),
+    operator("LRN", local_response),
+    operator("LayerNormalization", layer),
+    operator("LpNormalization", lp),
+    operator("RMSNormalization", root_mean_square),
+];
 
-fn binary(im: &mut Importer<'_>, op: Binary, a: ValueId, b: ValueId) -> Built {
-    im.op(Op::Binary(op), &[a, b])
+fn binary(g: &mut Builder<'_>, op: Binary, a: ValueId, b: ValueId) -> Built {
+    g.op(Op::Binary(op), &[a, b])
 }
 
-fn mean(im: &mut Importer<'_>, x: ValueId, axes: &[usize]) -> Built {
-    im.reduce(x, ReduceKind::Mean, axes.to_vec(), true)
+fn mean(g: &mut Builder<'_>, x: ValueId, axes: &[usize]) -> Built {
+    g.reduce(x, ReduceKind::Mean, axes.to_vec(), true)
 }
 
-fn reshape(im: &mut Importer<'_>, x: ValueId, shape: Shape) -> Built {
-    im.reshape(x, shape)
+fn reshape(g: &mut Builder<'_>, x: ValueId, shape: Shape) -> Built {
+    g.reshape(x, shape)
 }
 
 /// `x / sqrt(mean(x²) + epsilon)`, the mean taken over these axes.
-fn unit_power(im: &mut Importer<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
-    let square = binary(im, Binary::Mul, x, x)?;
-    let power = mean(im, square, axes)?;
-    let epsilon = im.scalar(epsilon)?;
-    let power = binary(im, Binary::Add, power, epsilon)?;
-    let deviation = im.op(Op::Unary(Unary::Sqrt), &[power])?;
-    binary(im, Binary::Div, x, deviation)
+fn unit_power(g: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
+    let square = binary(g, Binary::Mul, x, x)?;
+    let power = mean(g, square, axes)?;
+    let epsilon = g.scalar(epsilon)?;
+    let power = binary(g, Binary::Add, power, epsilon)?;
+    let deviation = g.op(Op::Unary(Unary::Sqrt), &[power])?;
+    binary(g, Binary::Div, x, deviation)
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)`, both taken over these axes.
-fn standardise(im: &mut Importer<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
-    let mean = mean(im, x, axes)?;
-    let centred = binary(im, Binary::Sub, x, mean)?;
-    unit_power(im, centred, axes, epsilon)
+fn standardise(g: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
+    let mean = mean(g, x, axes)?;
+    let centred = binary(g, Binary::Sub, x, mean)?;
+    unit_power(g, centred, axes, epsilon)
 }
 
 /// `x · scale + shift`, both optional.
 fn affine(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     x: ValueId,
     scale: Option<ValueId>,
     shift: Option<ValueId>,
 ) -> Built {
     let scaled = match scale {
-        Some(scale) => binary(im, Binary::Mul, x, scale)?,
+        Some(scale) => binary(g, Binary::Mul, x, scale)?,
         None => x,
     };
     match shift {
-        Some(shift) => binary(im, Binary::Add, scaled, shift),
+        Some(shift) => binary(g, Binary::Add, scaled, shift),
         None => Ok(scaled),
     }
 }
 
-pub(super) fn batch(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn batch(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     if node.int("training_mode", 0)? != 0 {
         return Err(Error::unsupported(
             "it is in training mode; export the network for inference (model.eval())",
         ));
     }
-    let x = node.value(im, 0)?;
+    let x = node.value(g, 0)?;
     let mut parameters = [x; 4];
     for (i, parameter) in parameters.iter_mut().enumerate() {
-        *parameter = node.value(im, i + 1)?;
+        *parameter = node.value(g, i + 1)?;
     }
     let [scale, shift, mean, variance] = parameters;
     let epsilon = node.float("epsilon", 1e-5)?;
     let operands = [x, scale, shift, mean, variance];
-    one(im.op(Op::BatchNorm(BatchNorm { epsilon }), &operands)?)
+    one(g.op(Op::BatchNorm(BatchNorm { epsilon }), &operands)?)
 }
 
 /// The axes from `axis` on.
-fn trailing(im: &Importer<'_>, node: &Node<'_>, x: ValueId) -> Result<Vec<usize>, Error> {
-    let rank = im.rank(x);
+fn trailing(g: &Builder<'_>, node: &Node<'_>, x: ValueId) -> Result<Vec<usize>, Error> {
+    let rank = g.rank(x);
     Ok((axis(node.int("axis", -1)?, rank)?..rank).collect())
 }
 
-pub(super) fn layer(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let axes = trailing(im, node, x)?;
-    let normal = standardise(im, x, &axes, node.float("epsilon", 1e-5)?)?;
-    let (scale, shift) = (node.optional_value(im, 1)?, node.optional_value(im, 2)?);
-    one(affine(im, normal, scale, shift)?)
+fn layer(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let axes = trailing(g, node, x)?;
+    let normal = standardise(g, x, &axes, node.float("epsilon", 1e-5)?)?;
+    let (scale, shift) = (node.optional_value(g, 1)?, node.optional_value(g, 2)?);
+    one(affine(g, normal, scale, shift)?)
 }
 
-pub(super) fn root_mean_square(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let axes = trailing(im, node, x)?;
-    let normal = unit_power(im, x, &axes, node.float("epsilon", 1e-5)?)?;
-    let scale = node.optional_value(im, 1)?;
-    one(affine(im, normal, scale, None)?)
+fn root_mean_square(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let axes = trailing(g, node, x)?;
+    let normal = unit_power(g, x, &axes, node.float("epsilon", 1e-5)?)?;
+    let scale = node.optional_value(g, 1)?;
+    one(affine(g, normal, scale, None)?)
 }
 
 /// A vector of one entry per channel, to be broadcast with `[N, C, spatial...]`.
-fn per_channel(im: &mut Importer<'_>, v: ValueId, channels: usize, rank: usize) -> Built {
+fn per_channel(g: &mut Builder<'_>, v: ValueId, channels: usize, rank: usize) -> Built {
     let mut shape = vec![1; rank - 1];
     shape[0] = channels;
-    reshape(im, v, Shape::fixed(&shape))
+    reshape(g, v, Shape::fixed(&shape))
 }
 
 /// The channels of `x` and its shape with the channels in `groups`: `[N, groups, rest]`.
-fn grouped(im: &Importer<'_>, x: ValueId, groups: usize) -> Result<(usize, Shape), Error> {
-    let shape = im.graph.shape(x);
+fn grouped(g: &Builder<'_>, x: ValueId, groups: usize) -> Result<(usize, Shape), Error> {
+    let shape = g.graph.shape(x);
     let dims = shape.dims();
     let rest: usize = dims.iter().skip(1).map(|d| d.at(1)).product();
     match dims {
@@ -117,62 +125,62 @@ fn grouped(im: &Importer<'_>, x: ValueId, groups: usize) -> Result<(usize, Shape
     }
 }
 
-pub(super) fn instance(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let axes: Vec<usize> = (2..im.rank(x)).collect();
-    let normal = standardise(im, x, &axes, node.float("epsilon", 1e-5)?)?;
-    let channels = im.graph.shape(x).dims()[1].at(1);
+fn instance(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let axes: Vec<usize> = (2..g.rank(x)).collect();
+    let normal = standardise(g, x, &axes, node.float("epsilon", 1e-5)?)?;
+    let channels = g.graph.shape(x).dims()[1].at(1);
     let mut parameter = |i: usize| -> Built {
-        let v = node.value(im, i)?;
-        let rank = im.rank(x);
-        per_channel(im, v, channels, rank)
+        let v = node.value(g, i)?;
+        let rank = g.rank(x);
+        per_channel(g, v, channels, rank)
     };
     let (scale, shift) = (parameter(1)?, parameter(2)?);
-    one(affine(im, normal, Some(scale), Some(shift))?)
+    one(affine(g, normal, Some(scale), Some(shift))?)
 }
 
 /// Scale and shift are one number per group up to version 20, per channel from 21.
-pub(super) fn group(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
+fn group(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
     let groups = sizes(&[node.int("num_groups", 0)?], "num_groups")?[0];
-    let (channels, apart) = grouped(im, x, groups)?;
-    let shape = im.graph.shape(x).clone();
-    let in_groups = reshape(im, x, apart)?;
-    let normal = standardise(im, in_groups, &[2], node.float("epsilon", 1e-5)?)?;
-    let (scale, shift) = (node.value(im, 1)?, node.value(im, 2)?);
+    let (channels, apart) = grouped(g, x, groups)?;
+    let shape = g.graph.shape(x).clone();
+    let in_groups = reshape(g, x, apart)?;
+    let normal = standardise(g, in_groups, &[2], node.float("epsilon", 1e-5)?)?;
+    let (scale, shift) = (node.value(g, 1)?, node.value(g, 2)?);
     if node.opset < 21 {
-        let scale = per_channel(im, scale, groups, 3)?;
-        let shift = per_channel(im, shift, groups, 3)?;
-        let result = affine(im, normal, Some(scale), Some(shift))?;
-        return one(reshape(im, result, shape)?);
+        let scale = per_channel(g, scale, groups, 3)?;
+        let shift = per_channel(g, shift, groups, 3)?;
+        let result = affine(g, normal, Some(scale), Some(shift))?;
+        return one(reshape(g, result, shape)?);
     }
-    let normal = reshape(im, normal, shape.clone())?;
-    let scale = per_channel(im, scale, channels, shape.rank())?;
-    let shift = per_channel(im, shift, channels, shape.rank())?;
-    one(affine(im, normal, Some(scale), Some(shift))?)
+    let normal = reshape(g, normal, shape.clone())?;
+    let scale = per_channel(g, scale, channels, shape.rank())?;
+    let shift = per_channel(g, shift, channels, shape.rank())?;
+    one(affine(g, normal, Some(scale), Some(shift))?)
 }
 
 /// `x / (bias + alpha · mean(x²))^beta`, the mean taken over neighbouring channels, those past
 /// the ends counting as 0.
-pub(super) fn local_response(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
+fn local_response(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
     let size = sizes(&[node.int("size", 0)?], "size")?[0];
     let (alpha, beta) = (node.float("alpha", 1e-4)?, node.float("beta", 0.75)?);
-    let shape = im.graph.shape(x).clone();
+    let shape = g.graph.shape(x).clone();
     let [batch, Dim::Fixed(channels), ..] = *shape.dims() else {
         return Err(Error::corrupt(format!(
             "{shape} has no channels along axis 1"
         )));
     };
     let inner: usize = shape.dims()[2..].iter().map(|d| d.at(1)).product();
-    let square = binary(im, Binary::Mul, x, x)?;
+    let square = binary(g, Binary::Mul, x, x)?;
     let planes = Shape::new([
         batch,
         Dim::Fixed(1),
         Dim::Fixed(channels),
         Dim::Fixed(inner),
     ]);
-    let planes = reshape(im, square, planes)?;
+    let planes = reshape(g, square, planes)?;
     let before = size.saturating_sub(1) / 2;
     let mut window = Window::new(&[size, 1]);
     window.pads_begin[0] = before;
@@ -182,35 +190,35 @@ pub(super) fn local_response(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         window,
         count_padding,
     };
-    let mean = im.op(Op::AvgPool(pool), &[planes])?;
-    let mean = reshape(im, mean, shape)?;
-    let (alpha, bias) = (im.scalar(alpha)?, im.scalar(node.float("bias", 1.0)?)?);
-    let scaled = binary(im, Binary::Mul, mean, alpha)?;
-    let sum = binary(im, Binary::Add, scaled, bias)?;
-    let beta = im.scalar(beta)?;
-    let divisor = binary(im, Binary::Pow, sum, beta)?;
-    one(binary(im, Binary::Div, x, divisor)?)
+    let mean = g.op(Op::AvgPool(pool), &[planes])?;
+    let mean = reshape(g, mean, shape)?;
+    let (alpha, bias) = (g.scalar(alpha)?, g.scalar(node.float("bias", 1.0)?)?);
+    let scaled = binary(g, Binary::Mul, mean, alpha)?;
+    let sum = binary(g, Binary::Add, scaled, bias)?;
+    let beta = g.scalar(beta)?;
+    let divisor = binary(g, Binary::Pow, sum, beta)?;
+    one(binary(g, Binary::Div, x, divisor)?)
 }
 
 /// `x` divided by its norm along an axis.
-pub(super) fn lp(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let along = axis(node.int("axis", -1)?, im.rank(x))?;
+fn lp(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let along = axis(node.int("axis", -1)?, g.rank(x))?;
     let norm = match node.int("p", 2)? {
         1 => {
-            let magnitude = super::arithmetic::magnitude(im, x)?;
-            sum(im, magnitude, along)?
+            let magnitude = super::arithmetic::magnitude(g, x)?;
+            sum(g, magnitude, along)?
         }
         2 => {
-            let square = binary(im, Binary::Mul, x, x)?;
-            let sum = sum(im, square, along)?;
-            im.op(Op::Unary(Unary::Sqrt), &[sum])?
+            let square = binary(g, Binary::Mul, x, x)?;
+            let sum = sum(g, square, along)?;
+            g.op(Op::Unary(Unary::Sqrt), &[sum])?
         }
         p => return Err(Error::unsupported(format!("a norm of order {p}"))),
     };
-    one(binary(im, Binary::Div, x, norm)?)
+    one(binary(g, Binary::Div, x, norm)?)
 }
 
-fn sum(im: &mut Importer<'_>, x: ValueId, along: usize) -> Built {
-    im.reduce(x, ReduceKind::Sum, vec![along], true)
+fn sum(g: &mut Builder<'_>, x: ValueId, along: usize) -> Built {
+    g.reduce(x, ReduceKind::Sum, vec![along], true)
 }

@@ -1,22 +1,27 @@
 //! Entries of an axis: parts, single ones, and weighted sums of them.
 
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::{Importer, Value, invalid};
-use crate::onnx::read::known::{Known, Number};
+use crate::onnx::read::builder::{Builder, Built, Value, invalid};
+use crate::onnx::read::const_value::{ConstValue, row_major};
 use crate::onnx::read::node::{Node, axis, sizes};
+use crate::onnx::read::number::Number;
+use crate::onnx::read::operator::{
+    Evaluated, Moved, Operator, Read, constants_only, one, one_constant, operator,
+};
 use odin_graph::op::{Concat, Slice, SliceAxis};
 use odin_graph::{Dim, Op, Shape, Tensor, ValueId};
 
-type Built = Result<ValueId, Error>;
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("Gather", gather).of_first(gather_constant),
+    operator("GatherND", gather_nd),
+    constants_only("ScatterND", scatter),
+    operator("Slice", slice).of_first(slice_constant),
+    operator("Split", split).of_first(split_constant),
+];
 
 /// The extents of the parts of a `Split`.
-pub(in super::super) fn split_sizes(
-    im: &Importer<'_>,
-    node: &Node<'_>,
-    extent: usize,
-) -> Result<Vec<usize>, Error> {
-    let given = node.ints_or_input(im, "split", 1)?;
+fn split_sizes(g: &Builder<'_>, node: &Node<'_>, extent: usize) -> Result<Vec<usize>, Error> {
+    let given = node.ints_or_input(g, "split", 1)?;
     let parts = match given {
         Some(given) => sizes(&given, "split")?,
         None => {
@@ -36,22 +41,34 @@ pub(in super::super) fn split_sizes(
     }
 }
 
-pub(super) fn split(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let along = axis(node.int("axis", 0)?, im.rank(x))?;
-    let extent = fixed_extent(im, x, along)?;
+fn split(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let along = axis(node.int("axis", 0)?, g.rank(x))?;
+    let extent = fixed_extent(g, x, along)?;
     let mut start = 0;
     let mut values = Vec::new();
-    for part in split_sizes(im, node, extent)? {
+    for part in split_sizes(g, node, extent)? {
         let end = start + part;
-        values.push(Value::Node(cut(im, x, along, start, end, 1)?));
+        values.push(Value::Node(cut(g, x, along, start, end, 1)?));
         start = end;
     }
     Ok(values)
 }
 
-pub(super) fn fixed_extent(im: &Importer<'_>, x: ValueId, axis: usize) -> Result<usize, Error> {
-    let shape = im.graph.shape(x);
+fn split_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    let along = axis(node.int("axis", 0)?, x.shape.len())?;
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for size in split_sizes(g, node, x.shape[along])? {
+        let list: Vec<usize> = (start..start + size).collect();
+        parts.push(x.take(along, &list));
+        start += size;
+    }
+    Ok(Some(parts))
+}
+
+pub(super) fn fixed_extent(g: &Builder<'_>, x: ValueId, axis: usize) -> Result<usize, Error> {
+    let shape = g.graph.shape(x);
     shape.dims()[axis].fixed().ok_or_else(|| {
         Error::unsupported(format!(
             "working along axis {axis} of {shape} would mix the images of a batch"
@@ -60,7 +77,7 @@ pub(super) fn fixed_extent(im: &Importer<'_>, x: ValueId, axis: usize) -> Result
 }
 
 fn cut(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     x: ValueId,
     axis: usize,
     start: usize,
@@ -73,11 +90,11 @@ fn cut(
         end,
         step,
     }];
-    im.op(Op::Slice(Slice { axes }), &[x])
+    g.op(Op::Slice(Slice { axes }), &[x])
 }
 
 /// Positions that may be counted from the end.
-pub(in super::super) fn indices(ints: &[i64], extent: usize) -> Result<Vec<usize>, Error> {
+fn indices(ints: &[i64], extent: usize) -> Result<Vec<usize>, Error> {
     ints.iter()
         .map(|&i| axis(i, extent))
         .collect::<Result<_, _>>()
@@ -89,22 +106,22 @@ pub(in super::super) fn indices(ints: &[i64], extent: usize) -> Result<Vec<usize
 }
 
 /// For each axis that a `Slice` cuts, the entries that stay.
-pub(in super::super) fn slice_lists(
-    im: &mut Importer<'_>,
+fn slice_lists(
+    g: &mut Builder<'_>,
     node: &Node<'_>,
     shape: &Shape,
 ) -> Result<Vec<(usize, Vec<usize>)>, Error> {
     let missing = || Error::corrupt("it has no starts and ends");
-    let starts = node.ints_or_input(im, "starts", 1)?.ok_or_else(missing)?;
+    let starts = node.ints_or_input(g, "starts", 1)?.ok_or_else(missing)?;
     let ends = match node.ints("ends")? {
         Some(ends) => ends,
         // An end may be the size of the batch: the axis then stays whole.
-        None => ends_of(&node.known(im, 2)?.ok_or_else(missing)?),
+        None => ends_of(&node.constant(g, 2)?.ok_or_else(missing)?),
     };
-    let axes = node.ints_or_input(im, "axes", 3)?;
+    let axes = node.ints_or_input(g, "axes", 3)?;
     let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = node
-        .known_ints(im, 4)?
+        .constant_ints(g, 4)?
         .unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err(Error::corrupt(
@@ -124,7 +141,7 @@ pub(in super::super) fn slice_lists(
                 )));
             }
         };
-        im.spend(extent)?;
+        g.spend(extent)?;
         let list = entries(start, end, step, extent)?;
         if !list.iter().copied().eq(0..extent) {
             cuts.push((axis, list));
@@ -133,7 +150,7 @@ pub(in super::super) fn slice_lists(
     Ok(cuts)
 }
 
-fn ends_of(known: &Known) -> Vec<i64> {
+fn ends_of(known: &ConstValue) -> Vec<i64> {
     let end = |n: &Number| {
         if n.per_image {
             i64::MAX
@@ -165,36 +182,89 @@ fn entries(start: i64, end: i64, step: i64, extent: usize) -> Result<Vec<usize>,
     Ok(list)
 }
 
-pub(super) fn slice(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut x = node.value(im, 0)?;
-    let shape = im.graph.shape(x).clone();
-    for (axis, list) in slice_lists(im, node, &shape)? {
-        x = pick(im, x, axis, &list)?;
+fn slice(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let mut x = node.value(g, 0)?;
+    let shape = g.graph.shape(x).clone();
+    for (axis, list) in slice_lists(g, node, &shape)? {
+        x = pick(g, x, axis, &list)?;
     }
     one(x)
 }
 
-pub(super) fn gather(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let known = node.known(im, 1)?;
+fn slice_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    let mut result = x.clone();
+    for (axis, list) in slice_lists(g, node, &Shape::fixed(&x.shape))? {
+        result = result.take(axis, &list);
+    }
+    one_constant(result)
+}
+
+fn gather(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let known = node.constant(g, 1)?;
     let known = known.ok_or_else(|| Error::corrupt("it has no indices"))?;
     if known.data.iter().any(|n| n.slope != 0.0) {
-        return one(gather_in_images(im, x, &known)?);
+        return one(gather_in_images(g, x, &known)?);
     }
-    let along = axis(node.int("axis", 0)?, im.rank(x))?;
-    let extent = fixed_extent(im, x, along)?;
-    let picked = pick(im, x, along, &indices(&known.ints()?, extent)?)?;
-    let own = im.graph.shape(x).dims();
+    let along = axis(node.int("axis", 0)?, g.rank(x))?;
+    let extent = fixed_extent(g, x, along)?;
+    let picked = pick(g, x, along, &indices(&known.ints()?, extent)?)?;
+    let own = g.graph.shape(x).dims();
     let mut dims = own[..along].to_vec();
     dims.extend(known.shape.iter().map(|&d| Dim::Fixed(d)));
     dims.extend(&own[along + 1..]);
-    one(im.reshape(picked, Shape::new(dims))?)
+    one(g.reshape(picked, Shape::new(dims))?)
+}
+
+fn gather_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    let Some(positions) = node.constant(g, 1)? else {
+        return Ok(None);
+    };
+    let along = axis(node.int("axis", 0)?, x.shape.len())?;
+    let others = x.data.len() / x.shape[along].max(1);
+    g.spend(others.saturating_mul(positions.data.len()))?;
+    let list = indices(&positions.ints()?, x.shape[along])?;
+    let mut shape = x.shape[..along].to_vec();
+    shape.extend(&positions.shape);
+    shape.extend(&x.shape[along + 1..]);
+    one_constant(x.take(along, &list).reshaped(shape)?)
+}
+
+/// The first operand with the entries at the indices replaced, each a whole block of the axes not
+/// indexed.
+fn scatter(_: &mut Builder<'_>, node: &Node<'_>, operands: &[ConstValue]) -> Evaluated {
+    let [x, indices, updates] = operands else {
+        return Ok(None);
+    };
+    if node.text("reduction", "none")? != "none" {
+        return Ok(None);
+    }
+    let misfit = || Error::corrupt("indices and updates do not fit");
+    let depth = indices.shape.last().copied().unwrap_or(0);
+    let (own, rest) = x.shape.split_at_checked(depth).ok_or_else(misfit)?;
+    let block: usize = rest.iter().product();
+    let strides = row_major(own);
+    let positions = indices.ints()?;
+    let count = positions.len().checked_div(depth).ok_or_else(misfit)?;
+    if updates.data.len() != count * block {
+        return Err(misfit());
+    }
+    let mut result = x.clone();
+    let blocks = updates.data.chunks_exact(block.max(1));
+    for (position, update) in positions.chunks_exact(depth).zip(blocks) {
+        let mut offset = 0;
+        for ((&at, &extent), stride) in position.iter().zip(own).zip(&strides) {
+            offset += axis(at, extent).map_err(|_| misfit())? * stride;
+        }
+        result.data[offset * block..][..block].copy_from_slice(update);
+    }
+    Ok(Some(result))
 }
 
 /// Entries of a batch laid out flat, where the same entries of every image are picked.
-fn gather_in_images(im: &mut Importer<'_>, x: ValueId, known: &Known) -> Built {
+fn gather_in_images(g: &mut Builder<'_>, x: ValueId, known: &ConstValue) -> Built {
     let refused = || Error::unsupported("the entries that it picks differ from image to image");
-    let &[Dim::PerImage(extent)] = im.graph.shape(x).dims() else {
+    let &[Dim::PerImage(extent)] = g.graph.shape(x).dims() else {
         return Err(refused());
     };
     let alike = known.data.iter().all(|n| n.slope == extent as f64);
@@ -202,61 +272,61 @@ fn gather_in_images(im: &mut Importer<'_>, x: ValueId, known: &Known) -> Built {
         return Err(refused());
     };
     let picks: Vec<i64> = known.data.iter().map(|n| n.value as i64).collect();
-    let rows = im.reshape(x, Shape::batched(&[extent]))?;
-    let picked = pick(im, rows, 1, &indices(&picks, extent)?)?;
-    im.reshape(picked, Shape::batched(rest))
+    let rows = g.reshape(x, Shape::batched(&[extent]))?;
+    let picked = pick(g, rows, 1, &indices(&picks, extent)?)?;
+    g.reshape(picked, Shape::batched(rest))
 }
 
 /// Whole blocks picked along the first axis.
-pub(super) fn gather_nd(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
+fn gather_nd(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
     let known = node
-        .known(im, 1)?
+        .constant(g, 1)?
         .ok_or_else(|| Error::corrupt("it has no indices"))?;
-    let Some((1, outer)) = known.shape.split_last().filter(|_| im.rank(x) > 0) else {
+    let Some((1, outer)) = known.shape.split_last().filter(|_| g.rank(x) > 0) else {
         return Err(Error::unsupported("indices of more than one axis"));
     };
     if node.int("batch_dims", 0)? != 0 {
         return Err(Error::unsupported("batch_dims"));
     }
-    let extent = fixed_extent(im, x, 0)?;
-    let picked = pick(im, x, 0, &indices(&known.ints()?, extent)?)?;
+    let extent = fixed_extent(g, x, 0)?;
+    let picked = pick(g, x, 0, &indices(&known.ints()?, extent)?)?;
     let mut dims: Vec<Dim> = outer.iter().map(|&d| Dim::Fixed(d)).collect();
-    dims.extend(&im.graph.shape(x).dims()[1..]);
-    one(im.reshape(picked, Shape::new(dims))?)
+    dims.extend(&g.graph.shape(x).dims()[1..]);
+    one(g.reshape(picked, Shape::new(dims))?)
 }
 
 /// More pieces than this are picked by a product with a matrix of 0 and 1.
 const MAX_PIECES: usize = 64;
 
 /// The entries of an axis at these positions.
-pub(super) fn pick(im: &mut Importer<'_>, x: ValueId, axis: usize, list: &[usize]) -> Built {
+pub(super) fn pick(g: &mut Builder<'_>, x: ValueId, axis: usize, list: &[usize]) -> Built {
     if list.is_empty() {
         return Err(Error::unsupported("nothing is left of an axis"));
     }
-    if let Some(tensor) = im.graph.constant_value(x).cloned() {
-        return pick_constant(im, &tensor, axis, list);
+    if let Some(tensor) = g.graph.constant_value(x).cloned() {
+        return pick_constant(g, &tensor, axis, list);
     }
     let runs = runs(list);
     if let [run] = runs[..] {
-        return run.cut(im, x, axis);
+        return run.cut(g, x, axis);
     }
     if runs.len() > MAX_PIECES {
-        let extent = fixed_extent(im, x, axis)?;
+        let extent = fixed_extent(g, x, axis)?;
         let weight = |i: usize, from: usize| f64::from(u8::from(list[i] == from));
-        return mix(im, x, axis, extent, list.len(), weight);
+        return mix(g, x, axis, extent, list.len(), weight);
     }
     let mut parts = Vec::new();
     for run in runs {
-        parts.push(run.cut(im, x, axis)?);
+        parts.push(run.cut(g, x, axis)?);
     }
-    im.op(Op::Concat(Concat { axis }), &parts)
+    g.op(Op::Concat(Concat { axis }), &parts)
 }
 
-fn pick_constant(im: &mut Importer<'_>, x: &Tensor, axis: usize, list: &[usize]) -> Built {
+fn pick_constant(g: &mut Builder<'_>, x: &Tensor, axis: usize, list: &[usize]) -> Built {
     let inner: usize = x.shape()[axis + 1..].iter().product();
     let outer: usize = x.shape()[..axis].iter().product();
-    im.spend(outer.saturating_mul(inner).saturating_mul(list.len()))?;
+    g.spend(outer.saturating_mul(inner).saturating_mul(list.len()))?;
     let block = x.shape()[axis] * inner;
     let data: Vec<f32> = (0..outer)
         .flat_map(|o| {
@@ -268,7 +338,7 @@ fn pick_constant(im: &mut Importer<'_>, x: &Tensor, axis: usize, list: &[usize])
     let mut shape = x.shape().to_vec();
     shape[axis] = list.len();
     let tensor = Tensor::new(shape, data).map_err(invalid)?;
-    im.graph.constant(tensor).map_err(invalid)
+    g.graph.constant(tensor).map_err(invalid)
 }
 
 /// Positions that lie evenly apart.
@@ -280,9 +350,9 @@ struct Evenly {
 }
 
 impl Evenly {
-    fn cut(self, im: &mut Importer<'_>, x: ValueId, axis: usize) -> Built {
+    fn cut(self, g: &mut Builder<'_>, x: ValueId, axis: usize) -> Built {
         let end = self.start + (self.count - 1) * self.step + 1;
-        cut(im, x, axis, self.start, end, self.step)
+        cut(g, x, axis, self.start, end, self.step)
     }
 }
 
@@ -307,15 +377,15 @@ fn runs(list: &[usize]) -> Vec<Evenly> {
 
 /// Along an axis of `from` entries, `to` weighted sums of them.
 pub(super) fn mix(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     x: ValueId,
     axis: usize,
     from: usize,
     to: usize,
     weight: impl Fn(usize, usize) -> f64,
 ) -> Built {
-    im.spend(from.saturating_mul(to))?;
-    let rank = im.rank(x);
+    g.spend(from.saturating_mul(to))?;
+    let rank = g.rank(x);
     let mut matrix = Vec::with_capacity(from * to);
     let last = axis + 1 == rank;
     for row in 0..if last { from } else { to } {
@@ -331,17 +401,17 @@ pub(super) fn mix(
     }
     let shape = if last { vec![from, to] } else { vec![to, from] };
     let matrix = Tensor::new(shape, matrix).map_err(invalid)?;
-    let matrix = im.graph.constant(matrix).map_err(invalid)?;
+    let matrix = g.graph.constant(matrix).map_err(invalid)?;
     if last {
-        return im.op(Op::MatMul, &[x, matrix]);
+        return g.op(Op::MatMul, &[x, matrix]);
     }
     if axis + 2 == rank {
-        return im.op(Op::MatMul, &[matrix, x]);
+        return g.op(Op::MatMul, &[matrix, x]);
     }
     // The axis next to the last trades places with this one, and back.
     let mut perm: Vec<usize> = (0..rank).collect();
     perm.swap(axis, rank - 2);
-    let swapped = im.op(Op::Transpose(perm.clone()), &[x])?;
-    let mixed = im.op(Op::MatMul, &[matrix, swapped])?;
-    im.op(Op::Transpose(perm), &[mixed])
+    let swapped = g.op(Op::Transpose(perm.clone()), &[x])?;
+    let mixed = g.op(Op::MatMul, &[matrix, swapped])?;
+    g.op(Op::Transpose(perm), &[mixed])
 }

@@ -1,25 +1,31 @@
 //! Products of matrices.
 
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::Importer;
+use crate::onnx::read::builder::Builder;
 use crate::onnx::read::node::Node;
+use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::op::{Gemm, ReduceKind};
 use odin_graph::{Dim, Op, Shape, ValueId};
 
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("Einsum", einsum),
+    operator("Gemm", gemm),
+    operator("MatMul", mat_mul),
+];
+
 /// Vectors are matrices of one row on the left, of one column on the right; the axis that was
 /// added goes again.
-pub(super) fn mat_mul(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let (mut a, mut b) = (node.value(im, 0)?, node.value(im, 1)?);
-    let (row, column) = (im.rank(a) == 1, im.rank(b) == 1);
+fn mat_mul(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let (mut a, mut b) = (node.value(g, 0)?, node.value(g, 1)?);
+    let (row, column) = (g.rank(a) == 1, g.rank(b) == 1);
     if row {
-        a = with_axis(im, a, 0)?;
+        a = with_axis(g, a, 0)?;
     }
     if column {
-        b = with_axis(im, b, 1)?;
+        b = with_axis(g, b, 1)?;
     }
-    let product = im.op(Op::MatMul, &[a, b])?;
-    let mut dims = im.graph.shape(product).dims().to_vec();
+    let product = g.op(Op::MatMul, &[a, b])?;
+    let mut dims = g.graph.shape(product).dims().to_vec();
     if column {
         dims.pop();
     }
@@ -27,19 +33,19 @@ pub(super) fn mat_mul(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         dims.remove(dims.len() - if column { 1 } else { 2 });
     }
     match row || column {
-        true => one(im.reshape(product, Shape::new(dims))?),
+        true => one(g.reshape(product, Shape::new(dims))?),
         false => one(product),
     }
 }
 
-fn with_axis(im: &mut Importer<'_>, x: ValueId, at: usize) -> Result<ValueId, Error> {
-    let mut dims = im.graph.shape(x).dims().to_vec();
+fn with_axis(g: &mut Builder<'_>, x: ValueId, at: usize) -> Result<ValueId, Error> {
+    let mut dims = g.graph.shape(x).dims().to_vec();
     dims.insert(at, Dim::Fixed(1));
-    im.reshape(x, Shape::new(dims))
+    g.reshape(x, Shape::new(dims))
 }
 
 /// Sums of products over labelled axes, of one or two operands, such as `oc,nchw->nohw`.
-pub(super) fn einsum(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn einsum(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let equation = node.text("equation", "")?.replace(' ', "");
     let (inputs, output) = terms(&equation)?;
     let output: Vec<char> = output.chars().collect();
@@ -47,12 +53,12 @@ pub(super) fn einsum(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let refused = |why: &str| Error::unsupported(format!("{equation:?}: {why}"));
     let mut operands = Vec::new();
     for (i, labels) in labels.iter().enumerate() {
-        let x = node.value(im, i)?;
+        let x = node.value(g, i)?;
         let distinct = labels
             .iter()
             .enumerate()
             .all(|(i, l)| !labels[..i].contains(l));
-        if labels.len() != im.rank(x) || !distinct || labels.contains(&'.') {
+        if labels.len() != g.rank(x) || !distinct || labels.contains(&'.') {
             return Err(refused("axes must be named one by one"));
         }
         operands.push((x, labels.clone()));
@@ -69,13 +75,13 @@ pub(super) fn einsum(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
         let keep = |l: &char| others.contains(l) || output.contains(l);
         let gone: Vec<usize> = (0..own.len()).filter(|&a| !keep(&own[a])).collect();
         if !gone.is_empty() {
-            let sum = im.reduce(x, ReduceKind::Sum, gone, false)?;
+            let sum = g.reduce(x, ReduceKind::Sum, gone, false)?;
             operands[i] = (sum, own.into_iter().filter(keep).collect());
         }
     }
     let (result, labels) = match &operands[..] {
         [(x, labels)] => (*x, labels.clone()),
-        [a, b] => contract(im, a.clone(), b.clone(), &output)?,
+        [a, b] => contract(g, a.clone(), b.clone(), &output)?,
         _ => return Err(refused("only one or two operands are supported")),
     };
     let order = output.iter().map(|l| labels.iter().position(|k| k == l));
@@ -84,7 +90,7 @@ pub(super) fn einsum(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     let order = order.ok_or_else(|| refused("the result names an axis that no operand has"))?;
     match order.iter().copied().eq(0..labels.len()) {
         true => one(result),
-        false => one(im.op(Op::Transpose(order), &[result])?),
+        false => one(g.op(Op::Transpose(order), &[result])?),
     }
 }
 
@@ -104,7 +110,7 @@ type Labelled = (ValueId, Vec<char>);
 /// As a product of matrices: shared axes that stay lead, then those of one operand alone; shared
 /// axes that go are summed over.
 fn contract(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     (a, of_a): Labelled,
     (b, of_b): Labelled,
     output: &[char],
@@ -117,32 +123,32 @@ fn contract(
     let inner = pick(&of_a, &|l| shared(l) && !output.contains(l));
     let left = pick(&of_a, &|l| !shared(l));
     let right = pick(&of_b, &|l| !shared(l));
-    let (x, left_dims) = matrix(im, a, &of_a, [&lead, &left, &inner])?;
-    let (y, right_dims) = matrix(im, b, &of_b, [&lead, &inner, &right])?;
-    let product = im.op(Op::MatMul, &[x, y])?;
+    let (x, left_dims) = matrix(g, a, &of_a, [&lead, &left, &inner])?;
+    let (y, right_dims) = matrix(g, b, &of_b, [&lead, &inner, &right])?;
+    let product = g.op(Op::MatMul, &[x, y])?;
     let mut dims = left_dims[..lead.len() + left.len()].to_vec();
     dims.extend(&right_dims[lead.len() + inner.len()..]);
-    let result = im.reshape(product, Shape::new(dims))?;
+    let result = g.reshape(product, Shape::new(dims))?;
     Ok((result, [lead, left, right].concat()))
 }
 
 /// The axes in three groups, the last two taken together to one axis each; and all extents in
 /// that order.
 fn matrix(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     x: ValueId,
     labels: &[char],
     groups: [&[char]; 3],
 ) -> Result<(ValueId, Vec<Dim>), Error> {
     let position = |l: &char| labels.iter().position(|k| k == l);
     let perm: Vec<usize> = groups.concat().iter().filter_map(position).collect();
-    let ordered = im.op(Op::Transpose(perm), &[x])?;
-    let dims = im.graph.shape(ordered).dims().to_vec();
+    let ordered = g.op(Op::Transpose(perm), &[x])?;
+    let dims = g.graph.shape(ordered).dims().to_vec();
     let [lead, rows, _] = groups.map(<[char]>::len);
     let mut joined = dims[..lead].to_vec();
     joined.push(together(&dims[lead..lead + rows]));
     joined.push(together(&dims[lead + rows..]));
-    Ok((im.reshape(ordered, Shape::new(joined))?, dims))
+    Ok((g.reshape(ordered, Shape::new(joined))?, dims))
 }
 
 fn together(dims: &[Dim]) -> Dim {
@@ -153,14 +159,14 @@ fn together(dims: &[Dim]) -> Dim {
     }
 }
 
-pub(super) fn gemm(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let mut operands = vec![node.value(im, 0)?, node.value(im, 1)?];
-    operands.extend(node.optional_value(im, 2)?);
+fn gemm(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let mut operands = vec![node.value(g, 0)?, node.value(g, 1)?];
+    operands.extend(node.optional_value(g, 2)?);
     let gemm = Gemm {
         alpha: node.float("alpha", 1.0)?,
         beta: node.float("beta", 1.0)?,
         trans_a: node.int("transA", 0)? != 0,
         trans_b: node.int("transB", 0)? != 0,
     };
-    one(im.op(Op::Gemm(gemm), &operands)?)
+    one(g.op(Op::Gemm(gemm), &operands)?)
 }

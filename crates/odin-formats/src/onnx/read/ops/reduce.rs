@@ -1,82 +1,144 @@
 //! Reductions along axes.
 
-use super::{Read, one};
+use super::arithmetic::magnitude;
 use crate::Error;
-use crate::onnx::read::import::Importer;
+use crate::onnx::read::builder::{Builder, Built};
+use crate::onnx::read::const_value::ConstValue;
 use crate::onnx::read::node::{Node, axes, axis};
+use crate::onnx::read::number::Number;
+use crate::onnx::read::operator::{Evaluated, Operator, Read, constants_only, one, operator};
 use odin_graph::op::{Axis, Binary, ReduceKind, Unary};
 use odin_graph::{Op, ValueId};
 
+pub(super) const OPERATORS: &[Operator] = &[
+    operator("ArgMax", arg_max),
+    operator("OneHot", one_hot),
+    operator("ReduceL1", |g, n| {
+        reduce(g, n, magnitude, ReduceKind::Sum, same)
+    }),
+    operator("ReduceL2", |g, n| {
+        reduce(g, n, square, ReduceKind::Sum, root)
+    }),
+    operator("ReduceLogSumExp", |g, n| {
+        reduce(g, n, exponential, ReduceKind::Sum, logarithm)
+    }),
+    operator("ReduceMax", |g, n| {
+        reduce(g, n, same, ReduceKind::Max, same)
+    })
+    .of_all(|g, n, x| total(g, n, x, Number::max)),
+    operator("ReduceMean", |g, n| {
+        reduce(g, n, same, ReduceKind::Mean, same)
+    }),
+    operator("ReduceMin", |g, n| {
+        reduce(g, n, negative, ReduceKind::Max, negative)
+    })
+    .of_all(|g, n, x| total(g, n, x, Number::min)),
+    constants_only("ReduceProd", |g, n, x| total(g, n, x, Number::mul)),
+    operator("ReduceSum", |g, n| {
+        reduce(g, n, same, ReduceKind::Sum, same)
+    })
+    .of_all(|g, n, x| total(g, n, x, Number::add)),
+    operator("ReduceSumSquare", |g, n| {
+        reduce(g, n, square, ReduceKind::Sum, same)
+    }),
+];
+
+/// What is done to the elements before or after they are reduced.
+type Step = fn(&mut Builder<'_>, ValueId) -> Built;
+
 /// Axes are an attribute in older versions of the operators, an operand in newer ones.
-pub(super) fn reduce(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let rank = im.rank(x);
-    let given = node.ints_or_input(im, "axes", 1)?.filter(|a| !a.is_empty());
-    let along = match given {
+fn reduce(
+    g: &mut Builder<'_>,
+    node: &Node<'_>,
+    before: Step,
+    kind: ReduceKind,
+    after: Step,
+) -> Read {
+    let x = node.value(g, 0)?;
+    let rank = g.rank(x);
+    let given = node.ints_or_input(g, "axes", 1)?;
+    let along = match given.filter(|a| !a.is_empty()) {
         Some(given) => axes(&given, rank)?,
         None if node.int("noop_with_empty_axes", 0)? != 0 => return one(x),
         None => (0..rank).collect(),
     };
     let keep = node.int("keepdims", 1)? != 0;
-    let by = |im: &mut Importer<'_>, x: ValueId, kind| im.reduce(x, kind, along.clone(), keep);
-    let result = match node.op() {
-        "ReduceMean" => by(im, x, ReduceKind::Mean)?,
-        "ReduceSum" => by(im, x, ReduceKind::Sum)?,
-        "ReduceMax" => by(im, x, ReduceKind::Max)?,
-        "ReduceMin" => {
-            let negative = scale(im, x, -1.0)?;
-            let largest = by(im, negative, ReduceKind::Max)?;
-            scale(im, largest, -1.0)?
-        }
-        "ReduceL1" => {
-            let magnitude = super::arithmetic::magnitude(im, x)?;
-            by(im, magnitude, ReduceKind::Sum)?
-        }
-        "ReduceSumSquare" | "ReduceL2" => {
-            let square = im.op(Op::Binary(Binary::Mul), &[x, x])?;
-            let sum = by(im, square, ReduceKind::Sum)?;
-            match node.op() {
-                "ReduceL2" => im.op(Op::Unary(Unary::Sqrt), &[sum])?,
-                _ => sum,
-            }
-        }
-        _ => {
-            let exponential = im.op(Op::Unary(Unary::Exp), &[x])?;
-            let sum = by(im, exponential, ReduceKind::Sum)?;
-            im.op(Op::Unary(Unary::Log), &[sum])?
-        }
+    let x = before(g, x)?;
+    let reduced = g.reduce(x, kind, along, keep)?;
+    one(after(g, reduced)?)
+}
+
+fn same(_: &mut Builder<'_>, x: ValueId) -> Built {
+    Ok(x)
+}
+
+fn negative(g: &mut Builder<'_>, x: ValueId) -> Built {
+    let minus_one = g.scalar(-1.0)?;
+    g.op(Op::Binary(Binary::Mul), &[x, minus_one])
+}
+
+fn square(g: &mut Builder<'_>, x: ValueId) -> Built {
+    g.op(Op::Binary(Binary::Mul), &[x, x])
+}
+
+fn root(g: &mut Builder<'_>, x: ValueId) -> Built {
+    g.op(Op::Unary(Unary::Sqrt), &[x])
+}
+
+fn exponential(g: &mut Builder<'_>, x: ValueId) -> Built {
+    g.op(Op::Unary(Unary::Exp), &[x])
+}
+
+fn logarithm(g: &mut Builder<'_>, x: ValueId) -> Built {
+    g.op(Op::Unary(Unary::Log), &[x])
+}
+
+/// A vector of constants, reduced to one number.
+fn total(
+    g: &mut Builder<'_>,
+    node: &Node<'_>,
+    operands: &[ConstValue],
+    combine: fn(Number, Number) -> Option<Number>,
+) -> Evaluated {
+    let Some(x) = operands.first() else {
+        return Ok(None);
     };
-    one(result)
+    let axes = node.ints_or_input(g, "axes", 1)?;
+    let whole = x.shape.len() == 1 && axes.is_none_or(|axes| matches!(axes[..], [0 | -1]));
+    let mut numbers = x.data.iter().copied();
+    let first = numbers.next().filter(|_| whole);
+    let total = first.and_then(|n| numbers.try_fold(n, combine));
+    let keep = node.int("keepdims", 1)? != 0;
+    Ok(total.map(|total| ConstValue {
+        kind: x.kind,
+        shape: if keep { vec![1] } else { Vec::new() },
+        data: vec![total],
+    }))
 }
 
-fn scale(im: &mut Importer<'_>, x: ValueId, by: f32) -> Result<ValueId, Error> {
-    let by = im.scalar(by)?;
-    im.op(Op::Binary(Binary::Mul), &[x, by])
-}
-
-pub(super) fn arg_max(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(im, 0)?;
-    let along = axis(node.int("axis", 0)?, im.rank(x))?;
+fn arg_max(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let along = axis(node.int("axis", 0)?, g.rank(x))?;
     if node.int("keepdims", 1)? != 0 || node.int("select_last_index", 0)? != 0 {
         return Err(Error::unsupported(
             "only the first largest entry, its axis dropped, is supported",
         ));
     }
-    one(im.op(Op::ArgMax(Axis(along)), &[x])?)
+    one(g.op(Op::ArgMax(Axis(along)), &[x])?)
 }
 
 /// Rows of 0 and 1 along a new innermost axis.
-pub(super) fn one_hot(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
-    let indices = node.value(im, 0)?;
-    let depth = node.known_ints(im, 1)?.unwrap_or_default();
-    let values = node.known(im, 2)?;
+fn one_hot(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let indices = node.value(g, 0)?;
+    let depth = node.constant_ints(g, 1)?.unwrap_or_default();
+    let values = node.constant(g, 2)?;
     let values: Vec<f64> = values
         .map(|v| v.data.iter().map(|n| n.value).collect())
         .unwrap_or_default();
-    let innermost = matches!(node.int("axis", -1)?, a if a == -1 || a == im.rank(indices) as i64);
+    let innermost = matches!(node.int("axis", -1)?, a if a == -1 || a == g.rank(indices) as i64);
     match (&depth[..], &values[..], innermost) {
         (&[depth @ 1..=1_000_000], [0.0, 1.0], true) => {
-            one(im.op(Op::OneHot(depth as usize), &[indices])?)
+            one(g.op(Op::OneHot(depth as usize), &[indices])?)
         }
         _ => Err(Error::unsupported(
             "only rows of 0 and 1 along the innermost axis are supported",

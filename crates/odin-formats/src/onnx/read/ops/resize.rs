@@ -1,11 +1,14 @@
 //! Enlarging and shrinking: along each axis a weighted sum of entries.
 
 use super::pick::mix;
-use super::{Read, one};
 use crate::Error;
-use crate::onnx::read::import::Importer;
+use crate::onnx::read::builder::Builder;
 use crate::onnx::read::node::{Node, axis};
+use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::{Dim, Shape, ValueId};
+
+pub(super) const OPERATORS: &[Operator] =
+    &[operator("Resize", resize), operator("Upsample", upsample)];
 
 /// How entries are weighted.
 struct Filter {
@@ -27,7 +30,7 @@ struct Along {
 }
 
 /// Version 10 has operands `x, scales`, later ones `x, roi, scales, sizes`.
-pub(super) fn resize(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn resize(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let old = node.opset < 11;
     let coordinates = if old { "asymmetric" } else { "half_pixel" };
     let nearest = if old { "floor" } else { "round_prefer_floor" };
@@ -42,13 +45,13 @@ pub(super) fn resize(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     if node.text("keep_aspect_ratio_policy", "stretch")? != "stretch" {
         return Err(Error::unsupported("resizing that keeps the aspect ratio"));
     }
-    let scales = numbers(im, node, if old { 1 } else { 2 })?;
-    let extents = numbers(im, node, 3)?;
-    apply(im, node, &filter, scales, extents)
+    let scales = numbers(g, node, if old { 1 } else { 2 })?;
+    let extents = numbers(g, node, 3)?;
+    apply(g, node, &filter, scales, extents)
 }
 
 /// Versions 7 (scales as attribute) and 9 (as operand).
-pub(super) fn upsample(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
+fn upsample(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let filter = Filter {
         mode: node.text("mode", "nearest")?,
         coordinates: "asymmetric".to_string(),
@@ -59,26 +62,26 @@ pub(super) fn upsample(im: &mut Importer<'_>, node: &Node<'_>) -> Read {
     };
     let scales = match node.floats("scales")? {
         Some(scales) => Some(scales.iter().map(|&s| f64::from(s)).collect()),
-        None => numbers(im, node, 1)?,
+        None => numbers(g, node, 1)?,
     };
-    apply(im, node, &filter, scales, None)
+    apply(g, node, &filter, scales, None)
 }
 
-fn numbers(im: &Importer<'_>, node: &Node<'_>, i: usize) -> Result<Option<Vec<f64>>, Error> {
-    let known = node.known(im, i)?;
+fn numbers(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<Vec<f64>>, Error> {
+    let known = node.constant(g, i)?;
     let numbers = known.map(|k| k.data.iter().map(|n| n.value).collect::<Vec<_>>());
     Ok(numbers.filter(|n| !n.is_empty()))
 }
 
 fn apply(
-    im: &mut Importer<'_>,
+    g: &mut Builder<'_>,
     node: &Node<'_>,
     filter: &Filter,
     scales: Option<Vec<f64>>,
     extents: Option<Vec<f64>>,
 ) -> Read {
-    let mut x = node.value(im, 0)?;
-    let dims = im.graph.shape(x).dims().to_vec();
+    let mut x = node.value(g, 0)?;
+    let dims = g.graph.shape(x).dims().to_vec();
     let axes: Vec<usize> = match node.ints("axes")? {
         Some(given) => given
             .iter()
@@ -118,7 +121,7 @@ fn apply(
                 along.to
             )));
         }
-        x = filter.resize(im, x, axis, along)?;
+        x = filter.resize(g, x, axis, along)?;
     }
     one(x)
 }
@@ -126,13 +129,13 @@ fn apply(
 impl Filter {
     fn resize(
         &self,
-        im: &mut Importer<'_>,
+        g: &mut Builder<'_>,
         x: ValueId,
         axis: usize,
         along: Along,
     ) -> Result<ValueId, Error> {
         let Along { from, to, .. } = along;
-        im.spend(from.saturating_mul(to))?;
+        g.spend(from.saturating_mul(to))?;
         let mut matrix = vec![0.0; from * to];
         for (i, row) in matrix.chunks_exact_mut(from.max(1)).enumerate() {
             self.weigh(along, self.position(along, i)?, row)?;
@@ -143,9 +146,9 @@ impl Filter {
         }
         let times = to / from;
         if to == from * times && (0..to).all(|i| is_one(i, i / times)) {
-            return repeat(im, x, axis, times);
+            return repeat(g, x, axis, times);
         }
-        mix(im, x, axis, from, to, |i, k| matrix[i * from + k])
+        mix(g, x, axis, from, to, |i, k| matrix[i * from + k])
     }
 
     /// Where entry `i` of the result lies in the operand.
@@ -228,15 +231,15 @@ impl Filter {
 }
 
 /// Every entry of an axis `times` times.
-fn repeat(im: &mut Importer<'_>, x: ValueId, axis: usize, times: usize) -> Result<ValueId, Error> {
-    let dims = im.graph.shape(x).dims().to_vec();
+fn repeat(g: &mut Builder<'_>, x: ValueId, axis: usize, times: usize) -> Result<ValueId, Error> {
+    let dims = g.graph.shape(x).dims().to_vec();
     let mut apart = dims.clone();
     apart.insert(axis + 1, Dim::Fixed(1));
     let mut repeated = apart.clone();
     repeated[axis + 1] = Dim::Fixed(times);
     let mut joined = dims;
     joined[axis] = Dim::Fixed(joined[axis].at(1) * times);
-    let apart = im.reshape(x, Shape::new(apart))?;
-    let repeated = im.expand(apart, Shape::new(repeated))?;
-    im.reshape(repeated, Shape::new(joined))
+    let apart = g.reshape(x, Shape::new(apart))?;
+    let repeated = g.expand(apart, Shape::new(repeated))?;
+    g.reshape(repeated, Shape::new(joined))
 }

@@ -1,19 +1,172 @@
-//! Adds operators to the graph that is being read.
+//! The graph that is being built of a file, what it is built of, and how much may still be made.
 
-use super::import::{Importer, LARGEST_KNOWN, invalid};
+use super::const_value::{ConstValue, Kind};
+use super::number::Number;
+use super::tensor::{self, Decoded, Weights};
 use crate::Error;
-use odin_graph::op::{Pad, PadAxis, Reduce, ReduceKind};
+use crate::onnx::proto::TensorProto;
+use odin_graph::op::{Compare, Pad, PadAxis, Reduce, ReduceKind};
 use odin_graph::{Dim, Graph, Op, Shape, Tensor, ValueId, interpret};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-type Built = Result<ValueId, Error>;
+pub(super) type Built = Result<ValueId, Error>;
 
-/// Shorthand for adding nodes: the graph's errors become this crate's.
+/// What a name of the file stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// A value of the graph.
+    Node(ValueId),
+    /// Numbers that are known now.
+    Const(ConstValue),
+}
+
+/// Constants up to this size are looked into when an operator needs its operand known.
+const LARGEST_KNOWN: usize = 1 << 16;
+
+/// What operators are built with.
+pub(super) struct Builder<'a> {
+    pub(super) graph: Graph,
+    /// For values whose rows are not in the file's order: how many positions of each image lie
+    /// side by side.
+    interleaved: HashMap<ValueId, usize>,
+    /// The number of images that the file was written for, where it is not left open.
+    pub(super) fixed_batch: Option<usize>,
+    folder: Option<&'a Path>,
+    /// Those that have been counted.
+    external_files: HashSet<PathBuf>,
+    /// Elements that may still be made out of little.
+    budget: usize,
+}
+
+impl<'a> Builder<'a> {
+    /// An empty graph, for a file of `file_len` bytes with external data in `folder`.
+    pub(super) fn new(folder: Option<&'a Path>, file_len: usize) -> Self {
+        Self {
+            graph: Graph::new(),
+            interleaved: HashMap::new(),
+            fixed_batch: None,
+            folder,
+            external_files: HashSet::new(),
+            budget: (1 << 22) + file_len,
+        }
+    }
+
+    /// Counts elements that are about to be made.
+    ///
+    /// # Errors
+    /// When a small file asks for more than it has any reason to.
+    pub(super) fn spend(&mut self, elements: usize) -> Result<(), Error> {
+        match self.budget.checked_sub(elements) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => Err(Error::unsupported(
+                "the file's constants unfold to more than a file of its size should need",
+            )),
+        }
+    }
+
+    /// Counts a constant, which a file may name many times. A file of external data has as many
+    /// elements to give as it has bytes.
+    fn account_for(&mut self, proto: &TensorProto) -> Result<(), Error> {
+        if let Some(path) = tensor::external_file(proto, self.folder)?
+            && let Ok(found) = path.metadata()
+            && self.external_files.insert(path)
+        {
+            let len = usize::try_from(found.len()).unwrap_or(usize::MAX);
+            self.budget = self.budget.saturating_add(len);
+        }
+        let extents = tensor::extents(proto)?;
+        self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
+    }
+
+    /// The `i`-th initializer of the file, which is `proto`.
+    pub(super) fn initializer(
+        &mut self,
+        weights: &Weights,
+        i: usize,
+        proto: &TensorProto,
+    ) -> Result<Value, Error> {
+        self.account_for(proto)?;
+        self.add_constant(weights.get(i, proto, self.folder)?)
+    }
+
+    /// Real numbers become a constant of the graph, others are kept to be computed with.
+    pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
+        self.account_for(proto)?;
+        let constant = tensor::constant(proto, self.folder)?;
+        self.add_constant(constant)
+    }
+
+    fn add_constant(&mut self, constant: Decoded) -> Result<Value, Error> {
+        Ok(match constant {
+            Decoded::Real(tensor) => Value::Node(self.graph.constant(tensor).map_err(invalid)?),
+            Decoded::Other(value) => Value::Const(value),
+        })
+    }
+
+    /// A value as a node of the graph.
+    pub(super) fn node_of(&mut self, value: &Value) -> Result<ValueId, Error> {
+        let known = match value {
+            Value::Node(id) => return Ok(*id),
+            Value::Const(known) => known,
+        };
+        if !known.data.iter().all(|n| n.is_fixed()) {
+            return Err(Error::unsupported(
+                "the size of the batch is used as a number to compute with",
+            ));
+        }
+        let data: Vec<f32> = known.data.iter().map(|n| n.value as f32).collect();
+        let tensor = Tensor::new(known.shape.clone(), data).map_err(invalid)?;
+        let id = self.graph.constant(tensor).map_err(invalid)?;
+        match known.kind {
+            Kind::Bool => {
+                let zero = self.graph.scalar(0.0).map_err(invalid)?;
+                self.graph
+                    .compare(Compare::Greater, id, zero)
+                    .map_err(invalid)
+            }
+            Kind::Float | Kind::Int => Ok(id),
+        }
+    }
+
+    /// A value's numbers, where they are known now and not many.
+    pub(super) fn const_of(&self, value: &Value) -> Option<ConstValue> {
+        match value {
+            Value::Const(known) => Some(known.clone()),
+            Value::Node(id) => {
+                let tensor = self.graph.constant_value(*id)?;
+                let small = tensor.data().len() <= LARGEST_KNOWN;
+                small.then(|| ConstValue {
+                    kind: Kind::Float,
+                    shape: tensor.shape().to_vec(),
+                    data: tensor
+                        .data()
+                        .iter()
+                        .map(|&v| Number::fixed(f64::from(v)))
+                        .collect(),
+                })
+            }
+        }
+    }
+
+    pub(super) fn shape_of(&self, value: &Value) -> Shape {
+        match value {
+            Value::Node(id) => self.graph.shape(*id).clone(),
+            Value::Const(known) => Shape::fixed(&known.shape),
+        }
+    }
+}
+
+/// Adding nodes: the graph's errors become this crate's.
 ///
 /// A file may lay images side by side in an order that graphs do not have: `[L, N, C]` read as
 /// `[L·N, C]` puts the same position of all images together. The graph then holds the rows image
-/// by image, and [`Importer::interleaved`] remembers how many positions were taken together until
+/// by image, and [`Builder::interleaved`] remembers how many positions were taken together until
 /// they are told apart again. All other operators work on each row alone, or are refused.
-impl Importer<'_> {
+impl Builder<'_> {
     pub(super) fn op(&mut self, op: Op, operands: &[ValueId]) -> Built {
         let batched = operands
             .iter()
@@ -224,75 +377,7 @@ impl Batch {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
-    use crate::onnx::read::import::Value;
-    use odin_graph::{Array, Type};
-
-    /// Positions that were taken together stay in order through operators that change the shape:
-    /// `y[n, l] = x[n, 2l + 1]`, picked while the rows of all images lie side by side.
-    #[test]
-    fn rows_side_by_side_come_back_in_order() {
-        let ints = |name: &str, dims: &[i64], data: &[i64]| TensorProto {
-            name: name.to_string(),
-            dims: dims.to_vec(),
-            data_type: crate::onnx::proto::data_type::INT64,
-            int64_data: data.to_vec(),
-            ..TensorProto::default()
-        };
-        let node =
-            |op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
-                op_type: op.to_string(),
-                input: inputs.iter().map(|i| i.to_string()).collect(),
-                output: vec![output.to_string()],
-                attribute,
-                ..NodeProto::default()
-            };
-        let perm = |ints: &[i64]| AttributeProto {
-            name: "perm".to_string(),
-            r#type: attribute_type::INTS,
-            ints: ints.to_vec(),
-            ..AttributeProto::default()
-        };
-        let axis = AttributeProto {
-            name: "axis".to_string(),
-            r#type: attribute_type::INT,
-            i: 1,
-            ..AttributeProto::default()
-        };
-        let graph = GraphProto {
-            initializer: vec![
-                ints("apart", &[3], &[-1, 3, 2]),
-                ints("rows", &[2], &[-1, 2]),
-                ints("second", &[], &[1]),
-                ints("back", &[2], &[3, -1]),
-            ],
-            ..GraphProto::default()
-        };
-        let nodes = [
-            node("Reshape", &["x", "apart"], "a", vec![]),
-            node("Transpose", &["a"], "b", vec![perm(&[1, 0, 2])]),
-            node("Reshape", &["b", "rows"], "c", vec![]),
-            node("Gather", &["c", "second"], "d", vec![axis]),
-            node("Reshape", &["d", "back"], "e", vec![]),
-            node("Transpose", &["e"], "y", vec![perm(&[1, 0])]),
-        ];
-        let mut importer = Importer::new(&graph, &[], 17, None, 1000);
-        let x = Type::float(Shape::batched(&[6]));
-        let x = importer.graph.input("x", x).unwrap();
-        importer.define("x", Value::Node(x));
-        importer.nodes(&nodes, 0);
-        importer.check().unwrap();
-        let Value::Node(y) = importer.value("y").unwrap() else {
-            panic!("it depends on the input");
-        };
-        assert!(importer.is_in_order(y));
-        importer.graph.output("y", y);
-        let images = Array::new(vec![2, 6], (0..12).map(f64::from).collect());
-        let found = interpret(&importer.graph, &[("x", images)]).unwrap();
-        assert_eq!(found[0].floats(), [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]);
-        assert_eq!(found[0].array().shape(), [2, 3]);
-    }
+/// A node that the graph does not accept: the file's attributes and shapes do not fit.
+pub(super) fn invalid(error: odin_graph::Error) -> Error {
+    Error::unsupported(error.to_string())
 }

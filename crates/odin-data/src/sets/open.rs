@@ -1,63 +1,72 @@
-//! Which reader a path or a run of bytes belongs to.
+//! Opens sets: finds the reader that a path or a run of bytes belongs to.
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-
-use super::{DataSet, OpenOptions, Split, cifar, idx, images, npy, npz, svhn};
-use crate::archive::{Blob, BlobReader, Folder, Store, Tar, Unpack, Zip};
+use super::origin::Origin;
+use super::{DataSet, OpenOptions, cifar, idx, images, npy, npz, svhn};
+use crate::archive::{Blob, Folder, Store, Tar, Zip};
 use crate::error::{Error, ErrorKind};
+use crate::image::check_size;
 use odin_error::escape;
+use odin_untrusted::tar;
 
-/// Where a file came from and what it is to become.
-pub(super) struct Origin<'a> {
-    /// For messages: the path, or the name of bytes in memory.
-    pub(super) title: String,
-    /// The set's name.
-    pub(super) name: String,
-    /// Where files beside it may lie.
-    pub(super) path: Option<&'a Path>,
-    /// Labels that the caller gave.
-    pub(super) labels: Option<Arc<Blob>>,
-    pub(super) options: &'a OpenOptions,
+/// Opens the set at `path`, recognised by its content:
+///
+/// - CIFAR-10 and CIFAR-100 as distributed, python or binary version: the `.tar.gz`, its folder,
+///   the folder above, or one batch file;
+/// - MNIST-style idx files, plain or gzipped, or a folder of them;
+/// - SVHN's cropped digits, a MATLAB file;
+/// - `.npy` and `.npz` arrays of images, signals or vectors;
+/// - a folder of images, with or without class sub-folders, or a single image;
+/// - a tar, tar.gz or zip archive of such a folder.
+///
+/// No image file is decoded here: one that is damaged is an error of [`DataSet::get`].
+///
+/// # Errors
+/// `NotFound` or `Io` for what the operating system refuses, `Malformed` and `Unsupported` for
+/// content, `Empty` if there is no image, `Invalid` for options that do not fit.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
+    check_options(options)?;
+    open_path(path, options)
 }
 
-impl Origin<'_> {
-    pub(super) fn unpack(&self) -> Unpack {
-        Unpack {
-            limit: self.options.max_unpacked,
-            scratch: self.options.scratch.clone(),
-        }
-    }
-
-    pub(super) fn split(&self) -> Split {
-        self.options.split.unwrap_or(Split::Test)
-    }
-
-    /// For sources that have no splits.
-    pub(super) fn refuse_train_split(&self) -> Result<(), Error> {
-        match self.split() {
-            Split::Test => Ok(()),
-            Split::Train => Err(self.error(
-                ErrorKind::Invalid,
-                "it has no training split; leave the split away",
-            )),
-        }
-    }
-
-    pub(super) fn error(&self, kind: ErrorKind, problem: impl AsRef<str>) -> Error {
-        Error::new(kind, format!("{}: {}", self.title, problem.as_ref()))
-    }
-
-    pub(super) fn io_error(&self, error: std::io::Error) -> Error {
-        self.error(ErrorKind::Io, "cannot be read").because(error)
-    }
+/// Opens a set that lies in memory: any single file that [`open`] would read. Static bytes, as
+/// `include_bytes!` gives them, are not copied.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_bytes(
+    name: &str,
+    bytes: impl Into<Cow<'static, [u8]>>,
+    options: &OpenOptions,
+) -> Result<Box<dyn DataSet>, Error> {
+    check_options(options)?;
+    open_file(name, bytes.into(), None, options)
 }
 
-pub(super) fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
+/// Opens the bytes of an `.npy` or `.npz` file of images, with labels from the bytes of a second
+/// `.npy` file if they are given.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn from_npy_bytes(
+    name: &str,
+    images: impl Into<Cow<'static, [u8]>>,
+    labels: Option<Cow<'static, [u8]>>,
+    options: &OpenOptions,
+) -> Result<Box<dyn DataSet>, Error> {
+    check_options(options)?;
+    open_file(name, images.into(), labels, options)
+}
+
+fn check_options(options: &OpenOptions) -> Result<(), Error> {
+    check_size(options.channels.unwrap_or(1), 1, 1)
+}
+
+fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
     let metadata = fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
     let origin = Origin {
         title: path.display().to_string(),
@@ -78,7 +87,7 @@ pub(super) fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn Da
     open_blob(Blob::open(path)?, &origin)
 }
 
-pub(super) fn open_bytes(
+fn open_file(
     name: &str,
     bytes: Cow<'static, [u8]>,
     labels: Option<Cow<'static, [u8]>>,
@@ -133,8 +142,8 @@ enum Content {
     Unknown,
 }
 
-/// The length of a tar header, the longest thing that is looked at.
-const HEAD: usize = 512;
+/// A tar header is the longest thing that is looked at.
+const HEAD: usize = tar::BLOCK as usize;
 
 fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     const MAGICS: [(&[u8], Content); 7] = [
@@ -149,7 +158,7 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return *content;
     }
-    if is_tar(head) {
+    if tar::is_header(head) {
         Content::Tar
     } else if svhn::is_matlab(head) {
         Content::Matlab
@@ -166,24 +175,6 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     }
 }
 
-/// A tar header carries the sum of its own bytes.
-fn is_tar(head: &[u8]) -> bool {
-    let Some(header) = head.get(..HEAD) else {
-        return false;
-    };
-    let sum = header
-        .iter()
-        .enumerate()
-        .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
-        .sum::<u32>();
-    header[0] != 0
-        && std::str::from_utf8(&header[148..156])
-            .ok()
-            .map(|digits| digits.trim_matches(['\0', ' ']))
-            .and_then(|digits| u32::from_str_radix(digits, 8).ok())
-            == Some(sum)
-}
-
 fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     let head = blob.head(HEAD).map_err(|e| origin.io_error(e))?;
     let content = recognise(&head, blob.len(), &origin.title);
@@ -191,9 +182,7 @@ fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     if content != Content::Gzip {
         return open_content(content, blob, origin);
     }
-    let packed = blob.len();
-    let source = MultiGzDecoder::new(BlobReader::new(blob));
-    let unpacked = origin.unpack().run(source, packed, &origin.title)?;
+    let unpacked = origin.unpack().gunzip(blob, &origin.title)?;
     let head = unpacked.head(HEAD).map_err(|e| origin.io_error(e))?;
     let inner_title = origin.title.trim_end_matches(".gz");
     let content = recognise(&head, unpacked.len(), inner_title);
@@ -247,12 +236,6 @@ fn open_store(store: Arc<dyn Store>, origin: &Origin) -> Result<Box<dyn DataSet>
         return Ok(set);
     }
     images::open_store(store, origin)
-}
-
-/// A file beside `path`, if it is there.
-pub(super) fn sibling(path: &Path, name: &str) -> Option<PathBuf> {
-    let sibling = path.with_file_name(name);
-    sibling.is_file().then_some(sibling)
 }
 
 #[cfg(test)]

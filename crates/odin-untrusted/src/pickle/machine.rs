@@ -1,15 +1,11 @@
-//! The machine that runs a pickle's instructions. See [`super::pickle`].
+//! The machine that runs a pickle's instructions. See [`super`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
 
-use super::opcode as op;
-use super::pickle::{Global, Id, Node, Object};
-use crate::Error;
-
-/// Most nodes that one pickle may create. A checkpoint takes about twenty per tensor; some
-/// carry a training log with a number per step.
-const MAX_NODES: usize = 4_000_000;
+use super::text::{decimal, latin1, raw_unicode, twos_complement, unquote, utf8};
+use super::{Id, Object, Options, Python2Strings, Value, opcode as op};
+use crate::error::Error;
 
 /// Longest name of a module or of something in it, in bytes.
 const MAX_GLOBAL: usize = 1 << 10;
@@ -17,7 +13,8 @@ const MAX_GLOBAL: usize = 1 << 10;
 /// The machine, before or after its run.
 pub(super) struct Machine<'a> {
     input: &'a [u8],
-    nodes: Vec<Node>,
+    options: Options,
+    values: Vec<Value<'a>>,
     stack: Vec<Id>,
     /// Heights of the stack at the open marks.
     marks: Vec<usize>,
@@ -25,10 +22,11 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8], options: Options) -> Self {
         Self {
             input,
-            nodes: Vec::new(),
+            options,
+            values: Vec::new(),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -36,19 +34,20 @@ impl<'a> Machine<'a> {
     }
 
     /// What the run built, and the input behind the pickle.
-    pub(super) fn into_parts(self) -> (Vec<Node>, &'a [u8]) {
-        (self.nodes, self.input)
+    pub(super) fn into_parts(self) -> (Vec<Value<'a>>, &'a [u8]) {
+        (self.values, self.input)
     }
 
     /// Runs to the end of the pickle.
     pub(super) fn run(&mut self) -> Result<Id, Error> {
-        loop {
-            let code = self.byte()?;
-            if code == op::STOP {
-                return self.pop();
+        for _ in 0..self.options.max_steps {
+            match self.byte()? {
+                op::STOP => return self.pop(),
+                code => self.step(code)?,
             }
-            self.step(code)?;
         }
+        let limit = self.options.max_steps;
+        Err(Error::too_large(format!("more than {limit} instructions")))
     }
 
     fn step(&mut self, code: u8) -> Result<(), Error> {
@@ -56,68 +55,77 @@ impl<'a> Machine<'a> {
             op::PROTO => self.take(1).map(drop),
             op::FRAME => self.take(8).map(drop),
 
-            op::NONE => self.push(Node::None),
-            op::NEWTRUE => self.push(Node::Bool(true)),
-            op::NEWFALSE => self.push(Node::Bool(false)),
+            op::NONE => self.push(Value::None),
+            op::NEWTRUE => self.push(Value::Bool(true)),
+            op::NEWFALSE => self.push(Value::Bool(false)),
             op::INT => self.text_int(),
             op::LONG => {
                 let line = self.line()?;
-                self.push(parse_decimal(line.strip_suffix('L').unwrap_or(&line)))
+                self.push(decimal(line.strip_suffix(b"L").unwrap_or(line))?)
             }
             op::BININT => {
                 let v = i32::from_le_bytes(self.array()?);
-                self.push(Node::Int(v.into()))
+                self.push(Value::Int(v.into()))
             }
             op::BININT1 => {
                 let v = self.byte()?;
-                self.push(Node::Int(v.into()))
+                self.push(Value::Int(v.into()))
             }
             op::BININT2 => {
                 let v = u16::from_le_bytes(self.array()?);
-                self.push(Node::Int(v.into()))
+                self.push(Value::Int(v.into()))
             }
             op::LONG1 => self.long_of(1),
             op::LONG4 => self.long_of(4),
             op::FLOAT => {
-                let v = self.line()?.parse().map_err(|_| malformed("a float"))?;
-                self.push(Node::Float(v))
+                let v = utf8(self.line()?).parse();
+                self.push(Value::Float(v.map_err(|_| malformed("a float"))?))
             }
             op::BINFLOAT => {
                 let v = f64::from_be_bytes(self.array()?);
-                self.push(Node::Float(v))
+                self.push(Value::Float(v))
             }
 
-            op::STRING => self.text_string(),
-            op::UNICODE => {
-                let v = self.line()?;
-                self.push(Node::Str(v.into()))
+            op::STRING => {
+                let line = self.line()?;
+                self.string(unquote(line.trim_ascii_end())?)
             }
-            op::BINSTRING => self.string_of(4, latin1),
-            op::SHORT_BINSTRING => self.string_of(1, latin1),
-            op::SHORT_BINUNICODE => self.string_of(1, utf8),
-            op::BINUNICODE => self.string_of(4, utf8),
-            op::BINUNICODE8 => self.string_of(8, utf8),
+            op::BINSTRING => {
+                let bytes = self.counted(4)?;
+                self.string(bytes.into())
+            }
+            op::SHORT_BINSTRING => {
+                let bytes = self.counted(1)?;
+                self.string(bytes.into())
+            }
+            op::UNICODE => {
+                let text = raw_unicode(self.line()?)?;
+                self.push(Value::Text(text))
+            }
+            op::SHORT_BINUNICODE => self.text_of(1),
+            op::BINUNICODE => self.text_of(4),
+            op::BINUNICODE8 => self.text_of(8),
             op::SHORT_BINBYTES => self.bytes_of(1),
             op::BINBYTES => self.bytes_of(4),
             op::BINBYTES8 | op::BYTEARRAY8 => self.bytes_of(8),
 
-            op::EMPTY_TUPLE => self.push(Node::Tuple(Vec::new())),
+            op::EMPTY_TUPLE => self.push(Value::Tuple(Vec::new())),
             op::TUPLE1 => self.tuple_of(1),
             op::TUPLE2 => self.tuple_of(2),
             op::TUPLE3 => self.tuple_of(3),
             op::TUPLE => {
                 let items = self.pop_to_mark()?;
-                self.push(Node::Tuple(items))
+                self.push(Value::Tuple(items))
             }
-            op::EMPTY_LIST | op::EMPTY_SET => self.push(Node::List(Vec::new())),
+            op::EMPTY_LIST | op::EMPTY_SET => self.push(Value::List(Vec::new())),
             op::LIST | op::FROZENSET => {
                 let items = self.pop_to_mark()?;
-                self.push(Node::List(items))
+                self.push(Value::List(items))
             }
-            op::EMPTY_DICT => self.push(Node::Dict(Vec::new())),
+            op::EMPTY_DICT => self.push(Value::Dict(Vec::new())),
             op::DICT => {
                 let items = pairs(&self.pop_to_mark()?)?;
-                self.push(Node::Dict(items))
+                self.push(Value::Dict(items))
             }
             op::APPEND => {
                 let item = self.pop()?;
@@ -176,7 +184,8 @@ impl<'a> Machine<'a> {
 
             op::GLOBAL => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(global(module.into(), name.into())?)
+                let global = self.global_of(module, name)?;
+                self.push(global)
             }
             op::STACK_GLOBAL => self.stack_global(),
             op::REDUCE | op::NEWOBJ => {
@@ -190,30 +199,31 @@ impl<'a> Machine<'a> {
             op::OBJ => {
                 let items = self.pop_to_mark()?;
                 let (&class, args) = items.split_first().ok_or_else(underflow)?;
-                let args = self.alloc(Node::Tuple(args.to_vec()))?;
+                let args = self.alloc(Value::Tuple(args.to_vec()))?;
                 self.object(class, args)
             }
             op::INST => {
                 let (module, name) = (self.line()?, self.line()?);
-                let class = self.alloc(global(module.into(), name.into())?)?;
+                let global = self.global_of(module, name)?;
+                let class = self.alloc(global)?;
                 let items = self.pop_to_mark()?;
-                let args = self.alloc(Node::Tuple(items))?;
+                let args = self.alloc(Value::Tuple(items))?;
                 self.object(class, args)
             }
             op::BUILD => self.build(),
 
             op::PERSID => {
                 let line = self.line()?;
-                let id = self.alloc(Node::Str(line.into()))?;
-                self.push(Node::Persistent(id))
+                let id = self.alloc(Value::Text(utf8(line)))?;
+                self.push(Value::Persistent(id))
             }
             op::BINPERSID => {
                 let id = self.pop()?;
-                self.push(Node::Persistent(id))
+                self.push(Value::Persistent(id))
             }
 
             _ => Err(Error::unsupported(format!(
-                "opcode 0x{code:02x} is none that a checkpoint uses; the file is damaged, or no pickle"
+                "opcode 0x{code:02x} is not supported; the file is damaged, or no pickle"
             ))),
         }
     }
@@ -237,15 +247,16 @@ impl<'a> Machine<'a> {
     }
 
     /// Text up to a line feed, which is taken and dropped.
-    fn line(&mut self) -> Result<String, Error> {
+    fn line(&mut self) -> Result<&'a [u8], Error> {
         let end = self.input.iter().position(|&b| b == b'\n');
         let line = self.take(end.ok_or_else(truncated)?)?;
         self.take(1)?;
-        Ok(utf8(line.strip_suffix(b"\r").unwrap_or(line)))
+        Ok(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
     fn line_index(&mut self) -> Result<u64, Error> {
-        self.line()?.parse().map_err(|_| malformed("a memo index"))
+        let index = utf8(self.line()?).parse();
+        index.map_err(|_| malformed("a memo index"))
     }
 
     /// As many bytes as an unsigned integer of `width` bytes in front of them says.
@@ -258,18 +269,16 @@ impl<'a> Machine<'a> {
 
     // Stack.
 
-    fn alloc(&mut self, node: Node) -> Result<Id, Error> {
-        if self.nodes.len() >= MAX_NODES {
-            return Err(Error::unsupported(format!(
-                "more than {MAX_NODES} values; save the model's state_dict alone"
-            )));
-        }
-        self.nodes.push(node);
-        Ok(Id(self.nodes.len() as u32 - 1))
+    fn alloc(&mut self, value: Value<'a>) -> Result<Id, Error> {
+        let (count, limit) = (self.values.len(), self.options.max_values);
+        let id = u32::try_from(count).ok().filter(|_| count < limit);
+        let id = id.ok_or_else(|| Error::too_large(format!("more than {limit} values")))?;
+        self.values.push(value);
+        Ok(Id(id))
     }
 
-    fn push(&mut self, node: Node) -> Result<(), Error> {
-        let id = self.alloc(node)?;
+    fn push(&mut self, value: Value<'a>) -> Result<(), Error> {
+        let id = self.alloc(value)?;
         self.stack.push(id);
         Ok(())
     }
@@ -318,53 +327,50 @@ impl<'a> Machine<'a> {
     // Values.
 
     fn text_int(&mut self) -> Result<(), Error> {
-        let line = self.line()?;
-        self.push(match line.as_str() {
-            "00" => Node::Bool(false),
-            "01" => Node::Bool(true),
-            _ => parse_decimal(&line),
-        })
+        let value = match self.line()? {
+            b"00" => Value::Bool(false),
+            b"01" => Value::Bool(true),
+            digits => decimal(digits)?,
+        };
+        self.push(value)
     }
 
     fn long_of(&mut self, width: usize) -> Result<(), Error> {
         let bytes = self.counted(width)?;
-        self.push(parse_twos_complement(bytes))
+        self.push(twos_complement(bytes))
     }
 
-    /// A quoted Python 2 string. Escapes stay as they are: no name of a tensor has any.
-    fn text_string(&mut self) -> Result<(), Error> {
-        let line = self.line()?;
-        let quoted = line.trim_end();
-        let inner = ['\'', '"']
-            .iter()
-            .find_map(|&q| quoted.strip_prefix(q)?.strip_suffix(q));
-        let inner = inner.ok_or_else(|| malformed("a quoted string"))?;
-        self.push(Node::Str(inner.into()))
+    /// A string of Python 2.
+    fn string(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        self.push(match self.options.strings {
+            Python2Strings::Latin1 => Value::Text(latin1(bytes)),
+            Python2Strings::Bytes => Value::Bytes(bytes),
+        })
     }
 
-    fn string_of(&mut self, width: usize, decode: fn(&[u8]) -> String) -> Result<(), Error> {
+    fn text_of(&mut self, width: usize) -> Result<(), Error> {
         let bytes = self.counted(width)?;
-        self.push(Node::Str(decode(bytes).into()))
+        self.push(Value::Text(utf8(bytes)))
     }
 
     fn bytes_of(&mut self, width: usize) -> Result<(), Error> {
-        self.counted(width)?;
-        self.push(Node::Opaque)
+        let bytes = self.counted(width)?;
+        self.push(Value::Bytes(bytes.into()))
     }
 
     fn tuple_of(&mut self, count: usize) -> Result<(), Error> {
         let start = self.stack.len().checked_sub(count);
         let start = start.filter(|&s| s >= self.floor()).ok_or_else(underflow)?;
         let items = self.stack.split_off(start);
-        self.push(Node::Tuple(items))
+        self.push(Value::Tuple(items))
     }
 
     fn append(&mut self, items: &[Id]) -> Result<(), Error> {
         let target = self.top()?;
-        match &mut self.nodes[target.0 as usize] {
-            Node::List(list) => list.extend_from_slice(items),
-            // A subclass of list or set: none holds weights.
-            Node::Object(_) => {}
+        match &mut self.values[target.0 as usize] {
+            Value::List(list) => list.extend_from_slice(items),
+            // A subclass of list or set, whose items nobody asks for.
+            Value::Object(_) => {}
             _ => return Err(malformed("a list to append to")),
         }
         Ok(())
@@ -372,9 +378,9 @@ impl<'a> Machine<'a> {
 
     fn set_items(&mut self, items: Vec<(Id, Id)>) -> Result<(), Error> {
         let target = self.top()?;
-        match &mut self.nodes[target.0 as usize] {
-            Node::Dict(dict) => dict.extend(items),
-            Node::Object(object) => object.items.extend(items),
+        match &mut self.values[target.0 as usize] {
+            Value::Dict(dict) => dict.extend(items),
+            Value::Object(object) => object.items.extend(items),
             _ => return Err(malformed("a dict to add to")),
         }
         Ok(())
@@ -382,16 +388,33 @@ impl<'a> Machine<'a> {
 
     fn stack_global(&mut self) -> Result<(), Error> {
         let (name, module) = (self.pop()?, self.pop()?);
-        let text = |id: Id| match &self.nodes[id.0 as usize] {
-            Node::Str(s) => Ok(Rc::clone(s)),
-            _ => Err(malformed("the name of a global")),
-        };
-        let named = global(text(module)?, text(name)?)?;
-        self.push(named)
+        let global = self.global(module, name)?;
+        self.push(global)
+    }
+
+    fn global_of(&mut self, module: &'a [u8], name: &'a [u8]) -> Result<Value<'a>, Error> {
+        let module = self.alloc(Value::Text(utf8(module)))?;
+        let name = self.alloc(Value::Text(utf8(name)))?;
+        self.global(module, name)
+    }
+
+    fn global(&self, module: Id, name: Id) -> Result<Value<'a>, Error> {
+        for id in [module, name] {
+            match &self.values[id.0 as usize] {
+                Value::Text(text) if text.len() <= MAX_GLOBAL => {}
+                Value::Text(_) => {
+                    return Err(Error::damaged(format!(
+                        "the name of a class or function takes more than {MAX_GLOBAL} bytes; the file is damaged"
+                    )));
+                }
+                _ => return Err(malformed("the name of a global")),
+            }
+        }
+        Ok(Value::Global { module, name })
     }
 
     fn object(&mut self, callable: Id, args: Id) -> Result<(), Error> {
-        self.push(Node::Object(Box::new(Object {
+        self.push(Value::Object(Box::new(Object {
             callable,
             args,
             state: None,
@@ -401,21 +424,12 @@ impl<'a> Machine<'a> {
 
     fn build(&mut self) -> Result<(), Error> {
         let (state, target) = (self.pop()?, self.top()?);
-        match &mut self.nodes[target.0 as usize] {
-            Node::Object(object) => object.state = Some(state),
+        match &mut self.values[target.0 as usize] {
+            Value::Object(object) => object.state = Some(state),
             _ => return Err(malformed("an object to set the state of")),
         }
         Ok(())
     }
-}
-
-fn global(module: Rc<str>, name: Rc<str>) -> Result<Node, Error> {
-    if module.len().max(name.len()) > MAX_GLOBAL {
-        return Err(Error::corrupt(format!(
-            "the name of a class or function takes more than {MAX_GLOBAL} bytes; the file is damaged"
-        )));
-    }
-    Ok(Node::Global(Box::new(Global { module, name })))
 }
 
 fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, Error> {
@@ -426,39 +440,14 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, Error> {
     Ok(pairs.iter().map(|&[k, v]| (k, v)).collect())
 }
 
-fn parse_decimal(text: &str) -> Node {
-    text.trim().parse().map_or(Node::Opaque, Node::Int)
-}
-
-fn parse_twos_complement(bytes: &[u8]) -> Node {
-    let mut wide = match bytes.last() {
-        Some(sign) if sign & 0x80 != 0 => [0xff; 16],
-        _ => [0; 16],
-    };
-    match wide.get_mut(..bytes.len()) {
-        Some(low) => low.copy_from_slice(bytes),
-        None => return Node::Opaque,
-    }
-    Node::Int(i128::from_le_bytes(wide))
-}
-
-/// Python 2 strings are bytes; those in a checkpoint are ASCII.
-fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|&b| char::from(b)).collect()
-}
-
-fn utf8(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn truncated() -> Error {
-    Error::corrupt("the file ends in the middle of a value; it is truncated or damaged")
+    Error::damaged("the file ends in the middle of a value; it is truncated or damaged")
 }
 
 fn underflow() -> Error {
-    Error::corrupt("an instruction takes more values than there are; the file is damaged")
+    Error::damaged("an instruction takes more values than there are; the file is damaged")
 }
 
-fn malformed(expected: &str) -> Error {
-    Error::corrupt(format!("expected {expected}; the file is damaged"))
+pub(super) fn malformed(expected: &str) -> Error {
+    Error::damaged(format!("expected {expected}; the file is damaged"))
 }

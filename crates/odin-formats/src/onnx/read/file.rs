@@ -1,0 +1,199 @@
+//! An ONNX file that has been decoded: what it says before any graph is made of it.
+
+use super::builder::Value;
+use super::import::Importer;
+use super::input::declare;
+use super::tensor::Weights;
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::{Error, ErrorKind};
+use indexmap::IndexMap;
+use odin_graph::Graph;
+use prost::Message;
+use prost::bytes::Bytes;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// The versions of the standard operators that are read.
+pub(super) const OPSETS: RangeInclusive<i64> = 6..=28;
+
+/// An ONNX file, read and decoded once. Of one file graphs are made any number of times, with other
+/// options each: they share the weights.
+#[derive(Debug)]
+pub struct File {
+    pub(super) name: String,
+    pub(super) model: ModelProto,
+    pub(super) graph: GraphProto,
+    /// Where external data lies.
+    folder: Option<PathBuf>,
+    weights: Weights,
+    len: usize,
+    pub(super) opset: i64,
+}
+
+impl File {
+    /// Reads a file; external data is looked for beside it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or is written in a version of the operators that
+    /// is not read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let io = |e: std::io::Error| Error::new(ErrorKind::Io, e.to_string()).about(path.display());
+        if !path.metadata().map_err(io)?.is_file() {
+            let message = "not a regular file; give the ONNX file itself";
+            return Err(Error::new(ErrorKind::Io, message).about(path.display()));
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(bytes, path.display().to_string(), Some(folder))
+    }
+
+    /// Decodes a file that is in memory, whose bytes are kept and not copied: a `Vec<u8>`, an
+    /// `Arc<[u8]>`, a `&'static [u8]`. `name` is what errors call it, `folder` where its external
+    /// data lies.
+    ///
+    /// # Errors
+    /// As [`File::open`].
+    pub fn parse(
+        bytes: impl AsRef<[u8]> + Send + 'static,
+        name: impl Into<String>,
+        folder: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let bytes = Bytes::from_owner(bytes);
+        let (len, name) = (bytes.len(), name.into());
+        let model = ModelProto::decode(bytes).map_err(|e| {
+            Error::corrupt("this is no ONNX file, or it is damaged")
+                .because(e)
+                .about(&name)
+        })?;
+        Self::from_proto(model, name, folder, len)
+    }
+
+    pub(super) fn from_proto(
+        mut model: ModelProto,
+        name: String,
+        folder: Option<&Path>,
+        len: usize,
+    ) -> Result<Self, Error> {
+        let graph = model.graph.take().filter(|g| !g.node.is_empty());
+        let graph = graph.ok_or_else(|| {
+            Error::corrupt("this is no ONNX file, or it is damaged: it has no nodes").about(&name)
+        })?;
+        let standard = |domain: &str| matches!(domain, "" | "ai.onnx");
+        let opsets = &model.opset_import;
+        let opset = opsets.iter().find(|o| standard(&o.domain));
+        let opset = opset.map_or(1, |o| o.version);
+        if !OPSETS.contains(&opset) {
+            return Err(Error::unsupported(format!(
+                "it is written in version {opset} of the operators, versions {} to {} are read; export it again with one of these (opset_version)",
+                OPSETS.start(),
+                OPSETS.end()
+            ))
+            .about(&name));
+        }
+        Ok(Self {
+            weights: Weights::of(&graph.initializer),
+            folder: folder.map(Path::to_path_buf),
+            name,
+            model,
+            graph,
+            len,
+            opset,
+        })
+    }
+
+    /// What errors call it: its path, or the name given to [`File::parse`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Texts that the file carries, by name.
+    pub fn metadata(&self) -> IndexMap<String, String> {
+        let entries = self.model.metadata_props.iter();
+        entries.map(|e| (e.key.clone(), e.value.clone())).collect()
+    }
+
+    /// The whole graph, with all inputs of real numbers and all outputs under the file's names for
+    /// them.
+    ///
+    /// # Errors
+    /// When the file is damaged or uses operators that are not supported: all of them are named.
+    pub fn graph(&self) -> Result<Graph, Error> {
+        self.whole_graph().map_err(|e| e.about(&self.name))
+    }
+
+    fn whole_graph(&self) -> Result<Graph, Error> {
+        let mut importer = self.importer();
+        for info in self.inputs() {
+            let input = declare(&mut importer.builder, info, None)?;
+            importer.define(&info.name, Value::Node(input));
+        }
+        let names: Vec<&str> = self.graph.output.iter().map(|o| o.name.as_str()).collect();
+        importer.nodes(self.nodes_for(&names), 0);
+        importer.check()?;
+        for name in names {
+            let value = importer.output(name)?;
+            importer.builder.graph.output(name, value);
+        }
+        Ok(importer.builder.graph)
+    }
+
+    pub(super) fn importer(&self) -> Importer<'_> {
+        Importer::new(
+            &self.graph,
+            &self.model.functions,
+            &self.weights,
+            self.opset,
+            self.folder.as_deref(),
+            self.len,
+        )
+    }
+
+    /// The inputs that are no weights.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
+        let weights: HashSet<&str> = self
+            .graph
+            .initializer
+            .iter()
+            .map(|t| t.name.as_str())
+            .collect();
+        let inputs = self.graph.input.iter();
+        inputs.filter(move |i| !weights.contains(i.name.as_str()))
+    }
+
+    /// The nodes that names are computed from, in the order of the file.
+    pub(super) fn nodes_for(&self, outputs: &[&str]) -> Vec<&NodeProto> {
+        let mut needed: HashSet<&str> = outputs.iter().copied().collect();
+        let mut nodes: Vec<&NodeProto> = Vec::new();
+        for node in self.graph.node.iter().rev() {
+            if node.output.iter().any(|name| needed.contains(&name[..])) {
+                reads(node, &mut needed);
+                nodes.push(node);
+            }
+        }
+        nodes.reverse();
+        nodes
+    }
+
+    /// How many nodes of each operator there are.
+    pub(super) fn count_operators(&self) -> IndexMap<String, usize> {
+        let mut counts: IndexMap<String, usize> = IndexMap::new();
+        for node in &self.graph.node {
+            *counts.entry(node.op_type.clone()).or_default() += 1;
+        }
+        counts.sort_keys();
+        counts
+    }
+}
+
+/// Adds the names that a node reads, those read in its branches included.
+fn reads<'n>(node: &'n NodeProto, names: &mut HashSet<&'n str>) {
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        names.extend(node.input.iter().map(String::as_str));
+        for branch in node.attribute.iter().filter_map(|a| a.g.as_deref()) {
+            names.extend(branch.output.iter().map(|o| o.name.as_str()));
+            open.extend(&branch.node);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Readers of untrusted bytes: bounded inflate, zip, tar and pickle.
+//!
+//! What reads a format of checkpoints or data sets reads its containers here, so that the limits
+//! against hostile files are stated once. No reader panics, none allocates more than a stated
+//! limit or a small multiple of what the file holds, and nothing in a file is ever executed.
+//! Names are given as they are in the file: escape them before they are shown.
+
+mod error;
+pub mod inflate;
+pub mod pickle;
+pub mod tar;
+pub mod zip;
+
+pub use error::{Error, ErrorKind};
