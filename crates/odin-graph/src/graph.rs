@@ -1,3 +1,5 @@
+//! The graph: nodes in static single assignment form, and the values that are its outputs.
+
 use crate::infer::infer;
 use crate::op::Input;
 use crate::{Error, ErrorKind, Op, Shape, Tensor, Type};
@@ -183,32 +185,6 @@ impl Graph {
             "" => format!("{} ({value})", node.op.name()),
             origin => format!("{origin}: {} ({value})", node.op.name()),
         }
-    }
-
-    /// For each value, whether it is computed from `from`.
-    pub(crate) fn depends_on(&self, from: ValueId) -> Vec<bool> {
-        let mut depends = vec![false; self.nodes.len()];
-        depends[from.index()] = true;
-        for (i, node) in self.nodes.iter().enumerate() {
-            depends[i] |= node.operands.iter().any(|v| depends[v.index()]);
-        }
-        depends
-    }
-
-    /// For each value, whether one of `targets` is computed from it.
-    pub(crate) fn needed_for(&self, targets: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
-        let mut needed = vec![false; self.nodes.len()];
-        for target in targets {
-            needed[target.index()] = true;
-        }
-        for (i, node) in self.nodes.iter().enumerate().rev() {
-            if needed[i] {
-                for operand in &node.operands {
-                    needed[operand.index()] = true;
-                }
-            }
-        }
-        needed
     }
 
     /// Computes `output` once more with `replacement` in place of `input`: adds a copy of every

@@ -39,8 +39,8 @@ pub mod names {
 
 /// Extends a classifier, a graph of one input (images) and one output (logits
 /// `[N, classes]`), to ODIN for an engine. It adds the inputs [`names::TEMPERATURE`] and
-/// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`],
-/// [`names::DIRECTION`] and [`names::PERTURBED_LOGITS`], in this order.
+/// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`] and
+/// [`names::PERTURBED_LOGITS`], in this order.
 ///
 /// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC.
 ///
@@ -53,9 +53,12 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     transform_with(classifier, channel_axis, Extras::default())
 }
 
-/// What [`transform_with`] computes besides ODIN.
+/// Optional outputs of [`transform_with`]; all are off by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
+    /// Whether the direction of the perturbation, which has the size of the images, is an output:
+    /// [`names::DIRECTION`].
+    pub direction: bool,
     /// A value of the classifier, such as [`crate::LinearHead::features`], to be an output named
     /// [`names::FEATURES`].
     pub features: Option<ValueId>,
@@ -64,8 +67,8 @@ pub struct Extras {
     pub largest_coordinate: bool,
 }
 
-/// As [`transform`], with further outputs behind its own: the features, then the logits of
-/// i-ODIN, each where it is asked for.
+/// As [`transform`], with the requested extra outputs after its own, in this order: the
+/// direction, the features, the logits of i-ODIN.
 ///
 /// # Errors
 /// As [`transform`].
@@ -91,8 +94,10 @@ pub fn transform_with(
 
     g.output(names::LOGITS, logits);
     g.output(names::PREDICTION, prediction);
-    g.output(names::DIRECTION, direction);
     g.output(names::PERTURBED_LOGITS, perturbed_logits);
+    if extras.direction {
+        g.output(names::DIRECTION, direction);
+    }
     if let Some(features) = extras.features {
         g.output(names::FEATURES, features);
     }

@@ -4,8 +4,8 @@ use crate::network_input::NetworkInput;
 use crate::{Classifier, Device, Error, ErrorKind};
 use odin_cpu::{Output, Program};
 use odin_data::Image;
+use odin_graph::linear_head;
 use odin_graph::odin::{Extras, names, transform_with};
-use odin_graph::{Graph, linear_head};
 use odin_scores::{Observation, Scorer};
 use std::fmt;
 use std::path::PathBuf;
@@ -130,10 +130,10 @@ impl<'a> DetectorBuilder<'a> {
         let extras = Extras {
             features,
             largest_coordinate: i_odin,
+            ..Extras::default()
         };
         let axis = classifier.layout().channel_axis();
-        let mut graph = transform_with(classifier.graph(), axis, extras)?;
-        keep_outputs(&mut graph);
+        let graph = transform_with(classifier.graph(), axis, extras)?;
         Ok(Detector {
             engine: Engine::new(&graph, &engine)?,
             device: engine.device,
@@ -434,15 +434,6 @@ pub(crate) fn check_magnitude(magnitude: f64) -> Result<(), Error> {
         false => Err(invalid(format!(
             "the magnitude must be a number from 0, it is {magnitude}"
         ))),
-    }
-}
-
-/// Without the direction of the perturbation, which has the size of the images.
-fn keep_outputs(graph: &mut Graph) {
-    let outputs = graph.outputs().to_vec();
-    graph.clear_outputs();
-    for output in outputs.into_iter().filter(|o| o.name != names::DIRECTION) {
-        graph.output(output.name, output.value);
     }
 }
 

@@ -5,6 +5,7 @@ use super::fuse::{Chain, Group, Head, Last};
 use super::place::operands;
 use crate::pointwise::sign_bytes;
 use crate::program::ProgramStep;
+use odin_graph::cost::{elements, node_multiply_adds};
 use odin_graph::{DType, Graph, Op, ValueId};
 
 /// `how` tells of a head that can be computed in several ways in which it is.
@@ -30,7 +31,7 @@ pub(super) fn about(graph: &Graph, group: &Group, how: &str) -> ProgramStep {
         what: what.collect::<Vec<_>>().join(" > "),
         origin: graph.node(head.unwrap_or(group.value)).origin.clone(),
         shape: graph.shape(group.value).at(1).into_iter().skip(1).collect(),
-        flops: head.map_or(0, |v| flops(graph, v)),
+        flops: head.map_or(0, |v| 2 * node_multiply_adds(graph, v)),
         bytes: bytes(graph, group, head),
     }
 }
@@ -82,28 +83,6 @@ fn name(graph: &Graph, v: ValueId) -> String {
         name.push_str(&format!(" in {groups} groups"));
     }
     name
-}
-
-fn elements(graph: &Graph, v: ValueId) -> u64 {
-    graph.shape(v).at(1).iter().product::<usize>() as u64
-}
-
-/// Of products only.
-fn flops(graph: &Graph, v: ValueId) -> u64 {
-    let node = graph.node(v);
-    let extents = |i: usize| graph.shape(node.operands[i]).at(1);
-    let products = match &node.op {
-        // Each output meets a filter.
-        Op::Conv(_) => elements(graph, v) * extents(1)[1..].iter().product::<usize>() as u64,
-        // Each input meets a filter.
-        Op::ConvTranspose(_) => {
-            elements(graph, node.operands[0]) * extents(1)[1..].iter().product::<usize>() as u64
-        }
-        Op::MatMul => elements(graph, v) * extents(0).last().map_or(0, |&k| k as u64),
-        Op::Gemm(gemm) => elements(graph, v) * extents(0)[usize::from(!gemm.trans_a)] as u64,
-        _ => 0,
-    };
-    2 * products
 }
 
 fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {

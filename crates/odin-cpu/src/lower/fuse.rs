@@ -164,20 +164,16 @@ struct Fusion<'a> {
 impl<'a> Fusion<'a> {
     fn new(graph: &'a Graph) -> Self {
         let n = graph.nodes().len();
-        let mut needed = vec![false; n];
+        let needed = graph.needed_for_outputs();
         let mut consumers: Vec<Vec<ValueId>> = vec![Vec::new(); n];
         let mut uses = vec![0; n];
         for output in graph.outputs() {
-            needed[output.value.index()] = true;
             uses[output.value.index()] += 1;
         }
-        for v in graph.values().rev() {
-            if needed[v.index()] {
-                for x in &graph.node(v).operands {
-                    needed[x.index()] = true;
-                    uses[x.index()] += 1;
-                    consumers[x.index()].push(v);
-                }
+        for v in graph.values().rev().filter(|v| needed[v.index()]) {
+            for x in &graph.node(v).operands {
+                uses[x.index()] += 1;
+                consumers[x.index()].push(v);
             }
         }
         let mut fusion = Self {

@@ -21,7 +21,7 @@ pub fn interpret<T: Real>(
     inputs: &[(&str, Array<T>)],
 ) -> Result<Vec<Value<T>>, Error> {
     let images = check_inputs(graph, inputs)?;
-    let needed = graph.needed_for(graph.outputs().iter().map(|o| o.value));
+    let needed = graph.needed_for_outputs();
     let mut values: Vec<Option<Value<T>>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|v| needed[v.index()]) {
         let node = graph.node(value);

@@ -7,7 +7,7 @@ use crate::{Error, Graph, Op};
 /// # Errors
 /// When the graph is not well formed.
 pub fn eliminate_dead_code(graph: &Graph) -> Result<Graph, Error> {
-    let needed = graph.needed_for(graph.outputs().iter().map(|o| o.value));
+    let needed = graph.needed_for_outputs();
     rebuild(graph, |new, value, node| {
         let keep = needed[value.index()] || matches!(node.op, Op::Input(_));
         keep.then(|| new.add(node.op, &node.operands)).transpose()
