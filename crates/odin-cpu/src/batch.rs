@@ -4,13 +4,13 @@ use odin_graph::{Dim, Shape};
 
 /// The layout of a value of a whole batch: `outer` times, for each image, a `block`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
+pub(crate) struct BatchLayout {
     outer: usize,
     block: usize,
     batched: bool,
 }
 
-impl Layout {
+impl BatchLayout {
     pub(crate) fn new(shape: &Shape) -> Self {
         let is_batch = |dim: &Dim| dim.fixed().is_none();
         let axis = shape.dims().iter().position(is_batch);
@@ -64,5 +64,13 @@ impl Layout {
         for (o, from) in from.chunks_exact(block).enumerate() {
             batch[(o * images + image) * block..][..block].copy_from_slice(from);
         }
+    }
+}
+
+/// Whether the batch axis of a shape is its first one, and the only axis that grows with the batch.
+pub(crate) fn is_batch_first(shape: &Shape) -> bool {
+    match shape.dims() {
+        [Dim::PerImage(1), rest @ ..] => rest.iter().all(|d| d.fixed().is_some()),
+        _ => false,
     }
 }

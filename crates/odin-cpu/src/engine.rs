@@ -1,10 +1,12 @@
 use crate::barrier::Barrier;
-use crate::kernels::{AnyKernel, Image, Share, Written};
-use crate::lower::{Plan, Port, Step, lower};
+use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice};
+use crate::lower::lower;
+use crate::lower::plan::{Plan, Port, Step};
+use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::options::Options;
 use crate::program::{Program, Times};
 use crate::simd::InstructionSet;
-use crate::workspace::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
+use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
@@ -20,8 +22,8 @@ const LARGEST_CONSTANT: usize = 1 << 28;
 pub struct Engine {
     plan: Plan,
     pool: rayon::ThreadPool,
-    spare: Spare<Workspace>,
-    scratches: Spare<Scratch>,
+    spare: MemoryPool<Workspace>,
+    scratches: MemoryPool<Scratch>,
     /// Held while all threads work on one image. Two such images at a time would wait for each
     /// other, each with some of the threads.
     together: Mutex<()>,
@@ -70,9 +72,23 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn with_options(graph: &Graph, threads: usize, options: Options) -> Result<Self, Error> {
+        Self::with_weights(graph, threads, options, &WeightCache::default())
+    }
+
+    /// As [`Engine::with_options`], sharing packed weights with all engines that were prepared with
+    /// the same cache.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_weights(
+        graph: &Graph,
+        threads: usize,
+        options: Options,
+        weights: &WeightCache,
+    ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
-        let plan = lower(&folded, options)?;
+        let plan = lower(&folded, options, weights)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .build();
@@ -83,13 +99,13 @@ impl Engine {
         Ok(Self {
             plan,
             pool,
-            spare: Spare::new(),
-            scratches: Spare::new(),
+            spare: MemoryPool::new(),
+            scratches: MemoryPool::new(),
             together: Mutex::new(()),
         })
     }
 
-    /// Runs the graph on a batch of `images` images and returns its outputs in the order of
+    /// Span the graph on a batch of `images` images and returns its outputs in the order of
     /// [`Graph::outputs`].
     ///
     /// Inputs go by name. One that grows with the batch holds the elements of all images,
@@ -140,9 +156,9 @@ impl Engine {
                     self.spare.give(workspaces);
                     return Ok(());
                 }
-                let images = Share { index, count }.of(images);
+                let images = WorkSlice { index, count }.of(images);
                 self.add_workspaces(&mut workspaces, images.len())?;
-                self.compute(&workspaces, request, &images, Share::WHOLE, &alone)?;
+                self.compute(&workspaces, request, &images, WorkSlice::WHOLE, &alone)?;
                 let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
                 self.collect(&workspaces, request, &images, &mut outputs);
             }
@@ -162,7 +178,7 @@ impl Engine {
         self.add_workspaces(&mut workspaces, images.len())?;
         let together = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {
-            let share = Share::of_thread(&thread);
+            let share = WorkSlice::of_thread(&thread);
             self.compute(&workspaces, request, &images, share, &together)
         });
         results.into_iter().collect::<Result<Vec<()>, Error>>()?;
@@ -197,14 +213,19 @@ impl Engine {
         let bytes = |n: usize| n as u64;
         Program {
             instructions: self.plan.instructions,
-            steps: self.plan.steps.iter().map(|s| s.about.clone()).collect(),
+            steps: self
+                .plan
+                .steps
+                .iter()
+                .map(|s| s.description.clone())
+                .collect(),
             images_at_a_time: self.plan.images_at_a_time,
             image_bytes: bytes(self.plan.sizes.values()),
             thread_bytes: bytes(self.plan.sizes.scratch()),
         }
     }
 
-    /// Runs an image `repetitions` times on all threads, and returns how long each step of
+    /// Span an image `repetitions` times on all threads, and returns how long each step of
     /// [`Engine::program`] took at its fastest. `clock` gives the time since some fixed moment.
     ///
     /// # Errors
@@ -248,7 +269,7 @@ impl Engine {
                 let now = clock();
                 times.push(now.saturating_sub(std::mem::replace(&mut begun, now)));
             };
-            let share = Share::of_thread(&thread);
+            let share = WorkSlice::of_thread(&thread);
             self.walk(workspaces, request, &(0..1), share, &together, stopwatch)?;
             Ok(times)
         });
@@ -318,7 +339,7 @@ impl Engine {
         workspaces: &[Workspace],
         request: &Request<'_>,
         images: &Range<usize>,
-        share: Share,
+        share: WorkSlice,
         barrier: &Barrier,
     ) -> Result<(), Error> {
         self.walk(workspaces, request, images, share, barrier, || ())
@@ -330,7 +351,7 @@ impl Engine {
         workspaces: &[Workspace],
         request: &Request<'_>,
         images: &Range<usize>,
-        share: Share,
+        share: WorkSlice,
         barrier: &Barrier,
         mut done: impl FnMut(),
     ) -> Result<(), Error> {
@@ -394,20 +415,21 @@ impl Step {
         request: &Request<'_>,
         images: &Range<usize>,
         scratch: &mut Scratch,
-        share: Share,
+        share: WorkSlice,
     ) {
         // SAFETY: the plan gives the step's output a place that none of its operands has, and all
         // steps before it are done. A kernel that is not shared is run by one thread alone; of a
         // shared one, every thread writes its own part.
         unsafe {
             let own = images.clone().zip(workspaces);
-            if let AnyKernel::Shared(kernel) = &self.kernel {
-                let images: Vec<Image<'_>> = own.map(|(i, w)| self.image(w, request, i)).collect();
+            if let AnyKernel::Parallel(kernel) = &self.kernel {
+                let images: Vec<ImageIo<'_>> =
+                    own.map(|(i, w)| self.image(w, request, i)).collect();
                 kernel.run_images(&images, scratch, share);
                 return;
             }
             for (i, workspace) in own.filter(|_| share.index == 0) {
-                let Image { x, y } = self.image(workspace, request, i);
+                let ImageIo { x, y } = self.image(workspace, request, i);
                 let (output, len) = (self.output, self.output.len);
                 match &self.kernel {
                     AnyKernel::Float(kernel) => kernel.run(&x, y.floats.part(0..len), scratch),
@@ -417,7 +439,7 @@ impl Step {
                     AnyKernel::Bool(kernel) => {
                         kernel.run(&x, workspace.masks_out(output).part(0..len), scratch);
                     }
-                    AnyKernel::Shared(_) => {}
+                    AnyKernel::Parallel(_) => {}
                 }
             }
         }
@@ -433,24 +455,25 @@ impl Step {
         workspace: &'a Workspace,
         request: &'a Request<'a>,
         image: usize,
-    ) -> Image<'a> {
-        let [before, after] = self.signs.map(|s| s.map(|s| workspace.signs_out(s)));
+    ) -> ImageIo<'a> {
+        let [prologue_signs, epilogue_signs] =
+            self.saved_signs.map(|s| s.map(|s| workspace.signs_out(s)));
         // SAFETY: by the contract.
         let x = unsafe { Operands::new(workspace, &self.operands, request, image) };
         let floats = workspace.floats_out(self.output);
-        let y = Written {
+        let y = KernelOutput {
             floats,
-            before,
-            after,
+            prologue_signs,
+            epilogue_signs,
         };
-        Image { x, y }
+        ImageIo { x, y }
     }
 }
 
 /// Memory that waits to be used again.
-struct Spare<T>(Mutex<Vec<T>>);
+struct MemoryPool<T>(Mutex<Vec<T>>);
 
-impl<T> Spare<T> {
+impl<T> MemoryPool<T> {
     fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }

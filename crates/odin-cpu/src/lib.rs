@@ -38,15 +38,15 @@ mod engine;
 mod error;
 mod kernels;
 mod lower;
+mod memory;
 mod options;
-mod pointwise;
-mod product;
 mod program;
 mod simd;
-mod workspace;
+mod weight_cache;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
 pub use options::{Options, Winograd};
 pub use program::{Program, ProgramStep, Times};
 pub use simd::InstructionSet;
+pub use weight_cache::WeightCache;

@@ -1,35 +1,36 @@
 //! Pooling, row by row: the lines that a row of windows meets become one line first, whose
 //! elements then become one for each window.
 
-use super::fold::{Fold, MaxOrNan, Sum, join_all};
-use super::lines::Lines;
-use super::{ScratchSize, Share, Shared, Written};
-use crate::simd::{Isa, Simd, Work};
-use crate::workspace::{Operands, Out, Scratch};
+use super::pool_window::PoolWindow;
+use crate::kernels::reduction::Sum;
+use crate::kernels::reduction::{Combine, MaxOrNan, combine_into};
+use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
+use crate::memory::{Scratch, ScratchSize};
+use crate::simd::{Isa, Simd};
 use odin_graph::op::{self, Window};
 
 /// [`odin_graph::Op::MaxPool`] and [`odin_graph::Op::AvgPool`].
 #[derive(Debug)]
 pub(crate) struct Pool {
     isa: Isa,
-    lines: Lines,
+    lines: PoolWindow,
     /// Of a mean, the divisor at each position of a channel.
     counts: Option<Vec<f32>>,
 }
 
 impl Pool {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn largest(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
+    pub(crate) fn max(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
         Self {
             isa,
-            lines: Lines::new(window, &x[2..], &y[2..]),
+            lines: PoolWindow::new(window, &x[2..], &y[2..]),
             counts: None,
         }
     }
 
-    /// As [`Pool::largest`].
+    /// As [`Pool::max`].
     pub(crate) fn mean(isa: Isa, pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Self {
-        let lines = Lines::new(&pool.window, &x[2..], &y[2..]);
+        let lines = PoolWindow::new(&pool.window, &x[2..], &y[2..]);
         let counts = match pool.count_padding {
             true => {
                 let taps: usize = pool.window.kernel.iter().product();
@@ -46,7 +47,7 @@ impl Pool {
 }
 
 /// How many elements each window meets.
-fn counts(lines: &Lines) -> Vec<f32> {
+fn counts(lines: &PoolWindow) -> Vec<f32> {
     let inside = |i: usize| {
         let meets = lines.entries.iter().filter(|e| e.positions.contains(&i));
         meets.count()
@@ -57,71 +58,64 @@ fn counts(lines: &Lines) -> Vec<f32> {
         .collect()
 }
 
-impl Shared for Pool {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
-        self.isa.run(PoolJob {
-            pool: self,
-            x: x.floats(0),
-            y: y.floats,
-            scratch: scratch.floats.as_mut_slice(),
-            share,
-        });
+impl SimdKernel for Pool {
+    fn isa(&self) -> Isa {
+        self.isa
     }
 
     fn scratch(&self) -> ScratchSize {
-        ScratchSize {
-            floats: self.lines.line + self.lines.room(),
-            indices: 0,
-        }
+        ScratchSize::floats(self.lines.line + self.lines.scratch())
     }
-}
-
-struct PoolJob<'a> {
-    pool: &'a Pool,
-    x: &'a [f32],
-    y: Out<'a, f32>,
-    scratch: &'a mut [f32],
-    share: Share,
-}
-
-impl Work for PoolJob<'_> {
-    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        match self.pool.counts {
-            Some(_) => self.rows(simd, Sum),
-            None => self.rows(simd, MaxOrNan),
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        match self.counts {
+            Some(_) => self.rows(simd, Sum, image, scratch, slice),
+            None => self.rows(simd, MaxOrNan, image, scratch, slice),
         }
     }
 }
 
-impl PoolJob<'_> {
+impl Pool {
     /// Threads share the rows of all channels.
     #[inline(always)]
-    fn rows<S: Simd, F: Fold>(self, simd: S, fold: F) {
-        let lines = &self.pool.lines;
-        let (line, room) = self.scratch.split_at_mut(lines.line);
-        let room = &mut room[..lines.room()];
-        let own = self.share.of(self.y.len() / lines.row.max(1));
+    fn rows<S: Simd, F: Combine>(
+        &self,
+        simd: S,
+        combine: F,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        let (x, y) = (image.x.floats(0), image.y.floats);
+        let lines = &self.lines;
+        let (line, room) = scratch.floats.as_mut_slice().split_at_mut(lines.line);
+        let room = &mut room[..lines.scratch()];
+        let own = slice.of(y.len() / lines.row.max(1));
         let rows = lines.rows.max(1);
         let (mut channel, mut row) = (own.start / rows, own.start % rows);
         for i in own {
-            let x = &self.x[channel * lines.lines * lines.line..];
+            let x = &x[channel * lines.lines * lines.line..];
             // SAFETY: the row is this thread's own.
             #[allow(unsafe_code)]
-            let y = unsafe { self.y.part(i * lines.row..(i + 1) * lines.row) };
-            line.fill(F::NEUTRAL);
+            let y = unsafe { y.part(i * lines.row..(i + 1) * lines.row) };
+            line.fill(F::IDENTITY);
             for met in lines.met(row) {
-                join_all(simd, fold, line, &x[met * lines.line..]);
+                combine_into(simd, combine, line, &x[met * lines.line..]);
             }
-            let phases = lines.phases(line, room);
-            y.fill(F::NEUTRAL);
+            let phases = lines.deinterleave(line, room);
+            y.fill(F::IDENTITY);
             for entry in &lines.entries {
                 let own = &mut y[entry.positions.clone()];
-                join_all(simd, fold, own, &phases[entry.start..]);
+                combine_into(simd, combine, own, &phases[entry.start..]);
             }
-            if let Some(counts) = &self.pool.counts {
+            if let Some(counts) = &self.counts {
                 let counts = &counts[row * lines.row..];
                 y.iter_mut().zip(counts).for_each(|(y, count)| *y /= count);
             }
@@ -137,7 +131,7 @@ impl PoolJob<'_> {
 #[derive(Debug)]
 pub(crate) struct MaxPoolGrad {
     isa: Isa,
-    lines: Lines,
+    lines: PoolWindow,
 }
 
 impl MaxPoolGrad {
@@ -145,58 +139,45 @@ impl MaxPoolGrad {
     pub(crate) fn new(isa: Isa, window: &Window, x: &[usize], dy: &[usize]) -> Self {
         Self {
             isa,
-            lines: Lines::new(window, &x[2..], &dy[2..]),
+            lines: PoolWindow::new(window, &x[2..], &dy[2..]),
         }
     }
 }
 
-impl Shared for MaxPoolGrad {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
-        self.isa.run(GradJob {
-            grad: self,
-            x: x.floats(0),
-            dy: x.floats(1),
-            dx: y.floats,
-            scratch,
-            share,
-        });
+impl SimdKernel for MaxPoolGrad {
+    fn isa(&self) -> Isa {
+        self.isa
     }
 
     fn scratch(&self) -> ScratchSize {
         ScratchSize {
-            floats: self.lines.room() + 2 * self.lines.row,
+            floats: self.lines.scratch() + 2 * self.lines.row,
             indices: self.lines.row,
         }
     }
-}
-
-struct GradJob<'a> {
-    grad: &'a MaxPoolGrad,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: Out<'a, f32>,
-    scratch: &'a mut Scratch,
-    share: Share,
-}
-
-impl Work for GradJob<'_> {
-    type Output = ();
 
     /// Threads share the channels.
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let lines = &self.grad.lines;
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        let (x, dy) = (image.x.floats(0), image.x.floats(1));
+        let lines = &self.lines;
         let plane = lines.lines * lines.line;
-        for channel in self.share.of(self.dx.len() / plane.max(1)) {
-            let x = &self.x[channel * plane..][..plane];
+        for channel in slice.of(image.y.floats.len() / plane.max(1)) {
+            let x = &x[channel * plane..][..plane];
             // SAFETY: the channel is this thread's own.
             #[allow(unsafe_code)]
-            let dx = unsafe { self.dx.part(channel * plane..(channel + 1) * plane) };
+            let dx = unsafe { image.y.floats.part(channel * plane..(channel + 1) * plane) };
             dx.fill(0.0);
             for row in 0..lines.rows {
-                let dy = &self.dy[(channel * lines.rows + row) * lines.row..][..lines.row];
-                self.winners(simd, x, row);
-                for (&dy, &place) in dy.iter().zip(self.places(row)) {
+                let dy = &dy[(channel * lines.rows + row) * lines.row..][..lines.row];
+                self.winners(simd, x, row, scratch);
+                for (&dy, &place) in dy.iter().zip(self.places(row, scratch)) {
                     if let Some(dx) = dx.get_mut(place) {
                         *dx += dy;
                     }
@@ -209,21 +190,20 @@ impl Work for GradJob<'_> {
 /// Instead of an origin that is not known yet.
 const NONE: u32 = u32::MAX;
 
-impl GradJob<'_> {
+impl MaxPoolGrad {
     /// For each position of a row, the origin of the window's entry that meets the first largest
-    /// element, see [`Lines::origin`]; [`NONE`] where all are infinitely small. Origins are carried
+    /// element, see [`PoolWindow::origin`]; [`NONE`] where all are infinitely small. Origins are carried
     /// along in vectors as if they were numbers, with which nothing is computed.
     #[inline(always)]
-    fn winners<S: Simd>(&mut self, simd: S, x: &[f32], row: usize) {
-        let lines = &self.grad.lines;
-        let scratch = self.scratch.floats.as_mut_slice();
-        let (winners, rest) = scratch.split_at_mut(lines.row);
+    fn winners<S: Simd>(&self, simd: S, x: &[f32], row: usize, scratch: &mut Scratch) {
+        let lines = &self.lines;
+        let (winners, rest) = scratch.floats.as_mut_slice().split_at_mut(lines.row);
         let (best, room) = rest.split_at_mut(lines.row);
         best.fill(f32::NEG_INFINITY);
         winners.fill(f32::from_bits(NONE));
         for &met in lines.met(row) {
             let line = &x[met * lines.line..][..lines.line];
-            let phases = lines.phases(line, &mut room[..lines.room()]);
+            let phases = lines.deinterleave(line, &mut room[..lines.scratch()]);
             for entry in &lines.entries {
                 let own = entry.positions.clone();
                 let number = f32::from_bits(lines.origin(met, entry));
@@ -236,10 +216,10 @@ impl GradJob<'_> {
     /// For each position of a row, where in the channel its winner lies; beyond it where there is
     /// none.
     #[inline(always)]
-    fn places(&mut self, row: usize) -> &[usize] {
-        let lines = &self.grad.lines;
-        let winners = &self.scratch.floats.as_slice()[..lines.row];
-        let places = &mut self.scratch.indices[..lines.row];
+    fn places<'a>(&self, row: usize, scratch: &'a mut Scratch) -> &'a [usize] {
+        let lines = &self.lines;
+        let winners = &scratch.floats.as_slice()[..lines.row];
+        let places = &mut scratch.indices[..lines.row];
         for (i, (place, winner)) in places.iter_mut().zip(winners).enumerate() {
             *place = match winner.to_bits() {
                 NONE => lines.first(row, i).unwrap_or(usize::MAX),

@@ -1,8 +1,8 @@
 //! Operators that move elements without changing them.
 
-use super::walk::{Walk, row_major};
-use super::{Kernel, Share, Shared, Written};
-use crate::workspace::{Operands, Scratch};
+use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::{ImageIo, ParallelKernel, SerialKernel, WorkSlice};
+use crate::memory::{Operands, Scratch};
 use odin_graph::op;
 use std::ops::Range;
 
@@ -13,10 +13,10 @@ pub(crate) struct Load {
     /// Which input.
     pub(crate) input: usize,
     /// Where each image's elements lie.
-    pub(crate) layout: crate::batch::Layout,
+    pub(crate) layout: crate::batch::BatchLayout,
 }
 
-impl Kernel<f32> for Load {
+impl SerialKernel<f32> for Load {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
         let request = x.request();
         self.layout
@@ -27,7 +27,7 @@ impl Kernel<f32> for Load {
 /// [`odin_graph::Op::Pad`]: `x` in order, `y` with strides.
 #[derive(Debug)]
 pub(crate) struct Pad {
-    walk: Walk<1>,
+    walk: LoopNest<1>,
     first: usize,
     value: f32,
 }
@@ -40,23 +40,23 @@ impl Pad {
             .iter()
             .map(|border| border.before * strides[border.axis])
             .sum();
-        let walk = Walk::new(x, [&strides]);
+        let walk = LoopNest::new(x, [&strides]);
         let value = pad.value;
         Self { walk, first, value }
     }
 }
 
-impl Shared for Pad {
+impl ParallelKernel for Pad {
     /// Threads share the elements of the output; each copies the runs that lie in its own.
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
-        let own = share.of(y.floats.len());
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+        let own = slice.of(y.floats.len());
         // SAFETY: the part is this thread's own.
         #[allow(unsafe_code)]
         let y = unsafe { y.floats.part(own.clone()) };
         y.fill(self.value);
         let (extent, [stride]) = (self.walk.extent, self.walk.strides);
         let mut runs = x.floats(0).chunks_exact(extent.max(1));
-        self.walk.runs(|[offset]| {
+        self.walk.for_each_run(|[offset]| {
             let Some(x) = runs.next() else { return };
             let first = self.first + offset;
             let before = own.start.saturating_sub(first).div_ceil(stride).min(extent);
@@ -98,7 +98,7 @@ impl Concat {
     }
 
     /// Where the first piece of each operand begins.
-    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = usize> {
         self.pieces.iter().map(|piece| piece.start)
     }
 
@@ -111,13 +111,13 @@ impl Concat {
     }
 }
 
-impl Shared for Concat {
+impl ParallelKernel for Concat {
     /// Only pieces are written: what lies between them may be an operand.
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
         let lines = y.floats.len() / self.line.max(1);
         for (i, piece) in self.pieces.iter().enumerate() {
             let x = x.floats(i);
-            for line in share.of(lines) {
+            for line in slice.of(lines) {
                 let start = line * self.line + piece.start;
                 // SAFETY: the line is this thread's own, and no operand lies under the pieces
                 // that are left.

@@ -1,7 +1,7 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 #![allow(unsafe_code)]
 
-use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
 /// Exists only where the processor has AVX2 and FMA.
@@ -26,13 +26,13 @@ impl Avx2 {
     }
 }
 
-pub(crate) fn run<W: Work>(simd: Avx2, work: W) -> W::Output {
+pub(crate) fn run<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
     #[target_feature(enable = "avx2,fma")]
-    fn inner<W: Work>(simd: Avx2, work: W) -> W::Output {
-        work.run(simd)
+    fn inner<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
+        task.run(simd)
     }
     // SAFETY: an `Avx2` exists only where the processor has these features.
-    unsafe { inner(simd, work) }
+    unsafe { inner(simd, task) }
 }
 
 fn first(n: usize) -> u16 {
@@ -45,10 +45,10 @@ impl Simd for Avx2 {
     type Vector = __m256;
     type Mask = __m256;
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
 
     /// At most 12 sums, so that 16 registers hold them, the elements and a weight.
-    fn width(height: usize) -> usize {
+    fn tile_vectors(height: usize) -> usize {
         match height {
             6 => 2,
             4 | 3 => 3,
@@ -57,11 +57,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: *const f32) {
+    fn prefetch_l1(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
-    fn prefetch_far(self, from: *const f32) {
+    fn prefetch_l2(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
     #[inline(always)]
@@ -163,11 +163,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps())) as u16 }
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: __m256) -> __m256 {
+    fn keep_bits(self, bits: u16, x: __m256) -> __m256 {
         unsafe { _mm256_and_ps(_mm256_castsi256_ps(self.lanes(bits)), x) }
     }
     #[inline(always)]
-    fn zip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+    fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         unsafe {
             let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             (
@@ -177,7 +177,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn unzip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+    fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         unsafe {
             let even = _mm256_shuffle_ps::<0b10_00_10_00>(a, b);
             let odd = _mm256_shuffle_ps::<0b11_01_11_01>(a, b);

@@ -1,7 +1,7 @@
 //! AVX-512: 16 lanes, 32 registers, a mask register for each comparison.
 #![allow(unsafe_code)]
 
-use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
 /// Exists only where the processor has AVX-512F, and AVX2 and FMA besides.
@@ -17,13 +17,13 @@ impl Avx512 {
     }
 }
 
-pub(crate) fn run<W: Work>(simd: Avx512, work: W) -> W::Output {
+pub(crate) fn run<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
     #[target_feature(enable = "avx512f,avx2,fma")]
-    fn inner<W: Work>(simd: Avx512, work: W) -> W::Output {
-        work.run(simd)
+    fn inner<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
+        task.run(simd)
     }
     // SAFETY: an `Avx512` exists only where the processor has these features.
-    unsafe { inner(simd, work) }
+    unsafe { inner(simd, task) }
 }
 
 fn first(n: usize) -> __mmask16 {
@@ -36,10 +36,10 @@ impl Simd for Avx512 {
     type Vector = __m512;
     type Mask = __mmask16;
     const LANES: usize = 16;
-    const HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
 
     /// At most 24 sums, so that 32 registers hold them, the elements and a weight.
-    fn width(height: usize) -> usize {
+    fn tile_vectors(height: usize) -> usize {
         match height {
             12 => 2,
             8 => 3,
@@ -48,11 +48,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: *const f32) {
+    fn prefetch_l1(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
-    fn prefetch_far(self, from: *const f32) {
+    fn prefetch_l2(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
     #[inline(always)]
@@ -153,11 +153,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) }
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: __m512) -> __m512 {
+    fn keep_bits(self, bits: u16, x: __m512) -> __m512 {
         unsafe { _mm512_maskz_mov_ps(bits, x) }
     }
     #[inline(always)]
-    fn zip(self, a: __m512, b: __m512) -> (__m512, __m512) {
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
         unsafe {
             let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
@@ -168,7 +168,7 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn unzip(self, a: __m512, b: __m512) -> (__m512, __m512) {
+    fn deinterleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
         unsafe {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));

@@ -229,7 +229,7 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 #[allow(unsafe_code)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, LONGEST, Work};
+    use crate::simd::{Isa, MAX_LANES, SimdTask};
 
     #[derive(Clone, Copy, Debug)]
     enum Function {
@@ -242,15 +242,15 @@ mod tests {
     }
 
     /// A function of as many numbers as the longest vector has.
-    struct Apply(Function, [f32; LONGEST]);
+    struct Apply(Function, [f32; MAX_LANES]);
 
-    impl Work for Apply {
-        type Output = [f32; LONGEST];
+    impl SimdTask for Apply {
+        type Output = [f32; MAX_LANES];
 
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> [f32; LONGEST] {
-            let mut y = [0.0; LONGEST];
-            for i in (0..LONGEST).step_by(S::LANES) {
+        fn run<S: Simd>(self, simd: S) -> [f32; MAX_LANES] {
+            let mut y = [0.0; MAX_LANES];
+            for i in (0..MAX_LANES).step_by(S::LANES) {
                 // SAFETY: both arrays hold whole vectors.
                 unsafe {
                     let x = simd.load(self.1.as_ptr().add(i));
@@ -312,8 +312,8 @@ mod tests {
             4.0,
         ];
         let mut worst = (0.0, 0.0);
-        let mut meet = |x: [f32; LONGEST]| {
-            for (x, y) in x.into_iter().zip(isa.run(Apply(function, x))) {
+        let mut meet = |x: [f32; MAX_LANES]| {
+            for (x, y) in x.into_iter().zip(isa.dispatch(Apply(function, x))) {
                 let error = error(y, function.exact(f64::from(x)));
                 if error.is_nan() || error > worst.0 {
                     worst = (error, x);
@@ -321,7 +321,7 @@ mod tests {
             }
         };
         meet(special);
-        for first in (0..=u32::MAX - 65_536).step_by(4001 * LONGEST) {
+        for first in (0..=u32::MAX - 65_536).step_by(4001 * MAX_LANES) {
             meet(std::array::from_fn(|i| {
                 f32::from_bits(first + 4001 * i as u32)
             }));

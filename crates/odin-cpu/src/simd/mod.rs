@@ -16,7 +16,7 @@ mod portable;
 use std::fmt;
 
 /// How many elements the longest vector has. Masks are stored in groups of this many.
-pub(crate) const LONGEST: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// Vectors of `LANES` numbers and what can be done with them.
 ///
@@ -30,14 +30,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Elements of a vector: 8 or 16.
     const LANES: usize;
     /// The heights that a tile of a product may have, descending, ending in 1.
-    const HEIGHTS: &'static [usize];
-    /// The most vectors that a tile of a height may be wide, at most [`WIDEST`].
-    fn width(height: usize) -> usize;
+    const TILE_HEIGHTS: &'static [usize];
+    /// The most vectors that a tile of a height may be wide, at most [`MAX_TILE_VECTORS`].
+    fn tile_vectors(height: usize) -> usize;
 
     /// Asks for the cache line of an element, which need not exist.
-    fn prefetch(self, from: *const f32);
+    fn prefetch_l1(self, from: *const f32);
     /// The same, into the second-level cache.
-    fn prefetch_far(self, from: *const f32);
+    fn prefetch_l2(self, from: *const f32);
     fn splat(self, x: f32) -> Self::Vector;
     /// # Safety
     /// `from` is valid for reading `LANES` elements.
@@ -91,23 +91,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// For each element a bit, from the lowest: whether it is above 0.
     fn positive(self, x: Self::Vector) -> u16;
     /// The elements whose bit is set; 0 elsewhere.
-    fn keep(self, bits: u16, x: Self::Vector) -> Self::Vector;
+    fn keep_bits(self, bits: u16, x: Self::Vector) -> Self::Vector;
     /// The elements of two vectors in turns: the first half of them, and the second.
-    fn zip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
     /// Of the elements of two vectors, one after the other, every second one from the first and
     /// from the second.
-    fn unzip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+    fn deinterleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
 
     /// The elements of `M` vectors, 1, 2 or 4, in turns.
     #[inline(always)]
-    fn together<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
+    fn interleave_all<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
         let mut y = x;
         match M {
-            2 => (y[0], y[1]) = self.zip(x[0], x[1]),
+            2 => (y[0], y[1]) = self.interleave(x[0], x[1]),
             4 => {
-                let (even, odd) = (self.zip(x[0], x[2]), self.zip(x[1], x[3]));
-                (y[0], y[1]) = self.zip(even.0, odd.0);
-                (y[2], y[3]) = self.zip(even.1, odd.1);
+                let (even, odd) = (self.interleave(x[0], x[2]), self.interleave(x[1], x[3]));
+                (y[0], y[1]) = self.interleave(even.0, odd.0);
+                (y[2], y[3]) = self.interleave(even.1, odd.1);
             }
             _ => debug_assert!(M == 1),
         }
@@ -117,14 +117,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Of the elements of `M` vectors, 1, 2 or 4, one after the other, every `M`-th from the first,
     /// the second, and so on.
     #[inline(always)]
-    fn apart<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
+    fn deinterleave_all<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
         let mut y = x;
         match M {
-            2 => (y[0], y[1]) = self.unzip(x[0], x[1]),
+            2 => (y[0], y[1]) = self.deinterleave(x[0], x[1]),
             4 => {
-                let (low, high) = (self.unzip(x[0], x[1]), self.unzip(x[2], x[3]));
-                (y[0], y[2]) = self.unzip(low.0, high.0);
-                (y[1], y[3]) = self.unzip(low.1, high.1);
+                let (low, high) = (self.deinterleave(x[0], x[1]), self.deinterleave(x[2], x[3]));
+                (y[0], y[2]) = self.deinterleave(low.0, high.0);
+                (y[1], y[3]) = self.deinterleave(low.1, high.1);
             }
             _ => debug_assert!(M == 1),
         }
@@ -169,7 +169,7 @@ const MANTISSA: u32 = 23;
 const BIAS: i32 = 127;
 
 /// The most vectors that a tile may be wide.
-pub(crate) const WIDEST: usize = 4;
+pub(crate) const MAX_TILE_VECTORS: usize = 4;
 
 /// An instruction set that the processor has.
 #[derive(Clone, Copy)]
@@ -208,7 +208,7 @@ impl fmt::Display for InstructionSet {
 }
 
 /// Something to do with vectors, whatever their length.
-pub(crate) trait Work {
+pub(crate) trait SimdTask {
     type Output;
     /// To be marked `#[inline(always)]`, like all that it calls and that touches vectors.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
@@ -237,15 +237,15 @@ impl Isa {
 
     /// Does the work with the vectors of this set.
     #[inline]
-    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+    pub(crate) fn dispatch<T: SimdTask>(self, task: T) -> T::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(simd) => avx512::run(simd, work),
+            Isa::Avx512(simd) => avx512::run(simd, task),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(simd) => avx2::run(simd, work),
+            Isa::Avx2(simd) => avx2::run(simd, task),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon(simd) => neon::run(simd, work),
-            Isa::Portable(simd) => work.run(simd),
+            Isa::Neon(simd) => neon::run(simd, task),
+            Isa::Portable(simd) => task.run(simd),
         }
     }
 

@@ -14,16 +14,16 @@ impl Simd for Portable {
     type Vector = Vector;
     type Mask = [bool; 8];
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[4, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[4, 2, 1];
 
-    fn width(_: usize) -> usize {
+    fn tile_vectors(_: usize) -> usize {
         1
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch_l1(self, _: *const f32) {}
     #[inline(always)]
-    fn prefetch_far(self, _: *const f32) {}
+    fn prefetch_l2(self, _: *const f32) {}
     #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         [x; 8]
@@ -121,11 +121,11 @@ impl Simd for Portable {
         x.iter().enumerate().map(bit).sum()
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: Vector) -> Vector {
+    fn keep_bits(self, bits: u16, x: Vector) -> Vector {
         std::array::from_fn(|i| if bits >> i & 1 == 1 { x[i] } else { 0.0 })
     }
     #[inline(always)]
-    fn zip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn interleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         let at = |i: usize| {
             if i.is_multiple_of(2) {
                 a[i / 2]
@@ -136,7 +136,7 @@ impl Simd for Portable {
         (std::array::from_fn(at), std::array::from_fn(|i| at(i + 8)))
     }
     #[inline(always)]
-    fn unzip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn deinterleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         let at = |i: usize| if i < 8 { a[i] } else { b[i - 8] };
         (
             std::array::from_fn(|i| at(2 * i)),

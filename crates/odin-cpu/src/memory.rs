@@ -1,0 +1,366 @@
+//! The memory that an image is computed in.
+//!
+//! Each type of element has one arena. The plan gives every value a place in it; places overlap
+//! only where one value is part of another, or where one is over before the other begins. What
+//! reads and what writes is therefore kept apart by the plan, not by the borrow checker, and this
+//! module is where the two meet.
+#![allow(unsafe_code)]
+
+use crate::{Error, ErrorKind};
+use odin_graph::Tensor;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Elements of scratch memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ScratchSize {
+    pub(crate) floats: usize,
+    pub(crate) indices: usize,
+}
+
+impl ScratchSize {
+    /// Of `floats` elements and no indices.
+    pub(crate) fn floats(floats: usize) -> Self {
+        Self { floats, indices: 0 }
+    }
+
+    /// The larger of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            floats: self.floats.max(other.floats),
+            indices: self.indices.max(other.indices),
+        }
+    }
+}
+
+/// How long the arenas are, in elements, and what a thread needs besides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArenaSizes {
+    pub(crate) floats: usize,
+    pub(crate) ints: usize,
+    pub(crate) masks: usize,
+    /// Bytes of eight signs each.
+    pub(crate) signs: usize,
+    pub(crate) scratch: ScratchSize,
+}
+
+impl ArenaSizes {
+    /// Bytes for one image in the works.
+    pub(crate) fn values(&self) -> usize {
+        let bytes = |n: usize, width: usize| n.saturating_mul(width);
+        bytes(self.floats, size_of::<f32>())
+            .saturating_add(bytes(self.ints, size_of::<i64>()))
+            .saturating_add(bytes(self.masks, size_of::<bool>()))
+            .saturating_add(self.signs)
+    }
+
+    /// Bytes for one thread at work.
+    pub(crate) fn scratch(&self) -> usize {
+        let floats = self.scratch.floats.saturating_mul(size_of::<f32>());
+        floats.saturating_add(self.scratch.indices.saturating_mul(size_of::<usize>()))
+    }
+}
+
+/// Sixteen numbers in a cache line, so that an arena begins where one does.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct CacheLine([f32; CacheLine::LEN]);
+
+impl CacheLine {
+    const LEN: usize = 16;
+}
+
+/// Numbers that begin where a cache line does.
+#[derive(Default)]
+pub(crate) struct AlignedBuffer(Vec<CacheLine>);
+
+impl AlignedBuffer {
+    /// `len` zeros, if there is memory for them.
+    pub(crate) fn zeros(len: usize) -> Option<Self> {
+        filled(
+            len.div_ceil(CacheLine::LEN),
+            CacheLine([0.0; CacheLine::LEN]),
+        )
+        .map(Self)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        // SAFETY: a `CacheLine` is sixteen numbers and nothing else.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * CacheLine::LEN) }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
+        let len = self.0.len() * CacheLine::LEN;
+        // SAFETY: as above; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+}
+
+/// Elements that several threads read and write, at places that the plan keeps apart.
+struct Arena<T>(Box<[UnsafeCell<T>]>);
+
+// SAFETY: the contents are reached only through the unsafe methods, whose callers keep readers and
+// writers apart.
+unsafe impl<T: Send + Sync> Sync for Arena<T> {}
+
+impl<T: Copy> Arena<T> {
+    fn new(len: usize, value: T) -> Option<Self> {
+        let mut cells = Vec::new();
+        cells.try_reserve_exact(len).ok()?;
+        cells.resize_with(len, || UnsafeCell::new(value));
+        Some(Self(cells.into_boxed_slice()))
+    }
+
+    /// # Safety
+    /// Nobody writes there while the result is in use.
+    unsafe fn read(&self, range: Range<usize>) -> &[T] {
+        let cells = &self.0[range];
+        // SAFETY: a cell has the layout of its contents.
+        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+    }
+
+    fn write(&self, range: Range<usize>) -> SharedSlice<'_, T> {
+        let cells = &self.0[range];
+        SharedSlice {
+            // Through the cell, which may be written behind a shared reference.
+            start: UnsafeCell::raw_get(cells.as_ptr()),
+            len: cells.len(),
+            arena: PhantomData,
+        }
+    }
+}
+
+/// Where a kernel writes: a place that several threads may share in, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedSlice<'a, T> {
+    start: *mut T,
+    len: usize,
+    arena: PhantomData<&'a UnsafeCell<T>>,
+}
+
+// SAFETY: only the unsafe method reaches the contents, and its callers keep the threads apart.
+unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
+
+impl<'a, T> SharedSlice<'a, T> {
+    /// Where the place begins.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// # Safety
+    /// Nobody else reads or writes there while the result is in use.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside of the place, by the assertion; nobody else is there, by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
+
+/// The values of an image in the works.
+pub(crate) struct Workspace {
+    /// In lines, so that vectors do not straddle them.
+    floats: Arena<CacheLine>,
+    ints: Arena<i64>,
+    masks: Arena<bool>,
+    signs: Arena<u8>,
+}
+
+impl Workspace {
+    pub(crate) fn new(sizes: &ArenaSizes) -> Result<Self, Error> {
+        let allocate = || {
+            Some(Self {
+                floats: Arena::new(
+                    sizes.floats.div_ceil(CacheLine::LEN),
+                    CacheLine([0.0; CacheLine::LEN]),
+                )?,
+                ints: Arena::new(sizes.ints, 0)?,
+                masks: Arena::new(sizes.masks, false)?,
+                signs: Arena::new(sizes.signs, 0)?,
+            })
+        };
+        allocate().ok_or_else(|| out_of_memory("the values of one image", sizes.values()))
+    }
+
+    /// # Safety
+    /// Nobody writes there while the result is in use.
+    unsafe fn floats(&self, place: Slot) -> &[f32] {
+        let out = self.floats_out(place);
+        // SAFETY: `floats_out` has checked the place; nobody writes there, by the contract.
+        unsafe { std::slice::from_raw_parts(out.start, out.len) }
+    }
+
+    pub(crate) fn floats_out(&self, place: Slot) -> SharedSlice<'_, f32> {
+        let lines = &self.floats.0;
+        assert!(place.offset + place.len <= lines.len() * CacheLine::LEN);
+        let start = UnsafeCell::raw_get(lines.as_ptr()).cast::<f32>();
+        SharedSlice {
+            // SAFETY: inside of the arena, by the assertion.
+            start: unsafe { start.add(place.offset) },
+            len: place.len,
+            arena: PhantomData,
+        }
+    }
+
+    pub(crate) fn ints_out(&self, place: Slot) -> SharedSlice<'_, i64> {
+        self.ints.write(place.range())
+    }
+
+    pub(crate) fn masks_out(&self, place: Slot) -> SharedSlice<'_, bool> {
+        self.masks.write(place.range())
+    }
+
+    pub(crate) fn signs_out(&self, place: Slot) -> SharedSlice<'_, u8> {
+        self.signs.write(place.range())
+    }
+}
+
+/// Memory that a kernel uses while it runs; each thread has its own.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) floats: AlignedBuffer,
+    pub(crate) indices: Vec<usize>,
+}
+
+impl Scratch {
+    pub(crate) fn new(sizes: &ArenaSizes) -> Result<Self, Error> {
+        let allocate = || {
+            Some(Self {
+                floats: AlignedBuffer::zeros(sizes.scratch.floats)?,
+                indices: filled(sizes.scratch.indices, 0)?,
+            })
+        };
+        allocate().ok_or_else(|| out_of_memory("the scratch memory of one thread", sizes.scratch()))
+    }
+}
+
+pub(crate) fn out_of_memory(what: &str, bytes: usize) -> Error {
+    Error::new(
+        ErrorKind::OutOfMemory,
+        format!(
+            "{what} need {bytes} bytes, which could not be allocated; use fewer threads or smaller batches"
+        ),
+    )
+}
+
+/// `len` copies of `value`, if there is memory for them.
+pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(len).ok()?;
+    vec.resize(len, value);
+    Some(vec)
+}
+
+/// Where a value is in the arena of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+}
+
+impl Slot {
+    fn range(self) -> Range<usize> {
+        self.offset..self.offset + self.len
+    }
+
+    /// Whether two slots of an arena share an element.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.offset < other.offset + other.len && other.offset < self.offset + self.len
+    }
+}
+
+/// Where an operand is: known beforehand, or at a place in an arena.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Constant(Tensor),
+    Value(Slot),
+}
+
+/// The batch that a run is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) images: usize,
+    /// In the order of the graph's inputs.
+    pub(crate) inputs: &'a [&'a [f32]],
+}
+
+/// The operands of a kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    workspace: &'a Workspace,
+    sources: &'a [Source],
+    request: &'a Request<'a>,
+    image: usize,
+}
+
+impl<'a> Operands<'a> {
+    /// # Safety
+    /// While the operands are in use nobody writes to their places.
+    pub(crate) unsafe fn new(
+        workspace: &'a Workspace,
+        sources: &'a [Source],
+        request: &'a Request<'a>,
+        image: usize,
+    ) -> Self {
+        Self {
+            workspace,
+            sources,
+            request,
+            image,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.sources.len()
+    }
+
+    pub(crate) fn request(&self) -> &'a Request<'a> {
+        self.request
+    }
+
+    pub(crate) fn image(&self) -> usize {
+        self.image
+    }
+
+    /// The elements of a real operand.
+    pub(crate) fn floats(&self, operand: usize) -> &'a [f32] {
+        match &self.sources[operand] {
+            Source::Constant(tensor) => tensor.data(),
+            // SAFETY: nobody writes there, by the contract of `new`.
+            Source::Value(place) => unsafe { self.workspace.floats(*place) },
+        }
+    }
+
+    /// The elements of an integer operand.
+    pub(crate) fn ints(&self, operand: usize) -> &'a [i64] {
+        match &self.sources[operand] {
+            Source::Constant(_) => &[],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.ints.read(place.range()) },
+        }
+    }
+
+    /// The elements of a mask.
+    pub(crate) fn masks(&self, operand: usize) -> &'a [bool] {
+        match &self.sources[operand] {
+            Source::Constant(_) => &[],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.masks.read(place.range()) },
+        }
+    }
+
+    /// The signs of an activation, see [`crate::kernels::epilogue`].
+    pub(crate) fn signs(&self, operand: usize) -> &'a [u8] {
+        match &self.sources[operand] {
+            Source::Constant(_) => &[],
+            // SAFETY: as above.
+            Source::Value(place) => unsafe { self.workspace.signs.read(place.range()) },
+        }
+    }
+}
