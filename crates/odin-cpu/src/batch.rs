@@ -1,8 +1,9 @@
-//! Where the elements of one image lie in a batch.
+//! The position of an image's elements in a batch.
 
 use odin_graph::{Dim, Shape};
 
-/// The layout of a value of a whole batch: `outer` times, for each image, a `block`.
+/// The row-major layout of a value of a whole batch: for each of `outer` entries, one `block` per
+/// image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchLayout {
     outer: usize,
@@ -23,7 +24,7 @@ impl BatchLayout {
         }
     }
 
-    /// How many blocks an image has: those of other images lie between them.
+    /// The number of blocks per image; those of other images lie between them.
     pub(crate) fn outer(&self) -> usize {
         self.outer
     }

@@ -1,9 +1,9 @@
-//! The memory that an image is computed in.
+//! The memory of an image: arenas, and the scratch memory of a thread.
 //!
-//! Each type of element has one arena. The plan gives every value a place in it; places overlap
-//! only where one value is part of another, or where one is over before the other begins. What
-//! reads and what writes is therefore kept apart by the plan, not by the borrow checker, and this
-//! module is where the two meet.
+//! Each element type has one arena. The memory plan assigns each value a slot in it; slots overlap
+//! only where one value aliases a part of another, or where live ranges are disjoint. That reads
+//! and writes do not conflict is therefore guaranteed by the plan, not by the borrow checker; the
+//! unsafe code that relies on it is in this module.
 #![allow(unsafe_code)]
 
 use crate::{Error, ErrorKind};
@@ -12,7 +12,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Elements of scratch memory.
+/// Sizes of scratch memory, in elements.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ScratchSize {
     pub(crate) floats: usize,
@@ -20,7 +20,7 @@ pub(crate) struct ScratchSize {
 }
 
 impl ScratchSize {
-    /// Of `floats` elements and no indices.
+    /// `floats` elements and no indices.
     pub(crate) fn floats(floats: usize) -> Self {
         Self { floats, indices: 0 }
     }
@@ -34,19 +34,19 @@ impl ScratchSize {
     }
 }
 
-/// How long the arenas are, in elements, and what a thread needs besides.
+/// The sizes of the arenas, in elements, and of scratch memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ArenaSizes {
     pub(crate) floats: usize,
     pub(crate) ints: usize,
     pub(crate) masks: usize,
-    /// Bytes of eight signs each.
+    /// Bytes of eight sign bits each.
     pub(crate) signs: usize,
     pub(crate) scratch: ScratchSize,
 }
 
 impl ArenaSizes {
-    /// Bytes for one image in the works.
+    /// Bytes per image.
     pub(crate) fn values(&self) -> usize {
         let bytes = |n: usize, width: usize| n.saturating_mul(width);
         bytes(self.floats, size_of::<f32>())
@@ -55,14 +55,14 @@ impl ArenaSizes {
             .saturating_add(self.signs)
     }
 
-    /// Bytes for one thread at work.
+    /// Bytes of scratch memory per thread.
     pub(crate) fn scratch(&self) -> usize {
         let floats = self.scratch.floats.saturating_mul(size_of::<f32>());
         floats.saturating_add(self.scratch.indices.saturating_mul(size_of::<usize>()))
     }
 }
 
-/// Sixteen numbers in a cache line, so that an arena begins where one does.
+/// A cache line of sixteen floats, for alignment.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct CacheLine([f32; CacheLine::LEN]);
@@ -71,12 +71,12 @@ impl CacheLine {
     const LEN: usize = 16;
 }
 
-/// Numbers that begin where a cache line does.
+/// Floats aligned to a cache line.
 #[derive(Default)]
 pub(crate) struct AlignedBuffer(Vec<CacheLine>);
 
 impl AlignedBuffer {
-    /// `len` zeros, if there is memory for them.
+    /// `len` zeros; `None` if memory is exhausted.
     pub(crate) fn zeros(len: usize) -> Option<Self> {
         filled(
             len.div_ceil(CacheLine::LEN),
@@ -86,7 +86,7 @@ impl AlignedBuffer {
     }
 
     pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: a `CacheLine` is sixteen numbers and nothing else.
+        // SAFETY: a `CacheLine` is sixteen floats without padding.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * CacheLine::LEN) }
     }
 
@@ -97,11 +97,11 @@ impl AlignedBuffer {
     }
 }
 
-/// Elements that several threads read and write, at places that the plan keeps apart.
+/// Elements that several threads read and write, in slots that the memory plan keeps disjoint.
 struct Arena<T>(Box<[UnsafeCell<T>]>);
 
-// SAFETY: the contents are reached only through the unsafe methods, whose callers keep readers and
-// writers apart.
+// SAFETY: the contents are accessed only through unsafe methods, whose callers keep readers and
+// writers disjoint.
 unsafe impl<T: Send + Sync> Sync for Arena<T> {}
 
 impl<T: Copy> Arena<T> {
@@ -113,17 +113,17 @@ impl<T: Copy> Arena<T> {
     }
 
     /// # Safety
-    /// Nobody writes there while the result is in use.
+    /// No thread writes there while the result is in use.
     unsafe fn read(&self, range: Range<usize>) -> &[T] {
         let cells = &self.0[range];
-        // SAFETY: a cell has the layout of its contents.
+        // SAFETY: an `UnsafeCell` has the layout of its contents.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
     }
 
     fn write(&self, range: Range<usize>) -> SharedSlice<'_, T> {
         let cells = &self.0[range];
         SharedSlice {
-            // Through the cell, which may be written behind a shared reference.
+            // Through the cell, which permits writes behind a shared reference.
             start: UnsafeCell::raw_get(cells.as_ptr()),
             len: cells.len(),
             arena: PhantomData,
@@ -131,7 +131,7 @@ impl<T: Copy> Arena<T> {
     }
 }
 
-/// Where a kernel writes: a place that several threads may share in, each its own part.
+/// A mutable slice shared by several threads, each of which writes a part of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedSlice<'a, T> {
     start: *mut T,
@@ -139,12 +139,13 @@ pub(crate) struct SharedSlice<'a, T> {
     arena: PhantomData<&'a UnsafeCell<T>>,
 }
 
-// SAFETY: only the unsafe method reaches the contents, and its callers keep the threads apart.
+// SAFETY: the contents are accessed only through the unsafe method, whose callers keep the threads
+// disjoint.
 unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
 unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
 
 impl<'a, T> SharedSlice<'a, T> {
-    /// Where the place begins.
+    /// The address of the first element.
     pub(crate) fn start(&self) -> *mut T {
         self.start
     }
@@ -154,18 +155,18 @@ impl<'a, T> SharedSlice<'a, T> {
     }
 
     /// # Safety
-    /// Nobody else reads or writes there while the result is in use.
+    /// No other thread reads or writes there while the result is in use.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: inside of the place, by the assertion; nobody else is there, by the contract.
+        // SAFETY: in bounds, by the assertion; exclusive, by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }
 
-/// The values of an image in the works.
+/// The arenas of one image.
 pub(crate) struct Workspace {
-    /// In lines, so that vectors do not straddle them.
+    /// In cache lines, so that aligned vectors do not straddle two of them.
     floats: Arena<CacheLine>,
     ints: Arena<i64>,
     masks: Arena<bool>,
@@ -189,39 +190,39 @@ impl Workspace {
     }
 
     /// # Safety
-    /// Nobody writes there while the result is in use.
-    unsafe fn floats(&self, place: Slot) -> &[f32] {
-        let out = self.floats_out(place);
-        // SAFETY: `floats_out` has checked the place; nobody writes there, by the contract.
+    /// No thread writes there while the result is in use.
+    unsafe fn floats(&self, slot: Slot) -> &[f32] {
+        let out = self.floats_out(slot);
+        // SAFETY: `floats_out` has checked the bounds; no thread writes there, by the contract.
         unsafe { std::slice::from_raw_parts(out.start, out.len) }
     }
 
-    pub(crate) fn floats_out(&self, place: Slot) -> SharedSlice<'_, f32> {
+    pub(crate) fn floats_out(&self, slot: Slot) -> SharedSlice<'_, f32> {
         let lines = &self.floats.0;
-        assert!(place.offset + place.len <= lines.len() * CacheLine::LEN);
+        assert!(slot.offset + slot.len <= lines.len() * CacheLine::LEN);
         let start = UnsafeCell::raw_get(lines.as_ptr()).cast::<f32>();
         SharedSlice {
-            // SAFETY: inside of the arena, by the assertion.
-            start: unsafe { start.add(place.offset) },
-            len: place.len,
+            // SAFETY: in bounds, by the assertion.
+            start: unsafe { start.add(slot.offset) },
+            len: slot.len,
             arena: PhantomData,
         }
     }
 
-    pub(crate) fn ints_out(&self, place: Slot) -> SharedSlice<'_, i64> {
-        self.ints.write(place.range())
+    pub(crate) fn ints_out(&self, slot: Slot) -> SharedSlice<'_, i64> {
+        self.ints.write(slot.range())
     }
 
-    pub(crate) fn masks_out(&self, place: Slot) -> SharedSlice<'_, bool> {
-        self.masks.write(place.range())
+    pub(crate) fn masks_out(&self, slot: Slot) -> SharedSlice<'_, bool> {
+        self.masks.write(slot.range())
     }
 
-    pub(crate) fn signs_out(&self, place: Slot) -> SharedSlice<'_, u8> {
-        self.signs.write(place.range())
+    pub(crate) fn signs_out(&self, slot: Slot) -> SharedSlice<'_, u8> {
+        self.signs.write(slot.range())
     }
 }
 
-/// Memory that a kernel uses while it runs; each thread has its own.
+/// Scratch memory, one per thread.
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) floats: AlignedBuffer,
@@ -249,7 +250,7 @@ pub(crate) fn out_of_memory(what: &str, bytes: usize) -> Error {
     )
 }
 
-/// `len` copies of `value`, if there is memory for them.
+/// `len` copies of `value`; `None` if memory is exhausted.
 pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(len).ok()?;
@@ -257,7 +258,7 @@ pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
     Some(vec)
 }
 
-/// Where a value is in the arena of its type.
+/// The range of a value in the arena of its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) offset: usize,
@@ -275,14 +276,14 @@ impl Slot {
     }
 }
 
-/// Where an operand is: known beforehand, or at a place in an arena.
+/// The location of an operand: a constant, or a slot of an arena.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     Constant(Tensor),
     Value(Slot),
 }
 
-/// The batch that a run is about.
+/// The batch of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) images: usize,
@@ -301,7 +302,7 @@ pub(crate) struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     /// # Safety
-    /// While the operands are in use nobody writes to their places.
+    /// While the operands are in use no thread writes to their slots.
     pub(crate) unsafe fn new(
         workspace: &'a Workspace,
         sources: &'a [Source],
@@ -328,12 +329,12 @@ impl<'a> Operands<'a> {
         self.image
     }
 
-    /// The elements of a real operand.
+    /// The elements of a float operand.
     pub(crate) fn floats(&self, operand: usize) -> &'a [f32] {
         match &self.sources[operand] {
             Source::Constant(tensor) => tensor.data(),
-            // SAFETY: nobody writes there, by the contract of `new`.
-            Source::Value(place) => unsafe { self.workspace.floats(*place) },
+            // SAFETY: no thread writes there, by the contract of `new`.
+            Source::Value(slot) => unsafe { self.workspace.floats(*slot) },
         }
     }
 
@@ -342,25 +343,25 @@ impl<'a> Operands<'a> {
         match &self.sources[operand] {
             Source::Constant(_) => &[],
             // SAFETY: as above.
-            Source::Value(place) => unsafe { self.workspace.ints.read(place.range()) },
+            Source::Value(slot) => unsafe { self.workspace.ints.read(slot.range()) },
         }
     }
 
-    /// The elements of a mask.
+    /// The elements of a Boolean operand.
     pub(crate) fn masks(&self, operand: usize) -> &'a [bool] {
         match &self.sources[operand] {
             Source::Constant(_) => &[],
             // SAFETY: as above.
-            Source::Value(place) => unsafe { self.workspace.masks.read(place.range()) },
+            Source::Value(slot) => unsafe { self.workspace.masks.read(slot.range()) },
         }
     }
 
-    /// The signs of an activation, see [`crate::kernels::epilogue`].
+    /// The sign bits of an activation, see [`crate::kernels::epilogue`].
     pub(crate) fn signs(&self, operand: usize) -> &'a [u8] {
         match &self.sources[operand] {
             Source::Constant(_) => &[],
             // SAFETY: as above.
-            Source::Value(place) => unsafe { self.workspace.signs.read(place.range()) },
+            Source::Value(slot) => unsafe { self.workspace.signs.read(slot.range()) },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Operators whose every element depends on one element of each operand.
+//! Elementwise operators that are not fused.
 
 use crate::kernels::SerialKernel;
 use crate::kernels::strided::LoopNest;
@@ -9,7 +9,7 @@ use odin_graph::op;
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     epsilon: f32,
-    /// Elements of a channel.
+    /// Elements per channel.
     plane: usize,
 }
 
@@ -41,7 +41,7 @@ impl SerialKernel<f32> for BatchNorm {
     }
 }
 
-/// [`odin_graph::Op::Compare`] whose mask more than one step needs.
+/// [`odin_graph::Op::Compare`] whose mask several steps read.
 #[derive(Debug)]
 pub(crate) struct Compare {
     op: op::Compare,

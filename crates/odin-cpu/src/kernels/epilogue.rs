@@ -1,36 +1,39 @@
-//! What is done to each element on its way into or out of a heavier operator: normalise, add,
-//! clamp, and pass or stop a gradient.
+//! Epilogues and prologues: the elementwise operators that are applied to the result of a kernel
+//! before it is stored, or to its input while it is packed. They normalise, add, clamp, and mask
+//! gradients.
 //!
-//! The gradient of a ReLU needs no more of the activation than its signs: one bit each. The signs
-//! of a channel take whole groups of [`MAX_LANES`] bits; bit `i % 8` of byte `i / 8` tells whether
-//! element `i` is above 0.
+//! The gradient of a ReLU needs only the signs of the activation, which are saved as one bit per
+//! element. Each channel takes whole groups of [`MAX_LANES`] bits; bit `i % 8` of byte `i / 8` is
+//! set if element `i` is positive.
 #![allow(unsafe_code)]
 
 use crate::memory::{Operands, SharedSlice};
 use crate::simd::{Isa, MAX_LANES, Simd, SimdTask};
 use std::ops::Range;
 
-/// `after(keep(mask, scale · x + bias) + addend)`, element by element, in this order.
+/// `activation(masked(mask, scale · x + bias) + addend)`, elementwise, in this order. Applied to
+/// the input of a kernel it is called its prologue.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Epilogue {
-    /// For each channel.
+    /// Per channel.
     pub(crate) scale: Option<Vec<f32>>,
-    /// For each channel.
+    /// Per channel.
     pub(crate) bias: Option<Vec<f32>>,
-    /// SpanTask whose sign is not set become 0.
+    /// The number of the operand whose sign bits mask elements: where a bit is clear the element
+    /// becomes 0.
     pub(crate) mask: Option<usize>,
     pub(crate) addend: Option<Addend>,
     pub(crate) activation: Activation,
-    /// Whether the signs of the result are kept.
+    /// Whether the sign bits of the result are saved.
     pub(crate) save_signs: bool,
 }
 
-/// What is added.
+/// The addend of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Addend {
     /// The operand of this number.
     Operand(usize),
-    /// What is there already where the result goes.
+    /// What the output holds already.
     InPlace,
 }
 
@@ -45,13 +48,13 @@ pub(crate) enum Activation<M = usize> {
     Mask(M),
 }
 
-/// Bytes for the signs of a channel.
+/// Bytes of sign bits per channel.
 pub(crate) fn sign_bytes(plane: usize) -> usize {
     plane.div_ceil(MAX_LANES) * (MAX_LANES / 8)
 }
 
-/// The same neighbouring elements of some channels. Where signs are read or kept, `first` is a
-/// multiple of [`MAX_LANES`], and so is `len` unless the channels end there.
+/// The elements `first..first + len` of each of some channels. Where sign bits are read or saved,
+/// `first` is a multiple of [`MAX_LANES`], and so is `len` unless the span ends with the channel.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
     pub(crate) channels: Range<usize>,
@@ -60,7 +63,7 @@ pub(crate) struct Span {
 }
 
 impl Epilogue {
-    /// Finds what the elements of `channels` channels of `plane` elements will meet.
+    /// Resolves the operands, for `channels` channels of `plane` elements.
     pub(crate) fn bind<'a>(
         &'a self,
         isa: Isa,
@@ -70,16 +73,16 @@ impl Epilogue {
     ) -> BoundEpilogue<'a> {
         let bytes = sign_bytes(plane);
         let read = |operand: usize| &x.signs(operand)[..channels * bytes];
-        let own = |values: &'a Option<Vec<f32>>| values.as_ref().map(|v| &v[..channels]);
-        let save_signs = signs.filter(|_| self.save_signs);
-        assert!(save_signs.is_none_or(|save_signs| save_signs.len() == channels * bytes));
+        let per_channel = |values: &'a Option<Vec<f32>>| values.as_ref().map(|v| &v[..channels]);
+        let saved_signs = signs.filter(|_| self.save_signs);
+        assert!(saved_signs.is_none_or(|signs| signs.len() == channels * bytes));
         BoundEpilogue {
             isa,
             channels,
             plane,
             bytes,
-            scale: own(&self.scale),
-            bias: own(&self.bias),
+            scale: per_channel(&self.scale),
+            bias: per_channel(&self.bias),
             mask: self.mask.map(read),
             addend: match self.addend {
                 Some(Addend::Operand(operand)) => Some(&x.floats(operand)[..channels * plane]),
@@ -87,16 +90,16 @@ impl Epilogue {
             },
             adds_in_place: self.addend == Some(Addend::InPlace),
             relu: self.activation == Activation::Relu,
-            keep: match self.activation {
+            activation_mask: match self.activation {
                 Activation::Mask(operand) => Some(read(operand)),
                 _ => None,
             },
-            save_signs,
+            saved_signs,
         }
     }
 }
 
-/// A [`Epilogue`] and what it reads and keeps.
+/// An [`Epilogue`] with its operands resolved.
 pub(crate) struct BoundEpilogue<'a> {
     isa: Isa,
     channels: usize,
@@ -108,11 +111,11 @@ pub(crate) struct BoundEpilogue<'a> {
     addend: Option<&'a [f32]>,
     adds_in_place: bool,
     relu: bool,
-    keep: Option<&'a [u8]>,
-    save_signs: Option<SharedSlice<'a, u8>>,
+    activation_mask: Option<&'a [u8]>,
+    saved_signs: Option<SharedSlice<'a, u8>>,
 }
 
-/// The elements of a channel, and those of the next `stride` further on.
+/// A pointer to the elements of a channel, and the distance to those of the next channel.
 #[derive(Clone, Copy)]
 pub(crate) struct StridedPtr<T> {
     pub(crate) start: T,
@@ -125,32 +128,32 @@ impl<T> StridedPtr<T> {
     }
 }
 
-/// Where the first run and what it pointers begin; null where it pointers nothing.
+/// Pointers to the operands of the span's first channel; null where there is none.
 #[derive(Clone, Copy)]
 struct Pointers {
     scale: *const f32,
     bias: *const f32,
     mask: *const u8,
     addend: StridedPtr<*const f32>,
-    keep: *const u8,
-    save_signs: *mut u8,
+    activation_mask: *const u8,
+    saved_signs: *mut u8,
 }
 
 impl<'a> BoundEpilogue<'a> {
-    /// What is added, unless it is where the result goes.
+    /// The addend, unless it is added in place.
     pub(crate) fn addend(&self) -> Option<&'a [f32]> {
         self.addend
     }
 
-    /// `to` becomes what it is of `from`, for a run of elements in each channel. With
-    /// [`Addend::InPlace`], `to` is also read.
+    /// Applies the epilogue to a span: reads `from`, writes `to`. With [`Addend::InPlace`], `to` is
+    /// also read.
     ///
     /// # Safety
-    /// `from` is valid for reading and `to` for writing `runs.len` elements in each channel; they
-    /// are the same or apart. Nobody else touches the runs' part of the signs that are kept.
+    /// `from` is valid for reading and `to` for writing `span.len` elements in each channel; they
+    /// are identical or disjoint. No other thread accesses the span's part of the saved sign bits.
     pub(crate) unsafe fn apply(
         &self,
-        runs: Span,
+        span: Span,
         from: StridedPtr<*const f32>,
         to: StridedPtr<*mut f32>,
     ) {
@@ -158,11 +161,11 @@ impl<'a> BoundEpilogue<'a> {
             channels,
             first,
             len,
-        } = runs;
+        } = span;
         assert!(channels.start <= channels.end && channels.end <= self.channels);
         assert!(first + len <= self.plane);
         debug_assert!(
-            (self.mask.is_none() && self.keep.is_none() && self.save_signs.is_none())
+            (self.mask.is_none() && self.activation_mask.is_none() && self.saved_signs.is_none())
                 || (first.is_multiple_of(MAX_LANES)
                     && (len.is_multiple_of(MAX_LANES) || first + len == self.plane))
         );
@@ -172,13 +175,13 @@ impl<'a> BoundEpilogue<'a> {
             Some(signs) => signs.as_ptr().wrapping_add(byte),
             None => std::ptr::null(),
         };
-        let own = |values: Option<&[f32]>| match values {
+        let per_channel = |values: Option<&[f32]>| match values {
             Some(values) => values.as_ptr().wrapping_add(channels.start),
             None => std::ptr::null(),
         };
         let pointers = Pointers {
-            scale: own(self.scale),
-            bias: own(self.bias),
+            scale: per_channel(self.scale),
+            bias: per_channel(self.bias),
             mask: signs(self.mask),
             addend: match (self.adds_in_place, self.addend) {
                 (true, _) => StridedPtr::new(to.start.cast_const(), to.stride),
@@ -187,13 +190,13 @@ impl<'a> BoundEpilogue<'a> {
                 }
                 (false, None) => StridedPtr::new(std::ptr::null(), 0),
             },
-            keep: signs(self.keep),
-            save_signs: match self.save_signs {
-                Some(save_signs) => save_signs.start().wrapping_add(byte),
+            activation_mask: signs(self.activation_mask),
+            saved_signs: match self.saved_signs {
+                Some(signs) => signs.start().wrapping_add(byte),
                 None => std::ptr::null_mut(),
             },
         };
-        let last = match (self.relu, self.save_signs, self.keep) {
+        let activation = match (self.relu, self.saved_signs, self.activation_mask) {
             (true, None, _) => RELU,
             (true, Some(_), _) => RELU_AND_SAVE,
             (false, _, Some(_)) => MASK_LAST,
@@ -210,12 +213,12 @@ impl<'a> BoundEpilogue<'a> {
             affine: self.scale.is_some() || self.bias.is_some(),
             mask: self.mask.is_some(),
             add: self.adds_in_place || self.addend.is_some(),
-            last,
+            activation,
         });
     }
 }
 
-/// SpanTask whose signs are written at once.
+/// Elements whose sign bits are stored as one word.
 const WORD: usize = 64;
 
 const NONE: u8 = 0;
@@ -224,31 +227,31 @@ const RELU_AND_SAVE: u8 = 2;
 const SAVE: u8 = 3;
 const MASK_LAST: u8 = 4;
 
-/// Span of elements, and what is to be done to them.
+/// The application of an epilogue to a span.
 struct SpanTask {
     pointers: Pointers,
     channels: usize,
     len: usize,
-    /// From the signs of one channel to those of the next.
+    /// The distance between the sign bits of two channels.
     bytes: usize,
     from: StridedPtr<*const f32>,
     to: StridedPtr<*mut f32>,
     affine: bool,
     mask: bool,
     add: bool,
-    last: u8,
+    activation: u8,
 }
 
 impl SimdTask for SpanTask {
     type Output = ();
 
-    /// Each combination has a loop of its own: deciding anew for each vector takes longer than
-    /// the arithmetic.
+    /// Each combination of operators is a loop of its per_channel: branching for each vector takes longer
+    /// than the arithmetic.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         macro_rules! choose {
             ($affine:literal, $mask:literal, $add:literal) => {
-                match self.last {
+                match self.activation {
                     RELU => self.all_channels::<S, $affine, $mask, $add, RELU>(simd),
                     RELU_AND_SAVE => {
                         self.all_channels::<S, $affine, $mask, $add, RELU_AND_SAVE>(simd)
@@ -290,7 +293,7 @@ impl SpanTask {
         }
     }
 
-    /// To the next channel.
+    /// Advances to the next channel.
     #[inline(always)]
     fn next(&mut self) {
         let pointers = &mut self.pointers;
@@ -304,10 +307,10 @@ impl SpanTask {
                 one.wrapping_add(1)
             };
         }
-        for signs in [&mut pointers.mask, &mut pointers.keep] {
+        for signs in [&mut pointers.mask, &mut pointers.activation_mask] {
             *signs = signs.wrapping_add(self.bytes);
         }
-        pointers.save_signs = pointers.save_signs.wrapping_add(self.bytes);
+        pointers.saved_signs = pointers.saved_signs.wrapping_add(self.bytes);
     }
 
     #[inline(always)]
@@ -322,14 +325,14 @@ impl SpanTask {
         simd: S,
     ) {
         let (from, to, addend) = (self.from.start, self.to.start, self.pointers.addend.start);
-        let own = |value: *const f32, otherwise: f32| match value.is_null() {
+        let per_channel = |value: *const f32, otherwise: f32| match value.is_null() {
             true => otherwise,
-            // SAFETY: `bind` has found a value for each channel.
+            // SAFETY: `bind` has checked that there is a value per channel.
             false => unsafe { *value },
         };
         let affine = [
-            simd.splat(own(self.pointers.scale, 1.0)),
-            simd.splat(own(self.pointers.bias, 0.0)),
+            simd.splat(per_channel(self.pointers.scale, 1.0)),
+            simd.splat(per_channel(self.pointers.bias, 0.0)),
         ];
         let whole = self.len / S::LANES * S::LANES;
         let words = match ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
@@ -345,26 +348,26 @@ impl SpanTask {
                 };
                 bits |= u64::from(simd.positive(y)) << i;
             }
-            // SAFETY: the signs of a run are valid for writing.
+            // SAFETY: the sign bits of the span are valid for writing.
             unsafe {
-                let to = self.pointers.save_signs.add(first / 8).cast::<u64>();
+                let to = self.pointers.saved_signs.add(first / 8).cast::<u64>();
                 to.write_unaligned(bits.to_le());
             }
         }
         for i in (words..whole).step_by(S::LANES) {
-            // SAFETY: whole vectors inside of the run, by the contract of [`BoundEpilogue::apply`]; what
-            // they meet is there, as `bind` has found.
+            // SAFETY: whole vectors inside of the span, by the contract of
+            // [`BoundEpilogue::apply`]; `bind` has checked that the operands are as long.
             unsafe {
                 let y = self.vector::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, affine, i);
                 if ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
-                    set::<S>(self.pointers.save_signs, i, simd.positive(y));
+                    store_signs::<S>(self.pointers.saved_signs, i, simd.positive(y));
                 }
             }
         }
         let rest = self.len - whole;
         if rest > 0 {
-            // SAFETY: the first `rest` elements of the last vector are inside of the run; signs
-            // come in whole groups.
+            // SAFETY: the first `rest` elements of the last vector are inside of the span; sign
+            // bits come in whole groups.
             unsafe {
                 let x = simd.load_first(rest, from.add(whole));
                 let addend = match ADD {
@@ -376,16 +379,16 @@ impl SpanTask {
                 simd.store_first(rest, to.add(whole), y);
                 if ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
                     let inside = (1u16 << rest) - 1;
-                    set::<S>(self.pointers.save_signs, whole, simd.positive(y) & inside);
+                    store_signs::<S>(self.pointers.saved_signs, whole, simd.positive(y) & inside);
                 }
             }
         }
     }
 
-    /// Computes, stores and returns a whole vector.
+    /// Computes, stores and returns the vector at element `i`.
     ///
     /// # Safety
-    /// A vector from element `i` is inside of the run.
+    /// The vector is inside of the span.
     #[inline(always)]
     unsafe fn vector<
         S: Simd,
@@ -412,8 +415,10 @@ impl SpanTask {
         }
     }
 
+    /// Applies the operators to the vector `x` at element `i`.
+    ///
     /// # Safety
-    /// A vector from element `i` is inside of the run.
+    /// The vector is inside of the span.
     #[inline(always)]
     unsafe fn compute<
         S: Simd,
@@ -436,7 +441,7 @@ impl SpanTask {
         // SAFETY: by the contract.
         unsafe {
             if MASK {
-                y = simd.keep_bits(get::<S>(self.pointers.mask, i), y);
+                y = simd.keep_bits(load_signs::<S>(self.pointers.mask, i), y);
             }
             if ADD {
                 y = simd.add(y, addend);
@@ -445,19 +450,19 @@ impl SpanTask {
                 y = simd.relu(y);
             }
             if ACTIVATION == MASK_LAST {
-                y = simd.keep_bits(get::<S>(self.pointers.keep, i), y);
+                y = simd.keep_bits(load_signs::<S>(self.pointers.activation_mask, i), y);
             }
         }
         y
     }
 }
 
-/// The signs of a vector that begins at element `i`.
+/// The sign bits of the vector at element `i`.
 ///
 /// # Safety
 /// They are valid for reading.
 #[inline(always)]
-unsafe fn get<S: Simd>(signs: *const u8, i: usize) -> u16 {
+unsafe fn load_signs<S: Simd>(signs: *const u8, i: usize) -> u16 {
     // SAFETY: by the contract.
     unsafe {
         match S::LANES {
@@ -467,10 +472,12 @@ unsafe fn get<S: Simd>(signs: *const u8, i: usize) -> u16 {
     }
 }
 
+/// Stores the sign bits of the vector at element `i`.
+///
 /// # Safety
-/// The signs of a vector that begins at element `i` are valid for writing.
+/// They are valid for writing.
 #[inline(always)]
-unsafe fn set<S: Simd>(signs: *mut u8, i: usize, bits: u16) {
+unsafe fn store_signs<S: Simd>(signs: *mut u8, i: usize, bits: u16) {
     // SAFETY: by the contract.
     unsafe {
         match S::LANES {

@@ -1,5 +1,5 @@
-//! Operators that work element by element, evaluated together: block by block, so that what is
-//! between them never leaves the first-level cache.
+//! Fused elementwise operators: an expression evaluated block by block, so that intermediate
+//! results stay in the first-level cache.
 #![allow(unsafe_code)]
 
 use crate::kernels::strided::LoopNest;
@@ -9,27 +9,27 @@ use crate::simd::math;
 use crate::simd::{Isa, MAX_LANES, Simd};
 use odin_graph::op::{Binary, Compare, Unary};
 
-/// Elements of a block: a handful of registers of 2 KiB stay in a first-level cache.
+/// Elements of a block: a few registers of 2 KiB each fit a first-level cache.
 const BLOCK_ELEMENTS: usize = 512;
 
-/// A value computed from its operands by elementwise operators.
+/// A value computed from its leaves by a straight-line program of elementwise operators.
 pub(crate) struct FusedElementwise {
     isa: Isa,
     len: usize,
     leaves: Vec<Leaf>,
     code: Vec<Instruction>,
-    /// Leaves come first, then what instructions write.
+    /// The registers of the leaves come first, then those that instructions write.
     registers: usize,
 }
 
-/// How an operand is repeated to the shape of the value.
+/// An operand, broadcast to the shape of the value.
 #[derive(Debug)]
 struct Leaf {
     walk: LoopNest<1>,
     is_mask: bool,
 }
 
-/// One operator on a block.
+/// An operator applied to a block of each source register.
 #[derive(Debug, Clone, Copy)]
 struct Instruction {
     function: ElementwiseOp,
@@ -37,7 +37,7 @@ struct Instruction {
     to: usize,
 }
 
-/// An operator. Masks are numbers here: 1 where they hold, 0 elsewhere.
+/// An operator. Masks are represented as numbers: 1 for true, 0 for false.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum ElementwiseOp {
     Relu,
@@ -47,15 +47,15 @@ pub(crate) enum ElementwiseOp {
     Where,
 }
 
-/// Builds a [`FusedElementwise`] from its leaves on.
+/// Builds a [`FusedElementwise`], allocating registers.
 pub(crate) struct Builder {
     block: FusedElementwise,
-    /// The registers that nothing needs any more.
+    /// Registers whose contents are dead.
     free: Vec<usize>,
 }
 
 impl Leaf {
-    /// Whether element i of the value meets element i of the operand.
+    /// Whether element i of the value reads element i of the operand.
     fn is_whole(&self) -> bool {
         !self.is_mask && self.walk.is_contiguous()
     }
@@ -64,7 +64,7 @@ impl Leaf {
         self.walk.is_scalar()
     }
 
-    /// Elements from `start` on.
+    /// Broadcasts the elements from `start` on.
     fn fill<T: Copy>(&self, x: &[T], start: usize, y: &mut [f32], number: impl Fn(T) -> f32) {
         let (extent, [stride]) = (self.walk.extent.max(1), self.walk.strides);
         let (mut run, mut skip, mut rest) = (start / extent, start % extent, y);
@@ -86,7 +86,7 @@ impl Leaf {
 }
 
 impl Builder {
-    /// Of a value of this shape, from operands of these shapes, of which some are masks.
+    /// For a value of this shape and operands of these shapes, of which some are masks.
     pub(crate) fn new<'a>(
         isa: Isa,
         shape: &[usize],
@@ -108,8 +108,8 @@ impl Builder {
         Self { block, free }
     }
 
-    /// The register that holds the result of an operator. Registers that nothing reads afterwards
-    /// are `dead`.
+    /// Appends an operator and returns the register of its result. Of the source registers, those
+    /// in `dead` are not read by later operators.
     pub(crate) fn push(
         &mut self,
         function: ElementwiseOp,
@@ -117,7 +117,7 @@ impl Builder {
         dead: &[usize],
     ) -> usize {
         let leaves = self.block.leaves.len();
-        // An instruction reads each vector before it writes it.
+        // A dead source may be the target: an instruction reads each vector before it writes it.
         self.free.extend(dead.iter().filter(|&&r| r >= leaves));
         let to = self.free.pop().unwrap_or_else(|| {
             self.block.registers += 1;
@@ -138,15 +138,15 @@ impl Builder {
     }
 }
 
-/// The evaluation of one image.
+/// The evaluation of the program for one image.
 struct Evaluation<'a> {
     block: &'a FusedElementwise,
     image: &'a ImageIo<'a>,
     registers: &'a mut [f32],
 }
 
-/// Where the elements of a block begin, and how far it is from one to the next: 0 for a scalar,
-/// which is there [`MAX_LANES`] times.
+/// Where the elements of a register begin, and the step between them: 0 for a scalar, which is
+/// replicated [`MAX_LANES`] times.
 #[derive(Clone, Copy)]
 struct RegisterPtr {
     start: *const f32,
@@ -162,7 +162,7 @@ impl SimdKernel for FusedElementwise {
         ScratchSize::floats(self.registers * BLOCK_ELEMENTS)
     }
 
-    /// Threads share groups of elements.
+    /// Threads partition the elements.
     #[inline(always)]
     fn run_image<S: Simd>(
         &self,
@@ -189,7 +189,7 @@ impl SimdKernel for FusedElementwise {
 }
 
 impl Evaluation<'_> {
-    /// Elements `start..start + len` of the value.
+    /// Evaluates elements `start..start + len` of the value.
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, start: usize, len: usize) {
         let padded = len.next_multiple_of(MAX_LANES);
@@ -202,7 +202,7 @@ impl Evaluation<'_> {
         for instruction in others {
             self.execute(simd, instruction, start, padded, None);
         }
-        // SAFETY: the block is this thread's own.
+        // SAFETY: the elements are in this thread's work slice.
         let y = unsafe { self.image.y.floats.part(start..start + len) };
         if len == padded {
             self.execute(simd, last, start, len, Some(y.as_mut_ptr()));
@@ -212,14 +212,14 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Whether a leaf is read where it is.
+    /// Whether a leaf is read in place instead of being copied to its register.
     #[inline(always)]
     fn is_direct(&self, register: usize, padded: usize, start: usize) -> bool {
         let leaf = self.block.leaves.get(register);
         leaf.is_some_and(Leaf::is_whole) && start + padded <= self.block.len
     }
 
-    /// Brings a block of an operand into its register, unless it can be read where it is.
+    /// Loads a block of an operand into its register, unless it is read in place.
     #[inline(always)]
     fn load(&mut self, register: usize, start: usize, len: usize) {
         let leaf = &self.block.leaves[register];
@@ -236,7 +236,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Where `padded` elements of a register are, the registers being at `registers`.
+    /// The elements of a register or of the leaf that is read in its place.
     #[inline(always)]
     fn from(
         &self,
@@ -257,8 +257,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Executes an instruction on `padded` elements, whole vectors. The result goes where `y`
-    /// points, if given, which is valid for writing them; else to the register.
+    /// Executes an instruction on `padded` elements, whole vectors. The result goes to `y`, if
+    /// given, which is valid for writing them; else to the target register.
     #[inline(always)]
     fn execute<S: Simd>(
         &mut self,
@@ -279,12 +279,12 @@ impl Evaluation<'_> {
             y: y.unwrap_or(own),
             len: padded,
         };
-        // SAFETY: `from` gives elements that are there; the register or `y` has room for them.
+        // SAFETY: `from` points to `padded` elements; the register or `y` has room for as many.
         unsafe { apply(simd, instruction.function, &vectors) }
     }
 }
 
-/// What an instruction reads and writes.
+/// The sources and the target of an instruction.
 struct Args {
     x: [RegisterPtr; 3],
     y: *mut f32,
@@ -293,9 +293,12 @@ struct Args {
 }
 
 impl Args {
+    /// Applies `f` to whole vectors.
+    ///
     /// # Safety
     /// `y` is valid for writing `len` elements; of `x`, the first `K` are valid for reading `len`
-    /// elements, or [`MAX_LANES`] where the step is 0. They are where `y` is, or apart from it.
+    /// elements, or [`MAX_LANES`] where the step is 0. Each is identical to `y` or disjoint from
+    /// it.
     #[inline(always)]
     unsafe fn map_vectors<S: Simd, const K: usize>(&self, simd: S, f: impl Lanewise<K>) {
         for i in (0..self.len).step_by(S::LANES) {
@@ -310,10 +313,10 @@ impl Args {
         }
     }
 
-    /// One element after the other.
+    /// Applies `f` to one element at a time.
     ///
     /// # Safety
-    /// As for [`Args::each`].
+    /// As for [`Args::map_vectors`].
     unsafe fn map_elements<const K: usize>(&self, f: impl Fn([f32; K]) -> f32) {
         for i in 0..self.len {
             // SAFETY: by the contract.
@@ -325,8 +328,8 @@ impl Args {
     }
 }
 
-/// A function of vectors. Not a closure: the compiler would be free to leave it a function of its
-/// own, which has no vectors.
+/// A function of vectors. Not a closure, which the compiler might not inline into the function that
+/// is compiled for the instruction set.
 trait Lanewise<const K: usize>: Copy {
     /// To be marked `#[inline(always)]`.
     fn of<S: Simd>(self, simd: S, x: [S::Vector; K]) -> S::Vector;
@@ -370,7 +373,7 @@ lanewise! {
 }
 
 /// # Safety
-/// As for [`Args::each`], `K` being the number of operands of the function.
+/// As for [`Args::map_vectors`], `K` being the number of operands of the function.
 #[inline(always)]
 unsafe fn apply<S: Simd>(simd: S, function: ElementwiseOp, v: &Args) {
     // SAFETY: by the contract.
@@ -387,7 +390,7 @@ unsafe fn apply<S: Simd>(simd: S, function: ElementwiseOp, v: &Args) {
 }
 
 /// # Safety
-/// As for [`Args::each`] of one operand.
+/// As for [`Args::map_vectors`] of one operand.
 #[inline(always)]
 unsafe fn apply_unary<S: Simd>(simd: S, unary: Unary, v: &Args) {
     // SAFETY: by the contract.
@@ -408,7 +411,7 @@ unsafe fn apply_unary<S: Simd>(simd: S, unary: Unary, v: &Args) {
 }
 
 /// # Safety
-/// As for [`Args::each`] of two operands.
+/// As for [`Args::map_vectors`] of two operands.
 #[inline(always)]
 unsafe fn apply_binary<S: Simd>(simd: S, binary: Binary, v: &Args) {
     // SAFETY: by the contract.
@@ -425,7 +428,7 @@ unsafe fn apply_binary<S: Simd>(simd: S, binary: Binary, v: &Args) {
     }
 }
 
-/// The exponents that networks use need no logarithm.
+/// Common exponents are computed by multiplication.
 fn power(a: f32, b: f32) -> f32 {
     match b {
         2.0 => a * a,

@@ -1,49 +1,50 @@
-//! A window sliding over lines: which input lines a row of positions meets, and which elements of
-//! a line each entry of the window does.
+//! A pooling window: which input rows are in the receptive field of an output row, and which
+//! elements of an input row each tap of the window reads.
 
+use crate::kernels::conv::sliding_window::unpadded_positions;
 use odin_graph::op::Window;
 use std::ops::Range;
 
-/// A window over one channel. Rows of positions and lines of elements run along the last axis.
+/// A window over one channel. Rows run along the last axis.
 #[derive(Debug)]
 pub(crate) struct PoolWindow {
-    /// Elements of a line.
-    pub(crate) line: usize,
-    /// Positions of a row.
-    pub(crate) row: usize,
-    pub(crate) lines: usize,
-    pub(crate) rows: usize,
-    /// The distance between the elements that neighbouring positions meet.
-    step: usize,
-    /// Before each line.
+    /// The length of an input row.
+    pub(crate) input_width: usize,
+    /// The length of an output row.
+    pub(crate) output_width: usize,
+    pub(crate) input_rows: usize,
+    pub(crate) output_rows: usize,
+    /// The stride along a row.
+    stride: usize,
+    /// The padding before each row.
     pad: usize,
-    /// For each entry of the window along the last axis.
-    pub(crate) entries: Vec<Tap>,
-    /// For each row, the lines that its windows meet, the padding left out.
-    met: Vec<Vec<usize>>,
+    /// The taps of the window along the last axis.
+    pub(crate) taps: Vec<Tap>,
+    /// For each output row, the input rows in its receptive field, padding excluded.
+    receptive_rows: Vec<Vec<usize>>,
 }
 
-/// An entry of a window: the positions where it does not lie in the padding meet neighbouring
-/// elements of a line taken every_nth, see [`PoolWindow::deinterleave`].
+/// A tap of a window. At the positions where it reads no padding it reads neighbouring elements of
+/// a deinterleaved row, see [`PoolWindow::deinterleave`].
 #[derive(Debug, Clone)]
 pub(crate) struct Tap {
     pub(crate) positions: Range<usize>,
-    /// Where the first one is among the deinterleave.
+    /// Where the first of these elements is in the deinterleaved row.
     pub(crate) start: usize,
-    /// How far the entry is from the first one.
+    /// The distance from the first tap.
     shift: usize,
 }
 
 impl PoolWindow {
-    /// Spatial extents of the input and of the positions.
+    /// Spatial extents of the input and of the output.
     pub(crate) fn new(window: &Window, inputs: &[usize], outputs: &[usize]) -> Self {
         let last = inputs.len() - 1;
-        let (line, step) = (inputs[last], window.strides[last]);
-        let entry = |k: usize| {
-            let positions = inside(window, last, k, line, outputs[last]);
+        let (input_width, stride) = (inputs[last], window.strides[last]);
+        let tap = |k: usize| {
             let shift = k * window.dilations[last];
-            let first = (positions.start * step + shift).saturating_sub(window.pads_begin[last]);
-            let start = first % step * line.div_ceil(step) + first / step;
+            let positions = unpadded_positions(window, last, shift, input_width, outputs[last]);
+            let first = (positions.start * stride + shift).saturating_sub(window.pads_begin[last]);
+            let start = first % stride * input_width.div_ceil(stride) + first / stride;
             Tap {
                 positions,
                 start,
@@ -52,60 +53,60 @@ impl PoolWindow {
         };
         let rows = outputs[..last].iter().product();
         Self {
-            line,
-            row: outputs[last],
-            lines: inputs[..last].iter().product(),
-            rows,
-            step,
+            input_width,
+            output_width: outputs[last],
+            input_rows: inputs[..last].iter().product(),
+            output_rows: rows,
+            stride,
             pad: window.pads_begin[last],
-            entries: (0..window.kernel[last]).map(entry).collect(),
-            met: (0..rows)
-                .map(|row| met(window, inputs, outputs, row))
+            taps: (0..window.kernel[last]).map(tap).collect(),
+            receptive_rows: (0..rows)
+                .map(|row| receptive_rows(window, inputs, outputs, row))
                 .collect(),
         }
     }
 
-    pub(crate) fn met(&self, row: usize) -> &[usize] {
-        &self.met[row]
+    pub(crate) fn receptive_rows(&self, row: usize) -> &[usize] {
+        &self.receptive_rows[row]
     }
 
-    /// Where in the channel the first position meets an entry of the window in a line, counted
-    /// from the start of the padding. A channel has fewer than 2^32 elements.
+    /// The index in the channel that the tap would read at position 0 of an input row, plus the
+    /// padding. A channel has fewer than 2^32 elements.
     #[inline(always)]
-    pub(crate) fn origin(&self, line: usize, entry: &Tap) -> u32 {
-        (line * self.line + entry.shift) as u32
+    pub(crate) fn origin(&self, row: usize, tap: &Tap) -> u32 {
+        (row * self.input_width + tap.shift) as u32
     }
 
-    /// Where in the channel a position meets the entry of this origin.
+    /// The index in the channel that the tap of this origin reads at a position.
     #[inline(always)]
-    pub(crate) fn place(&self, origin: u32, position: usize) -> usize {
-        (origin as usize + position * self.step).wrapping_sub(self.pad)
+    pub(crate) fn index(&self, origin: u32, position: usize) -> usize {
+        (origin as usize + position * self.stride).wrapping_sub(self.pad)
     }
 
-    /// Where in the channel a position meets the first entry that does not lie in the padding.
-    pub(crate) fn first(&self, row: usize, position: usize) -> Option<usize> {
-        let mut entries = self.entries.iter();
-        let entry = entries.find(|e| e.positions.contains(&position))?;
-        let line = *self.met[row].first()?;
-        Some(self.place(self.origin(line, entry), position))
+    /// The index in the channel that the first tap outside of the padding reads at a position.
+    pub(crate) fn first_index(&self, row: usize, position: usize) -> Option<usize> {
+        let mut taps = self.taps.iter();
+        let tap = taps.find(|tap| tap.positions.contains(&position))?;
+        let input_row = *self.receptive_rows[row].first()?;
+        Some(self.index(self.origin(input_row, tap), position))
     }
 
-    /// Elements that [`PoolWindow::deinterleave`] needs scratch for.
-    pub(crate) fn scratch(&self) -> usize {
-        self.step * self.line.div_ceil(self.step)
+    /// Elements of scratch memory for [`PoolWindow::deinterleave`].
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.stride * self.input_width.div_ceil(self.stride)
     }
 
-    /// A line taken every_nth: elements that are a step every_nth become neighbours.
+    /// A row deinterleaved by the stride: elements that are a stride apart become neighbours.
     #[inline(always)]
     pub(crate) fn deinterleave<'a>(&self, line: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
-        if self.step == 1 {
+        if self.stride == 1 {
             return line;
         }
-        let length = line.len().div_ceil(self.step);
-        let deinterleave = scratch.chunks_exact_mut(length.max(1)).take(self.step);
-        for (q, phase) in deinterleave.enumerate().filter(|(q, _)| *q < line.len()) {
-            match self.step {
-                // Of a known step the compiler makes shuffles of vectors.
+        let length = line.len().div_ceil(self.stride);
+        let phases = scratch.chunks_exact_mut(length.max(1)).take(self.stride);
+        for (q, phase) in phases.enumerate().filter(|(q, _)| *q < line.len()) {
+            match self.stride {
+                // With a constant stride the compiler emits vector shuffles.
                 2 => every_nth::<2>(&line[q..], phase),
                 3 => every_nth::<3>(&line[q..], phase),
                 step => {
@@ -126,17 +127,8 @@ fn every_nth<const STEP: usize>(line: &[f32], phase: &mut [f32]) {
     last.iter_mut().zip(rest).for_each(|(y, &x)| *y = x);
 }
 
-/// The positions along an axis at which an entry of the window meets the input.
-fn inside(window: &Window, axis: usize, entry: usize, input: usize, output: usize) -> Range<usize> {
-    let (pad, stride) = (window.pads_begin[axis], window.strides[axis]);
-    let shift = entry * window.dilations[axis];
-    let start = pad.saturating_sub(shift).div_ceil(stride).min(output);
-    let end = (input + pad).saturating_sub(shift).div_ceil(stride);
-    start..end.min(output).max(start)
-}
-
-/// The lines that the windows of a row meet.
-fn met(window: &Window, inputs: &[usize], outputs: &[usize], row: usize) -> Vec<usize> {
+/// The input rows in the receptive field of an output row.
+fn receptive_rows(window: &Window, inputs: &[usize], outputs: &[usize], row: usize) -> Vec<usize> {
     let mut all = vec![0];
     let mut rest: usize = outputs[..inputs.len() - 1].iter().product();
     let mut row = row;

@@ -1,4 +1,4 @@
-//! Operators along axes.
+//! Operators along axes: reductions, softmax, argmax, one-hot.
 
 use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars};
 use crate::kernels::reduction::{Max, Sum};
@@ -14,11 +14,11 @@ use odin_graph::op::{self, ReduceKind};
 pub(crate) struct Reduce {
     isa: Isa,
     kind: ReduceKind,
-    /// Over `x`, the axes that stay.
+    /// Over the axes of `x` that are kept.
     kept: LoopNest<1>,
-    /// Over `x`, the axes that go.
+    /// Over the axes of `x` that are reduced.
     reduced: LoopNest<1>,
-    /// How many entries become one.
+    /// The number of elements reduced to one.
     count: usize,
 }
 
@@ -73,7 +73,7 @@ impl Reduce {
         debug_assert!(along_runs || kept.strides == [1] || kept.extent == 0);
     }
 
-    /// Where neighbouring elements become one. Threads share the results.
+    /// Reduces contiguous elements. Threads partition the results.
     #[inline(always)]
     fn lines<S: Simd, F: CombineScalars>(
         &self,
@@ -83,22 +83,23 @@ impl Reduce {
         slice: WorkSlice,
     ) {
         let Reduce { kept, reduced, .. } = self;
-        let (x, y_all) = (image.x.floats(0), image.y.floats);
-        for i in slice.of(y_all.len()) {
+        let (x, all) = (image.x.floats(0), image.y.floats);
+        for i in slice.of(all.len()) {
             let [first] = kept.offsets_at(i);
             let mut partial = Accumulator::new(simd, combine);
             for run in 0..reduced.run_count() {
                 let [offset] = reduced.run_offsets(run);
                 partial.extend(&x[first + offset..][..reduced.extent]);
             }
-            // SAFETY: the result is this thread's own.
+            // SAFETY: the result is in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { y_all.part(i..i + 1) };
+            let y = unsafe { all.part(i..i + 1) };
             y[0] = self.finished(partial.finish());
         }
     }
 
-    /// Where neighbouring elements go to neighbouring results. Threads share groups of them.
+    /// Reduces an outer axis, so that contiguous elements go to contiguous results. Threads
+    /// partition groups of results.
     #[inline(always)]
     fn columns<S: Simd, F: CombineScalars>(
         &self,
@@ -108,16 +109,16 @@ impl Reduce {
         slice: WorkSlice,
     ) {
         let Reduce { kept, reduced, .. } = self;
-        let (x, y_all) = (image.x.floats(0), image.y.floats);
+        let (x, all) = (image.x.floats(0), image.y.floats);
         let extent = kept.extent.max(1);
         let groups = extent.div_ceil(COLUMNS);
-        for unit in slice.of(y_all.len() / extent * groups) {
+        for unit in slice.of(all.len() / extent * groups) {
             let (run, first) = (unit / groups, unit % groups * COLUMNS);
             let last = extent.min(first + COLUMNS);
             let start = kept.run_offsets(run)[0] + first;
-            // SAFETY: the results are this thread's own.
+            // SAFETY: the results are in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { y_all.part(run * extent + first..run * extent + last) };
+            let y = unsafe { all.part(run * extent + first..run * extent + last) };
             let mut partial = Accumulator::new(simd, combine);
             for i in 0..reduced.run_count() {
                 let first = start + reduced.run_offsets(i)[0];
@@ -172,8 +173,8 @@ impl Lines {
     }
 }
 
-/// [`odin_graph::Op::Softmax`] and [`odin_graph::Op::LogSoftmax`], with the largest entry
-/// subtracted first so that no exponential overflows.
+/// [`odin_graph::Op::Softmax`] and [`odin_graph::Op::LogSoftmax`]. The maximum is subtracted first
+/// so that no exponential overflows.
 #[derive(Debug)]
 pub(crate) struct Softmax {
     isa: Isa,
@@ -200,7 +201,7 @@ impl SimdKernel for Softmax {
         ScratchSize::floats(self.lines.extent)
     }
 
-    /// Threads share the axes before that of the lines.
+    /// Threads partition the axes outside of the softmax axis.
     #[inline(always)]
     fn run_image<S: Simd>(
         &self,
@@ -219,7 +220,7 @@ impl SimdKernel for Softmax {
         let block = extent * inner;
         for o in slice.of(outer) {
             let own = o * block..(o + 1) * block;
-            // SAFETY: the block is this thread's own.
+            // SAFETY: the block is in this thread's work slice.
             #[allow(unsafe_code)]
             let (x, y) = unsafe { (&all[own.clone()], y.floats.part(own)) };
             if inner == 1 {
@@ -258,51 +259,51 @@ impl Softmax {
                 map::<S, Exp>(simd, powers, largest);
                 sum.extend(powers);
             }
-            map::<S, Less>(simd, y, largest);
-            return map::<S, Less>(simd, y, simd.splat(sum.finish().ln()));
+            map::<S, Subtract>(simd, y, largest);
+            return map::<S, Subtract>(simd, y, simd.splat(sum.finish().ln()));
         }
         map::<S, Exp>(simd, y, largest);
         let mut sum = Accumulator::new(simd, Sum);
         sum.extend(y);
-        map::<S, Times>(simd, y, simd.splat(1.0 / sum.finish()));
+        map::<S, Scale>(simd, y, simd.splat(1.0 / sum.finish()));
     }
 }
 
-/// What is done to each element of a line, given a number for the whole line. Not a closure: the
-/// compiler would be free to leave it a function of its own, which has no vectors.
-trait OnLine {
+/// A function of each element of a line and a number for the whole line. Not a closure, which the
+/// compiler might not inline into the function that is compiled for the instruction set.
+trait LineFunction {
     /// To be marked `#[inline(always)]`.
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector;
 }
 
 struct Exp;
-struct Less;
-struct Times;
+struct Subtract;
+struct Scale;
 
-impl OnLine for Exp {
+impl LineFunction for Exp {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, largest: S::Vector) -> S::Vector {
         math::exp(simd, simd.sub(x, largest))
     }
 }
 
-impl OnLine for Less {
+impl LineFunction for Subtract {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector {
         simd.sub(x, number)
     }
 }
 
-impl OnLine for Times {
+impl LineFunction for Scale {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector {
         simd.mul(x, number)
     }
 }
 
-/// Replaces each element.
+/// Applies the function in place.
 #[inline(always)]
-fn map<S: Simd, F: OnLine>(simd: S, y: &mut [f32], number: S::Vector) {
+fn map<S: Simd, F: LineFunction>(simd: S, y: &mut [f32], number: S::Vector) {
     let rest = y.len() % S::LANES;
     let whole = y.len() - rest;
     let start = y.as_mut_ptr();
@@ -325,7 +326,7 @@ fn map<S: Simd, F: OnLine>(simd: S, y: &mut [f32], number: S::Vector) {
     }
 }
 
-/// [`odin_graph::Op::ArgMax`]; not a number counts as the largest.
+/// [`odin_graph::Op::ArgMax`]; NaN counts as the largest.
 #[derive(Debug)]
 pub(crate) struct ArgMax(Lines);
 

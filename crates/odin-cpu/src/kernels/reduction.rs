@@ -1,25 +1,26 @@
-//! Sums and largest elements, the same to the last bit whatever the vectors.
+//! Reductions to sums and maxima, bit-identical for every vector length.
 #![allow(unsafe_code)]
 
 use crate::simd::Simd;
 use crate::simd::math;
 
-/// Element `i` goes to partial result `i % WIDTH`: enough that no addition waits for another.
+/// Element `i` is accumulated in partial result `i % WIDTH`: enough independent chains to hide the
+/// latency of an addition.
 const WIDTH: usize = 64;
-/// The columns that [`Accumulator::columns`] gives.
+/// The columns of [`Accumulator::columns`].
 pub(crate) const COLUMNS: usize = WIDTH;
-/// Vectors for so many partial results, at the least number of lanes.
+/// Vectors that hold all partial results with the fewest lanes.
 const VECTORS: usize = 8;
 
-/// How elements become one.
+/// The operator of a reduction.
 pub(crate) trait Combine: Copy {
-    /// What changes nothing.
+    /// The identity element.
     const IDENTITY: f32;
     /// To be marked `#[inline(always)]`.
     fn combine<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector;
 }
 
-/// As [`Combine`], of two numbers.
+/// As [`Combine`], of two scalars.
 pub(crate) trait CombineScalars: Combine {
     fn combine_scalars(self, a: f32, b: f32) -> f32;
 }
@@ -43,7 +44,7 @@ impl CombineScalars for Sum {
     }
 }
 
-/// What is not a number is passed over.
+/// Ignores NaN.
 #[derive(Clone, Copy)]
 pub(crate) struct Max;
 
@@ -63,7 +64,7 @@ impl CombineScalars for Max {
     }
 }
 
-/// What is not a number wins over every number.
+/// NaN is larger than every number.
 #[derive(Clone, Copy)]
 pub(crate) struct MaxOrNan;
 
@@ -76,7 +77,7 @@ impl Combine for MaxOrNan {
     }
 }
 
-/// Joins each element of `x` with that of `y`, which takes the result.
+/// Combines each element of `x` into that of `y`.
 #[inline(always)]
 pub(crate) fn combine_into<S: Simd, F: Combine>(simd: S, combine: F, y: &mut [f32], x: &[f32]) {
     let len = y.len().min(x.len());
@@ -100,7 +101,7 @@ pub(crate) fn combine_into<S: Simd, F: Combine>(simd: S, combine: F, y: &mut [f3
     }
 }
 
-/// Accumulator results.
+/// Partial results of a reduction.
 pub(crate) struct Accumulator<S: Simd, F: CombineScalars> {
     simd: S,
     combine: F,
@@ -118,7 +119,7 @@ impl<S: Simd, F: CombineScalars> Accumulator<S, F> {
         }
     }
 
-    /// Adds a run of elements.
+    /// Accumulates a run of elements.
     #[inline(always)]
     pub(crate) fn extend(&mut self, x: &[f32]) {
         let mut whole = x.chunks_exact(WIDTH);
@@ -143,7 +144,7 @@ impl<S: Simd, F: CombineScalars> Accumulator<S, F> {
         }
     }
 
-    /// The partial results, which are those of columns if each run was one row of them.
+    /// The partial results; the columns of a matrix if each run was one row of it.
     #[inline(always)]
     pub(crate) fn columns(self) -> [f32; COLUMNS] {
         let mut all = [F::IDENTITY; WIDTH];
@@ -154,7 +155,7 @@ impl<S: Simd, F: CombineScalars> Accumulator<S, F> {
         all
     }
 
-    /// Joins halves until one is left.
+    /// Combines the partial results pairwise, halving their number until one is left.
     #[inline(always)]
     pub(crate) fn finish(self) -> f32 {
         let combine = self.combine;

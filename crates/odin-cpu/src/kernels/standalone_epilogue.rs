@@ -1,21 +1,21 @@
-//! What is done to each element of a value, where no heavier operator comes before or after.
+//! An epilogue that is not fused with a kernel.
 
 use crate::kernels::epilogue::{Epilogue, Span, StridedPtr};
 use crate::kernels::{ImageIo, ParallelKernel, WorkSlice};
 use crate::memory::Scratch;
 use crate::simd::{Isa, MAX_LANES};
 
-/// A [`Epilogue`] of operand 0.
+/// An [`Epilogue`] applied to operand 0.
 pub(crate) struct StandaloneEpilogue {
     pub(crate) isa: Isa,
     pub(crate) epilogue: Epilogue,
     pub(crate) channels: usize,
-    /// Elements of a channel.
+    /// Elements per channel.
     pub(crate) plane: usize,
 }
 
 impl ParallelKernel for StandaloneEpilogue {
-    /// Threads share the channels where there are enough, else groups of elements.
+    /// Threads partition the channels where there are enough, else groups of elements.
     fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
         let StandaloneEpilogue {
             channels, plane, ..
@@ -34,19 +34,19 @@ impl ParallelKernel for StandaloneEpilogue {
         let from = &x.floats(0)[..channels * plane];
         assert!(y.floats.len() == channels * plane);
         let first = own.start * plane + elements.start;
-        let runs = Span {
+        let span = Span {
             channels: own,
             first: elements.start,
             len: elements.len(),
         };
-        // SAFETY: both hold all channels, by the assertion and the slice; the runs are this
-        // thread's own.
+        // SAFETY: both hold all channels, by the assertion and the slice; the span is this thread's
+        // work slice.
         #[allow(unsafe_code)]
         unsafe {
             let from = from.as_ptr().wrapping_add(first);
             let to = y.floats.start().wrapping_add(first);
             epilogue.apply(
-                runs,
+                span,
                 StridedPtr::new(from, plane),
                 StridedPtr::new(to, plane),
             );

@@ -1,15 +1,15 @@
-//! Walking through K arrays in step with a shape, each with strides of its own.
+//! Strided iteration over several arrays at once.
 
-/// The positions of a shape in row-major order, and where they lie in K arrays. Neighbouring
-/// axes that all arrays pass through evenly are merged, so that operands of one shape, scalars
-/// and per-channel operands all come down to a few long runs.
+/// A loop nest over the positions of a shape in row-major order, and their offsets in K strided
+/// arrays. Neighbouring axes are merged where all arrays are contiguous across them, so that
+/// operands of equal shape, scalars and per-channel operands become a few long runs.
 #[derive(Debug)]
 pub(crate) struct LoopNest<const K: usize> {
-    /// Extents and strides of all axes but the innermost, innermost first.
+    /// Extents and strides of all loops but the innermost, innermost first.
     outer: Vec<(usize, [usize; K])>,
-    /// The length of a run.
+    /// The extent of the innermost loop: the length of a run.
     pub(crate) extent: usize,
-    /// The strides within a run.
+    /// The strides of the innermost loop.
     pub(crate) strides: [usize; K],
 }
 
@@ -33,25 +33,25 @@ impl<const K: usize> LoopNest<K> {
         }
     }
 
-    /// Operands of these shapes repeated to `shape`, by the rule of broadcasting.
+    /// Operands of these shapes, broadcast to `shape`.
     pub(crate) fn broadcast(shape: &[usize], operands: [&[usize]; K]) -> Self {
         let strides = operands.map(|own| broadcast_strides(own, shape));
         Self::new(shape, std::array::from_fn(|k| &strides[k][..]))
     }
 
-    /// Whether the positions are the elements of all arrays in order.
+    /// Whether all arrays are read contiguously.
     pub(crate) fn is_contiguous(&self) -> bool {
         self.outer.is_empty() && self.strides == [1; K]
     }
 
-    /// Whether all positions are one element of each array.
+    /// Whether every position reads the same element of each array.
     pub(crate) fn is_scalar(&self) -> bool {
         let still = |strides: &[usize; K]| *strides == [0; K];
         let outer = self.outer.iter().all(|(_, strides)| still(strides));
         outer && (still(&self.strides) || (self.extent == 1 && self.outer.is_empty()))
     }
 
-    /// Extents and strides of all axes, innermost first.
+    /// Extents and strides of all loops, innermost first.
     pub(crate) fn axes(&self) -> impl Iterator<Item = (usize, [usize; K])> {
         let inner = std::iter::once((self.extent, self.strides));
         inner.chain(self.outer.iter().copied())
@@ -62,7 +62,7 @@ impl<const K: usize> LoopNest<K> {
         self.outer.iter().map(|&(extent, _)| extent).product()
     }
 
-    /// The offsets of the start of a run by its number.
+    /// The offsets of the start of run number `run`.
     pub(crate) fn run_offsets(&self, mut run: usize) -> [usize; K] {
         let mut offsets = [0; K];
         for &(extent, strides) in &self.outer {
@@ -75,7 +75,7 @@ impl<const K: usize> LoopNest<K> {
         offsets
     }
 
-    /// The offsets of a position by its number.
+    /// The offsets of position number `position`.
     pub(crate) fn offsets_at(&self, position: usize) -> [usize; K] {
         let (run, index) = (position / self.extent, position % self.extent);
         let start = self.run_offsets(run);
@@ -112,17 +112,17 @@ impl<const K: usize> LoopNest<K> {
     }
 }
 
-/// The distance in row-major order between neighbours along each axis.
+/// The strides of a row-major array.
 pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
-        // Wraps around only where an extent is 0, so that there is no element.
+        // Wraps only where an extent is 0, so that there is no element.
         strides[axis - 1] = usize::wrapping_mul(strides[axis], shape[axis]);
     }
     strides
 }
 
-/// The strides, one per axis of `shape`, of an array of shape `own` repeated to it.
+/// The strides, one per axis of `shape`, of an array of shape `own` broadcast to it.
 pub(crate) fn broadcast_strides(own: &[usize], shape: &[usize]) -> Vec<usize> {
     let lead = shape.len() - own.len();
     let stride = |(&extent, stride)| if extent == 1 { 0 } else { stride };

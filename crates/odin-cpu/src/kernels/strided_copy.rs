@@ -1,24 +1,23 @@
-//! Operators that only move elements.
+//! Strided copies: what slices, expansions, transpositions and chains of them become.
 
 use crate::kernels::strided::{LoopNest, row_major};
 use crate::kernels::{ImageIo, ParallelKernel, WorkSlice};
 use crate::memory::{Scratch, SharedSlice};
 
-/// Span of a panel: as many elements as a cache line has.
+/// Runs of a panel: the elements of a cache line.
 const PANEL: usize = 16;
-/// How much of each run of a panel is written before the next one.
+/// The elements of each run of a panel that are written before those of the next run.
 const PART: usize = 32;
 
-/// [`odin_graph::Op::Slice`], [`odin_graph::Op::Expand`] and [`odin_graph::Op::Transpose`]: `y`
-/// in order, `x` with strides.
+/// Copies a strided view `x` to a contiguous `y`.
 ///
-/// Two axes are walked together: the innermost of `y`, in runs; and across the runs, that along
-/// which neighbours in `x` are neighbours, so that each line of the cache is read once.
+/// Two axes are iterated together: the innermost of `y`, in runs; and, across the runs, the one
+/// along which `x` is contiguous, so that each cache line is read once.
 #[derive(Debug)]
 pub(crate) struct StridedCopy {
     along: Axis,
     across: Axis,
-    /// The other axes: `x` and `y`.
+    /// The other axes, with the strides of `x` and `y`.
     others: LoopNest<2>,
     first: usize,
 }
@@ -32,7 +31,7 @@ struct Axis {
 }
 
 impl StridedCopy {
-    /// Reads element `first + p · strides` at position `p` of the shape `y`.
+    /// The element at position `p` of the shape `y` is element `first + p · strides` of `x`.
     pub(crate) fn new(y: &[usize], strides: &[usize], first: usize) -> Self {
         let walk = LoopNest::new(y, [strides, &row_major(y)]);
         let mut axes = walk.axes().map(|(extent, [x, y])| Axis { extent, x, y });
@@ -63,16 +62,16 @@ impl StridedCopy {
         }
     }
 
-    /// Span from `start` on, at most [`PANEL`], that begin at these offsets.
+    /// Copies runs, at most [`PANEL`], that begin at these offsets.
     fn panel(&self, x: &[f32], y: SharedSlice<'_, f32>, [from, to]: [usize; 2], runs: usize) {
         let (along, across) = (self.along, self.across);
-        // One line of the cache at a time is enough where runs are contiguous.
+        // Contiguous runs need no blocking.
         let part = if along.x > 1 { PART } else { along.extent };
         for first in (0..along.extent).step_by(part.max(1)) {
             let len = part.min(along.extent - first);
             for run in 0..runs {
                 let start = to + run * across.y + first;
-                // SAFETY: the runs are the calling thread's own.
+                // SAFETY: the runs are in this thread's work slice.
                 #[allow(unsafe_code)]
                 let y = unsafe { y.part(start..start + len) };
                 let x = &x[from + run * across.x + first * along.x..];
@@ -88,16 +87,16 @@ impl StridedCopy {
         }
     }
 
-    /// Whether each of some neighbouring elements is repeated a few times.
+    /// Whether each element of a contiguous `x` is repeated.
     fn repeats(&self) -> bool {
         self.along.x == 0 && self.across.x == 1 && self.across.y == self.along.extent
     }
 }
 
-/// Writes each element as often as there is room for.
+/// Repeats each element `times` times.
 fn repeat(x: &[f32], y: &mut [f32], times: usize) {
     match times {
-        // Of a known number the compiler makes shuffles of vectors.
+        // With a constant count the compiler emits vector shuffles.
         2 => repeat_each::<2>(x, y),
         4 => repeat_each::<4>(x, y),
         _ => {
@@ -113,7 +112,7 @@ fn repeat_each<const TIMES: usize>(x: &[f32], y: &mut [f32]) {
 }
 
 impl ParallelKernel for StridedCopy {
-    /// Threads share panels of runs.
+    /// Threads partition the panels.
     fn run_image(&self, image: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
         let (x, y) = (image.x.floats(0), image.y.floats);
         let runs = self.across.extent;
@@ -128,7 +127,7 @@ impl ParallelKernel for StridedCopy {
             let runs = panel.min(runs - first);
             if self.repeats() {
                 let times = self.along.extent;
-                // SAFETY: the panel is this thread's own; its runs follow each other.
+                // SAFETY: the panel is in this thread's work slice; its runs are contiguous.
                 #[allow(unsafe_code)]
                 let y = unsafe { y.part(to..to + runs * times) };
                 repeat(&x[from..from + runs], y, times);

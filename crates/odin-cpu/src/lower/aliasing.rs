@@ -36,7 +36,8 @@ impl<'a> Aliasing<'a> {
         (aliasing, in_place)
     }
 
-    /// MemoryPlan the parts of a concatenation that lie in one piece.
+    /// Lets the operands of a concatenation be computed inside of its result, where each is one
+    /// contiguous part of it.
     fn alias_concat_operands(&mut self, v: ValueId) {
         let node = self.graph.node(v);
         let Op::Concat(concat) = &node.op else { return };
@@ -100,22 +101,25 @@ impl<'a> Aliasing<'a> {
             };
             let own = self.views[group.value.index()];
             let free = self.inside[own.root.index()] == (own.root, 0);
-            let is_known = |v: ValueId| matches!(self.graph.node(v).op, Op::Constant(_));
-            if !free || is_known(self.views[term.index()].root) {
+            let is_constant = |v: ValueId| matches!(self.graph.node(v).op, Op::Constant(_));
+            if !free || is_constant(self.views[term.index()].root) {
                 continue;
             }
-            let place = self.of(term);
+            let target = self.of(term);
             // Once as the addend itself.
-            let now = reads.iter().filter(|access| access.step == step);
-            let read_now = now.filter(|a| self.resolve(a.view).overlaps(place)).count() > 1;
+            let reads_now = reads.iter().filter(|access| access.step == step);
+            let read_now = reads_now
+                .filter(|a| self.resolve(a.view).overlaps(target))
+                .count()
+                > 1;
             let read_later = reads
                 .iter()
-                .any(|a| a.step > step && self.resolve(a.view).overlaps(place));
+                .any(|a| a.step > step && self.resolve(a.view).overlaps(target));
             let written_later = groups[step + 1..]
                 .iter()
-                .any(|g| self.of(g.value).overlaps(place));
-            if place.len == own.len && !read_now && !read_later && !written_later {
-                self.inside[own.root.index()] = (place.root, place.offset);
+                .any(|g| self.of(g.value).overlaps(target));
+            if target.len == own.len && !read_now && !read_later && !written_later {
+                self.inside[own.root.index()] = (target.root, target.offset);
                 in_place[step] = true;
             }
         }

@@ -1,25 +1,25 @@
-//! Which elementwise operators are computed together.
+//! Fusion of elementwise operators.
 //!
-//! A block computes one value, when it is due, from the nearest values that are in memory. Nothing
-//! is moved in time, so that no cycle can arise. What several blocks need is computed by each of
-//! them anew where that is cheap and reads no more memory than fetching it would: the gradient of
-//! an activation thus needs nothing but the activation's argument.
+//! A group computes one value, when it is due, from the nearest values in memory. No computation is
+//! moved to another place in the order, so that no cycle can arise. What several groups need is
+//! recomputed in each of them where that is cheap and reads no more memory than loading it would:
+//! the gradient of an activation thus needs only the activation's argument.
 
 use super::group::leaves;
 use crate::kernels::fused_elementwise::{Builder, ElementwiseOp, FusedElementwise};
 use crate::simd::Isa;
 use odin_graph::{DType, Graph, Op, ValueId, op};
 
-/// The most that may be computed twice, in simple operations. The error function and the
-/// exponential function together cost about as much.
+/// The most operations that may be recomputed per element. The error function and the exponential
+/// function together take about as many.
 const RECOMPUTE_LIMIT: usize = 40;
-/// The most operators that a block may have.
+/// The most operators of a group.
 const MAX_OPERATORS: usize = 64;
-/// How many nodes later a value counts as computed at once: what it is computed from is likely
-/// still there.
+/// How many nodes later a value counts as computed at once: its operands are likely still in
+/// memory.
 const NEARBY: usize = 64;
 
-/// Whether an operator works element by element, as blocks do.
+/// Whether an operator is elementwise.
 pub(super) fn is_elementwise(op: &Op) -> bool {
     function(op).is_some()
 }
@@ -35,7 +35,7 @@ fn function(op: &Op) -> Option<ElementwiseOp> {
     }
 }
 
-/// What computing a node takes, in simple operations.
+/// The operations per element of an operator.
 fn cost(op: &Op) -> usize {
     use op::Unary::{Clip, Cos, Sin, Sqrt};
     match op {
@@ -47,7 +47,7 @@ fn cost(op: &Op) -> usize {
     }
 }
 
-/// The kernel of a block.
+/// The kernel of a fused group.
 pub(super) fn kernel(graph: &Graph, isa: Isa, nodes: &[ValueId]) -> Option<FusedElementwise> {
     let leaves = leaves(graph, nodes);
     let shapes: Vec<Vec<usize>> = leaves.iter().map(|&x| graph.shape(x).at(1)).collect();
@@ -78,26 +78,25 @@ pub(super) fn kernel(graph: &Graph, isa: Isa, nodes: &[ValueId]) -> Option<Fused
     Some(builder.finish())
 }
 
-/// Elementwise nodes, and which of them are kept in memory.
+/// The decision which elementwise values are stored in memory.
 pub(super) struct ElementwiseFusion<'a> {
     graph: &'a Graph,
-    /// The nodes in question.
+    /// For each value, whether it may be fused.
     is_fusable: &'a [bool],
     consumers: &'a [Vec<ValueId>],
     extents: Vec<Vec<usize>>,
     /// For each value, the last node that reads it.
     last_use: Vec<usize>,
-    /// For each node in question, what it is computed from if only what must be in memory is.
+    /// For each fusable value its cone, if only what must be is stored in memory.
     cones: Vec<Cone>,
     in_memory: Vec<bool>,
 }
 
-/// What computing a value takes.
+/// The fan-in cone of a value: the operators that compute it from values in memory.
 #[derive(Debug, Clone, Default)]
 struct Cone {
-    /// The nodes.
     nodes: Vec<ValueId>,
-    /// The values in memory as large as it.
+    /// The values in memory that are as large as it.
     large: Vec<ValueId>,
     cost: usize,
 }
@@ -132,7 +131,7 @@ impl<'a> ElementwiseFusion<'a> {
         blocks
     }
 
-    /// Whether all that reads a value are nodes in question of the same shape.
+    /// Whether only fusable nodes of the same shape read a value.
     fn is_read_by_fusable_only(&self, v: ValueId) -> bool {
         let fits = |c: &ValueId| {
             self.is_fusable[c.index()] && self.extents[c.index()] == self.extents[v.index()]
@@ -166,7 +165,7 @@ impl<'a> ElementwiseFusion<'a> {
         cone
     }
 
-    /// The values of the blocks, each with the nodes that it is computed by, in order.
+    /// The values of the groups, each with the nodes that compute it, in order.
     pub(super) fn form(mut self) -> Vec<(ValueId, Vec<ValueId>)> {
         self.decide();
         let kept = |v: &ValueId| self.is_fusable[v.index()] && self.in_memory[v.index()];
@@ -174,7 +173,7 @@ impl<'a> ElementwiseFusion<'a> {
         values.map(|v| (v, self.nodes(v))).collect()
     }
 
-    /// Decides, from the last node to the first, what else is in memory.
+    /// Decides, from the last node to the first, which further values are stored in memory.
     fn decide(&mut self) {
         let mut readers: Vec<Vec<ValueId>> = vec![Vec::new(); self.extents.len()];
         for v in self.graph.values().rev() {
@@ -196,20 +195,20 @@ impl<'a> ElementwiseFusion<'a> {
         }
     }
 
-    /// Whether a mask in memory is computed from it: blocks write numbers.
+    /// Whether a stored mask is computed from the value: fused groups store numbers only.
     fn feeds_stored_mask(&self, v: ValueId) -> bool {
         let is_mask = |c: &ValueId| self.graph.ty(*c).dtype == DType::Bool;
         let mut consumers = self.consumers[v.index()].iter();
         consumers.any(|c| is_mask(c) && self.in_memory[c.index()])
     }
 
-    /// Whether the blocks that read a value had better compute it themselves.
+    /// Whether the groups that read a value should recompute it.
     fn should_recompute(&self, v: ValueId, readers: &[ValueId]) -> bool {
         let cone = &self.cones[v.index()];
         let [reader] = readers else {
             return cone.large.len() <= 1 && cone.cost <= RECOMPUTE_LIMIT;
         };
-        // Values that would otherwise be over by then.
+        // Operands whose live range would otherwise have ended.
         let over = |x: &&ValueId| self.last_use[x.index()] < reader.index();
         let kept_longer = cone.large.iter().filter(over).count();
         kept_longer <= 1 || reader.index() - v.index() <= NEARBY

@@ -111,7 +111,7 @@ pub(crate) fn channels_and_plane(graph: &Graph, v: ValueId) -> (usize, usize) {
     }
 }
 
-/// MemoryPlan of one kind: each is the lowest that is free for as long as it is needed.
+/// The slots of an arena: each is the lowest that is free for the whole live range.
 #[derive(Default)]
 struct ArenaPlanner {
     allocated: Vec<(Range<usize>, Slot)>,

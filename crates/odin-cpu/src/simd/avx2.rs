@@ -4,7 +4,7 @@
 use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
-/// Exists only where the processor has AVX2 and FMA.
+/// Constructed only if the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -31,7 +31,7 @@ pub(crate) fn run<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
     fn inner<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
         task.run(simd)
     }
-    // SAFETY: an `Avx2` exists only where the processor has these features.
+    // SAFETY: an `Avx2` is constructed only if the processor has these features.
     unsafe { inner(simd, task) }
 }
 
@@ -39,15 +39,15 @@ fn first(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Avx2 {
     type Vector = __m256;
     type Mask = __m256;
     const LANES: usize = 8;
     const TILE_HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
 
-    /// At most 12 sums, so that 16 registers hold them, the elements and a weight.
+    /// At most 12 accumulators, so that they, the elements and a weight fit 16 registers.
     fn tile_vectors(height: usize) -> usize {
         match height {
             6 => 2,
@@ -153,7 +153,7 @@ impl Simd for Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
-    /// The instruction gives its second operand where one is not a number.
+    /// The instruction returns its second operand if one is NaN.
     #[inline(always)]
     fn relu(self, x: __m256) -> __m256 {
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
@@ -181,7 +181,7 @@ impl Simd for Avx2 {
         unsafe {
             let even = _mm256_shuffle_ps::<0b10_00_10_00>(a, b);
             let odd = _mm256_shuffle_ps::<0b11_01_11_01>(a, b);
-            // Pairs of elements come from a, b, a, b.
+            // The pairs of elements are in the order a, b, a, b.
             let even = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(even));
             let odd = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(odd));
             (_mm256_castpd_ps(even), _mm256_castpd_ps(odd))

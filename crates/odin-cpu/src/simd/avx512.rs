@@ -4,7 +4,7 @@
 use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
-/// Exists only where the processor has AVX-512F, and AVX2 and FMA besides.
+/// Constructed only if the processor has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -22,7 +22,7 @@ pub(crate) fn run<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
     fn inner<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
         task.run(simd)
     }
-    // SAFETY: an `Avx512` exists only where the processor has these features.
+    // SAFETY: an `Avx512` is constructed only if the processor has these features.
     unsafe { inner(simd, task) }
 }
 
@@ -30,15 +30,15 @@ fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Avx512 {
     type Vector = __m512;
     type Mask = __mmask16;
     const LANES: usize = 16;
     const TILE_HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
 
-    /// At most 24 sums, so that 32 registers hold them, the elements and a weight.
+    /// At most 24 accumulators, so that they, the elements and a weight fit 32 registers.
     fn tile_vectors(height: usize) -> usize {
         match height {
             12 => 2,
@@ -143,7 +143,7 @@ impl Simd for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
-    /// The instruction gives its second operand where one is not a number.
+    /// The instruction returns its second operand if one is NaN.
     #[inline(always)]
     fn relu(self, x: __m512) -> __m512 {
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }

@@ -1,10 +1,10 @@
-//! NEON: two registers of 4 lanes taken as one vector of 8, 32 registers.
+//! NEON: pairs of 4-lane registers as vectors of 8 lanes, 32 registers.
 #![allow(unsafe_code)]
 
 use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::aarch64::*;
 
-/// Exists only where the processor has NEON.
+/// Constructed only if the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
@@ -19,7 +19,7 @@ pub(crate) fn run<T: SimdTask>(simd: Neon, task: T) -> T::Output {
     fn inner<T: SimdTask>(simd: Neon, task: T) -> T::Output {
         task.run(simd)
     }
-    // SAFETY: a `Neon` exists only where the processor has it.
+    // SAFETY: a `Neon` is constructed only if the processor has NEON.
     unsafe { inner(simd, task) }
 }
 
@@ -31,15 +31,15 @@ unsafe fn lanes(bits: u16, own: [u32; 4]) -> uint32x4_t {
     unsafe { vtstq_u32(vdupq_n_u32(u32::from(bits)), vld1q_u32(own.as_ptr())) }
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Neon {
     type Vector = Vector;
     type Mask = [uint32x4_t; 2];
     const LANES: usize = 8;
     const TILE_HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
 
-    /// At most 24 registers of sums, so that 32 hold them, the elements and a weight.
+    /// At most 24 registers of accumulators, so that they, the elements and a weight fit 32.
     fn tile_vectors(height: usize) -> usize {
         match height {
             12 | 8 => 1,
@@ -167,7 +167,7 @@ impl Simd for Neon {
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
         unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])] }
     }
-    /// The instruction gives not a number where an operand is none.
+    /// The instruction returns NaN if an operand is NaN.
     #[inline(always)]
     fn relu(self, x: Vector) -> Vector {
         unsafe {

@@ -1,4 +1,4 @@
-//! Plain arrays, for every processor; the compiler makes vectors of them where it can.
+//! Plain arrays, for every processor; the compiler vectorises them where it can.
 #![allow(unsafe_code)]
 
 use super::{BIAS, MANTISSA, SQRT_HALF, Simd};
@@ -8,8 +8,7 @@ pub(crate) struct Portable;
 
 type Vector = [f32; 8];
 
-// SAFETY of every block: pointers are valid for what is read or written, by the contract of the
-// trait.
+// SAFETY of every block: pointers are valid for the accesses, by the contract of the trait.
 impl Simd for Portable {
     type Vector = Vector;
     type Mask = [bool; 8];
@@ -106,7 +105,8 @@ impl Simd for Portable {
     fn select(self, mask: [bool; 8], a: Vector, b: Vector) -> Vector {
         std::array::from_fn(|i| if mask[i] { a[i] } else { b[i] })
     }
-    /// Rounded twice: without an instruction for it, rounding once would call a slow function.
+    /// Rounded twice: without an FMA instruction, a single rounding would call a slow library
+    /// function.
     #[inline(always)]
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
         std::array::from_fn(|i| a[i] * b[i] + c[i])

@@ -1,40 +1,41 @@
-//! One spatial axis of a convolution, or of the adjoint of one.
+//! One spatial axis of a convolution, or of its adjoint.
 //!
-//! Both are computed as products whose rows of elements begin at offsets into a padded copy of
-//! the input. A stride is taken apart into phases: of the input, where a convolution skips
-//! elements; of the output, where its adjoint writes only every so many. Within a phase
-//! neighbouring positions meet neighbouring elements.
+//! Both are computed as matrix products whose rows of elements begin at offsets into a padded copy
+//! of the input. Strides are removed by polyphase decomposition: of the input for a convolution,
+//! which skips elements; of the output for its adjoint, which writes every so many elements. Within
+//! a phase, neighbouring positions read neighbouring elements.
 
 use std::ops::Range;
 
-/// The axis: where each entry of the window reads, for each phase of the output.
+/// The axis, decomposed into phases: where each tap of the window reads, for each phase of the
+/// output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Axis {
     input: usize,
     output: usize,
-    /// Entry `j` of input phase `q` is input element `in_step · j + q + in_first`.
-    in_step: usize,
+    /// Entry `j` of input phase `q` is input element `in_stride · j + q + in_first`.
+    in_stride: usize,
     in_first: isize,
     /// The phases of the input that are read.
     pub(crate) in_phases: Vec<usize>,
     pub(crate) out_phases: Vec<OutPhase>,
-    /// The furthest that a window entry reads behind its position.
+    /// The largest shift of a tap.
     reach: usize,
-    out_step: usize,
+    out_stride: usize,
 }
 
-/// The outputs `out_step · t + base` for whole `t`.
+/// The outputs `out_stride · t + base` for integers `t`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutPhase {
     base: isize,
-    /// The window entries that contribute.
+    /// The taps that contribute.
     pub(crate) taps: Vec<Tap>,
 }
 
-/// Position `t` meets entry `t + shift` of an input phase, numbered as in `in_phases`.
+/// Position `t` reads entry `t + shift` of an input phase, numbered as in `in_phases`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tap {
-    /// Which window entry.
+    /// The number of the tap in the window.
     pub(crate) entry: usize,
     pub(crate) in_phase: usize,
     pub(crate) shift: usize,
@@ -42,7 +43,7 @@ pub(crate) struct Tap {
 
 /// An axis of a window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
+pub(crate) struct WindowAxis {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) dilation: usize,
@@ -51,8 +52,8 @@ pub(crate) struct Extent {
     pub(crate) output: usize,
 }
 
-impl Extent {
-    /// Of an axis that is not there.
+impl WindowAxis {
+    /// A second axis of extent 1, for convolutions of one axis.
     pub(crate) const SINGLE: Self = Self {
         kernel: 1,
         stride: 1,
@@ -64,8 +65,8 @@ impl Extent {
 }
 
 impl Axis {
-    /// Of a convolution: output `t` meets input `stride · t + dilation · k - pad`.
-    pub(crate) fn conv(e: Extent) -> Self {
+    /// Of a convolution: output `t` reads input `stride · t + dilation · k - pad`.
+    pub(crate) fn conv(e: WindowAxis) -> Self {
         let phase = |k: usize| k * e.dilation % e.stride;
         let mut in_phases: Vec<usize> = (0..e.kernel).map(phase).collect();
         in_phases.sort_unstable();
@@ -79,19 +80,19 @@ impl Axis {
         Self {
             input: e.input,
             output: e.output,
-            in_step: e.stride,
+            in_stride: e.stride,
             in_first: -(e.pad as isize),
             in_phases,
             reach: taps.iter().map(|tap| tap.shift).max().unwrap_or(0),
             out_phases: vec![OutPhase { base: 0, taps }],
-            out_step: 1,
+            out_stride: 1,
         }
     }
 
-    /// Of the adjoint: input `i` goes to output `stride · i + dilation · k - pad`. Output
-    /// `stride · t + q - pad` therefore meets, for each `k` with `dilation · k = stride · u + q`,
+    /// Of the adjoint: input `i` contributes to output `stride · i + dilation · k - pad`. Output
+    /// `stride · t + q - pad` therefore reads, for each `k` with `dilation · k = stride · u + q`,
     /// input `t - u`.
-    pub(crate) fn adjoint(e: Extent) -> Self {
+    pub(crate) fn adjoint(e: WindowAxis) -> Self {
         let far = (e.kernel - 1) * e.dilation / e.stride;
         let phase = |q: usize| OutPhase {
             base: q as isize - e.pad as isize,
@@ -107,12 +108,12 @@ impl Axis {
         Self {
             input: e.input,
             output: e.output,
-            in_step: 1,
+            in_stride: 1,
             in_first: -(far as isize),
             in_phases: vec![0],
             out_phases: (0..e.stride).map(phase).collect(),
             reach: far,
-            out_step: e.stride,
+            out_stride: e.stride,
         }
     }
 
@@ -124,10 +125,10 @@ impl Axis {
         self.input
     }
 
-    /// Whether output i meets input i and nothing else.
+    /// Whether output i reads input i and nothing else.
     pub(crate) fn is_identity(&self) -> bool {
-        self.in_step == 1
-            && self.out_step == 1
+        self.in_stride == 1
+            && self.out_stride == 1
             && self.in_first == 0
             && self.reach == 0
             && self.input == self.output
@@ -135,7 +136,7 @@ impl Axis {
 
     /// The `t` of a phase whose outputs are in a range.
     pub(crate) fn positions(&self, phase: &OutPhase, outputs: &Range<usize>) -> Range<usize> {
-        let step = self.out_step as isize;
+        let step = self.out_stride as isize;
         let from = |o: usize| {
             let distance = o as isize - phase.base;
             (distance + step - 1).div_euclid(step).max(0) as usize
@@ -145,29 +146,30 @@ impl Axis {
 
     /// The output of position `t` of a phase, which is one of [`Axis::positions`].
     pub(crate) fn output_at(&self, phase: &OutPhase, t: usize) -> usize {
-        ((self.out_step * t) as isize + phase.base) as usize
+        ((self.out_stride * t) as isize + phase.base) as usize
     }
 
-    /// The phase and the position of an output.
-    pub(crate) fn meets(&self, output: usize) -> (usize, usize) {
-        let of = |p: &OutPhase| (output as isize - p.base).rem_euclid(self.out_step as isize) == 0;
+    /// The phase of an output, and its position in the phase.
+    pub(crate) fn phase_of(&self, output: usize) -> (usize, usize) {
+        let of =
+            |p: &OutPhase| (output as isize - p.base).rem_euclid(self.out_stride as isize) == 0;
         let phase = self.out_phases.iter().position(of).unwrap_or_default();
         let distance = output as isize - self.out_phases[phase].base;
-        (phase, (distance / self.out_step as isize) as usize)
+        (phase, (distance / self.out_stride as isize) as usize)
     }
 
-    /// How much padding lies before the input, counted from an entry of the first phase there
-    /// could be; below 0, how many elements lie before that entry.
+    /// The number of padding elements between an entry of phase 0 and the input; if negative, the
+    /// number of input elements before that entry.
     pub(crate) fn padding(&self, entry: usize) -> isize {
-        -(self.in_first + (self.in_step * entry) as isize)
+        -(self.in_first + (self.in_stride * entry) as isize)
     }
 
-    pub(crate) fn out_step(&self) -> usize {
-        self.out_step
+    pub(crate) fn out_stride(&self) -> usize {
+        self.out_stride
     }
 
-    /// The entries of each input phase that a range of outputs meets.
-    pub(crate) fn entries(&self, outputs: &Range<usize>) -> Range<usize> {
+    /// The receptive field of a range of outputs: the entries of each input phase that they read.
+    pub(crate) fn receptive_field(&self, outputs: &Range<usize>) -> Range<usize> {
         let ranges = self.out_phases.iter().map(|p| self.positions(p, outputs));
         let ranges = ranges.filter(|t| !t.is_empty());
         let (mut start, mut end) = (usize::MAX, 0);
@@ -178,11 +180,15 @@ impl Axis {
         start.min(end)..end
     }
 
-    /// Of a range of entries of an input phase, those that are input elements, and the first
-    /// element.
-    pub(crate) fn inside(&self, in_phase: usize, entries: &Range<usize>) -> (Range<usize>, usize) {
+    /// Of a range of entries of an input phase, those that are input elements rather than padding,
+    /// and the first such element.
+    pub(crate) fn unpadded(
+        &self,
+        in_phase: usize,
+        entries: &Range<usize>,
+    ) -> (Range<usize>, usize) {
         let first = self.in_phases[in_phase] as isize + self.in_first;
-        let step = self.in_step as isize;
+        let step = self.in_stride as isize;
         let at = |element: isize| (element - first + step - 1).div_euclid(step).max(0) as usize;
         let start = at(0).clamp(entries.start, entries.end);
         let end = at(self.input as isize).clamp(start, entries.end);
@@ -190,7 +196,7 @@ impl Axis {
         (start..end, element)
     }
 
-    pub(crate) fn in_step(&self) -> usize {
-        self.in_step
+    pub(crate) fn in_stride(&self) -> usize {
+        self.in_stride
     }
 }

@@ -1,73 +1,71 @@
-//! Convolutions of lines and planes in which each channel meets its own windows only, and their
-//! adjoints, with known weights.
+//! Depthwise convolutions of one or two axes, and others of very few channels per group, and their
+//! adjoints, with constant weights.
 //!
-//! There is no product of matrices in them: each row of the output is the sum of a few shifted
-//! rows of one channel, or of very few. The channel is copied with its padding, taken apart where
-//! strides skip elements; vectors run along the rows.
+//! No matrix product is involved: each output row is a weighted sum of a few shifted rows of one
+//! channel, or of very few. The channel is copied with its padding, deinterleaved by the stride;
+//! vectors run along the rows.
 
-use crate::kernels::conv::axis::{Axis, Extent};
+use crate::kernels::conv::axis::{Axis, WindowAxis};
 use crate::kernels::conv::op::ConvOp;
-use crate::kernels::conv::rows::move_down;
+use crate::kernels::conv::rows::copy_forward;
 use crate::kernels::epilogue::{Epilogue, Span, StridedPtr};
 use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
 use crate::memory::{Scratch, ScratchSize};
 use crate::simd::{Isa, MAX_LANES, MAX_TILE_VECTORS, Simd, store_up_to};
 use std::sync::Arc;
 
-/// More channels of a group than this are better multiplied as matrices.
+/// Groups of more channels than this are computed as matrix products.
 const MAX_CHANNELS: usize = 3;
-/// How many elements are computed before what comes after the convolution is done to them: half
-/// of a first-level cache.
+/// The number of elements computed before the epilogue is applied: half of a first-level cache.
 const EPILOGUE_ELEMENTS: usize = 1 << 12;
 
-/// See the module.
+/// A depthwise convolution, specialised to a shape.
 pub(crate) struct Depthwise {
     isa: Isa,
     rows: Axis,
     columns: Axis,
     groups: usize,
-    /// Channels read for each group.
+    /// Input channels per group.
     inner: usize,
-    /// Channels written for each group.
+    /// Output channels per group.
     outer: usize,
-    /// Entries of a row of the copy, and of one phase of one channel.
+    /// The length of a row of the copy, and of one phase of one channel.
     row: usize,
     phase: usize,
-    /// Of one channel.
-    lines: Vec<RowCopy>,
-    /// For each row of the output, and in turns along it, which of the windows it meets, and
-    /// where the first one lies in the copy.
-    met: Vec<[(usize, usize); 2]>,
+    /// The row copies of one channel.
+    row_copies: Vec<RowCopy>,
+    /// For each output row, and for each phase along it, the number of its window and where that
+    /// begins in the copy.
+    row_windows: Vec<[(usize, usize); 2]>,
     pub(crate) weights: Arc<DepthwiseWeights>,
-    /// Applied to the sums.
     pub(crate) epilogue: Epilogue,
 }
 
-/// A row of a channel that is copied: where it begins, and the place that it goes to in the first
-/// phase of columns.
+/// The copy of an input row: its offset in the channel, and its offset in the first column phase of
+/// the copy.
 struct RowCopy {
     from: usize,
     to: usize,
 }
 
-/// What the outputs meet, for each phase of rows and, within, of columns.
+/// The weights per output phase, column phases innermost.
 #[derive(Default)]
 pub(crate) struct DepthwiseWeights(Vec<PhaseWeights>);
 
 struct PhaseWeights {
-    /// Where the elements are that a position meets, counted from it.
+    /// The offsets of the taps, from the position.
     offsets: Vec<u32>,
     last_offset: usize,
-    /// For each channel of the output, as many weights.
+    /// For each output channel, one weight per tap.
     weights: Vec<f32>,
 }
 
 impl Depthwise {
-    /// Shapes of one image, `[1, C, spatial...]`; `None` where groups have many channels, rows
-    /// have strides above 2, or the image is too large.
-    pub(crate) fn new(isa: Isa, kind: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
-        let (window, groups) = kind.window();
-        let extent = |axis: usize| Extent {
+    /// Shapes of one image, `[1, C, spatial...]`; `None` if groups have many channels, strides
+    /// along rows exceed 2, or the image is too large.
+    pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
+        let (window, groups) = op.window();
+        let extent = |axis: usize| WindowAxis {
             kernel: window.kernel[axis],
             stride: window.strides[axis],
             dilation: window.dilations[axis],
@@ -76,21 +74,21 @@ impl Depthwise {
             output: y[axis + 2],
         };
         let [rows, columns] = match window.axes() {
-            1 => [kind.axis(Extent::SINGLE), kind.axis(extent(0))],
-            2 => [kind.axis(extent(0)), kind.axis(extent(1))],
+            1 => [op.axis(WindowAxis::SINGLE), op.axis(extent(0))],
+            2 => [op.axis(extent(0)), op.axis(extent(1))],
             _ => return None,
         };
         let (inner, outer) = (x[1] / groups, y[1] / groups);
         let fits = groups > 1
             && inner.max(outer) <= MAX_CHANNELS
-            && columns.in_step() <= 2
-            && columns.out_step() <= 2
+            && columns.in_stride() <= 2
+            && columns.out_stride() <= 2
             && x.iter().chain(y).all(|&extent| extent > 0);
         if !fits {
             return None;
         }
-        let row = columns.entries(&(0..columns.output())).len();
-        let lines = rows.entries(&(0..rows.output())).len();
+        let row = columns.receptive_field(&(0..columns.output())).len();
+        let lines = rows.receptive_field(&(0..rows.output())).len();
         let phase = lines
             .checked_mul(row)?
             .checked_add(2 * MAX_TILE_VECTORS * MAX_LANES)?;
@@ -101,8 +99,8 @@ impl Depthwise {
             outer,
             row,
             phase,
-            lines: Vec::new(),
-            met: Vec::new(),
+            row_copies: Vec::new(),
+            row_windows: Vec::new(),
             weights: Arc::default(),
             epilogue: Epilogue::default(),
             rows,
@@ -110,19 +108,19 @@ impl Depthwise {
         };
         // Offsets are stored in 32 bits.
         u32::try_from(depthwise.phases().checked_mul(phase)?).ok()?;
-        depthwise.lines = depthwise.lines();
-        depthwise.met = depthwise.met();
+        depthwise.row_copies = depthwise.row_copies();
+        depthwise.row_windows = depthwise.row_windows();
         Some(depthwise)
     }
 
-    fn lines(&self) -> Vec<RowCopy> {
-        let entries = self.rows.entries(&(0..self.rows.output()));
+    fn row_copies(&self) -> Vec<RowCopy> {
+        let entries = self.rows.receptive_field(&(0..self.rows.output()));
         let mut lines = Vec::new();
         for phase in 0..self.rows.in_phases.len() {
-            let (inside, first) = self.rows.inside(phase, &entries);
+            let (inside, first) = self.rows.unpadded(phase, &entries);
             let start = phase * self.columns.in_phases.len() * self.phase;
             for entry in inside.clone() {
-                let row = first + (entry - inside.start) * self.rows.in_step();
+                let row = first + (entry - inside.start) * self.rows.in_stride();
                 lines.push(RowCopy {
                     from: row * self.columns.input(),
                     to: start + (entry - entries.start) * self.row,
@@ -132,24 +130,28 @@ impl Depthwise {
         lines
     }
 
-    fn met(&self) -> Vec<[(usize, usize); 2]> {
-        let first_row = self.rows.entries(&(0..self.rows.output())).start;
-        let first_column = self.columns.entries(&(0..self.columns.output())).start;
-        let met = |row: usize, column: usize| {
-            let (row_phase, i) = self.rows.meets(row);
-            let (column_phase, j) = self.columns.meets(column);
-            let window = row_phase * self.columns.out_phases.len() + column_phase;
-            (window, (i - first_row) * self.row + j - first_column)
+    fn row_windows(&self) -> Vec<[(usize, usize); 2]> {
+        let first_row = self.rows.receptive_field(&(0..self.rows.output())).start;
+        let first_column = self
+            .columns
+            .receptive_field(&(0..self.columns.output()))
+            .start;
+        let window = |row: usize, column: usize| {
+            let (row_phase, i) = self.rows.phase_of(row);
+            let (column_phase, j) = self.columns.phase_of(column);
+            let index = row_phase * self.columns.out_phases.len() + column_phase;
+            (index, (i - first_row) * self.row + j - first_column)
         };
-        let second = self.columns.out_step() - 1;
+        let second = self.columns.out_stride() - 1;
         let rows = 0..self.rows.output();
-        rows.map(|row| [met(row, 0), met(row, second)]).collect()
+        rows.map(|row| [window(row, 0), window(row, second)])
+            .collect()
     }
 
-    /// Sorts the weights by phases; `None` if there is no memory for them.
-    pub(crate) fn pack(&self, kind: &ConvOp, w: &[f32]) -> Option<DepthwiseWeights> {
-        let entries: usize = kind.window().0.kernel.iter().product();
-        let width = kind.window().0.kernel.last().copied().unwrap_or(1);
+    /// Groups the weights by output phase; `None` if memory is exhausted.
+    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<DepthwiseWeights> {
+        let entries: usize = op.window().0.kernel.iter().product();
+        let width = op.window().0.kernel.last().copied().unwrap_or(1);
         let mut windows = Vec::new();
         for row in &self.rows.out_phases {
             for column in &self.columns.out_phases {
@@ -171,7 +173,7 @@ impl Depthwise {
                 for out in 0..channels {
                     let (group, own) = (out / self.outer, out % self.outer);
                     for channel in 0..self.inner {
-                        let kernel = match kind {
+                        let kernel = match op {
                             ConvOp::Forward(_) => out * self.inner + channel,
                             ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + own,
                         };
@@ -188,7 +190,7 @@ impl Depthwise {
         Some(DepthwiseWeights(windows))
     }
 
-    /// Phases of all channels of a group.
+    /// Input phases of all channels of a group.
     fn phases(&self) -> usize {
         self.inner * self.rows.in_phases.len() * self.columns.in_phases.len()
     }
@@ -201,12 +203,12 @@ impl Depthwise {
         self.rows.output() * self.columns.output()
     }
 
-    /// How many groups are computed before what comes after is done.
-    fn at_a_time(&self) -> usize {
+    /// The number of groups computed before the epilogue is applied.
+    fn groups_at_a_time(&self) -> usize {
         (EPILOGUE_ELEMENTS / (self.outer * self.output())).clamp(1, self.groups)
     }
 
-    /// Elements of a channel of the sums.
+    /// The distance between channels of the accumulators.
     fn stride(&self) -> usize {
         self.output().next_multiple_of(MAX_LANES)
     }
@@ -216,7 +218,7 @@ impl Depthwise {
         [
             (self.phases() * self.phase).next_multiple_of(MAX_LANES),
             line.next_multiple_of(MAX_LANES),
-            self.at_a_time() * self.outer * self.stride(),
+            self.groups_at_a_time() * self.outer * self.stride(),
         ]
     }
 }
@@ -230,7 +232,7 @@ impl SimdKernel for Depthwise {
         ScratchSize::floats(self.buffer().iter().sum())
     }
 
-    /// Threads share the groups.
+    /// Threads partition the groups.
     #[inline(always)]
     fn run_image<S: Simd>(
         &self,
@@ -252,68 +254,68 @@ impl SimdKernel for Depthwise {
         assert!(y.floats.len() == channels * plane);
         copy.iter_mut().for_each(|to| *to = 0.0);
         line.iter_mut().for_each(|to| *to = 0.0);
-        for first in own.clone().step_by(self.at_a_time()) {
-            let groups = first..own.end.min(first + self.at_a_time());
+        for first in own.clone().step_by(self.groups_at_a_time()) {
+            let groups = first..own.end.min(first + self.groups_at_a_time());
             for (group, sums) in groups.clone().zip(sums.chunks_exact_mut(outer * stride)) {
                 let from = &x.floats(0)[group * input..][..input];
                 self.copy(simd, from, copy, line);
                 for (out, sums) in sums.chunks_exact_mut(stride).enumerate() {
-                    self.sum(simd, group * outer + out, copy, sums);
+                    self.accumulate(simd, group * outer + out, copy, sums);
                 }
             }
-            let runs = Span {
+            let span = Span {
                 channels: groups.start * outer..groups.end * outer,
                 first: 0,
                 len: plane,
             };
-            let start = runs.channels.start * plane;
-            // SAFETY: both hold the channels of the groups, by the assertion and because there
-            // are sums for so many; the groups are this thread's own.
+            let start = span.channels.start * plane;
+            // SAFETY: both hold the channels of the groups, by the assertion and the size of the
+            // accumulators; the groups are in this thread's work slice.
             #[allow(unsafe_code)]
             unsafe {
                 let from = StridedPtr::new(sums.as_ptr(), stride);
                 let to = StridedPtr::new(y.floats.start().wrapping_add(start), plane);
-                after.apply(runs, from, to);
+                after.apply(span, from, to);
             }
         }
     }
 }
 
 impl Depthwise {
-    /// Copies the channels of a group, taken apart into phases. What is padding in the copy of one
-    /// channel is so in those of all others: there it is 0 and stays so.
+    /// Copies the channels of a group, deinterleaved into phases. The padding is at the same place
+    /// in every channel, so it stays 0 from one channel to the next.
     #[inline(always)]
     fn copy<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32], line: &mut [f32]) {
         let plane = self.phases() / self.inner * self.phase;
         let own = from.chunks_exact(self.input());
         for (from, copy) in own.zip(copy.chunks_mut(plane)) {
-            match self.columns.in_step() {
+            match self.columns.in_stride() {
                 1 => self.copy_rows(simd, from, copy),
                 _ => self.copy_deinterleaved(simd, from, copy, line),
             }
         }
     }
 
-    /// Where rows are copied as they are.
+    /// Copies rows of stride 1.
     #[inline(always)]
     fn copy_rows<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32]) {
-        let entries = self.columns.entries(&(0..self.columns.output()));
-        let (inside, element) = self.columns.inside(0, &entries);
+        let entries = self.columns.receptive_field(&(0..self.columns.output()));
+        let (inside, element) = self.columns.unpadded(0, &entries);
         if inside.is_empty() {
             return;
         }
-        for line in &self.lines {
+        for line in &self.row_copies {
             let to = &mut copy[line.to + inside.start - entries.start..][..inside.len()];
             let from = &from[line.from + element..][..inside.len()];
             // SAFETY: both hold the elements.
             #[allow(unsafe_code)]
             unsafe {
-                move_down(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
+                copy_forward(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
             }
         }
     }
 
-    /// Where every second element goes to another phase, by way of a padded row.
+    /// Deinterleaves rows of stride 2, through a padded row.
     #[inline(always)]
     fn copy_deinterleaved<S: Simd>(
         &self,
@@ -322,7 +324,7 @@ impl Depthwise {
         copy: &mut [f32],
         buffer: &mut [f32],
     ) {
-        let entries = self.columns.entries(&(0..self.columns.output()));
+        let entries = self.columns.receptive_field(&(0..self.columns.output()));
         let (phases, both) = (self.columns.in_phases.len(), 2 * self.row);
         let padding = self.columns.padding(entries.start);
         let skipped = padding.min(0).unsigned_abs().min(self.columns.input());
@@ -330,14 +332,14 @@ impl Depthwise {
         let len = (self.columns.input() - skipped).min(both - start);
         let vectors = self.row.div_ceil(S::LANES);
         assert!(2 * vectors * S::LANES <= buffer.len() && both <= buffer.len());
-        for line in &self.lines {
+        for line in &self.row_copies {
             let to = &mut copy[line.to..][..(phases - 1) * self.phase + self.row];
             let from = &from[line.from + skipped..][..len];
-            // SAFETY: the buffer holds twice as many elements as all vectors, and the padded row, by
-            // the assertion; `to` holds a row of each phase.
+            // SAFETY: the buffer holds twice as many elements as all vectors, and the padded row,
+            // by the assertion; `to` holds a row of each phase.
             #[allow(unsafe_code)]
             unsafe {
-                move_down(simd, from.as_ptr(), buffer.as_mut_ptr().add(start), len);
+                copy_forward(simd, from.as_ptr(), buffer.as_mut_ptr().add(start), len);
                 for vector in 0..vectors {
                     let first = vector * S::LANES;
                     let from = buffer.as_ptr().add(2 * first);
@@ -352,13 +354,13 @@ impl Depthwise {
         }
     }
 
-    /// Sums what the outputs of a channel meet.
+    /// Computes an output channel.
     #[inline(always)]
-    fn sum<S: Simd>(&self, simd: S, channel: usize, copy: &[f32], sums: &mut [f32]) {
+    fn accumulate<S: Simd>(&self, simd: S, channel: usize, copy: &[f32], sums: &mut [f32]) {
         let rows = sums.chunks_exact_mut(self.columns.output());
-        for (met, to) in self.met.iter().zip(rows) {
-            let [first, second] = met.map(|(window, first)| (&self.weights.0[window], first));
-            match self.columns.out_step() {
+        for (windows, to) in self.row_windows.iter().zip(rows) {
+            let [first, second] = windows.map(|(window, first)| (&self.weights.0[window], first));
+            match self.columns.out_stride() {
                 1 => output_row::<S, 1>(simd, channel, copy, [first], to),
                 _ => output_row::<S, 2>(simd, channel, copy, [first, second], to),
             }
@@ -366,7 +368,7 @@ impl Depthwise {
     }
 }
 
-/// A row of the output; `M` windows take turns, each beginning at a place in the copy.
+/// An output row of `M` interleaved phases, each with its window's offset in the copy.
 #[inline(always)]
 fn output_row<S: Simd, const M: usize>(
     simd: S,
@@ -387,8 +389,8 @@ fn output_row<S: Simd, const M: usize>(
     while vector < vectors {
         let first = vector * S::LANES;
         let wide = vectors - vector >= WIDE;
-        // SAFETY: what is read ends inside of the copy, by the assertion, and `to` holds the
-        // elements that are written.
+        // SAFETY: reads end inside of the copy, by the assertion, and `to` holds the elements that
+        // are written.
         #[allow(unsafe_code)]
         unsafe {
             let mut all = [[simd.splat(0.0); M]; WIDE];
@@ -418,10 +420,10 @@ fn output_row<S: Simd, const M: usize>(
     }
 }
 
-/// How many vectors of a row are computed at a time.
+/// Vectors of a row that are computed at a time.
 const WIDE: usize = 4;
 
-/// `V` vectors, each the sum of weighted ones at some offsets.
+/// `V` vectors: a weighted sum of the vectors at some offsets.
 ///
 /// # Safety
 /// They are valid for reading. There are as many weights as offsets.

@@ -1,73 +1,72 @@
-//! Convolutions of lines and planes with known weights, and their adjoints.
+//! Direct convolutions of one or two axes with constant weights, and their adjoints, as implicit
+//! matrix products.
 //!
-//! The output is computed strip by strip, a strip being some neighbouring rows of it. The part of
-//! the input that a strip meets is copied with its padding; then each tile of weights is
-//! multiplied with it, while its part of the output is brought nearer, and what comes after the
-//! convolution is done while the sums are still in the cache.
+//! The output is computed strip by strip; a strip is a range of its rows. The receptive field of a
+//! strip is copied with its padding; then each tile of weights is multiplied with the copy, while
+//! its part of the output is prefetched, and the epilogue is applied while the sums are in the
+//! cache.
 
-use crate::kernels::conv::axis::{Axis, Extent};
+use crate::kernels::conv::axis::{Axis, WindowAxis};
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::Epilogue;
-use crate::kernels::gemm::packing::{PackedMatrix, tiles};
+use crate::kernels::gemm::packing::{PackedMatrix, row_tiles};
 use crate::kernels::gemm::prefetch;
 use crate::simd::{Isa, MAX_LANES};
 use std::sync::Arc;
 
 mod strip;
 
-/// How many elements of the padded copy of the input a strip should meet: 512 KiB, a part of a
-/// second-level cache.
-const COPY: usize = 1 << 17;
-/// How many sums of a strip a tile should have: 24 KiB, half of a first-level cache.
-const SUMS: usize = 6 << 10;
+/// The elements of a strip's padded copy to aim at: 512 KiB, a fraction of a second-level cache.
+const COPY_ELEMENTS: usize = 1 << 17;
+/// The accumulators of a tile to aim at: 24 KiB, half of a first-level cache.
+const TILE_ACCUMULATORS: usize = 6 << 10;
 
-/// See the module.
+/// A direct convolution, specialised to a shape.
 pub(crate) struct Conv {
     isa: Isa,
     rows: Axis,
     columns: Axis,
     groups: usize,
-    /// Channels read for each group.
+    /// Input channels per group.
     inner: usize,
-    /// Channels written for each group.
+    /// Output channels per group.
     outer: usize,
-    /// Entries of a row of the padded copy, and of one phase of one channel.
+    /// The length of a row of the padded copy, and of one phase of one channel.
     row: usize,
     plane: usize,
     /// Rows of a strip.
     strip: usize,
-    /// For each phase of the output, row phases outermost.
+    /// One per output phase, column phases innermost.
     pub(crate) phases: Arc<Vec<Phase>>,
-    /// The cache lines of a strip in the channels of a tile.
-    lines: Vec<u32>,
-    /// Applied to the sums.
+    /// The cache lines of a strip in the channels of a tile, to prefetch.
+    cache_lines: Vec<u32>,
     pub(crate) epilogue: Epilogue,
 }
 
-/// The products that give one phase of the output.
+/// The matrix products of one output phase.
 pub(crate) struct Phase {
     row: usize,
     column: usize,
-    /// For each group.
+    /// Per group.
     weights: Vec<PackedMatrix>,
-    /// For each channel and contributing window entry, where its row begins in the copy.
+    /// For each input channel and tap, where its row of elements begins in the copy.
     offsets: Vec<u32>,
     last_offset: usize,
 }
 
 impl Phase {
-    /// Whether no window entry contributes: all sums are 0.
+    /// Whether no tap contributes, so that all sums are 0.
     fn is_empty(&self) -> bool {
         self.offsets.is_empty()
     }
 }
 
 impl Conv {
-    /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` where there
-    /// are more, or the image is too large.
-    pub(crate) fn new(isa: Isa, kind: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
-        let (window, groups) = kind.window();
-        let extent = |axis: usize| Extent {
+    /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` if there are
+    /// more, or the image is too large.
+    pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
+        let (window, groups) = op.window();
+        let extent = |axis: usize| WindowAxis {
             kernel: window.kernel[axis],
             stride: window.strides[axis],
             dilation: window.dilations[axis],
@@ -76,9 +75,9 @@ impl Conv {
             output: y[axis + 2],
         };
         let [rows, columns] = match window.axes() {
-            // A line is cut into strips as rows are.
-            1 => [kind.axis(extent(0)), kind.axis(Extent::SINGLE)],
-            2 => [kind.axis(extent(0)), kind.axis(extent(1))],
+            // A single axis is cut into strips as rows are.
+            1 => [op.axis(extent(0)), op.axis(WindowAxis::SINGLE)],
+            2 => [op.axis(extent(0)), op.axis(extent(1))],
             _ => return None,
         };
         let mut conv = Self {
@@ -86,11 +85,11 @@ impl Conv {
             groups,
             inner: x[1] / groups,
             outer: y[1] / groups,
-            row: columns.entries(&(0..columns.output())).len(),
+            row: columns.receptive_field(&(0..columns.output())).len(),
             plane: 0,
             strip: 0,
             phases: Arc::default(),
-            lines: Vec::new(),
+            cache_lines: Vec::new(),
             epilogue: Epilogue::default(),
             rows,
             columns,
@@ -99,19 +98,19 @@ impl Conv {
         conv.plane = conv.plane_of(conv.strip)?;
         let [_, plane] = conv.planes();
         let positions = plane.min(conv.strip * conv.columns.output());
-        conv.lines = prefetch::cache_lines(conv.height(), plane, positions);
+        conv.cache_lines = prefetch::cache_lines(conv.height(), plane, positions);
         // Offsets are stored in 32 bits.
         let copy = conv.copied_planes().checked_mul(conv.plane)?;
         u32::try_from(copy).ok()?;
         Some(conv)
     }
 
-    /// Whether rows have one entry, and neighbouring ones meet neighbouring elements.
+    /// Whether there is one spatial axis, read contiguously.
     fn is_line(&self) -> bool {
-        self.columns.is_identity() && self.columns.output() == 1 && self.rows.in_step() == 1
+        self.columns.is_identity() && self.columns.output() == 1 && self.rows.in_stride() == 1
     }
 
-    /// Elements of a channel of the input and of the output.
+    /// Elements per channel of the input and of the output.
     fn planes(&self) -> [usize; 2] {
         [
             self.rows.input() * self.columns.input(),
@@ -123,33 +122,37 @@ impl Conv {
         self.rows.in_phases.len() * self.columns.in_phases.len()
     }
 
-    /// Of one group.
+    /// Phases of all channels of a group.
     fn copied_planes(&self) -> usize {
         self.inner * self.in_phases()
     }
 
-    /// The length of a plane that has room for the rows that a strip meets, in an odd number of
-    /// cache lines, so that planes do not compete for the same places in a cache.
+    /// The length of a plane that holds the receptive field of a strip: an odd number of cache
+    /// lines, so that planes do not map to the same cache sets.
     fn plane_of(&self, strip: usize) -> Option<usize> {
         let lines = self
-            .rows_met(strip)
+            .receptive_rows(strip)
             .checked_mul(self.row)?
             .div_ceil(MAX_LANES);
         Some((lines | 1) * MAX_LANES)
     }
 
-    /// The most rows of the copy that `strip` output rows may meet.
-    fn rows_met(&self, strip: usize) -> usize {
-        let met = |first: usize| {
+    /// The most rows of the copy in the receptive field of `strip` output rows.
+    fn receptive_rows(&self, strip: usize) -> usize {
+        let receptive_rows_from = |first: usize| {
             let end = (first + strip).min(self.rows.output());
-            self.rows.entries(&(first..end)).len()
+            self.rows.receptive_field(&(first..end)).len()
         };
         // Strips begin at any row.
-        let starts = 0..self.rows.output().min(self.rows.out_step());
-        starts.map(met).max().unwrap_or(0).max(met(0))
+        let starts = 0..self.rows.output().min(self.rows.out_stride());
+        starts
+            .map(receptive_rows_from)
+            .max()
+            .unwrap_or(0)
+            .max(receptive_rows_from(0))
     }
 
-    /// How many rows make whole groups of signs.
+    /// The fewest rows whose sign bits are whole groups.
     fn grain(&self) -> usize {
         let width = self.columns.output().max(1);
         let common = (1..=MAX_LANES)
@@ -164,8 +167,8 @@ impl Conv {
             let copy = self
                 .plane_of(rows)
                 .map(|plane| plane.saturating_mul(self.copied_planes()));
-            copy.is_some_and(|copy| copy <= COPY)
-                && rows * self.columns.output() * self.height() <= SUMS
+            copy.is_some_and(|copy| copy <= COPY_ELEMENTS)
+                && rows * self.columns.output() * self.height() <= TILE_ACCUMULATORS
         };
         let all = self.rows.output().max(1).next_multiple_of(grain);
         let mut rows = grain;
@@ -175,9 +178,9 @@ impl Conv {
         rows
     }
 
-    /// Packs the weights; `None` if there is no memory for them.
-    pub(crate) fn pack(&self, kind: &ConvOp, w: &[f32]) -> Option<Vec<Phase>> {
-        let entries = self.entries_of(kind);
+    /// Packs the weights; `None` if memory is exhausted.
+    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<Vec<Phase>> {
+        let entries = self.kernel_extents(op);
         let mut phases = Vec::new();
         for (row, by_row) in self.rows.out_phases.iter().enumerate() {
             for (column, by_column) in self.columns.out_phases.iter().enumerate() {
@@ -198,14 +201,14 @@ impl Conv {
                 }
                 let weight = |group: usize, out: usize, k: usize| {
                     let (channel, (entry, ..)) = (k / taps.len(), taps[k % taps.len()]);
-                    let kernel = match kind {
+                    let kernel = match op {
                         ConvOp::Forward(_) => (group * self.outer + out) * self.inner + channel,
                         ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
                     };
                     w[kernel * entries[0] * entries[1] + entry]
                 };
                 let pack = |group| {
-                    PackedMatrix::new(self.isa, self.outer, offsets.len(), |out, k| {
+                    PackedMatrix::pack(self.isa, self.outer, offsets.len(), |out, k| {
                         weight(group, out, k)
                     })
                 };
@@ -221,28 +224,29 @@ impl Conv {
         Some(phases)
     }
 
-    fn entries_of(&self, kind: &ConvOp) -> [usize; 2] {
-        match kind.window().0.kernel[..] {
+    fn kernel_extents(&self, op: &ConvOp) -> [usize; 2] {
+        match op.window().0.kernel[..] {
             [rows] => [rows, 1],
             [rows, columns, ..] => [rows, columns],
             [] => [1, 1],
         }
     }
 
-    /// Positions of a strip rounded up to whole vectors, with the entries of padding between rows.
+    /// The distance between the accumulators of two channels: the positions of a strip, and the
+    /// padding between rows, in whole vectors.
     fn stride(&self) -> usize {
         let sums = self.strip.max(1) * self.row.max(self.columns.output());
         sums.next_multiple_of(MAX_LANES)
     }
 
     fn copy_len(&self) -> usize {
-        // The last vector may reach beyond the last plane.
+        // The last vector may extend beyond the last plane.
         let reach = self.row + 2 * MAX_LANES;
         (self.copied_planes() * self.plane + reach).next_multiple_of(MAX_LANES)
     }
 
     fn height(&self) -> usize {
-        tiles(self.isa, self.outer, 0)
+        row_tiles(self.isa, self.outer, 0)
             .iter()
             .map(|t| t.height)
             .max()

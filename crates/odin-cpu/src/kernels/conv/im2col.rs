@@ -1,6 +1,6 @@
-//! Convolutions of any number of axes, with weights that may depend on the image, as products of
-//! matrices over the unfolded input (im2col), in blocks of rows that fit a cache; depthwise ones
-//! directly. For what [`super::conv`] does not do.
+//! Convolutions of any number of axes, with weights that may depend on the image, by im2col: the
+//! input is unfolded, in blocks of rows that fit a cache, and multiplied as a matrix. Depthwise
+//! ones are computed directly. For what the other kernels do not support.
 
 use crate::kernels::SerialKernel;
 use crate::kernels::conv::sliding_window::{SlidingWindow, TapRun};
@@ -10,19 +10,19 @@ use crate::simd::Isa;
 use odin_graph::op;
 use std::ops::Range;
 
-/// How many unfolded elements a block should hold: 1 MiB, half of a usual second-level cache.
+/// Unfolded elements of a block to aim at: 1 MiB, half of a usual second-level cache.
 const BLOCK_ELEMENTS: usize = 1 << 18;
 
-/// A convolution, or the adjoint of one: both lay `inner` channels, those of a convolution's
-/// input, against `outer` ones, those of its output.
+/// The channels of a convolution or of its adjoint: `inner` ones on the side of the convolution's
+/// input, `outer` ones on the side of its output.
 #[derive(Debug)]
 struct Channels {
     isa: Isa,
     sliding: SlidingWindow,
     groups: usize,
-    /// Channels on the input side, per group.
+    /// Per group.
     inner: usize,
-    /// Channels on the output side, per group.
+    /// Per group.
     outer: usize,
 }
 
@@ -48,7 +48,7 @@ impl Channels {
         self.inner == 1
     }
 
-    /// Unfolded elements for each window position.
+    /// Unfolded elements per window position.
     fn depth(&self) -> usize {
         self.inner.saturating_mul(self.sliding.taps())
     }
@@ -76,7 +76,7 @@ impl Channels {
         }
     }
 
-    /// Calls `f` with each window entry and the runs of positions in `rows` where it meets input.
+    /// Calls `f` with each tap and the runs of positions in `rows` at which it reads the input.
     fn each_tap(&self, rows: Range<usize>, mut f: impl FnMut(usize, &[TapRun])) {
         let mut runs = Vec::new();
         for tap in 0..self.sliding.taps() {
@@ -162,7 +162,7 @@ impl Conv {
         }
     }
 
-    /// Writes, for each channel and window entry, the line of elements met at the positions.
+    /// Unfolds the input: for each channel and tap, the line of elements read at the positions.
     fn im2col(&self, x: &[f32], rows: Range<usize>, first: usize, n: usize, columns: &mut [f32]) {
         let sliding = &self.0.sliding;
         let (step, taps) = (sliding.step(), sliding.taps());
@@ -193,7 +193,7 @@ fn copy_strided(to: &mut [f32], from: &[f32], step: usize) {
 
 impl SerialKernel<f32> for Conv {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], scratch: &mut Scratch) {
-        start_from_bias(x, self.0.sliding.outputs(), y);
+        fill_with_bias(x, self.0.sliding.outputs(), y);
         match self.0.is_depthwise() && !self.0.sliding.is_identity() {
             true => self.direct(x.floats(0), x.floats(1), y),
             false => self.by_im2col(x.floats(0), x.floats(1), y, scratch),
@@ -205,8 +205,8 @@ impl SerialKernel<f32> for Conv {
     }
 }
 
-/// [`odin_graph::Op::ConvTranspose`]: every product goes back to the input element that the
-/// window entry met.
+/// [`odin_graph::Op::ConvTranspose`], by col2im: products are added to the elements that their taps
+/// read.
 #[derive(Debug)]
 pub(crate) struct ConvTranspose(Channels);
 
@@ -269,7 +269,7 @@ impl ConvTranspose {
         }
     }
 
-    /// Adds each line of products to the elements that its channel and window entry met.
+    /// Adds each line of products to the elements of its channel that its tap reads.
     fn col2im(&self, columns: &[f32], rows: Range<usize>, first: usize, n: usize, y: &mut [f32]) {
         let sliding = &self.0.sliding;
         let (step, taps) = (sliding.step(), sliding.taps());
@@ -288,7 +288,7 @@ impl ConvTranspose {
 
 impl SerialKernel<f32> for ConvTranspose {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], scratch: &mut Scratch) {
-        start_from_bias(x, self.0.sliding.inputs(), y);
+        fill_with_bias(x, self.0.sliding.inputs(), y);
         match self.0.is_depthwise() {
             true => self.direct(x.floats(0), x.floats(1), y),
             false => self.by_col2im(x.floats(0), x.floats(1), y, scratch),
@@ -300,8 +300,8 @@ impl SerialKernel<f32> for ConvTranspose {
     }
 }
 
-/// Operand 2 is the bias, where there is one.
-fn start_from_bias(x: &Operands<'_>, plane: usize, y: &mut [f32]) {
+/// The bias is operand 2, if there is one.
+fn fill_with_bias(x: &Operands<'_>, plane: usize, y: &mut [f32]) {
     match x.count() {
         3 => {
             let planes = y.chunks_exact_mut(plane);

@@ -7,5 +7,5 @@ pub(crate) mod direct;
 pub(crate) mod im2col;
 pub(crate) mod op;
 mod rows;
-mod sliding_window;
+pub(crate) mod sliding_window;
 pub(crate) mod winograd;

@@ -1,9 +1,9 @@
 //! The operator that a convolution kernel computes: a convolution or the adjoint of one.
 
-use crate::kernels::conv::axis::{Axis, Extent};
+use crate::kernels::conv::axis::{Axis, WindowAxis};
 use odin_graph::op::{self, Window};
 
-/// A convolution or its adjoint, as the graph has it.
+/// A convolution or its adjoint, with its attributes.
 pub(crate) enum ConvOp {
     Forward(op::Conv),
     Adjoint(op::ConvTranspose),
@@ -17,7 +17,7 @@ impl ConvOp {
         }
     }
 
-    pub(super) fn axis(&self, extent: Extent) -> Axis {
+    pub(super) fn axis(&self, extent: WindowAxis) -> Axis {
         match self {
             ConvOp::Forward(_) => Axis::conv(extent),
             ConvOp::Adjoint(_) => Axis::adjoint(extent),
@@ -25,8 +25,8 @@ impl ConvOp {
     }
 }
 
-/// Whether each position of the output meets the same position of the input, in all channels, and
-/// nothing else.
+/// Whether a convolution is pointwise: each output position reads the same position of all input
+/// channels, and nothing else.
 pub(crate) fn is_pointwise(window: &Window, groups: usize, x: &[usize], y: &[usize]) -> bool {
     let ones = |extents: &[usize]| extents.iter().all(|&extent| extent == 1);
     let unpadded = window.pads_begin.iter().all(|&pad| pad == 0);

@@ -1,15 +1,16 @@
-//! Copies of rows.
+//! Copies of image rows. Rows are short: a call of a library function per row would take longer
+//! than the copy.
 
 use crate::simd::{Simd, load_up_to, store_up_to};
 use std::ops::Range;
 
-/// Moves elements to a lower address, or to where they do not overlap.
+/// Copies elements to a lower address, or to a disjoint range.
 ///
 /// # Safety
 /// `from` is valid for reading and `to` for writing `n` elements.
 #[allow(unsafe_code)]
 #[inline(always)]
-pub(super) unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
+pub(super) unsafe fn copy_forward<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
     let whole = n / S::LANES * S::LANES;
     // SAFETY: all inside of the `n` elements.
     unsafe {
@@ -26,10 +27,9 @@ pub(super) unsafe fn move_down<S: Simd>(simd: S, from: *const f32, to: *mut f32,
     }
 }
 
-/// Copies every `step`-th element to `across`, and zeros to the rest of a row. Rows are short: a
-/// call of a library function for each would take longer than the copy.
+/// Copies every `step`-th element to the range `across` of a row, and fills the rest with zeros.
 #[inline(always)]
-pub(super) fn copy_row<S: Simd>(
+pub(super) fn copy_padded_row<S: Simd>(
     simd: S,
     from: &[f32],
     step: usize,
@@ -46,10 +46,10 @@ pub(super) fn copy_row<S: Simd>(
             // SAFETY: both slices hold the elements.
             #[allow(unsafe_code)]
             unsafe {
-                move_down(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
+                copy_forward(simd, from.as_ptr(), to.as_mut_ptr(), to.len());
             }
         }
-        2 => copy_every_second(simd, from, to),
+        2 => copy_even(simd, from, to),
         _ => to
             .iter_mut()
             .zip(from.iter().step_by(step))
@@ -57,14 +57,14 @@ pub(super) fn copy_row<S: Simd>(
     }
 }
 
-/// Copies the first, the third and so on.
+/// Copies the elements of even index.
 #[inline(always)]
-fn copy_every_second<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+fn copy_even<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
     let pairs = from.chunks(2 * S::LANES);
     for (to, from) in to.chunks_mut(S::LANES).zip(pairs) {
         let (low, high) = from.split_at(from.len().min(S::LANES));
         assert!(2 * to.len() <= from.len() + 1);
-        // SAFETY: all are as long as they are said to be.
+        // SAFETY: partial loads and stores end with the slices.
         #[allow(unsafe_code)]
         unsafe {
             let low = load_up_to(simd, low.len(), low.as_ptr());
@@ -75,9 +75,9 @@ fn copy_every_second<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Copies elements to every `step`-th place of a row, of which the others stay as they are.
+/// Copies elements to every `step`-th element of a row.
 #[inline(always)]
-pub(super) fn spread_row<S: Simd>(simd: S, from: &[f32], step: usize, to: &mut [f32]) {
+pub(super) fn scatter_row<S: Simd>(simd: S, from: &[f32], step: usize, to: &mut [f32]) {
     if step != 2 {
         let to = to.iter_mut().step_by(step);
         to.zip(from).for_each(|(to, from)| *to = *from);
@@ -87,7 +87,7 @@ pub(super) fn spread_row<S: Simd>(simd: S, from: &[f32], step: usize, to: &mut [
     for (from, to) in from.chunks(S::LANES).zip(pairs) {
         let len = to.len().min(2 * from.len());
         let (low, high) = to[..len].split_at_mut(len.min(S::LANES));
-        // SAFETY: all are as long as they are said to be.
+        // SAFETY: partial loads and stores end with the slices.
         #[allow(unsafe_code)]
         unsafe {
             let kept = [&*low, &*high].map(|to| load_up_to(simd, to.len(), to.as_ptr()));

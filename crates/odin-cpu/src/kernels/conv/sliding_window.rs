@@ -1,9 +1,9 @@
-//! Which input elements an entry of a sliding window meets.
+//! A sliding window over one channel: which input elements each of its taps reads.
 
 use odin_graph::op::Window;
 use std::ops::Range;
 
-/// A window sliding over one channel.
+/// A window over one channel.
 #[derive(Debug)]
 pub(crate) struct SlidingWindow {
     window: Window,
@@ -11,8 +11,8 @@ pub(crate) struct SlidingWindow {
     outputs: Vec<usize>,
 }
 
-/// Neighbouring window positions, and the input elements that one window entry meets there:
-/// position `output + i` meets input `input + i · step`, for `i` below `len`.
+/// Neighbouring window positions at which a tap reads the input: position `output + i` reads input
+/// `input + i · step`, for `i` below `len`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TapRun {
     pub(crate) output: usize,
@@ -21,7 +21,7 @@ pub(crate) struct TapRun {
 }
 
 impl SlidingWindow {
-    /// A window over an input of spatial extents `inputs` that takes `outputs` positions.
+    /// A window over an input of spatial extents `inputs`, at `outputs` positions.
     pub(crate) fn new(window: &Window, inputs: &[usize], outputs: &[usize]) -> Self {
         Self {
             window: window.clone(),
@@ -30,7 +30,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Input elements of a channel.
+    /// Input elements per channel.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs.iter().product()
     }
@@ -40,7 +40,7 @@ impl SlidingWindow {
         self.outputs.iter().product()
     }
 
-    /// Window entries.
+    /// The number of taps.
     pub(crate) fn taps(&self) -> usize {
         self.window.kernel.iter().product()
     }
@@ -60,19 +60,25 @@ impl SlidingWindow {
         self.window.strides[self.outputs.len() - 1]
     }
 
-    /// Whether position i meets input i and nothing else.
+    /// Whether position i reads input i and nothing else.
     pub(crate) fn is_identity(&self) -> bool {
         let w = &self.window;
         let unpadded = w.pads_begin.iter().all(|&p| p == 0) && self.inputs == self.outputs;
         self.taps() == 1 && unpadded && w.strides.iter().all(|&s| s == 1)
     }
 
-    /// The positions in `rows` where the window entry number `tap` does not lie in the padding.
+    /// The positions in `rows` at which the tap number `tap` reads no padding.
     pub(crate) fn runs(&self, tap: usize, rows: Range<usize>, runs: &mut Vec<TapRun>) {
         runs.clear();
         let shifts = self.shifts(tap);
         let last = self.outputs.len() - 1;
-        let columns = self.inside(last, shifts[last]);
+        let columns = unpadded_positions(
+            &self.window,
+            last,
+            shifts[last],
+            self.inputs[last],
+            self.outputs[last],
+        );
         if columns.is_empty() {
             return;
         }
@@ -95,7 +101,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Where the window entry lies in the window, in input elements along each axis.
+    /// The offset of a tap from the first one, in input elements along each axis.
     fn shifts(&self, mut tap: usize) -> Vec<usize> {
         let w = &self.window;
         let mut shifts = vec![0; w.axes()];
@@ -106,17 +112,7 @@ impl SlidingWindow {
         shifts
     }
 
-    /// Positions along an axis at which a window entry meets the input.
-    fn inside(&self, axis: usize, shift: usize) -> Range<usize> {
-        let (pad, stride) = (self.window.pads_begin[axis], self.window.strides[axis]);
-        let start = pad.saturating_sub(shift).div_ceil(stride);
-        let end = (self.inputs[axis] + pad)
-            .saturating_sub(shift)
-            .div_ceil(stride);
-        start..end.min(self.outputs[axis])
-    }
-
-    /// The input line that the window entry meets in a row of positions; none in the padding.
+    /// The input row that a tap reads at a row of positions; none in the padding.
     fn input_line(&self, mut row: usize, shifts: &[usize]) -> Option<usize> {
         let (mut line, mut stride) = (0, 1);
         for axis in (0..self.outputs.len() - 1).rev() {
@@ -138,4 +134,19 @@ impl TapRun {
     fn continues_in(&self, next: &TapRun) -> bool {
         self.output + self.len == next.output && self.input + self.len == next.input
     }
+}
+
+/// The positions along an axis at which a tap, `shift` elements behind the first one, reads the input
+/// rather than padding.
+pub(crate) fn unpadded_positions(
+    window: &Window,
+    axis: usize,
+    shift: usize,
+    input: usize,
+    output: usize,
+) -> Range<usize> {
+    let (pad, stride) = (window.pads_begin[axis], window.strides[axis]);
+    let start = pad.saturating_sub(shift).div_ceil(stride).min(output);
+    let end = (input + pad).saturating_sub(shift).div_ceil(stride);
+    start..end.min(output).max(start)
 }

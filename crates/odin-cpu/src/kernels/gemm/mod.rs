@@ -1,4 +1,4 @@
-//! Matrix products.
+//! Matrix products: a microkernel, packing, and blocked products on top.
 
 pub(crate) mod microkernel;
 pub(crate) mod packed;

@@ -1,11 +1,11 @@
-//! Products of matrices.
+//! Packed matrix products.
 //!
-//! Both matrices are cut into blocks of products of a sum. Of a block, the left matrix is packed in
-//! tiles of rows, the right one in panels of columns; a known one once, when the engine is made. A
-//! block of a panel stays in the first-level cache while all tiles go by, one after the other from
-//! the second-level cache. While a tile is multiplied, what comes next is brought nearer.
+//! Products are blocked along `k`. In a block, the left matrix is packed into tiles of rows, the
+//! right one into panels of columns; constants are packed once, when the engine is prepared. A
+//! block of a panel stays in the first-level cache while all tiles stream from the second-level
+//! cache. While a tile is multiplied, the next data is prefetched.
 
-use crate::kernels::gemm::packing::{RowTile, tiles};
+use crate::kernels::gemm::packing::{RowTile, row_tiles};
 use crate::kernels::gemm::prefetch;
 use crate::kernels::strided::{LoopNest, broadcast_strides};
 use crate::memory::AlignedBuffer;
@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 mod run;
 
-/// Columns of a panel: as wide as the highest tile of the longest vectors.
+/// Columns of a panel: the width of the highest tile of the longest vectors.
 const PANEL_COLUMNS: usize = 2 * MAX_LANES;
-/// Long sums are formed in blocks of this many products: a block of a panel takes 16 KiB, and one
-/// of a tile of 12 rows 6 KiB.
+/// The block length along `k`: a block of a panel takes 16 KiB, and one of a tile of 12 rows 6 KiB.
 const DEPTH_BLOCK: usize = 128;
 
-/// `alpha · a · b + beta · c` for matrices `a [m, k]` and `b [k, n]`, or for many pairs of them.
-/// Operands are `a`, `b` and, if there is an addend, `c`; known ones are not read.
+/// `alpha · a · b + beta · c` for matrices `a [m, k]` and `b [k, n]`, or for a batch of them.
+/// Operands are `a`, `b` and, if there is one, `c`; packed ones are not read.
 pub(crate) struct PackedGemm {
     isa: Isa,
     m: usize,
@@ -32,18 +31,18 @@ pub(crate) struct PackedGemm {
     a: Matrix,
     b: Matrix,
     pub(crate) packed: Arc<PackedOperands>,
-    /// For each pair, which matrix of each operand.
-    pairs: Vec<[usize; 2]>,
+    /// For each product of the batch, the numbers of its matrices.
+    batch: Vec<[usize; 2]>,
     tiles: Vec<RowTile>,
-    /// Where the rows of a block of a whole panel and of the last begin.
+    /// Row offsets of a block of a full panel and of the last one.
     offsets: [Vec<u32>; 2],
-    /// The cache lines of a tile of a panel, of a block of a tile, and of a block of a panel.
-    lines: [Vec<u32>; 3],
+    /// The cache lines of the output of a tile, of a block of a tile, and of a block of a panel.
+    cache_lines: [Vec<u32>; 3],
     alpha: f32,
     addend: Option<AddendMatrix>,
 }
 
-/// How a matrix lies in memory.
+/// The layout of a matrix.
 #[derive(Debug, Clone, Copy)]
 struct Matrix {
     row_stride: usize,
@@ -51,7 +50,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Stored row by row, or column by column.
+    /// Row-major, or column-major.
     fn new(rows: usize, columns: usize, transposed: bool) -> Self {
         let (row_stride, column_stride) = if transposed { (1, rows) } else { (columns, 1) };
         Self {
@@ -73,37 +72,37 @@ impl Matrix {
     }
 }
 
-/// The operands that were packed beforehand.
+/// The operands that are constant, packed.
 #[derive(Default)]
 pub(crate) struct PackedOperands {
     rows: Option<AlignedBuffer>,
     panels: Option<AlignedBuffer>,
 }
 
-/// `beta · c[row · strides[0] + column · strides[1]]`; the strides are those of rows or 0.
+/// `beta · c[row · strides[0] + column · strides[1]]`; a stride is 0 where `c` is broadcast.
 struct AddendMatrix {
     beta: f32,
     strides: [usize; 2],
 }
 
 impl PackedGemm {
-    /// [`odin_graph::Op::MatMul`], shapes as of one image.
+    /// [`odin_graph::Op::MatMul`], for the shapes of one image.
     pub(crate) fn mat_mul(isa: Isa, a: &[usize], b: &[usize], y: &[usize]) -> Self {
         let (rank, k) = (y.len(), a[a.len() - 1]);
         let (mut m, n) = (y[rank - 2], y[rank - 1]);
         let lead = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
         let count = |shape: &[usize]| lead(shape).iter().product::<usize>();
-        let mut pairs = LoopNest::broadcast(&lead(y), [&lead(a), &lead(b)]);
-        // Many matrices times one are one long matrix times that.
+        let mut batch = LoopNest::broadcast(&lead(y), [&lead(a), &lead(b)]);
+        // A batch of left matrices and one right matrix are one tall product.
         if count(b) == 1 && count(a) == count(y) {
             m *= count(y);
-            pairs = LoopNest::broadcast(&[], [&[], &[]]);
+            batch = LoopNest::broadcast(&[], [&[], &[]]);
         }
         let (a, b) = (Matrix::new(m, k, false), Matrix::new(k, n, false));
-        Self::new(isa, [m, n, k], a, b, pairs)
+        Self::new(isa, [m, n, k], a, b, batch)
     }
 
-    /// [`odin_graph::Op::Gemm`], shapes as of one image.
+    /// [`odin_graph::Op::Gemm`], for the shapes of one image.
     pub(crate) fn gemm(
         isa: Isa,
         gemm: op::Gemm,
@@ -116,8 +115,8 @@ impl PackedGemm {
             Matrix::new(m, k, gemm.trans_a),
             Matrix::new(k, n, gemm.trans_b),
         );
-        let pairs = LoopNest::broadcast(&[], [&[], &[]]);
-        let mut product = Self::new(isa, [m, n, k], a, b, pairs);
+        let batch = LoopNest::broadcast(&[], [&[], &[]]);
+        let mut product = Self::new(isa, [m, n, k], a, b, batch);
         product.alpha = gemm.alpha;
         product.addend = c.map(|c| {
             let strides = broadcast_strides(c, y);
@@ -130,10 +129,10 @@ impl PackedGemm {
     }
 
     fn new(isa: Isa, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, walk: LoopNest<2>) -> Self {
-        let mut pairs = Vec::new();
+        let mut batch = Vec::new();
         walk.for_each_run(|[i, j]| {
             let [a, b] = walk.strides;
-            pairs.extend((0..walk.extent).map(|step| [i + step * a, j + step * b]));
+            batch.extend((0..walk.extent).map(|step| [i + step * a, j + step * b]));
         });
         let offsets = |width| {
             (0..k.min(DEPTH_BLOCK))
@@ -141,7 +140,7 @@ impl PackedGemm {
                 .collect()
         };
         let last = panel_width(n, n.saturating_sub(1) / PANEL_COLUMNS);
-        let tiles = tiles(isa, m, k);
+        let tiles = row_tiles(isa, m, k);
         let height = tiles.first().map_or(0, |tile| tile.height);
         Self {
             isa,
@@ -151,9 +150,9 @@ impl PackedGemm {
             a,
             b,
             packed: Arc::default(),
-            pairs,
+            batch,
             tiles,
-            lines: [
+            cache_lines: [
                 Matrix::new(m, n, false).lines(height, PANEL_COLUMNS),
                 a.lines(height, DEPTH_BLOCK),
                 b.lines(DEPTH_BLOCK, PANEL_COLUMNS),
@@ -164,8 +163,7 @@ impl PackedGemm {
         }
     }
 
-    /// Packs what is known of the operands, if it is one matrix; `None` if there is no memory for
-    /// it.
+    /// Packs the constant operands, if each is one matrix; `None` if memory is exhausted.
     pub(crate) fn pack(&self, a: Option<&[f32]>, b: Option<&[f32]>) -> Option<PackedOperands> {
         let mut known = PackedOperands::default();
         if let Some(a) = a.filter(|a| a.len() == self.m * self.k) {
@@ -188,7 +186,7 @@ impl PackedGemm {
         Some(known)
     }
 
-    /// What a packed operand depends on, besides the operand.
+    /// `[m, n, k]`, on which the packed layout depends.
     pub(crate) fn shape(&self) -> [usize; 3] {
         [self.m, self.n, self.k]
     }
@@ -201,7 +199,7 @@ impl PackedGemm {
         self.k * self.n.next_multiple_of(MAX_LANES)
     }
 
-    /// Some rows one after the other, as wide as the panel is in whole vectors.
+    /// Packs rows of a panel, in whole vectors.
     fn pack_panel(&self, b: &[f32], panel: usize, block: &Range<usize>, to: &mut [f32]) {
         let (width, columns) = (panel_width(self.n, panel), panel_columns(self.n, panel));
         for (k, to) in block.clone().zip(to.chunks_exact_mut(width)) {
@@ -218,20 +216,21 @@ impl PackedGemm {
         }
     }
 
-    /// The blocks of a sum. There is one even if nothing is to be added.
+    /// The blocks along `k`; at least one, even if `k` is 0.
     fn depth_blocks(&self) -> impl Iterator<Item = Range<usize>> {
         let k = self.k;
         let starts = (0..k.max(1)).step_by(DEPTH_BLOCK);
         starts.map(move |first| first..k.min(first + DEPTH_BLOCK))
     }
 
-    /// Where a block of a tile is among the packed rows: the tiles of a block follow each other.
+    /// The range of a block of a tile in the packed left matrix: the tiles of a block follow each
+    /// other.
     fn packed_tile(&self, block: &Range<usize>, tile: RowTile) -> Range<usize> {
         let start = block.start * self.m + tile.row * block.len();
         start..start + tile.height * block.len()
     }
 
-    /// Packs rows, tile by tile, each column by column.
+    /// Packs rows, tile by tile, each column-major.
     #[inline(always)]
     fn pack_rows<S: Simd>(&self, simd: S, a: &[f32], own: &[RowTile], to: &mut [f32]) {
         for block in self.depth_blocks() {
@@ -243,7 +242,7 @@ impl PackedGemm {
         }
     }
 
-    /// Packs `height` rows that begin at `a`, column by column.
+    /// Packs `height` rows that begin at `a`, column-major.
     #[inline(always)]
     fn pack_tile<S: Simd>(&self, simd: S, a: &[f32], height: usize, to: &mut [f32]) {
         let Matrix {
@@ -270,12 +269,12 @@ impl PackedGemm {
         }
     }
 
-    /// Whether sums of a block are continued with the next one.
+    /// Whether accumulators continue from one block to the next.
     fn is_blocked(&self) -> bool {
         self.k > DEPTH_BLOCK
     }
 
-    /// Rows of sums that are kept: all, or those of a tile.
+    /// Rows of accumulators that are kept: all of them, or those of a tile.
     fn accumulator_rows(&self) -> usize {
         match self.is_blocked() {
             true => self.m,
@@ -283,7 +282,7 @@ impl PackedGemm {
         }
     }
 
-    /// Elements that are packed while the gemm runs: all tiles, and a block of a panel.
+    /// Elements that are packed at run time: all tiles, and a block of a panel.
     fn runtime_packing(&self) -> [usize; 2] {
         let rows = match self.packed.rows {
             Some(_) => 0,
@@ -297,7 +296,7 @@ impl PackedGemm {
     }
 }
 
-/// Packs `H` rows, a multiple of 4, that are stored row by row, column by column.
+/// Packs `H` rows, a multiple of 4, of a row-major matrix.
 #[inline(always)]
 fn pack_fours<S: Simd, const H: usize>(simd: S, a: &[f32], row_stride: usize, to: &mut [f32]) {
     let (to, _) = to.as_chunks_mut::<H>();
@@ -324,7 +323,8 @@ fn pack_fours<S: Simd, const H: usize>(simd: S, a: &[f32], row_stride: usize, to
     }
 }
 
-/// What is needed after a block, in as many parts as there are tiles to be multiplied until then.
+/// The first `len` elements of `next`, divided among the tiles that are multiplied before they are
+/// needed.
 fn prefetch_parts(next: &[f32], len: usize, parts: usize) -> std::slice::Chunks<'_, f32> {
     let next = &next[..len.min(next.len())];
     next.chunks(
@@ -342,7 +342,7 @@ fn panel_width(n: usize, panel: usize) -> usize {
     panel_columns(n, panel).len().next_multiple_of(MAX_LANES)
 }
 
-/// Packs a known left matrix.
+/// Packs a constant left matrix.
 struct PackLeft<'a> {
     gemm: &'a PackedGemm,
     a: &'a [f32],

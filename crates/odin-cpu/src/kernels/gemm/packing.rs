@@ -1,36 +1,36 @@
-//! Packing of the left matrix into tiles of rows.
+//! Packing of the left operand into tiles of rows, as the microkernel reads them.
 
 use crate::memory::AlignedBuffer;
 use crate::simd::{Isa, Simd, SimdTask};
 
-/// A matrix `[rows, depth]` cut into tiles of rows, each stored column by column.
+/// Matrices `[rows, depth]` cut into tiles of rows, each column-major.
 #[derive(Default)]
 pub(crate) struct PackedMatrix {
     tiles: Vec<RowTile>,
     data: AlignedBuffer,
-    /// Elements of a matrix.
+    /// Elements per matrix.
     size: usize,
 }
 
-/// Some neighbouring rows.
+/// A range of rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowTile {
     pub(crate) row: usize,
     pub(crate) height: usize,
-    /// Where it begins in the packed matrix.
+    /// Its offset in the packed matrix.
     start: usize,
 }
 
 impl PackedMatrix {
-    /// Packs `matrix(row, k)`; `None` if there is no memory for it.
-    pub(crate) fn new(
+    /// Packs `matrix(row, k)`; `None` if memory is exhausted.
+    pub(crate) fn pack(
         isa: Isa,
         rows: usize,
         depth: usize,
         matrix: impl Fn(usize, usize) -> f32,
     ) -> Option<Self> {
         let mut data = AlignedBuffer::zeros(rows.checked_mul(depth)?)?;
-        let tiles = tiles(isa, rows, depth);
+        let tiles = row_tiles(isa, rows, depth);
         let packed = data.as_mut_slice();
         for tile in &tiles {
             for k in 0..depth {
@@ -46,9 +46,9 @@ impl PackedMatrix {
         })
     }
 
-    /// Packs `count` matrices `[rows, depth]` one after the other, of which
-    /// `matrices(row, k, entries)` gives the entries; `None` if there is no memory for them.
-    pub(crate) fn several(
+    /// Packs `count` matrices `[rows, depth]` one after the other, whose entries `matrices(row, k,
+    /// entries)` writes; `None` if memory is exhausted.
+    pub(crate) fn pack_batch(
         isa: Isa,
         [rows, depth]: [usize; 2],
         count: usize,
@@ -56,7 +56,7 @@ impl PackedMatrix {
     ) -> Option<Self> {
         let size = rows.checked_mul(depth)?;
         let mut data = AlignedBuffer::zeros(size.checked_mul(count)?)?;
-        let tiles = tiles(isa, rows, depth);
+        let tiles = row_tiles(isa, rows, depth);
         let packed = data.as_mut_slice();
         let mut entries = vec![0.0; count];
         for tile in &tiles {
@@ -73,12 +73,12 @@ impl PackedMatrix {
         Some(Self { tiles, data, size })
     }
 
-    /// Of one of several matrices, the rows of a tile, column by column.
-    pub(crate) fn tile_of(&self, matrix: usize, tile: RowTile) -> &[f32] {
+    /// The weights of a tile in one of several matrices, column-major.
+    pub(crate) fn batch_tile(&self, matrix: usize, tile: RowTile) -> &[f32] {
         &self.data.as_slice()[matrix * self.size + tile.start..]
     }
 
-    /// Of the highest tile.
+    /// The height of the highest tile.
     pub(crate) fn height(&self) -> usize {
         self.tiles.iter().map(|tile| tile.height).max().unwrap_or(0)
     }
@@ -87,14 +87,14 @@ impl PackedMatrix {
         &self.tiles
     }
 
-    /// The rows of a tile, column by column.
+    /// The weights of a tile, column-major.
     pub(crate) fn tile(&self, tile: RowTile) -> &[f32] {
         &self.data.as_slice()[tile.start..]
     }
 }
 
-/// Cuts rows into tiles of the heights that the instruction set likes.
-pub(crate) fn tiles(isa: Isa, rows: usize, depth: usize) -> Vec<RowTile> {
+/// Cuts rows into tiles of the heights that the instruction set supports.
+pub(crate) fn row_tiles(isa: Isa, rows: usize, depth: usize) -> Vec<RowTile> {
     let mut row = 0;
     let place = |height| {
         let tile = RowTile {
@@ -105,15 +105,18 @@ pub(crate) fn tiles(isa: Isa, rows: usize, depth: usize) -> Vec<RowTile> {
         row += height;
         tile
     };
-    isa.dispatch(Heights(rows)).into_iter().map(place).collect()
+    isa.dispatch(TileHeights(rows))
+        .into_iter()
+        .map(place)
+        .collect()
 }
 
-struct Heights(usize);
+struct TileHeights(usize);
 
-impl SimdTask for Heights {
+impl SimdTask for TileHeights {
     type Output = Vec<usize>;
 
-    /// The fewest tiles; of those, the lowest.
+    /// The fewest tiles; among equals, the lowest.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Vec<usize> {
         let cut = |tallest: usize| {

@@ -1,26 +1,26 @@
-//! The product of two matrices that are not known beforehand, on one thread.
+//! Single-threaded products of matrices that are packed on the fly.
 
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
-use crate::kernels::gemm::packing::{RowTile, tiles};
+use crate::kernels::gemm::packing::{RowTile, row_tiles};
 use crate::kernels::gemm::prefetch::Prefetch;
 use crate::simd::{Isa, MAX_LANES, Simd, SimdTask};
 use std::ops::Range;
 
-/// ColumnPanel that are multiplied at a time.
+/// Columns that are multiplied at a time.
 const PANEL_COLUMNS: usize = 96;
 
-/// A view of a matrix inside a slice.
+/// A strided view of a matrix.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MatrixView<'a> {
     pub(crate) data: &'a [f32],
-    /// The distance between neighbours in a column.
+    /// The distance between rows.
     pub(crate) row_stride: usize,
-    /// The distance between neighbours in a row.
+    /// The distance between columns.
     pub(crate) column_stride: usize,
 }
 
 impl<'a> MatrixView<'a> {
-    /// A matrix stored row by row, `columns` entries each.
+    /// A row-major matrix.
     pub(crate) fn rows(data: &'a [f32], columns: usize) -> Self {
         Self {
             data,
@@ -29,7 +29,7 @@ impl<'a> MatrixView<'a> {
         }
     }
 
-    /// The same matrix with rows and columns swapped.
+    /// The transposed view.
     pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
@@ -43,8 +43,8 @@ impl<'a> MatrixView<'a> {
     }
 }
 
-/// `y = a · b`, or `y += a · b`, for `a [m, k]`, `b [k, n]` and `y [m, n]` stored in rows
-/// `y_stride` apart.
+/// `y = a · b`, or `y += a · b`, for `a [m, k]`, `b [k, n]` and `y [m, n]` with rows `y_stride`
+/// apart.
 pub(crate) fn gemm(
     isa: Isa,
     extents: [usize; 3],
@@ -55,7 +55,7 @@ pub(crate) fn gemm(
     accumulate: bool,
 ) {
     let [m, n, k] = extents;
-    let tiles = tiles(isa, m, k);
+    let tiles = row_tiles(isa, m, k);
     let mut rows = vec![0.0; m * k];
     for tile in &tiles {
         let to = rows[tile.row * k..].chunks_exact_mut(tile.height.max(1));
@@ -87,7 +87,7 @@ pub(crate) fn gemm(
     }
 }
 
-/// All rows times some columns.
+/// The product of all rows with some columns.
 struct Panel<'a> {
     tiles: &'a [RowTile],
     rows: &'a [f32],
@@ -113,8 +113,8 @@ impl SimdTask for Panel<'_> {
                 first: 0,
                 count,
                 last_offset: self.offsets.last().map_or(0, |&last| last as usize),
-                continued: false,
-                soon: [Prefetch::NONE; 3],
+                accumulate: false,
+                prefetches: [Prefetch::NONE; 3],
             };
             let a = &self.rows[tile.row * self.offsets.len()..];
             multiply_tile(simd, tile.height, a, &columns, &mut sums, PANEL_COLUMNS);

@@ -1,38 +1,39 @@
-//! What tiles meet, sorted: for each row and each column of it a phase, in which neighbouring
-//! elements belong to neighbouring tiles.
+//! Deinterleaves input rows by the tile stride, so that consecutive lanes belong to consecutive
+//! tiles: one phase per row and column of an input tile.
 
 use super::{SpatialAxis, TileSize};
 use crate::simd::{Isa, Simd, SimdTask};
 use std::ops::Range;
 
-/// How lines of the input become vectors of neighbouring columns. Think of every `M`-th line with
-/// its padding, as long as the columns of all tiles, one after the other; each vector of that has
-/// elements of a line or of several.
+/// How input rows are loaded as vectors of neighbouring columns. Take every `M`-th row with its
+/// padding, as long as the columns of all tiles, and concatenate them; a vector of the result
+/// consists of segments of one row or of several.
 #[derive(Debug, Default)]
 pub(super) struct Deinterleave {
     segments: Vec<Segment>,
-    /// For each vector, where its segments begin, and where the last ones end.
+    /// For each vector the number of its first segment; then the number of segments.
     starts: Vec<usize>,
-    /// Elements of a line.
+    /// The length of an input row.
     width: usize,
-    /// If lines are whole vectors, how many a line has: all lines have the segments of the first.
+    /// If rows are whole vectors, the number of vectors per row: all rows then have the segments of
+    /// the first.
     of_line: Option<usize>,
 }
 
-/// The elements of a line in a vector.
+/// The part of a vector that is loaded from one input row.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     tile_row: usize,
-    /// Where the first lane would be in the line.
+    /// The column of lane 0.
     offset: isize,
-    /// Which lanes are elements of the line.
+    /// The lanes whose columns are inside of the row.
     own: u16,
-    /// The same of the columns that lie `M` further: those of the next tile.
+    /// The lanes whose columns, `M` further, are inside of the row: those of the next tile.
     next_tile: u16,
 }
 
 impl Deinterleave {
-    /// For as many rows of tiles.
+    /// For `tile_rows` rows of tiles.
     pub(super) fn new(isa: Isa, size: TileSize, line: &SpatialAxis, tile_rows: usize) -> Self {
         isa.dispatch(PlanSegments {
             tile: size.tile(),
@@ -50,7 +51,8 @@ struct PlanSegments<'a> {
 }
 
 impl PlanSegments<'_> {
-    /// Elements `lanes` of a vector that begins at column `column`, counted from the padding.
+    /// The lanes `lanes` of a vector that begins at a column, which counts from the start of the
+    /// padding.
     fn segment(&self, tile_row: usize, column: isize, lanes: &Range<usize>) -> Segment {
         let offset = column - self.line.pad as isize;
         let bits = |offset: isize| {
@@ -77,7 +79,7 @@ impl SimdTask for PlanSegments<'_> {
     fn run<S: Simd>(self, _: S) -> Deinterleave {
         let row = self.tile * self.line.tiles;
         let mut deinterleave = Deinterleave::default();
-        // A tile takes `M` columns, so that whole vectors of tiles take `M` vectors of columns.
+        // A tile takes `M` columns, so that a vector of tiles takes `M` vectors of columns.
         let columns = (self.tile_rows * self.line.tiles).next_multiple_of(S::LANES) * self.tile;
         for first in (0..columns).step_by(S::LANES) {
             deinterleave.starts.push(deinterleave.segments.len());
@@ -98,22 +100,21 @@ impl SimdTask for PlanSegments<'_> {
     }
 }
 
-/// A channel of the input, of which some rows of tiles are sorted.
+/// An input channel, of which some rows of tiles are deinterleaved.
 pub(super) struct Plane<'a> {
     pub(super) x: &'a [f32],
-    /// The first line that is met, counted from the padding, and the padding.
+    /// The first input row, which counts from the start of the padding, and the padding.
     pub(super) first: usize,
     pub(super) pad: usize,
 }
 
 impl Plane<'_> {
-    /// Where the first of `width` elements of a line is, counted from the first line that is met,
-    /// and all bits if it is there; none if the line lies in the padding.
+    /// The address of an input row, which counts from `first`, of `width` elements, and a mask of
+    /// all lanes; of none if the row is padding.
     #[inline(always)]
     fn line(&self, line: usize, width: usize) -> (*const f32, u16) {
-        // A line before the plane has a number that is too large by far, and so has what it is
-        // multiplied to, unless it wraps around more than once: there is no such padding, since it
-        // is shorter than the output.
+        // A row before the plane wraps to a huge index, and so does its product with the width: the
+        // padding is shorter than the output, so that the product wraps only once.
         let start = (self.first + line)
             .wrapping_sub(self.pad)
             .wrapping_mul(width);
@@ -123,9 +124,9 @@ impl Plane<'_> {
 }
 
 impl Deinterleave {
-    /// Sorts what `tile_rows` rows of `tiles` tiles meet: phase `(i, j)` begins at
-    /// `(i · N + j) · phase` of `to`. The phases of the first `N - M` rows have one row of tiles
-    /// more; row `M + i` of what a tile meets is row `i` of what the tile below meets.
+    /// Deinterleaves the receptive field of `tile_rows` rows of `tiles` tiles: phase `(i, j)`
+    /// begins at `(i · N + j) · phase` of `to`. The phases of the first `N - M` rows have one more
+    /// row of tiles, since row `M + i` of an input tile is row `i` of the tile below.
     #[inline(always)]
     pub(super) fn run<S: Simd, const M: usize, const N: usize>(
         &self,
@@ -135,7 +136,7 @@ impl Deinterleave {
         to: &mut [f32],
         phase: usize,
     ) {
-        // The elements whose bits are set are inside of a line.
+        // So that lanes in the masks are inside of a row.
         assert!(plane.x.len().is_multiple_of(self.width));
         for i in 0..M {
             let rows = tile_rows + usize::from(i < N - M);
@@ -180,7 +181,7 @@ impl Deinterleave {
     }
 }
 
-/// Lines of whole vectors, every `M`-th, one vector after the other.
+/// Every `M`-th row of whole vectors, one vector after the other.
 struct Lines<'a> {
     segments: &'a [Segment],
     chunk: usize,
@@ -207,7 +208,7 @@ impl Lines<'_> {
     }
 }
 
-/// The elements of a segment, those of the next tile next_tile them; what is not of it stays.
+/// Loads the lanes of a segment, and those of the next tiles; other lanes keep their values.
 #[inline(always)]
 fn load<S: Simd, const M: usize>(
     simd: S,
@@ -216,8 +217,8 @@ fn load<S: Simd, const M: usize>(
     (own, next_tile): (S::Vector, S::Vector),
 ) -> (S::Vector, S::Vector) {
     let from = line.wrapping_offset(segment.offset);
-    // SAFETY: if the line is inside of the plane, so are the elements whose bits are set; otherwise
-    // none are.
+    // SAFETY: if the row is inside of the plane, so are the lanes in the masks; otherwise the masks
+    // are empty.
     #[allow(unsafe_code)]
     unsafe {
         (

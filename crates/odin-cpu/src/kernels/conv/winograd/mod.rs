@@ -1,13 +1,15 @@
-//! Convolutions of 3x3 windows that move by single steps, and their adjoints, in fewer
-//! multiplications: S. Winograd's minimal filtering, as A. Lavin and S. Gray apply it to layers of
-//! neural networks (*Fast Algorithms for Convolutional Neural Networks*, CVPR 2016).
+//! 3x3 convolutions of stride 1, and their adjoints, by S. Winograd's minimal filtering, as A.
+//! Lavin and S. Gray apply it to convolutional layers (*Fast Algorithms for Convolutional Neural
+//! Networks*, CVPR 2016).
 //!
-//! The output is cut into tiles of `M x M`. What a tile meets, `N x N` elements with `N = M + 2`,
-//! is transformed; so is the window, beforehand. In each of the `N · N` points of the transforms a
-//! layer is then a product of matrices, weights times tiles, and the transform of the sums is the
-//! output: `N² / M²` multiplications for each, 4 or 2.25, instead of 9.
+//! The output is cut into tiles of `M x M`. The receptive field of a tile, an input tile of `N x N`
+//! elements with `N = M + 2`, is transformed; so is the window, when weights are packed. At each of
+//! the `N · N` points of the transforms a layer is then a matrix product, weights times tiles, and
+//! the inverse transform of the sums is the output: `N² / M²` multiplications per output and
+//! channel, 4 or 2.25, instead of 9.
 //!
-//! `transform` has the transforms, `sort` brings what tiles meet together, `job` does the work.
+//! `transform` has the transforms, `deinterleave` gathers input tiles into vectors, `tiles`
+//! executes.
 
 mod deinterleave;
 mod tiles;
@@ -22,25 +24,25 @@ use deinterleave::Deinterleave;
 use std::sync::Arc;
 use transform::{Four, Transform, Two};
 
-/// How many elements the transformed input of a block may have, and as many its sums: 3 MiB. Of
-/// these, one place after the other is in the second-level cache.
+/// The most elements of a block's transformed input, and of its sums: 3 MiB. One point of each fits
+/// the second-level cache.
 const TRANSFORMED_ELEMENTS: usize = 6 << 17;
-/// Of so many weights each thread had better read its own: 1.5 MiB.
+/// With more weights than this each thread reads its own: 1.5 MiB.
 const MANY_WEIGHTS: usize = 3 << 17;
-/// Transforming a vector of tiles of a channel takes as long as multiplying it with the weights of
-/// so many channels.
+/// The time to transform a vector of tiles of a channel, in units of the time to multiply it with
+/// the weights of one channel.
 const TRANSFORM_COST: usize = 24;
-/// The most tiles that are computed at a time.
+/// The most tiles of a block.
 const MAX_TILES: usize = 128;
 
-/// The fewest channels, of the input or the output, with which the method is faster.
+/// The fewest channels, of the input or the output, for which the method is faster.
 const MIN_CHANNELS: usize = 12;
-/// From so many on, the products take longer than the transforms.
+/// From so many channels on, the products take longer than the transforms.
 const WIDE: usize = 32;
 /// The extent of the window.
 const WINDOW: usize = 3;
 
-/// See the module.
+/// A Winograd convolution, specialised to a shape.
 pub(crate) struct Winograd {
     isa: Isa,
     size: TileSize,
@@ -48,20 +50,19 @@ pub(crate) struct Winograd {
     columns: SpatialAxis,
     inner: usize,
     outer: usize,
-    /// Rows of tiles that make whole groups of signs.
+    /// Rows of tiles whose sign bits are whole groups.
     unit: usize,
-    /// The most units that are computed at a time, of one image or of several.
+    /// The most units of a block, of one image or of several.
     units: usize,
-    /// Of each place of the transforms.
+    /// One matrix per point of the transforms.
     pub(crate) weights: Arc<PackedMatrix>,
-    /// Where the tiles of each channel begin.
+    /// The offset of each channel's tiles.
     offsets: Vec<u32>,
     deinterleave: Deinterleave,
-    /// Applied to the output.
     pub(crate) epilogue: Epilogue,
 }
 
-/// Which tiles.
+/// The extent of the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TileSize {
     /// 2x2.
@@ -71,7 +72,7 @@ pub(crate) enum TileSize {
 }
 
 impl TileSize {
-    /// The extent of a tile.
+    /// The extent of an output tile.
     fn tile(self) -> usize {
         match self {
             Self::Two => 2,
@@ -79,28 +80,28 @@ impl TileSize {
         }
     }
 
-    /// The extent of what a tile meets.
+    /// The extent of an input tile: the receptive field of an output tile.
     fn input_extent(self) -> usize {
         self.tile() + WINDOW - 1
     }
 }
 
-/// Whether an operator is a convolution of 3x3 windows by single steps, or the adjoint of one.
-/// Shapes of one image.
-fn is_possible(kind: &ConvOp, x: &[usize], y: &[usize]) -> bool {
-    let (window, groups) = kind.window();
+/// Whether an operator is a 3x3 convolution of stride 1, or the adjoint of one. Shapes of one
+/// image.
+fn is_possible(op: &ConvOp, x: &[usize], y: &[usize]) -> bool {
+    let (window, groups) = op.window();
     let is_narrow = |&pad: &usize| pad < WINDOW;
     groups == 1
         && window.kernel == [WINDOW; 2]
         && window.strides == [1; 2]
         && window.dilations == [1; 2]
-        && (matches!(kind, ConvOp::Forward(_)) || window.pads_begin.iter().all(is_narrow))
+        && (matches!(op, ConvOp::Forward(_)) || window.pads_begin.iter().all(is_narrow))
         && x.iter().chain(y).all(|&extent| extent > 0)
 }
 
-/// The tiles for which the method is faster than direct multiplication, if any, by the shapes of
-/// one image: the transforms must be small beside the products, and the tiles so many that they
-/// fill a vector. Measured by `cargo run --release --example winograd`.
+/// The tile size for which the method is faster than direct convolution, if any, by the shapes of
+/// one image: the transforms must be small beside the products, and the tiles must fill a vector.
+/// Measured by `cargo run --release --example winograd`.
 fn faster(x: &[usize], y: &[usize]) -> Option<TileSize> {
     let (channels, extent) = (x[1].min(y[1]), [y[2], y[3]]);
     let tiles = |size: TileSize| {
@@ -108,9 +109,9 @@ fn faster(x: &[usize], y: &[usize]) -> Option<TileSize> {
         along[0] * along[1]
     };
     let (two, four) = (tiles(TileSize::Two), tiles(TileSize::Four));
-    // Tiles that reach beyond the output are computed in vain.
+    // Computation of tiles that extend beyond the output is wasted.
     let is_covered = 4 * extent[0] * extent[1] >= 3 * four * 16;
-    // Tiles of 2x2 are as fast where these fill one vector, and can be shared by threads.
+    // 2x2 tiles are as fast where 4x4 tiles fill one vector only, and threads can share them.
     let is_alone = channels < WIDE && four == MAX_LANES;
     if channels >= MIN_CHANNELS && four >= MAX_LANES && is_covered && !is_alone {
         return Some(TileSize::Four);
@@ -118,7 +119,7 @@ fn faster(x: &[usize], y: &[usize]) -> Option<TileSize> {
     (channels >= MIN_CHANNELS && two >= MAX_LANES).then_some(TileSize::Two)
 }
 
-/// One spatial axis: output `t` meets input `t - pad + k`, for the entries `k` of the window.
+/// One spatial axis: output `t` reads input `t - pad + k`, for the taps `k` of the window.
 #[derive(Debug, Clone, Copy)]
 struct SpatialAxis {
     input: usize,
@@ -128,22 +129,17 @@ struct SpatialAxis {
 }
 
 impl Winograd {
-    /// The operator by the method that the options ask for; `None` where that is not this one.
-    pub(crate) fn choose(
-        options: Options,
-        kind: &ConvOp,
-        x: &[usize],
-        y: &[usize],
-    ) -> Option<Self> {
+    /// The operator by the method that the options select; `None` if that is not this one.
+    pub(crate) fn choose(options: Options, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
         let size = match options.winograd {
             options::Winograd::Never => return None,
-            _ if !is_possible(kind, x, y) => return None,
+            _ if !is_possible(op, x, y) => return None,
             options::Winograd::Tiles2 => TileSize::Two,
             options::Winograd::Tiles4 => TileSize::Four,
             options::Winograd::Auto => faster(x, y)?,
         };
-        let mut winograd = Self::new(options.instructions.0, kind, size, x, y)?;
-        // Rows may be too long.
+        let mut winograd = Self::new(options.instructions.0, op, size, x, y)?;
+        // Rows of tiles may be too long for a block.
         let is_small = winograd.points() * winograd.plane() <= 2 * TRANSFORMED_ELEMENTS;
         if !is_small && options.winograd == options::Winograd::Auto {
             return None;
@@ -157,13 +153,13 @@ impl Winograd {
         Some(winograd)
     }
 
-    /// Shapes of one image, `[1, C, H, W]`, of an operator for which it [`is_possible`]; `None`
-    /// where the image is too large.
-    fn new(isa: Isa, kind: &ConvOp, size: TileSize, x: &[usize], y: &[usize]) -> Option<Self> {
-        let window = kind.window().0;
+    /// Shapes of one image, `[1, C, H, W]`, of an operator for which the method [`is_possible`];
+    /// `None` if the image is too large.
+    fn new(isa: Isa, op: &ConvOp, size: TileSize, x: &[usize], y: &[usize]) -> Option<Self> {
+        let window = op.window().0;
         let line = |axis: usize| {
             let before = window.pads_begin[axis];
-            let pad = match kind {
+            let pad = match op {
                 ConvOp::Forward(_) => Some(before),
                 ConvOp::Adjoint(_) => (WINDOW - 1).checked_sub(before),
             };
@@ -196,7 +192,7 @@ impl Winograd {
         Some(winograd)
     }
 
-    /// As it is called behind the name of the operator.
+    /// The suffix that describes the method.
     pub(crate) fn name(&self) -> &'static str {
         match self.size {
             TileSize::Two => " by winograd 2x2",
@@ -204,24 +200,24 @@ impl Winograd {
         }
     }
 
-    /// Transforms and packs the weights; `None` if there is no memory for them.
-    pub(crate) fn pack(&self, kind: &ConvOp, w: &[f32]) -> Option<PackedMatrix> {
+    /// Transforms and packs the weights; `None` if memory is exhausted.
+    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<PackedMatrix> {
         match self.size {
-            TileSize::Two => self.pack_for::<Two, 2, 4>(kind, w),
-            TileSize::Four => self.pack_for::<Four, 4, 6>(kind, w),
+            TileSize::Two => self.pack_for::<Two, 2, 4>(op, w),
+            TileSize::Four => self.pack_for::<Four, 4, 6>(op, w),
         }
     }
 
     fn pack_for<F: Transform<M, N>, const M: usize, const N: usize>(
         &self,
-        kind: &ConvOp,
+        op: &ConvOp,
         w: &[f32],
     ) -> Option<PackedMatrix> {
         let weights = |out: usize, channel: usize, points: &mut [f32]| {
             let entry = |r: usize, c: usize| {
-                let (kernel, entry) = match kind {
+                let (kernel, entry) = match op {
                     ConvOp::Forward(_) => (out * self.inner + channel, r * WINDOW + c),
-                    // The window of the adjoint is read backwards.
+                    // The adjoint's window is reversed.
                     ConvOp::Adjoint(_) => (
                         channel * self.outer + out,
                         WINDOW * WINDOW - 1 - (r * WINDOW + c),
@@ -238,10 +234,10 @@ impl Winograd {
                 }
             }
         };
-        PackedMatrix::several(self.isa, [self.outer, self.inner], N * N, weights)
+        PackedMatrix::pack_batch(self.isa, [self.outer, self.inner], N * N, weights)
     }
 
-    /// The fewest rows of the output that make whole groups of signs.
+    /// The fewest output rows whose sign bits are whole groups.
     fn rows_of_whole_signs(&self) -> usize {
         let common = 1 << self.columns.output.trailing_zeros();
         MAX_LANES / MAX_LANES.min(common)
@@ -260,28 +256,28 @@ impl Winograd {
         (fits.min(MAX_TILES) / self.unit_tiles()).max(1)
     }
 
-    /// MemoryPlan of the transforms.
+    /// The number of points of a transform.
     fn points(&self) -> usize {
         self.size.input_extent() * self.size.input_extent()
     }
 
-    /// The tiles of a block in whole vectors.
+    /// The tiles of a block, in whole vectors.
     fn stride(&self) -> usize {
         (self.units * self.unit_tiles()).next_multiple_of(MAX_LANES)
     }
 
-    /// From one place of the transformed input to the next: not a multiple of what separates
-    /// lines that compete for a place in a cache.
+    /// The distance between two points of the transformed input, padded so that points do not map
+    /// to the same cache sets.
     fn plane(&self) -> usize {
         self.inner * self.stride() + MAX_LANES
     }
 
-    /// From one place of the sums of some channels to the next.
+    /// The distance between two points of the sums.
     fn sums_plane(&self) -> usize {
         self.outer * self.stride() + MAX_LANES
     }
 
-    /// Elements of a channel of a piece of the output.
+    /// The distance between channels of a piece of the output.
     fn piece_stride(&self) -> usize {
         let rows = self.units * self.unit * self.size.tile();
         (rows * self.columns.output).next_multiple_of(MAX_LANES)
@@ -297,12 +293,13 @@ impl Winograd {
         (self.tile_rows() * self.columns.tiles).next_multiple_of(MAX_LANES)
     }
 
-    /// Elements of a phase of the padded input: a row of tiles more, and at least one element.
+    /// The length of a phase of the padded input: one more row of tiles, and at least one more
+    /// element.
     fn phase(&self) -> usize {
         (self.line() + self.columns.tiles).next_multiple_of(MAX_LANES) + MAX_LANES
     }
 
-    /// Elements of the memory that a block needs, by its parts.
+    /// The sizes of the scratch buffers of a block.
     fn buffers(&self) -> [usize; 5] {
         let (tile, met) = (self.size.tile(), self.size.input_extent());
         let tail = MAX_LANES;

@@ -1,13 +1,13 @@
-//! A share of the work: what tiles meet is sorted and transformed, multiplied in each point of
-//! the transforms, transformed back, and finished.
+//! Execution of a Winograd convolution: input tiles are gathered and transformed, multiplied at
+//! each point of the transforms, and transformed back; then the epilogue is applied.
 //!
-//! The lanes of a vector are neighbouring tiles, row after row of them without a gap: on small
-//! images a row of tiles is much shorter than a vector.
+//! The lanes of a vector are consecutive tiles, across rows of tiles: on small images a row of
+//! tiles is much shorter than a vector.
 
 use super::deinterleave::Plane;
 use super::transform::{Four, Transform, Two};
 use super::{MANY_WEIGHTS, TRANSFORM_COST, TileSize, Winograd};
-use crate::kernels::conv::rows::move_down;
+use crate::kernels::conv::rows::copy_forward;
 use crate::kernels::epilogue::{BoundEpilogue, Span, StridedPtr};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::RowTile;
@@ -17,20 +17,21 @@ use crate::memory::{Scratch, ScratchSize};
 use crate::simd::{Isa, Simd, store_up_to};
 use std::ops::Range;
 
-/// Some rows of tiles of an image, and where the first tile lies among those of a block.
+/// Some rows of tiles of an image, and the number of their first tile in the block.
 struct TileRows {
     image: usize,
     tile_rows: Range<usize>,
     first: usize,
 }
 
-/// The memory of a block; [`Winograd::buffers`] has the sizes.
+/// The scratch memory of a block; [`Winograd::buffers`] has the sizes.
 struct Buffers<'a> {
-    /// What a piece meets of a channel, see [`super::deinterleave::Deinterleave::sort`].
+    /// The deinterleaved receptive field of a piece in one channel, see
+    /// [`super::deinterleave::Deinterleave::run`].
     phases: &'a mut [f32],
     transformed: &'a mut [f32],
     sums: &'a mut [f32],
-    /// For each of `M` rows of a tile of outputs, tile after tile.
+    /// For each of the `M` rows of output tiles, tile after tile.
     lines: &'a mut [f32],
     piece: &'a mut [f32],
 }
@@ -84,16 +85,16 @@ impl Winograd {
         slice: WorkSlice,
     ) {
         let units = images.len() * self.units_per_image();
-        let [own_units, own_channels] = match self.shares_channels(units, slice.count, S::LANES) {
+        let [unit_slice, channel_slice] = match self.shares_channels(units, slice.count, S::LANES) {
             true => [WorkSlice::WHOLE, slice],
             false => [slice, WorkSlice::WHOLE],
         };
         let tiles = self.weights.tiles();
-        let tiles = &tiles[own_channels.of(tiles.len())];
+        let tiles = &tiles[channel_slice.of(tiles.len())];
         if tiles.is_empty() {
             return;
         }
-        let own = own_units.of(units);
+        let own = unit_slice.of(units);
         let bound: Vec<BoundEpilogue<'_>> = images.iter().map(|image| self.bind(image)).collect();
 
         let [phases, transformed, sums, lines, _] = self.buffers();
@@ -128,7 +129,7 @@ impl Winograd {
             for &tile in tiles {
                 for piece in &pieces {
                     self.transform_output::<S, F, M, N>(simd, tile, piece, &mut buffers);
-                    self.finish(
+                    self.apply_epilogue(
                         &images[piece.image],
                         &bound[piece.image],
                         tile,
@@ -142,11 +143,11 @@ impl Winograd {
 }
 
 impl Winograd {
-    /// Whether threads had better share the channels of the output than the units. They have where
-    /// the weights are many, so that each reads its own. Else it is a question of time: that of
-    /// transforming a vector of tiles of a channel and that of multiplying it with the weights of
-    /// [`TRANSFORM_COST`] channels are about the same; each thread transforms all of the input if they
-    /// share channels, and works with vectors that are partly empty if they share units.
+    /// Whether threads partition the output channels rather than the units. They do where the
+    /// weights are many, so that each reads its own. Otherwise the cheaper partition is chosen:
+    /// transforming a vector of tiles of a channel takes as long as multiplying it with the weights
+    /// of [`TRANSFORM_COST`] channels; if threads partition channels, each transforms all of the
+    /// input; if they partition units, vectors are partly empty.
     fn shares_channels(&self, units: usize, threads: usize, lanes: usize) -> bool {
         let many_weights = self.outer * self.inner * self.points() > MANY_WEIGHTS;
         let vectors = |units: usize| (units * self.unit_tiles()).div_ceil(lanes);
@@ -191,7 +192,7 @@ impl Winograd {
         pieces
     }
 
-    /// Sorts what a piece meets of a channel into `buffers.phases`.
+    /// Deinterleaves the receptive field of a piece in one channel into `buffers.phases`.
     #[inline(always)]
     fn deinterleave_input<S: Simd, const M: usize, const N: usize>(
         &self,
@@ -212,7 +213,8 @@ impl Winograd {
             .run::<S, M, N>(simd, &plane, rows, buffers.phases, self.phase());
     }
 
-    /// Transforms what a piece meets of a channel, which [`Winograd::sort`] has sorted.
+    /// Transforms the receptive field of a piece in one channel, which
+    /// [`Winograd::deinterleave_input`] has deinterleaved.
     #[inline(always)]
     fn transform_input<S: Simd, F: Transform<M, N>, const M: usize, const N: usize>(
         &self,
@@ -228,9 +230,9 @@ impl Winograd {
         let (plane, to) = (self.plane(), channel * self.stride() + piece.first);
         assert!((N * N - 1) * plane + to + count <= buffers.transformed.len());
         for first in (0..count).step_by(S::LANES) {
-            // SAFETY: the furthest vector that is read begins a row of tiles further in the last
-            // phase, and ends inside of it, by the first assertion. What is written are the tiles
-            // of the piece, inside by the last one.
+            // SAFETY: the last vector that is read begins one row of tiles further in the last
+            // phase, and ends inside of it, by the first assertion. The tiles of the piece are
+            // written, inside by the last one.
             #[allow(unsafe_code)]
             unsafe {
                 let from = buffers.phases.as_ptr().add(first);
@@ -256,7 +258,7 @@ impl Winograd {
         }
     }
 
-    /// The products in all points.
+    /// The matrix products at all points.
     #[inline(always)]
     fn multiply<S: Simd>(
         &self,
@@ -272,19 +274,19 @@ impl Winograd {
                 first: point * self.plane(),
                 count,
                 last_offset: self.inner.saturating_sub(1) * self.stride(),
-                continued: false,
-                soon: [Prefetch::NONE; 3],
+                accumulate: false,
+                prefetches: [Prefetch::NONE; 3],
             };
             for &tile in tiles {
                 let sums =
                     &mut buffers.sums[point * self.sums_plane() + tile.row * self.stride()..];
-                let weights = &self.weights.tile_of(point, tile);
+                let weights = &self.weights.batch_tile(point, tile);
                 multiply_tile(simd, tile.height, weights, &columns, sums, self.stride());
             }
         }
     }
 
-    /// Transforms the sums of a piece, and puts the rows of its output one after the other.
+    /// Transforms the sums of a piece back, and makes the rows of its output contiguous.
     #[inline(always)]
     fn transform_output<S: Simd, F: Transform<M, N>, const M: usize, const N: usize>(
         &self,
@@ -334,7 +336,7 @@ impl Winograd {
                 }
             }
             for line in 0..rows.len() {
-                // SAFETY: a row of tiles has as many elements as a row of the output, or more; the
+                // SAFETY: a row of tiles has at least as many elements as a row of the output; the
                 // rows of the piece are inside of it, by the last assertions.
                 #[allow(unsafe_code)]
                 unsafe {
@@ -342,7 +344,7 @@ impl Winograd {
                     let from = from.add(line % M * row + line / M * M * tiles);
                     let to = buffers.piece.as_mut_ptr();
                     let to = to.add(channel * self.piece_stride() + line * width);
-                    move_down(simd, from, to, width);
+                    copy_forward(simd, from, to, width);
                 }
             }
         }
@@ -353,8 +355,8 @@ impl Winograd {
         tile_rows.start * size..self.rows.output.min(tile_rows.end * size)
     }
 
-    /// Applies what comes after the convolution to a piece of some channels.
-    fn finish(
+    /// Applies the epilogue to a piece of some channels.
+    fn apply_epilogue(
         &self,
         image: &ImageIo<'_>,
         after: &BoundEpilogue<'_>,
@@ -364,22 +366,22 @@ impl Winograd {
     ) {
         let (rows, width) = (self.output_rows(&piece.tile_rows), self.columns.output);
         let plane = self.rows.output * width;
-        let runs = Span {
+        let span = Span {
             channels: tile.row..tile.row + tile.height,
             first: rows.start * width,
             len: rows.len() * width,
         };
-        let start = tile.row * plane + runs.first;
+        let start = tile.row * plane + span.first;
         let y = image.y.floats;
-        assert!(y.len() == self.outer * plane && runs.len <= self.piece_stride());
+        assert!(y.len() == self.outer * plane && span.len <= self.piece_stride());
         assert!(tile.height * self.piece_stride() <= buffers.piece.len());
-        // SAFETY: both hold the runs, by the assertions; the piece or the channels of the tile are
-        // this thread's own.
+        // SAFETY: both hold the span, by the assertions; the piece or the channels of the tile are
+        // in this thread's work slice.
         #[allow(unsafe_code)]
         unsafe {
             let from = StridedPtr::new(buffers.piece.as_ptr(), self.piece_stride());
             let to = StridedPtr::new(y.start().wrapping_add(start), plane);
-            after.apply(runs, from, to);
+            after.apply(span, from, to);
         }
     }
 }

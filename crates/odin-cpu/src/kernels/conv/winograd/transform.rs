@@ -1,10 +1,10 @@
-//! The transforms of lines: those of polynomials at `N - 1` points and infinity. Points of about the
-//! same size on both sides of 1 keep rounding errors small; docs/engine.md has measurements.
+//! The one-dimensional transforms: evaluation of polynomials at `N - 1` points and infinity. Points
+//! of similar size on both sides of 1 keep rounding errors small; docs/engine.md has measurements.
 
 use super::WINDOW;
 use crate::simd::Simd;
 
-/// The transforms of a line, of `M` outputs that meet `N` inputs.
+/// The transforms of `M` outputs with a receptive field of `N` inputs.
 pub(super) trait Transform<const M: usize, const N: usize> {
     fn window(w: [f64; WINDOW]) -> [f64; N];
     fn input<S: Simd>(simd: S, x: [S::Vector; N]) -> [S::Vector; N];

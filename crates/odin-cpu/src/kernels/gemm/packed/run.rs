@@ -1,12 +1,13 @@
-//! Runs a packed product.
+//! Execution of a packed matrix product.
 
-use super::*;
+use super::{AddendMatrix, PANEL_COLUMNS, PackedGemm, panel_columns, panel_width, prefetch_parts};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::gemm::prefetch::Prefetch;
 use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
 use crate::memory::{Scratch, ScratchSize, SharedSlice};
 use crate::simd::{Isa, MAX_LANES, Simd, load_up_to, store_up_to};
+use std::ops::Range;
 
 impl SimdKernel for PackedGemm {
     fn isa(&self) -> Isa {
@@ -18,7 +19,7 @@ impl SimdKernel for PackedGemm {
         ScratchSize::floats(rows + panel + self.accumulator_rows() * PANEL_COLUMNS)
     }
 
-    /// Threads share the pairs where there are enough, else the panels, else the tiles.
+    /// Threads partition the batch where it is large enough, else the panels, else the tiles.
     #[inline(always)]
     fn run_image<S: Simd>(
         &self,
@@ -31,9 +32,9 @@ impl SimdKernel for PackedGemm {
         let PackedGemm {
             m, n, k, packed, ..
         } = self;
-        let (pairs, panels) = (self.pairs.len(), self.panels());
+        let (batch, panels) = (self.batch.len(), self.panels());
         let mut own = [WorkSlice::WHOLE; 3];
-        let axis = [pairs, panels]
+        let axis = [batch, panels]
             .iter()
             .position(|&units| units >= slice.count);
         own[axis.unwrap_or(2)] = slice;
@@ -43,15 +44,15 @@ impl SimdKernel for PackedGemm {
         let (rows, rest) = scratch.floats.as_mut_slice().split_at_mut(rows);
         let (panel, sums) = rest.split_at_mut(panel);
         let mut buffers = Buffers { rows, panel, sums };
-        for index in own[0].of(pairs) {
-            let [i, j] = self.pairs[index];
-            let mut pair = BatchItem {
+        for index in own[0].of(batch) {
+            let [i, j] = self.batch[index];
+            let mut item = BatchItem {
                 index,
                 a: match &packed.rows {
                     Some(_) => &[],
                     None => &x.floats(0)[i * m * k..][..m * k],
                 },
-                are_packed: packed.rows.is_some(),
+                left_is_packed: packed.rows.is_some(),
                 b: match &packed.panels {
                     Some(_) => &[],
                     None => &x.floats(1)[j * k * n..][..k * n],
@@ -63,28 +64,28 @@ impl SimdKernel for PackedGemm {
                 y: y.floats,
             };
             for panel in own[1].of(panels) {
-                self.panel(simd, &pair, panel, tiles, &mut buffers);
-                pair.are_packed = true;
+                self.panel(simd, &item, panel, tiles, &mut buffers);
+                item.left_is_packed = true;
             }
         }
     }
 }
 
-/// Two matrices and their gemm.
+/// One product of a batch.
 struct BatchItem<'a> {
     index: usize,
-    /// The left matrix, unless it is packed.
+    /// The left matrix, unless it is constant.
     a: &'a [f32],
     /// Whether its tiles are packed already.
-    are_packed: bool,
-    /// The right matrix, unless it is packed.
+    left_is_packed: bool,
+    /// The right matrix, unless it is constant.
     b: &'a [f32],
     addend: &'a [f32],
-    /// All products.
+    /// The output of the whole batch.
     y: SharedSlice<'a, f32>,
 }
 
-/// The memory of a thread; [`PackedGemm::scratch`] has the sizes.
+/// The scratch memory of a thread; [`PackedGemm::scratch`] has the sizes.
 struct Buffers<'a> {
     /// The left matrix, packed.
     rows: &'a mut [f32],
@@ -94,12 +95,12 @@ struct Buffers<'a> {
 }
 
 impl PackedGemm {
-    /// Multiplies tiles with a panel, of which each block is packed first unless it is packed.
+    /// Multiplies tiles with a panel, each block of which is packed first unless it is constant.
     #[inline(always)]
     fn panel<S: Simd>(
         &self,
         simd: S,
-        pair: &BatchItem<'_>,
+        item: &BatchItem<'_>,
         panel: usize,
         tiles: &[RowTile],
         buffers: &mut Buffers<'_>,
@@ -112,7 +113,7 @@ impl PackedGemm {
                     panels.as_slice()[start..].split_at(block.len() * width)
                 }
                 None => {
-                    self.pack_panel(pair.b, panel, &block, buffers.panel);
+                    self.pack_panel(item.b, panel, &block, buffers.panel);
                     (&*buffers.panel, &[][..])
                 }
             };
@@ -122,8 +123,8 @@ impl PackedGemm {
                 first: 0,
                 count: width,
                 last_offset: block.len().saturating_sub(1) * width,
-                continued: block.start > 0,
-                soon: [Prefetch::NONE; 3],
+                accumulate: block.start > 0,
+                prefetches: [Prefetch::NONE; 3],
             };
             let is_last = block.end == self.k;
             let mut parts = prefetch_parts(next, block.len() * width, tiles.len());
@@ -132,8 +133,8 @@ impl PackedGemm {
                     simd.prefetch_l2(line.as_ptr());
                 }
                 let own = self.packed_tile(&block, tile);
-                if !pair.are_packed {
-                    let a = &pair.a[self.a.at(tile.row, block.start).min(pair.a.len())..];
+                if !item.left_is_packed {
+                    let a = &item.a[self.a.at(tile.row, block.start).min(item.a.len())..];
                     self.pack_tile(simd, a, tile.height, &mut buffers.rows[own.clone()]);
                 }
                 let a = match &self.packed.rows {
@@ -145,39 +146,39 @@ impl PackedGemm {
                     false => &mut *buffers.sums,
                 };
                 let mut columns = columns;
-                columns.soon = self.prefetches(pair, panel, &block, tiles, index);
+                columns.prefetches = self.prefetches(item, panel, &block, tiles, index);
                 multiply_tile(simd, tile.height, a, &columns, sums, PANEL_COLUMNS);
                 if is_last {
-                    self.store_tile(simd, pair, panel, tile, sums);
+                    self.store_tile(simd, item, panel, tile, sums);
                 }
             }
         }
     }
 
-    /// What is needed after a block of a tile of a panel: the output if the block is the last, the
-    /// next tile if it is to be packed, and a part of the next block of the right matrix.
+    /// What to prefetch while a tile is multiplied: its output if the block is the last, the next
+    /// tile if it is to be packed, and a part of the next block of the right matrix.
     fn prefetches<'a>(
         &'a self,
-        pair: &BatchItem<'a>,
+        item: &BatchItem<'a>,
         panel: usize,
         block: &Range<usize>,
         tiles: &[RowTile],
         index: usize,
     ) -> [Prefetch<'a>; 3] {
-        let [output, rows, columns] = &self.lines;
-        let mut soon = [Prefetch::NONE; 3];
+        let [output, rows, columns] = &self.cache_lines;
+        let mut prefetches = [Prefetch::NONE; 3];
         if block.end == self.k {
-            let first = (pair.index * self.m + tiles[index].row) * self.n + panel * PANEL_COLUMNS;
-            let start = pair.y.start().wrapping_add(first).cast_const();
-            soon[0] = Prefetch {
-                start,
+            let first = (item.index * self.m + tiles[index].row) * self.n + panel * PANEL_COLUMNS;
+            let start = item.y.start().wrapping_add(first).cast_const();
+            prefetches[0] = Prefetch {
+                base: start,
                 lines: output,
             };
         }
-        if let Some(next) = tiles.get(index + 1).filter(|_| !pair.are_packed) {
-            let start = pair.a.as_ptr();
-            soon[1] = Prefetch {
-                start: start.wrapping_add(self.a.at(next.row, block.start)),
+        if let Some(next) = tiles.get(index + 1).filter(|_| !item.left_is_packed) {
+            let start = item.a.as_ptr();
+            prefetches[1] = Prefetch {
+                base: start.wrapping_add(self.a.at(next.row, block.start)),
                 lines: rows,
             };
         }
@@ -186,22 +187,22 @@ impl PackedGemm {
                 true => (0, panel + 1),
                 false => (block.end, panel),
             };
-            let start = pair.b.as_ptr();
+            let start = item.b.as_ptr();
             let part = columns.len().div_ceil(tiles.len()).max(1);
-            soon[2] = Prefetch {
-                start: start.wrapping_add(self.b.at(row, panel * PANEL_COLUMNS)),
+            prefetches[2] = Prefetch {
+                base: start.wrapping_add(self.b.at(row, panel * PANEL_COLUMNS)),
                 lines: columns.chunks(part).nth(index).unwrap_or_default(),
             };
         }
-        soon
+        prefetches
     }
 
-    /// Writes a tile of a panel, with what it is to be added to.
+    /// Stores a tile of a panel, with `alpha`, `beta` and `c` applied.
     #[inline(always)]
     fn store_tile<S: Simd>(
         &self,
         simd: S,
-        pair: &BatchItem<'_>,
+        item: &BatchItem<'_>,
         panel: usize,
         tile: RowTile,
         sums: &[f32],
@@ -214,21 +215,21 @@ impl PackedGemm {
             .enumerate()
         {
             let row = tile.row + r;
-            let start = (pair.index * self.m + row) * self.n + columns.start;
-            // SAFETY: the pair, the panel or the tile is this thread's own.
+            let start = (item.index * self.m + row) * self.n + columns.start;
+            // SAFETY: the batch item, the panel or the tile is in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { pair.y.part(start..start + columns.len()) };
+            let y = unsafe { item.y.part(start..start + columns.len()) };
             let y = y.chunks_mut(S::LANES);
             for ((y, sums), first) in y
                 .zip(sums.chunks_exact(S::LANES))
                 .zip(columns.clone().step_by(S::LANES))
             {
-                // SAFETY: `sums` is a whole vector, and what is stored is as long as `y`.
+                // SAFETY: `sums` is a whole vector, and the store ends with `y`.
                 #[allow(unsafe_code)]
                 unsafe {
                     let mut sum = simd.mul(alpha, simd.load(sums.as_ptr()));
                     if let Some(addend) = &self.addend {
-                        sum = simd.add(sum, addend.of(simd, pair.addend, [row, first], y.len()));
+                        sum = simd.add(sum, addend.of(simd, item.addend, [row, first], y.len()));
                     }
                     store_up_to(simd, y.len(), y.as_mut_ptr(), sum);
                 }
@@ -238,7 +239,7 @@ impl PackedGemm {
 }
 
 impl AddendMatrix {
-    /// The first `n` elements from some row and column on.
+    /// `beta · c` for `n` elements from a row and a column on.
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, c: &[f32], [row, column]: [usize; 2], n: usize) -> S::Vector {
         let c = &c[row * self.strides[0] + column * self.strides[1]..];
@@ -246,7 +247,7 @@ impl AddendMatrix {
             0 => simd.splat(c[0]),
             _ => {
                 assert!(n <= c.len());
-                // SAFETY: `n` elements are there.
+                // SAFETY: `n` elements are in bounds, by the assertion.
                 #[allow(unsafe_code)]
                 unsafe {
                     load_up_to(simd, n, c.as_ptr())
