@@ -1,7 +1,7 @@
 //! The engines that run a detector, behind one face.
 
 use crate::{Error, ErrorKind};
-use odin_cpu::Output;
+use odin_cpu::{Options, Output, WeightCache};
 use odin_graph::Graph;
 use std::fmt;
 use std::path::PathBuf;
@@ -144,12 +144,23 @@ pub(crate) enum Engine {
 
 impl Engine {
     pub(crate) fn new(graph: &Graph, settings: &Settings) -> Result<Self, Error> {
+        Self::with_weights(graph, settings, &WeightCache::default())
+    }
+
+    /// As [`Engine::new`]. Built-in engines that are prepared with the same cache share the packed
+    /// weights of constants that their graphs share.
+    pub(crate) fn with_weights(
+        graph: &Graph,
+        settings: &Settings,
+        weights: &WeightCache,
+    ) -> Result<Self, Error> {
         if settings.threads == 0 {
             return Err(invalid("there must be at least 1 thread".to_string()));
         }
         match settings.device {
             Device::Cpu => {
-                let engine = odin_cpu::Engine::new(graph, settings.threads)?;
+                let (threads, options) = (settings.threads, Options::default());
+                let engine = odin_cpu::Engine::with_weights(graph, threads, options, weights)?;
                 Ok(Self::BuiltIn(engine))
             }
             _ => Self::by_onnx_runtime(graph, settings),

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::network_input::NetworkInput;
 use crate::reading::read_ahead;
 use crate::{DetectorBuilder, Error, ErrorKind, Images, Progress, Skipped};
-use odin_cpu::Output;
+use odin_cpu::{Output, WeightCache};
 use odin_data::Image;
 use odin_graph::odin::{directions, temperature_name};
 use odin_scores::{Observation, Scorer};
@@ -165,9 +165,10 @@ impl DetectorBuilder<'_> {
             features,
         } = self.into_parts()?;
         let gradients = directions(classifier.graph(), temperatures.len(), features)?;
+        let weights = WeightCache::default();
         Ok(Sweep {
-            directions: Engine::new(&gradients, &engine)?,
-            forward: Engine::new(classifier.graph(), &engine)?,
+            directions: Engine::with_weights(&gradients, &engine, &weights)?,
+            forward: Engine::with_weights(classifier.graph(), &engine, &weights)?,
             input: NetworkInput::of(classifier),
             classes: classifier.classes(),
             batch_size,
