@@ -1,3 +1,5 @@
+//! The engine: prepares a graph, and runs it on a thread pool.
+
 use crate::barrier::Barrier;
 use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice};
 use crate::lower::lower;

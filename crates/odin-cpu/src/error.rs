@@ -1,3 +1,5 @@
+//! The error of the crate.
+
 /// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

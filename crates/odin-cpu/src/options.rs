@@ -1,6 +1,8 @@
+//! Options of an engine.
+
 use crate::simd::{InstructionSet, Isa};
 
-/// Options of an engine.
+/// How an engine is prepared.
 ///
 /// ```
 /// use odin_cpu::{Options, Winograd};

@@ -313,7 +313,7 @@ mod tests {
             4.0,
         ];
         let mut worst = (0.0, 0.0);
-        let mut meet = |x: [f32; MAX_LANES]| {
+        let mut check = |x: [f32; MAX_LANES]| {
             for (x, y) in x.into_iter().zip(isa.dispatch(Apply(function, x))) {
                 let error = error(y, function.exact(f64::from(x)));
                 if error.is_nan() || error > worst.0 {
@@ -321,9 +321,9 @@ mod tests {
                 }
             }
         };
-        meet(special);
+        check(special);
         for first in (0..=u32::MAX - 65_536).step_by(4001 * MAX_LANES) {
-            meet(std::array::from_fn(|i| {
+            check(std::array::from_fn(|i| {
                 f32::from_bits(first + 4001 * i as u32)
             }));
         }

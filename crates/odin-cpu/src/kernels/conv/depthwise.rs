@@ -378,12 +378,12 @@ fn output_row<S: Simd, const M: usize>(
     to: &mut [f32],
 ) {
     let vectors = to.len().div_ceil(M * S::LANES);
-    let weights = windows.map(|(met, _)| {
-        let count = met.offsets.len();
-        &met.weights[channel * count..][..count]
+    let weights = windows.map(|(window, _)| {
+        let count = window.offsets.len();
+        &window.weights[channel * count..][..count]
     });
-    for (met, first) in &windows {
-        assert!(first + met.last_offset + vectors * S::LANES <= copy.len());
+    for (window, first) in &windows {
+        assert!(first + window.last_offset + vectors * S::LANES <= copy.len());
     }
     let mut vector = 0;
     while vector < vectors {
@@ -394,16 +394,16 @@ fn output_row<S: Simd, const M: usize>(
         #[allow(unsafe_code)]
         unsafe {
             let mut all = [[simd.splat(0.0); M]; WIDE];
-            for (m, ((met, start), weights)) in windows.iter().zip(weights).enumerate() {
+            for (m, ((window, start), weights)) in windows.iter().zip(weights).enumerate() {
                 let from = copy.as_ptr().add(start + first);
                 match wide {
                     true => {
-                        let sums = weighted_sum::<S, WIDE>(simd, from, &met.offsets, weights);
+                        let sums = weighted_sum::<S, WIDE>(simd, from, &window.offsets, weights);
                         for (all, &sum) in all.iter_mut().zip(&sums) {
                             all[m] = sum;
                         }
                     }
-                    false => all[0][m] = weighted_sum::<S, 1>(simd, from, &met.offsets, weights)[0],
+                    false => all[0][m] = weighted_sum::<S, 1>(simd, from, &window.offsets, weights)[0],
                 }
             }
             for &sums in all.iter().take(if wide { WIDE } else { 1 }) {

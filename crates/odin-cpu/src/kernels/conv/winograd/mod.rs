@@ -301,10 +301,10 @@ impl Winograd {
 
     /// The sizes of the scratch buffers of a block.
     fn buffers(&self) -> [usize; 5] {
-        let (tile, met) = (self.size.tile(), self.size.input_extent());
+        let (tile, input) = (self.size.tile(), self.size.input_extent());
         let tail = MAX_LANES;
         [
-            tile * met * self.phase(),
+            tile * input * self.phase(),
             self.points() * self.plane() + tail,
             self.points() * self.sums_plane() + tail,
             tile * tile * self.line(),

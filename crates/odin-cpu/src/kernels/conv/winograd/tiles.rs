@@ -239,11 +239,11 @@ impl Winograd {
                 let to = buffers.transformed.as_mut_ptr().add(to + first);
                 let mut columns = [[simd.splat(0.0); N]; N];
                 for (j, column) in columns.iter_mut().enumerate() {
-                    let mut met = [simd.splat(0.0); N];
-                    for (i, x) in met.iter_mut().enumerate() {
+                    let mut input = [simd.splat(0.0); N];
+                    for (i, x) in input.iter_mut().enumerate() {
                         *x = simd.load(from.add((i % M * N + j) * phase + i / M * tiles));
                     }
-                    *column = F::input(simd, met);
+                    *column = F::input(simd, input);
                 }
                 for i in 0..N {
                     let mut line = [simd.splat(0.0); N];
