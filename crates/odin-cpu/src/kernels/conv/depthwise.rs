@@ -403,7 +403,9 @@ fn output_row<S: Simd, const M: usize>(
                             all[m] = sum;
                         }
                     }
-                    false => all[0][m] = weighted_sum::<S, 1>(simd, from, &window.offsets, weights)[0],
+                    false => {
+                        all[0][m] = weighted_sum::<S, 1>(simd, from, &window.offsets, weights)[0]
+                    }
                 }
             }
             for &sums in all.iter().take(if wide { WIDE } else { 1 }) {

@@ -18,7 +18,7 @@ use crate::simd::{Isa, Simd, store_up_to};
 use std::ops::Range;
 
 /// Some rows of tiles of an image, and the number of their first tile in the block.
-struct TileRows {
+struct Piece {
     image: usize,
     tile_rows: Range<usize>,
     first: usize,
@@ -85,10 +85,11 @@ impl Winograd {
         slice: WorkSlice,
     ) {
         let units = images.len() * self.units_per_image();
-        let [unit_slice, channel_slice] = match self.shares_channels(units, slice.count, S::LANES) {
-            true => [WorkSlice::WHOLE, slice],
-            false => [slice, WorkSlice::WHOLE],
-        };
+        let [unit_slice, channel_slice] =
+            match self.partitions_channels(units, slice.count, S::LANES) {
+                true => [WorkSlice::WHOLE, slice],
+                false => [slice, WorkSlice::WHOLE],
+            };
         let tiles = self.weights.tiles();
         let tiles = &tiles[channel_slice.of(tiles.len())];
         if tiles.is_empty() {
@@ -148,7 +149,7 @@ impl Winograd {
     /// transforming a vector of tiles of a channel takes as long as multiplying it with the weights
     /// of [`TRANSFORM_COST`] channels; if threads partition channels, each transforms all of the
     /// input; if they partition units, vectors are partly empty.
-    fn shares_channels(&self, units: usize, threads: usize, lanes: usize) -> bool {
+    fn partitions_channels(&self, units: usize, threads: usize, lanes: usize) -> bool {
         let many_weights = self.outer * self.inner * self.points() > MANY_WEIGHTS;
         let vectors = |units: usize| (units * self.unit_tiles()).div_ceil(lanes);
         let cost = |units: usize, outer: usize| {
@@ -174,7 +175,7 @@ impl Winograd {
     }
 
     /// The pieces of some units of all images.
-    fn pieces(&self, units: Range<usize>) -> Vec<TileRows> {
+    fn pieces(&self, units: Range<usize>) -> Vec<Piece> {
         let (of_image, mut unit, mut first) = (self.units_per_image(), units.start, 0);
         let mut pieces = Vec::new();
         while unit < units.end {
@@ -182,7 +183,7 @@ impl Winograd {
             let count = (of_image - start).min(units.end - unit);
             let rows = start * self.unit..self.rows.tiles.min((start + count) * self.unit);
             let tiles = rows.len() * self.columns.tiles;
-            pieces.push(TileRows {
+            pieces.push(Piece {
                 image,
                 tile_rows: rows,
                 first,
@@ -199,7 +200,7 @@ impl Winograd {
         simd: S,
         x: &[f32],
         channel: usize,
-        piece: &TileRows,
+        piece: &Piece,
         buffers: &mut Buffers<'_>,
     ) {
         let size = self.rows.input * self.columns.input;
@@ -220,7 +221,7 @@ impl Winograd {
         &self,
         simd: S,
         channel: usize,
-        piece: &TileRows,
+        piece: &Piece,
         buffers: &mut Buffers<'_>,
     ) {
         let (tiles, phase) = (self.columns.tiles, self.phase());
@@ -292,7 +293,7 @@ impl Winograd {
         &self,
         simd: S,
         tile: RowTile,
-        piece: &TileRows,
+        piece: &Piece,
         buffers: &mut Buffers<'_>,
     ) {
         let (tiles, width) = (self.columns.tiles, self.columns.output);
@@ -361,7 +362,7 @@ impl Winograd {
         image: &ImageIo<'_>,
         after: &BoundEpilogue<'_>,
         tile: RowTile,
-        piece: &TileRows,
+        piece: &Piece,
         buffers: &Buffers<'_>,
     ) {
         let (rows, width) = (self.output_rows(&piece.tile_rows), self.columns.output);
