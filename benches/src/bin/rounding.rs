@@ -37,10 +37,10 @@ fn main() -> Result<()> {
         row(set, "PyTorch, f32", &read(&golden("f32"))?, &exact)?;
         let images = open(&folder.join("sets").join(set), &OpenOptions::default())?;
         for (name, winograd) in [
-            ("direct multiplication only", Winograd::Never),
-            ("as the shapes choose", Winograd::Auto),
-            ("2x2 wherever it is possible", Winograd::Tiles2),
-            ("4x4 wherever it is possible", Winograd::Tiles4),
+            ("direct convolution only", Winograd::Never),
+            ("chosen by shape", Winograd::Auto),
+            ("2x2 wherever possible", Winograd::Tiles2),
+            ("4x4 wherever possible", Winograd::Tiles4),
         ] {
             row(set, name, &score(&classifier, &*images, winograd)?, &exact)?;
         }

@@ -1,8 +1,9 @@
-//! Where threads that work on one image wait for each other.
+//! The barrier between the steps of an image that several threads share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// As [`std::sync::Barrier`], but without going to sleep: the steps of an image take microseconds.
+/// As [`std::sync::Barrier`], but spinning instead of sleeping: the steps of an image take
+/// microseconds.
 pub(crate) struct Barrier {
     threads: usize,
     arrived: Apart<AtomicUsize>,
@@ -10,15 +11,15 @@ pub(crate) struct Barrier {
     broken: AtomicBool,
 }
 
-/// In a cache line of its own, and not in the one next to it, which processors fetch along with
-/// it: who waits looks at one number while the others change another.
+/// Padded to two cache lines, since processors prefetch lines in pairs: threads that spin on one
+/// counter are not disturbed by writes to the other.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// How often to look without a pause: a pause takes as long as the fastest steps, and longer where
-/// a hypervisor notices.
+/// Spins without a pause instruction, which takes as long as the fastest steps, and longer under a
+/// hypervisor that traps it.
 const EAGER: usize = 1 << 14;
-/// How often to look before letting another thread have the processor.
+/// Spins before the time slice is yielded.
 const SPINS: usize = 1 << 10;
 
 impl Barrier {
@@ -31,8 +32,8 @@ impl Barrier {
         }
     }
 
-    /// Returns once all threads are here: what each did before, all see afterwards. `false` if one
-    /// will never come, because it panicked.
+    /// Returns once all threads have arrived, with their earlier writes visible; `false` if one has
+    /// panicked and will never arrive.
     pub(crate) fn wait(&self) -> bool {
         if self.threads == 1 {
             return true;
@@ -58,7 +59,7 @@ impl Barrier {
         true
     }
 
-    /// Lets the others go if the thread that holds the result panics.
+    /// Releases the other threads if the holder of the guard panics.
     pub(crate) fn guard(&self) -> Guard<'_> {
         Guard(self)
     }

@@ -1,16 +1,17 @@
-//! Where the elements of one image lie in a batch.
+//! The position of an image's elements in a batch.
 
 use odin_graph::{Dim, Shape};
 
-/// The layout of a value of a whole batch: `outer` times, for each image, a `block`.
+/// The row-major layout of a value of a whole batch: for each of `outer` entries, one `block` per
+/// image.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
+pub(crate) struct BatchLayout {
     outer: usize,
     block: usize,
     batched: bool,
 }
 
-impl Layout {
+impl BatchLayout {
     pub(crate) fn new(shape: &Shape) -> Self {
         let is_batch = |dim: &Dim| dim.fixed().is_none();
         let axis = shape.dims().iter().position(is_batch);
@@ -23,7 +24,7 @@ impl Layout {
         }
     }
 
-    /// How many blocks an image has: those of other images lie between them.
+    /// The number of blocks per image; those of other images lie between them.
     pub(crate) fn outer(&self) -> usize {
         self.outer
     }
@@ -64,5 +65,13 @@ impl Layout {
         for (o, from) in from.chunks_exact(block).enumerate() {
             batch[(o * images + image) * block..][..block].copy_from_slice(from);
         }
+    }
+}
+
+/// Whether the batch axis of a shape is its first one, and the only axis that grows with the batch.
+pub(crate) fn is_batch_first(shape: &Shape) -> bool {
+    match shape.dims() {
+        [Dim::PerImage(1), rest @ ..] => rest.iter().all(|d| d.fixed().is_some()),
+        _ => false,
     }
 }

@@ -1,10 +1,14 @@
+//! The engine: prepares a graph, and runs it on a thread pool.
+
 use crate::barrier::Barrier;
-use crate::kernels::{AnyKernel, Image, Share, Written};
-use crate::lower::{Plan, Port, Step, lower};
+use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice};
+use crate::lower::lower;
+use crate::lower::plan::{Plan, Port, Step};
+use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::options::Options;
 use crate::program::{Program, Times};
 use crate::simd::InstructionSet;
-use crate::workspace::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
+use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
@@ -13,21 +17,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is computed from weights alone is computed once, unless it has more elements than this.
+/// Subgraphs of constants are evaluated once, up to this many elements.
 const LARGEST_CONSTANT: usize = 1 << 28;
 
-/// A graph made ready to run, and the threads that run it. Its memory is kept between runs.
+/// A graph prepared for execution, and its thread pool. Memory is reused between runs.
 pub struct Engine {
     plan: Plan,
     pool: rayon::ThreadPool,
-    spare: Spare<Workspace>,
-    scratches: Spare<Scratch>,
-    /// Held while all threads work on one image. Two such images at a time would wait for each
-    /// other, each with some of the threads.
-    together: Mutex<()>,
+    workspace_pool: MemoryPool<Workspace>,
+    scratch_pool: MemoryPool<Scratch>,
+    /// Held while all threads work on one image: two such images at a time would deadlock, each
+    /// waiting for threads of the other.
+    exclusive: Mutex<()>,
 }
 
-/// What a run gives for one output of the graph: the elements of all images, row-major.
+/// An output of the graph: the elements of all images, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Real numbers.
@@ -42,14 +46,14 @@ impl Engine {
     /// Prepares `graph` and starts `threads` threads, at least one.
     ///
     /// # Errors
-    /// When the graph asks for something that the engine does not do, or the threads cannot be
+    /// If the graph has an operator that the engine does not support, or the threads cannot be
     /// started.
     pub fn new(graph: &Graph, threads: usize) -> Result<Self, Error> {
         Self::with_options(graph, threads, Options::default())
     }
 
-    /// As [`Engine::new`], with kernels of an instruction set other than the fastest. AVX-512 and
-    /// AVX2 give the same results to the last bit.
+    /// As [`Engine::new`], with an instruction set other than the fastest. AVX-512 and AVX2 give
+    /// bit-identical results.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -65,14 +69,28 @@ impl Engine {
         Self::with_options(graph, threads, options)
     }
 
-    /// As [`Engine::new`], computing in a certain way.
+    /// As [`Engine::new`], with options.
     ///
     /// # Errors
     /// As [`Engine::new`].
     pub fn with_options(graph: &Graph, threads: usize, options: Options) -> Result<Self, Error> {
+        Self::with_weights(graph, threads, options, &WeightCache::default())
+    }
+
+    /// As [`Engine::with_options`], sharing packed weights with all engines that are prepared with
+    /// the same cache.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_weights(
+        graph: &Graph,
+        threads: usize,
+        options: Options,
+        weights: &WeightCache,
+    ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
-        let plan = lower(&folded, options)?;
+        let plan = lower(&folded, options, weights)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .build();
@@ -83,21 +101,21 @@ impl Engine {
         Ok(Self {
             plan,
             pool,
-            spare: Spare::new(),
-            scratches: Spare::new(),
-            together: Mutex::new(()),
+            workspace_pool: MemoryPool::new(),
+            scratch_pool: MemoryPool::new(),
+            exclusive: Mutex::new(()),
         })
     }
 
     /// Runs the graph on a batch of `images` images and returns its outputs in the order of
     /// [`Graph::outputs`].
     ///
-    /// Inputs go by name. One that grows with the batch holds the elements of all images,
+    /// Inputs are passed by name. One that grows with the batch holds the elements of all images,
     /// row-major; any other holds its elements once.
     ///
     /// # Errors
-    /// When an input is missing, unknown, given twice or of the wrong length, when there is no
-    /// image, or when memory cannot be had.
+    /// If an input is missing, unknown, given twice or of the wrong length, if there is no image,
+    /// or if memory is exhausted.
     pub fn run(&self, images: usize, inputs: &[(&str, &[f32])]) -> Result<Vec<Output>, Error> {
         let inputs = self.check_inputs(images, inputs)?;
         let request = Request {
@@ -106,22 +124,21 @@ impl Engine {
         };
         let mut outputs = self.allocate_outputs(images)?;
         let threads = self.threads();
-        // While there are enough images each thread has its own; the last few are shared.
-        let together = self.plan.images_at_a_time;
-        let apart = images - images % threads;
-        if apart > 0 {
-            self.run_apart(&request, apart, &mut outputs)?;
+        // Threads compute images independently while there are enough; they share the last few.
+        let at_a_time = self.plan.images_at_a_time;
+        let independent = images - images % threads;
+        if independent > 0 {
+            self.run_independently(&request, independent, &mut outputs)?;
         }
-        for first in (apart..images).step_by(together) {
-            let images = first..images.min(first + together);
-            self.run_together(&request, images, &mut outputs)?;
+        for first in (independent..images).step_by(at_a_time) {
+            let images = first..images.min(first + at_a_time);
+            self.run_cooperatively(&request, images, &mut outputs)?;
         }
         Ok(outputs)
     }
 
-    /// Computes the first `images` images, some at a time by one thread, which then takes the
-    /// next ones.
-    fn run_apart(
+    /// Computes the first `images` images, each thread some at a time.
+    fn run_independently(
         &self,
         request: &Request<'_>,
         images: usize,
@@ -133,79 +150,90 @@ impl Engine {
         let count = threads * (images / threads).div_ceil(self.plan.images_at_a_time);
         let results = self.pool.broadcast(|_| {
             let mut workspaces = Vec::new();
-            let alone = Barrier::new(1);
+            let barrier = Barrier::new(1);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count {
-                    self.spare.give(workspaces);
+                    self.workspace_pool.give(workspaces);
                     return Ok(());
                 }
-                let images = Share { index, count }.of(images);
-                self.add_workspaces(&mut workspaces, images.len())?;
-                self.compute(&workspaces, request, &images, Share::WHOLE, &alone)?;
+                let images = WorkSlice { index, count }.of(images);
+                self.allocate_workspaces(&mut workspaces, images.len())?;
+                self.compute(&workspaces, request, &images, WorkSlice::WHOLE, &barrier)?;
                 let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
-                self.collect(&workspaces, request, &images, &mut outputs);
+                self.copy_outputs(&workspaces, request, &images, &mut outputs);
             }
         });
         results.into_iter().collect()
     }
 
-    /// Computes some images by all threads.
-    fn run_together(
+    /// Computes some images with all threads.
+    fn run_cooperatively(
         &self,
         request: &Request<'_>,
         images: Range<usize>,
         outputs: &mut [Output],
     ) -> Result<(), Error> {
-        let _alone = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let _exclusive = self
+            .exclusive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut workspaces = Vec::new();
-        self.add_workspaces(&mut workspaces, images.len())?;
-        let together = Barrier::new(self.threads());
+        self.allocate_workspaces(&mut workspaces, images.len())?;
+        let barrier = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {
-            let share = Share::of_thread(&thread);
-            self.compute(&workspaces, request, &images, share, &together)
+            let slice = WorkSlice::of_thread(&thread);
+            self.compute(&workspaces, request, &images, slice, &barrier)
         });
         results.into_iter().collect::<Result<Vec<()>, Error>>()?;
-        self.collect(&workspaces, request, &images, outputs);
-        self.spare.give(workspaces);
+        self.copy_outputs(&workspaces, request, &images, outputs);
+        self.workspace_pool.give(workspaces);
         Ok(())
     }
 
-    /// Adds as many as are missing for some images.
-    fn add_workspaces(&self, to: &mut Vec<Workspace>, images: usize) -> Result<(), Error> {
+    /// Allocates or reuses a workspace per image.
+    fn allocate_workspaces(&self, to: &mut Vec<Workspace>, images: usize) -> Result<(), Error> {
         while to.len() < images {
-            to.push(self.spare.take(|| Workspace::new(&self.plan.sizes))?);
+            to.push(
+                self.workspace_pool
+                    .take(|| Workspace::new(&self.plan.sizes))?,
+            );
         }
         Ok(())
     }
 
-    /// The number of threads, which is also the most images computed at a time.
+    /// The number of threads.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
     }
 
-    /// The most bytes that each thread needs for the values of the images that it computes at a
-    /// time. Weights, which all threads share, come on top, as do inputs and outputs.
+    /// The most bytes that a thread needs for the values of the images that it computes at a time.
+    /// Weights, which all threads share, inputs and outputs are not included.
     pub fn memory_per_thread(&self) -> usize {
         let values = self.plan.sizes.values();
         let values = values.saturating_mul(self.plan.images_at_a_time);
         values.saturating_add(self.plan.sizes.scratch())
     }
 
-    /// What the graph has become.
+    /// The program that the graph was lowered to.
     pub fn program(&self) -> Program {
         let bytes = |n: usize| n as u64;
         Program {
             instructions: self.plan.instructions,
-            steps: self.plan.steps.iter().map(|s| s.about.clone()).collect(),
+            steps: self
+                .plan
+                .steps
+                .iter()
+                .map(|s| s.description.clone())
+                .collect(),
             images_at_a_time: self.plan.images_at_a_time,
             image_bytes: bytes(self.plan.sizes.values()),
             thread_bytes: bytes(self.plan.sizes.scratch()),
         }
     }
 
-    /// Runs an image `repetitions` times on all threads, and returns how long each step of
-    /// [`Engine::program`] took at its fastest. `clock` gives the time since some fixed moment.
+    /// Runs an image `repetitions` times on all threads, and returns the shortest time of each step
+    /// of [`Engine::program`]. `clock` gives the time since some fixed moment.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -237,19 +265,22 @@ impl Engine {
         request: &Request<'_>,
         clock: &(dyn Fn() -> Duration + Sync),
     ) -> Result<Times, Error> {
-        let _alone = self.together.lock().unwrap_or_else(PoisonError::into_inner);
-        let together = Barrier::new(self.threads());
+        let _exclusive = self
+            .exclusive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let barrier = Barrier::new(self.threads());
         let results = self.pool.broadcast(|thread| {
             let mut times = Times::new();
-            // Threads wake one after the other.
-            together.wait();
+            // Threads of the pool wake up one after the other.
+            barrier.wait();
             let mut begun = clock();
             let stopwatch = || {
                 let now = clock();
                 times.push(now.saturating_sub(std::mem::replace(&mut begun, now)));
             };
-            let share = Share::of_thread(&thread);
-            self.walk(workspaces, request, &(0..1), share, &together, stopwatch)?;
+            let slice = WorkSlice::of_thread(&thread);
+            self.run_steps(workspaces, request, &(0..1), slice, &barrier, stopwatch)?;
             Ok(times)
         });
         let all: Vec<Times> = results.into_iter().collect::<Result<_, Error>>()?;
@@ -312,46 +343,47 @@ impl Engine {
         self.plan.outputs.iter().map(allocate).collect()
     }
 
-    /// The outputs of some images, computed by as many threads as call this with their share.
+    /// Runs all steps for some images, on as many threads as call this with their slices.
     fn compute(
         &self,
         workspaces: &[Workspace],
         request: &Request<'_>,
         images: &Range<usize>,
-        share: Share,
+        slice: WorkSlice,
         barrier: &Barrier,
     ) -> Result<(), Error> {
-        self.walk(workspaces, request, images, share, barrier, || ())
+        self.run_steps(workspaces, request, images, slice, barrier, || ())
     }
 
     /// As [`Engine::compute`]; calls `done` after each step.
-    fn walk(
+    fn run_steps(
         &self,
         workspaces: &[Workspace],
         request: &Request<'_>,
         images: &Range<usize>,
-        share: Share,
+        slice: WorkSlice,
         barrier: &Barrier,
         mut done: impl FnMut(),
     ) -> Result<(), Error> {
         let _guard = barrier.guard();
-        // Who has no memory waits with the others all the same, and tells afterwards.
-        let mut scratch = self.scratches.take(|| Scratch::new(&self.plan.sizes));
+        // A thread whose scratch allocation failed still joins every barrier; its error is returned
+        // at the end.
+        let mut scratch = self.scratch_pool.take(|| Scratch::new(&self.plan.sizes));
         for step in &self.plan.steps {
             if let Ok(scratch) = &mut scratch {
-                step.execute(workspaces, request, images, scratch, share);
+                step.execute(workspaces, request, images, scratch, slice);
             }
             if !barrier.wait() {
                 return Ok(());
             }
             done();
         }
-        self.scratches.give([scratch?]);
+        self.scratch_pool.give([scratch?]);
         Ok(())
     }
 
-    /// Puts the outputs of some images where they belong in those of the batch.
-    fn collect(
+    /// Copies the outputs of some images into those of the batch.
+    fn copy_outputs(
         &self,
         workspaces: &[Workspace],
         request: &Request<'_>,
@@ -359,11 +391,11 @@ impl Engine {
         outputs: &mut [Output],
     ) {
         for (image, workspace) in images.clone().zip(workspaces) {
-            self.collect_image(workspace, request, image, outputs);
+            self.copy_output(workspace, request, image, outputs);
         }
     }
 
-    fn collect_image(
+    fn copy_output(
         &self,
         workspace: &Workspace,
         request: &Request<'_>,
@@ -372,7 +404,7 @@ impl Engine {
     ) {
         for ((port, source), all) in self.plan.outputs.iter().zip(outputs) {
             let sources = std::slice::from_ref(source);
-            // SAFETY: the images are computed; nobody writes any more.
+            // SAFETY: the images are computed; no thread writes any more.
             #[allow(unsafe_code)]
             let own = unsafe { Operands::new(workspace, sources, request, image) };
             let images = request.images;
@@ -386,7 +418,7 @@ impl Engine {
 }
 
 impl Step {
-    /// A share of the step. All shares are to be done before the next step begins.
+    /// Executes a slice of the step. All slices must be done before the next step begins.
     #[allow(unsafe_code)]
     fn execute(
         &self,
@@ -394,20 +426,21 @@ impl Step {
         request: &Request<'_>,
         images: &Range<usize>,
         scratch: &mut Scratch,
-        share: Share,
+        slice: WorkSlice,
     ) {
-        // SAFETY: the plan gives the step's output a place that none of its operands has, and all
-        // steps before it are done. A kernel that is not shared is run by one thread alone; of a
-        // shared one, every thread writes its own part.
+        // SAFETY: the memory plan gives the step's output a slot that overlaps none of its
+        // operands', and all steps before it are done. One thread runs a serial kernel; the threads
+        // that run a parallel one write disjoint slices.
         unsafe {
             let own = images.clone().zip(workspaces);
-            if let AnyKernel::Shared(kernel) = &self.kernel {
-                let images: Vec<Image<'_>> = own.map(|(i, w)| self.image(w, request, i)).collect();
-                kernel.run_images(&images, scratch, share);
+            if let AnyKernel::Parallel(kernel) = &self.kernel {
+                let images: Vec<ImageIo<'_>> =
+                    own.map(|(i, w)| self.image(w, request, i)).collect();
+                kernel.run_images(&images, scratch, slice);
                 return;
             }
-            for (i, workspace) in own.filter(|_| share.index == 0) {
-                let Image { x, y } = self.image(workspace, request, i);
+            for (i, workspace) in own.filter(|_| slice.index == 0) {
+                let ImageIo { x, y } = self.image(workspace, request, i);
                 let (output, len) = (self.output, self.output.len);
                 match &self.kernel {
                     AnyKernel::Float(kernel) => kernel.run(&x, y.floats.part(0..len), scratch),
@@ -417,40 +450,41 @@ impl Step {
                     AnyKernel::Bool(kernel) => {
                         kernel.run(&x, workspace.masks_out(output).part(0..len), scratch);
                     }
-                    AnyKernel::Shared(_) => {}
+                    AnyKernel::Parallel(_) => {}
                 }
             }
         }
     }
 
-    /// What the step reads and writes of an image.
+    /// The operands and the output of the step for an image.
     ///
     /// # Safety
-    /// While it is in use nobody writes what the step reads.
+    /// While it is in use no thread writes the operands.
     #[allow(unsafe_code)]
     unsafe fn image<'a>(
         &'a self,
         workspace: &'a Workspace,
         request: &'a Request<'a>,
         image: usize,
-    ) -> Image<'a> {
-        let [before, after] = self.signs.map(|s| s.map(|s| workspace.signs_out(s)));
+    ) -> ImageIo<'a> {
+        let [prologue_signs, epilogue_signs] =
+            self.saved_signs.map(|s| s.map(|s| workspace.signs_out(s)));
         // SAFETY: by the contract.
         let x = unsafe { Operands::new(workspace, &self.operands, request, image) };
         let floats = workspace.floats_out(self.output);
-        let y = Written {
+        let y = KernelOutput {
             floats,
-            before,
-            after,
+            prologue_signs,
+            epilogue_signs,
         };
-        Image { x, y }
+        ImageIo { x, y }
     }
 }
 
-/// Memory that waits to be used again.
-struct Spare<T>(Mutex<Vec<T>>);
+/// Memory kept for reuse.
+struct MemoryPool<T>(Mutex<Vec<T>>);
 
-impl<T> Spare<T> {
+impl<T> MemoryPool<T> {
     fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }

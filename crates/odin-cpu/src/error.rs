@@ -1,18 +1,20 @@
-/// What went wrong, for a caller that wants to react to it.
+//! The error of the crate.
+
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The graph asks for something that the engine does not do.
+    /// The engine does not support the graph.
     UnsupportedGraph,
-    /// The data given to a run does not fit the graph's inputs.
+    /// The inputs of a run do not fit the graph's.
     InvalidInput,
-    /// Memory for a run could not be had.
+    /// Memory could not be allocated.
     OutOfMemory,
-    /// The pool of threads could not be started.
+    /// The thread pool could not be started.
     Threads,
 }
 
 odin_error::error_type! {
-    /// An error of this crate. Its message names the input or node, and what was expected.
+    /// An error of the engine. Its message names the input or node, and what was expected.
     ErrorKind
 }

@@ -1,21 +1,19 @@
-//! The CPU engine: runs a graph on a pool of threads, with the vectors of the machine at hand.
+//! The CPU engine: runs a graph on a thread pool, with the vector instructions of the processor.
 //!
-//! An [`Engine`] is prepared once: the graph is lowered to a program of steps that each compute
-//! several operators ([`Engine::program`] shows it), weights are packed in the order in which
-//! they are read, and every value gets a place in memory that others use before and after it.
+//! An [`Engine`] is prepared once: the graph is lowered to a program of steps, each of which fuses
+//! several operators ([`Engine::program`] shows it); weights are packed in the order in which they
+//! are read; and a memory plan assigns arena slots that values with disjoint live ranges share.
 //!
-//! - A convolution is a product over a padded copy of its input, which is never unfolded; its
-//!   adjoint is a product too. Normalisations, activations and sums next to it happen while
-//!   elements are read or written.
-//! - The gradient of a ReLU needs the signs of its output: a bit each.
-//! - A concatenation is a place in which its parts are computed; a slice is a part of a place.
-//! - Kernels exist for AVX-512, AVX2 with FMA, NEON, and every other processor
+//! - A convolution is an implicit matrix product over a padded copy of its input, without im2col; so is
+//!   its adjoint. Normalisations, activations and sums next to it are its prologue and epilogue.
+//! - The gradient of a ReLU needs the signs of its output: one bit per element.
+//! - Operands of a concatenation are computed inside of its result; slices are views.
+//! - Kernels exist for AVX-512, AVX2 with FMA, NEON, and, portably, for every other processor
 //!   ([`InstructionSet`]).
 //!
-//! No operator of [`odin_graph`] mixes the images of a batch. While there are images enough, each
-//! is computed by one thread; the last ones are shared by all. Every sum is formed in an order of
-//! its own, whoever forms it, so that a result is the same to the last bit whatever the batch and
-//! the number of threads.
+//! No operator of [`odin_graph`] mixes the images of a batch. Threads compute images independently
+//! while there are enough; they share the last ones. Every sum is accumulated in a fixed order, so
+//! that results are bit-identical whatever the batch and the number of threads.
 //!
 //! ```
 //! use odin_cpu::{Engine, Output};
@@ -38,15 +36,15 @@ mod engine;
 mod error;
 mod kernels;
 mod lower;
+mod memory;
 mod options;
-mod pointwise;
-mod product;
 mod program;
 mod simd;
-mod workspace;
+mod weight_cache;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
 pub use options::{Options, Winograd};
 pub use program::{Program, ProgramStep, Times};
 pub use simd::InstructionSet;
+pub use weight_cache::WeightCache;

@@ -1,6 +1,8 @@
+//! Options of an engine.
+
 use crate::simd::{InstructionSet, Isa};
 
-/// How an engine computes.
+/// How an engine is prepared.
 ///
 /// ```
 /// use odin_cpu::{Options, Winograd};
@@ -11,10 +13,10 @@ use crate::simd::{InstructionSet, Isa};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Options {
-    /// The vectors of its kernels; by default the fastest that the processor has. AVX-512 and AVX2
-    /// give the same results to the last bit.
+    /// The instruction set of the kernels; by default the fastest that the processor has. AVX-512
+    /// and AVX2 give bit-identical results.
     pub instructions: InstructionSet,
-    /// When convolutions are transformed.
+    /// When convolutions are computed by Winograd's method.
     pub winograd: Winograd,
 }
 
@@ -27,19 +29,18 @@ impl Default for Options {
     }
 }
 
-/// When convolutions of 3x3 windows by single steps, and their adjoints, are computed with fewer
-/// multiplications by Winograd's minimal filtering. Their rounding errors are then about twice as
-/// large.
+/// When 3x3 convolutions of stride 1, and their adjoints, are computed with fewer multiplications
+/// by Winograd's minimal filtering, at about twice the rounding error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Winograd {
-    /// Where it is likely faster, by the shapes alone.
+    /// Where it is expected to be faster, by the shapes alone.
     #[default]
     Auto,
     /// Nowhere.
     Never,
-    /// Wherever it is possible, in tiles of 2x2 outputs.
+    /// Wherever it is possible, in output tiles of 2x2.
     Tiles2,
-    /// Wherever it is possible, in tiles of 4x4 outputs.
+    /// Wherever it is possible, in output tiles of 4x4.
     Tiles4,
 }

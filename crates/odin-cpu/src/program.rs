@@ -1,39 +1,39 @@
-//! What an engine has made of a graph, for people to read.
+//! The program that an engine has made of a graph, for people to read.
 
 use std::time::Duration;
 
-/// One step of a program: operators that are computed together.
+/// One step of a program: operators that are fused.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ProgramStep {
-    /// What is done, in order, such as `affine relu > conv 1x1 > affine relu`. What stands before
-    /// the first `>` happens while the input is read, what stands after the last while the output
-    /// is written.
+    /// The operators in order, such as `affine relu > conv 1x1 > affine relu`: the prologue before
+    /// the first `>`, the epilogue after the last.
     pub what: String,
-    /// Where it comes from in the model, as its file names it; empty where the file has no names.
+    /// The layer of the model that it comes from, as its file names it; empty if the file has no
+    /// names.
     pub origin: String,
-    /// The shape of the result for one image, the batch axis left out.
+    /// The shape of the result for one image, without the batch axis.
     pub shape: Vec<usize>,
-    /// Floating-point operations for one image: a multiplication and an addition count as two.
-    /// Only products are counted, as direct convolution would do them.
+    /// Floating-point operations for one image: a multiply-add counts as two. Only matrix products
+    /// and convolutions are counted, as by direct evaluation.
     pub flops: u64,
-    /// Bytes that are read and written for one image, weights included, if no cache helps.
+    /// Bytes that are read and written for one image, weights included, without caches.
     pub bytes: u64,
 }
 
-/// A program and what it takes.
+/// A program and its cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Program {
-    /// The instruction set that its kernels use.
+    /// The instruction set of the kernels.
     pub instructions: crate::InstructionSet,
-    /// The steps, in the order in which they run.
+    /// The steps, in the order of execution.
     pub steps: Vec<ProgramStep>,
-    /// How many images a thread computes at a time, if there are enough.
+    /// The number of images that a thread computes at a time, if there are enough.
     pub images_at_a_time: usize,
-    /// Bytes for the values of one image in the works.
+    /// Bytes for the values of one image.
     pub image_bytes: u64,
-    /// Bytes of scratch memory for each thread.
+    /// Bytes of scratch memory per thread.
     pub thread_bytes: u64,
 }
 
@@ -44,5 +44,5 @@ impl Program {
     }
 }
 
-/// How long each step took for one image on one thread: the shortest of several runs.
+/// The time of each step for one image: the shortest of several runs.
 pub type Times = Vec<Duration>;

@@ -183,7 +183,13 @@ fn scores_and_gradients_are_those_of_pytorch() {
             }
         };
         verify(&model.graph).unwrap();
-        let graph = odin::transform(&model.graph, expected.channel_axis());
+        let graph = {
+            let extras = odin::Extras {
+                direction: true,
+                ..odin::Extras::default()
+            };
+            odin::transform_with(&model.graph, expected.channel_axis(), extras)
+        };
         let Ok(graph) = graph.map_err(|e| failed.push(format!("{file}: {e}"))) else {
             continue;
         };

@@ -3,7 +3,7 @@
 use crate::op::*;
 use crate::{Error, Graph, Op, Shape, Tensor, ValueId};
 
-/// What adding a node gives.
+/// The result of adding a node.
 type Added = Result<ValueId, Error>;
 
 /// Each method adds one node (or the few that its name stands for); errors are those of
@@ -165,7 +165,7 @@ impl Graph {
         self.add(Op::Softmax(Axis(axis)), &[x])
     }
 
-    /// A constant without axes.
+    /// A rank-0 constant.
     pub fn scalar(&mut self, value: f32) -> Added {
         self.constant(Tensor::scalar(value))
     }

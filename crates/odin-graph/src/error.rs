@@ -1,4 +1,6 @@
-/// What went wrong, for a caller that wants to react to it.
+//! The error of the crate.
+
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

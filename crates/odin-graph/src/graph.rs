@@ -1,9 +1,11 @@
+//! The graph: nodes in static single assignment form, and the values that are its outputs.
+
 use crate::infer::infer;
 use crate::op::Input;
 use crate::{Error, ErrorKind, Op, Shape, Tensor, Type};
 use std::fmt;
 
-/// A value of a graph: the output of one node.
+/// A value of a graph: the result of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(u32);
 
@@ -27,17 +29,17 @@ impl fmt::Display for ValueId {
 /// One computation: an operator, its operands, and the type of its output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What is computed.
+    /// The operator.
     pub op: Op,
-    /// From which values, all computed by earlier nodes.
+    /// The values it is applied to, all computed by earlier nodes.
     pub operands: Vec<ValueId>,
     /// Element type and shape of the output.
     pub ty: Type,
-    /// Where the node comes from, for messages: a layer of the model, as its file names it.
+    /// The layer of the model that the node comes from, as its file names it, for messages.
     pub origin: String,
 }
 
-/// A value that a graph is asked for, under a name.
+/// A named output of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// The name.
@@ -46,8 +48,7 @@ pub struct Output {
     pub value: ValueId,
 }
 
-/// A computation in static single assignment form: nodes in an order in which each comes after
-/// its operands.
+/// A graph in static single assignment form: nodes in topological order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Graph {
     nodes: Vec<Node>,
@@ -61,17 +62,17 @@ impl Graph {
         Self::default()
     }
 
-    /// Names where the nodes added from now on come from, for messages.
+    /// Sets the origin of the nodes added from now on, for messages.
     pub fn at(&mut self, origin: impl Into<String>) -> &mut Self {
         self.origin = origin.into();
         self
     }
 
-    /// Adds a node after all others.
+    /// Appends a node.
     ///
     /// # Errors
-    /// When the operands do not fit the operator; the message names the origin, the operator
-    /// and the types of the operands.
+    /// If the operands do not fit the operator; the message names the origin, the operator and the
+    /// types of the operands.
     pub fn add(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, Error> {
         if let Some(unknown) = operands.iter().find(|v| v.index() >= self.nodes.len()) {
             return Err(Error::new(
@@ -96,7 +97,7 @@ impl Graph {
     /// Adds an input.
     ///
     /// # Errors
-    /// When the graph has an input of this name already.
+    /// If the graph has an input of this name already.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<ValueId, Error> {
         if self.inputs().any(|(_, input)| input.name == name) {
             return Err(Error::new(
@@ -111,23 +112,23 @@ impl Graph {
     /// Adds a constant.
     ///
     /// # Errors
-    /// When the graph is full.
+    /// If the graph has too many nodes.
     pub fn constant(&mut self, tensor: Tensor) -> Result<ValueId, Error> {
         self.add(Op::Constant(tensor), &[])
     }
 
-    /// Asks for a value under a name.
+    /// Adds a named output.
     pub fn output(&mut self, name: impl Into<String>, value: ValueId) {
         let name = name.into();
         self.outputs.push(Output { name, value });
     }
 
-    /// Asks for nothing any more.
+    /// Removes all outputs.
     pub fn clear_outputs(&mut self) {
         self.outputs.clear();
     }
 
-    /// All nodes, each after its operands.
+    /// All nodes in topological order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -135,7 +136,7 @@ impl Graph {
     /// The node that computes a value.
     ///
     /// # Panics
-    /// When the value belongs to another graph.
+    /// If the value belongs to another graph.
     pub fn node(&self, value: ValueId) -> &Node {
         &self.nodes[value.index()]
     }
@@ -150,12 +151,12 @@ impl Graph {
         &self.ty(value).shape
     }
 
-    /// The values asked for, in the order of asking.
+    /// The outputs, in the order in which they were added.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// The inputs, in the order of adding.
+    /// The inputs, in the order in which they were added.
     pub fn inputs(&self) -> impl Iterator<Item = (ValueId, &Input)> {
         self.values().filter_map(|v| match &self.node(v).op {
             Op::Input(input) => Some((v, input)),
@@ -163,7 +164,7 @@ impl Graph {
         })
     }
 
-    /// All values, each after those it is computed from.
+    /// All values in topological order.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
         (0..self.nodes.len()).map(ValueId::from_index)
     }
@@ -176,7 +177,7 @@ impl Graph {
         }
     }
 
-    /// How messages call the node of a value: its origin, operator and number.
+    /// The description of a value's node in messages: its origin, operator and number.
     pub fn describe(&self, value: ValueId) -> String {
         let node = self.node(value);
         match node.origin.as_str() {
@@ -185,37 +186,11 @@ impl Graph {
         }
     }
 
-    /// For each value, whether it is computed from `from`.
-    pub(crate) fn depends_on(&self, from: ValueId) -> Vec<bool> {
-        let mut depends = vec![false; self.nodes.len()];
-        depends[from.index()] = true;
-        for (i, node) in self.nodes.iter().enumerate() {
-            depends[i] |= node.operands.iter().any(|v| depends[v.index()]);
-        }
-        depends
-    }
-
-    /// For each value, whether one of `targets` is computed from it.
-    pub(crate) fn needed_for(&self, targets: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
-        let mut needed = vec![false; self.nodes.len()];
-        for target in targets {
-            needed[target.index()] = true;
-        }
-        for (i, node) in self.nodes.iter().enumerate().rev() {
-            if needed[i] {
-                for operand in &node.operands {
-                    needed[operand.index()] = true;
-                }
-            }
-        }
-        needed
-    }
-
-    /// Computes `output` once more with `replacement` in place of `input`: adds a copy of every
-    /// node between the two and returns the copy of `output`.
+    /// Copies the part of the graph between `input` and `output` with `replacement` in place of
+    /// `input`, and returns the copy of `output`.
     ///
     /// # Errors
-    /// When the replacement's type is not the input's.
+    /// If the replacement's type is not the input's.
     pub fn replay(
         &mut self,
         output: ValueId,
@@ -251,7 +226,7 @@ pub(crate) fn invalid_node(origin: &str, op: &Op, operands: &[&Type], reason: &s
 }
 
 impl fmt::Display for Graph {
-    /// One line per node, constants left out.
+    /// One line per node, without constants.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for value in self.values() {
             let node = self.node(value);

@@ -1,4 +1,4 @@
-//! The last linear layer of a classifier, whose input other scores than ODIN are computed from.
+//! The last linear layer of a classifier, whose input scores other than ODIN are computed from.
 
 use crate::op::{Binary, Gemm};
 use crate::{Graph, Op, Tensor, ValueId};
@@ -14,12 +14,11 @@ pub struct LinearHead {
     pub bias: Tensor,
 }
 
-/// Finds the layer that gives the logits of a classifier: a matrix product, a fully connected
-/// layer or a convolution of single pixels, with what is added to it and the changes of shape
-/// behind it.
+/// Finds the layer that computes the logits of a classifier: a matrix product, a fully connected
+/// layer or a 1x1 convolution of a single pixel, followed by additions of constants and reshapes.
 ///
 /// # Errors
-/// When the logits come from something else; the text says from what.
+/// If the logits are computed by another operator; the text names it.
 pub fn linear_head(classifier: &Graph) -> Result<LinearHead, String> {
     let [logits] = classifier.outputs() else {
         return Err("the graph has not one output".to_string());
@@ -35,10 +34,10 @@ pub fn linear_head(classifier: &Graph) -> Result<LinearHead, String> {
     search.from(logits.value)
 }
 
-/// The way back from the logits.
+/// The search, from the logits backwards.
 struct Search<'a> {
     graph: &'a Graph,
-    /// What was added to the logits so far.
+    /// The sum of the constants added to the logits so far.
     bias: Vec<f32>,
 }
 
@@ -96,7 +95,8 @@ impl Search<'_> {
         self.head(x, Some(weight).filter(|_| biased && !gemm.trans_a))
     }
 
-    /// Adds a constant to the bias, if it is one that is the same for every image.
+    /// Adds a constant to the bias; `false` if the value is not a constant that is the same for
+    /// every image.
     fn add(&mut self, value: ValueId) -> bool {
         self.add_times(value, 1.0)
     }
@@ -134,7 +134,8 @@ impl Search<'_> {
         }
     }
 
-    /// The head, where the features of an image are as many as the weight has columns.
+    /// The head; `None` if the number of features per image is not the number of columns of the
+    /// weight.
     fn head(&mut self, x: ValueId, weight: Option<Vec<f32>>) -> Option<LinearHead> {
         let (weight, classes) = (weight?, self.bias.len());
         let extents = self.graph.shape(x).at(1);

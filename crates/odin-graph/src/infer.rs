@@ -1,14 +1,13 @@
-//! Shape inference: the type of a node's output from those of its operands. It is also where
-//! attributes and operands are checked, so that a node that exists is a node that runs.
+//! Shape inference: the type of a node's result from those of its operands. Attributes and operands
+//! are validated here, so that every node of a graph can be executed.
 
 use crate::op::*;
 use crate::{DType, Dim, Op, Shape, Type};
 
-/// A reason why operands do not fit an operator.
+/// The reason why operands do not fit an operator.
 type Reason = String;
 
-/// No value may need more than this many elements per image, so that sizes in bytes never
-/// overflow.
+/// The most elements per image of a value, so that sizes in bytes never overflow.
 const MAX_ELEMENTS: usize = isize::MAX as usize / 64;
 
 pub(crate) fn infer(op: &Op, operands: &[&Type]) -> Result<Type, Reason> {
@@ -80,7 +79,7 @@ fn arity(operands: &[&Type], allowed: std::ops::RangeInclusive<usize>) -> Result
     ))
 }
 
-/// The shapes of operands that must all be real numbers.
+/// The shapes of operands that must all be floats.
 fn float_operands<'a>(
     operands: &[&'a Type],
     allowed: std::ops::RangeInclusive<usize>,
@@ -112,7 +111,7 @@ fn check_axis(shape: &Shape, axis: usize) -> Result<Dim, Reason> {
         .ok_or_else(|| format!("there is no axis {axis} in {shape}"))
 }
 
-/// The extent of an axis that must be the same in every batch.
+/// The extent of an axis that must not depend on the batch.
 fn fixed_dim(shape: &Shape, axis: usize) -> Result<usize, Reason> {
     match check_axis(shape, axis)? {
         Dim::Fixed(0) => Err(format!("axis {axis} of {shape} is empty")),
@@ -146,7 +145,7 @@ fn check_window(window: &Window, spatial: usize) -> Result<(), Reason> {
     })
 }
 
-/// `[N, C, spatial...]` taken apart.
+/// The batch axis, the channels and the spatial extents of `[N, C, spatial...]`.
 fn image_dims(shape: &Shape) -> Result<(Dim, usize, Vec<usize>), Reason> {
     check(shape.rank() >= 3, || {
         format!("it works on [N, C, spatial...], not on {shape}")
@@ -282,7 +281,7 @@ fn infer_unary(unary: Unary, operands: &[&Type]) -> Result<Type, Reason> {
     Ok(Type::float(s[0].clone()))
 }
 
-/// A window position that sees nothing but padding has no maximum and no mean.
+/// A window position over padding alone has no maximum and no mean.
 fn check_no_empty_window(window: &Window, spatial: &[usize]) -> Result<(), Reason> {
     let w = window;
     let sees_an_entry = |axis: usize| {

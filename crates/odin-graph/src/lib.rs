@@ -24,6 +24,7 @@
 //! ```
 
 mod builder;
+pub mod cost;
 mod error;
 mod graph;
 mod head;
@@ -32,6 +33,7 @@ mod interpreter;
 pub mod odin;
 pub mod op;
 pub mod passes;
+mod reachability;
 mod shape;
 mod tensor;
 mod verify;

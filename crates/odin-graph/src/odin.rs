@@ -1,9 +1,9 @@
 //! ODIN as a graph: Liang, Li, Srikant, *Enhancing the Reliability of Out-of-distribution Image
 //! Detection in Neural Networks*, ICLR 2018.
 //!
-//! [`transform`] is for an engine: temperature and step are inputs, scores are left to the
-//! caller. [`directions`] is what a grid of temperatures and magnitudes shares. [`detector`] is
-//! for a file: everything is inside.
+//! [`transform`] is for an engine: temperature and step are inputs, and the caller computes scores
+//! from logits. [`directions`] is the part that a grid of temperatures and magnitudes shares.
+//! [`detector`] is for a file: it computes the scores.
 
 use crate::op::{Axis, Binary, Compare, ReduceKind, Unary};
 use crate::{Dim, Error, ErrorKind, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
@@ -26,7 +26,7 @@ pub mod names {
     pub const PERTURBED_LOGITS: &str = "perturbed_logits";
     /// Output: the features, as [`super::Extras`] names them.
     pub const FEATURES: &str = "features";
-    /// Output: the logits `[N, classes]` of the images of which one coordinate moved (i-ODIN).
+    /// Output: the logits `[N, classes]` of the images with one perturbed coordinate (i-ODIN).
     pub const I_ODIN_LOGITS: &str = "i_odin_logits";
     /// Output of a detector: the baseline `[N]`, the maximum softmax probability at T = 1.
     pub const MSP: &str = "msp";
@@ -39,8 +39,8 @@ pub mod names {
 
 /// Extends a classifier, a graph of one input (images) and one output (logits
 /// `[N, classes]`), to ODIN for an engine. It adds the inputs [`names::TEMPERATURE`] and
-/// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`],
-/// [`names::DIRECTION`] and [`names::PERTURBED_LOGITS`], in this order.
+/// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`] and
+/// [`names::PERTURBED_LOGITS`], in this order.
 ///
 /// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC.
 ///
@@ -53,9 +53,12 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     transform_with(classifier, channel_axis, Extras::default())
 }
 
-/// What [`transform_with`] computes besides ODIN.
+/// Optional outputs of [`transform_with`]; all are off by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
+    /// Whether the direction of the perturbation, which has the size of the images, is an output:
+    /// [`names::DIRECTION`].
+    pub direction: bool,
     /// A value of the classifier, such as [`crate::LinearHead::features`], to be an output named
     /// [`names::FEATURES`].
     pub features: Option<ValueId>,
@@ -64,8 +67,8 @@ pub struct Extras {
     pub largest_coordinate: bool,
 }
 
-/// As [`transform`], with further outputs behind its own: the features, then the logits of
-/// i-ODIN, each where it is asked for.
+/// As [`transform`], with the requested extra outputs after its own, in this order: the
+/// direction, the features, the logits of i-ODIN.
 ///
 /// # Errors
 /// As [`transform`].
@@ -91,8 +94,10 @@ pub fn transform_with(
 
     g.output(names::LOGITS, logits);
     g.output(names::PREDICTION, prediction);
-    g.output(names::DIRECTION, direction);
     g.output(names::PERTURBED_LOGITS, perturbed_logits);
+    if extras.direction {
+        g.output(names::DIRECTION, direction);
+    }
     if let Some(features) = extras.features {
         g.output(names::FEATURES, features);
     }
@@ -152,27 +157,27 @@ pub fn direction_name(i: usize) -> String {
     format!("{}.{i}", names::DIRECTION)
 }
 
-/// What is fixed in a detector.
+/// The constants of a detector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The temperature T, positive.
     pub temperature: f32,
-    /// The step in normalised units, `ε / std`, for each channel. Where all are 0 the images
-    /// stay as they are, and there is neither a gradient nor a second forward pass.
+    /// The step in normalised units, `ε / std`, for each channel. If all are 0 the images are not
+    /// perturbed, and there is neither a gradient nor a second forward pass.
     pub step: Vec<f32>,
-    /// An image whose score reaches this is taken for in-distribution.
+    /// An image whose score is at least this is classified as in-distribution.
     pub threshold: Option<f32>,
 }
 
-/// Extends a classifier, as [`transform`] does, to all of a detector: its input stays the only
-/// one; its outputs are [`names::LOGITS`], [`names::PREDICTION`], [`names::MSP`],
-/// [`names::ODIN`] and, where there is a threshold, [`names::IS_IN_DISTRIBUTION`], in this order.
+/// Extends a classifier, as [`transform`] does, to a complete detector with the classifier's input
+/// only; its outputs are [`names::LOGITS`], [`names::PREDICTION`], [`names::MSP`], [`names::ODIN`]
+/// and, with a threshold, [`names::IS_IN_DISTRIBUTION`], in this order.
 ///
-/// Scores are computed in f32, which at T = 1000 and 10 classes resolves 1e-8 of scores that
-/// span 3e-3.
+/// Scores are computed in f32, which at T = 1000 and 10 classes resolves 1e-8 of scores that span
+/// 3e-3.
 ///
 /// # Errors
-/// As [`transform`]; and when there is not one step for each channel.
+/// As [`transform`]; and if there is not one step for each channel.
 pub fn detector(
     classifier: &Graph,
     channel_axis: usize,
@@ -214,7 +219,7 @@ pub fn detector(
     Ok(g)
 }
 
-/// Where a classifier begins, with the images, and ends.
+/// The input of a classifier, the images, and its output.
 #[derive(Clone, Copy)]
 struct Ends {
     x: ValueId,
@@ -275,11 +280,10 @@ fn gradient(
     Ok(gradient)
 }
 
-/// The softmax of the classes other than ŷ at temperature T, and -1 for ŷ: the gradient of
-/// `-log S_ŷ(z; T)` with respect to the logits z, which is `softmax(z / T) - onehot(ŷ)`, times
-/// `T / (1 - S_ŷ)`. Only signs are read from what follows from it. The factor is positive, and
-/// without it nothing cancels or underflows where the network is sure of itself and `S_ŷ`
-/// rounds to 1.
+/// The softmax of the classes other than ŷ at temperature T, and -1 for ŷ: the gradient of `-log
+/// S_ŷ(z; T)` with respect to the logits z, which is `softmax(z / T) - onehot(ŷ)`, times `T / (1 -
+/// S_ŷ)`. Only the signs of the input gradient are used, which the positive factor keeps. Without
+/// it, confident predictions, whose `S_ŷ` rounds to 1, would cancel or underflow.
 fn loss_gradient(
     g: &mut Graph,
     logits: ValueId,

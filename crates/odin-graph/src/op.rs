@@ -8,9 +8,9 @@ use crate::{Shape, Tensor, Type};
 /// normalised, nor cut. Running a batch therefore equals running its images one at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// A value given at run time. No operands.
+    /// A value passed at run time. No operands.
     Input(Input),
-    /// A value known now. No operands.
+    /// A constant. No operands.
     Constant(Tensor),
     /// Cross-correlation of `x [N, C, spatial...]` with `w [M, C/groups, kernel...]`, and
     /// optionally a bias `[M]`.
@@ -23,7 +23,7 @@ pub enum Op {
     BatchNorm(BatchNorm),
     /// `max(x, 0)`.
     Relu,
-    /// A function of each element.
+    /// An elementwise function.
     Unary(Unary),
     /// The largest value under each window position; padding never wins.
     MaxPool(Window),
@@ -38,17 +38,17 @@ pub enum Op {
     Compare(Compare),
     /// `condition ? a : b`, elementwise with broadcasting. Operands `condition`, `a`, `b`.
     Where,
-    /// Operands laid side by side along an axis.
+    /// Operands concatenated along an axis.
     Concat(Concat),
-    /// A part of `x`.
+    /// A slice of `x`.
     Slice(Slice),
-    /// `x` with a constant border.
+    /// `x` padded with a constant.
     Pad(Pad),
-    /// The same elements under another shape.
+    /// A reshape.
     Reshape(Shape),
-    /// `x` repeated to a shape, by the rule of broadcasting.
+    /// `x` broadcast to a shape.
     Expand(Shape),
-    /// Axes in another order: axis `i` of the output is axis `perm[i]` of `x`.
+    /// A permutation of axes: axis `i` of the output is axis `perm[i]` of `x`.
     Transpose(Vec<usize>),
     /// `a [..., M, K]` times `b [..., K, L]`, leading axes broadcast.
     MatMul,
@@ -124,7 +124,7 @@ impl Op {
 /// See [`Op::Input`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// The name that a run gives the value under.
+    /// The name under which a run passes the value.
     pub name: String,
     /// Element type and shape.
     pub ty: Type,
@@ -204,7 +204,7 @@ impl Window {
 pub struct Conv {
     /// The window; its kernel is that of the weights.
     pub window: Window,
-    /// Channels are split into this many groups that do not see each other.
+    /// Channels are split into this many groups that are convolved separately.
     pub groups: usize,
 }
 
@@ -213,15 +213,15 @@ pub struct Conv {
 pub struct ConvTranspose {
     /// The window of the convolution that this is the adjoint of.
     pub window: Window,
-    /// Entries at the end of each spatial axis that no window position determined.
+    /// Entries at the end of each spatial axis that no window position covers.
     pub output_padding: Vec<usize>,
-    /// Channels are split into this many groups that do not see each other.
+    /// Channels are split into this many groups that are convolved separately.
     pub groups: usize,
 }
 
 impl ConvTranspose {
-    /// The output's extent along a spatial axis; `None` when the padding takes all away that a
-    /// window position determines.
+    /// The output's extent along a spatial axis; `None` if the padding removes all entries that a
+    /// window position covers.
     pub fn output_extent(&self, axis: usize, input: usize) -> Option<usize> {
         let w = &self.window;
         w.strides[axis]
@@ -319,7 +319,7 @@ pub struct Concat {
 /// See [`Op::Slice`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
-    /// What to keep of each axis named; the others stay whole.
+    /// What to keep of each axis named; the others are kept whole.
     pub axes: Vec<SliceAxis>,
 }
 
@@ -346,13 +346,13 @@ impl SliceAxis {
 /// See [`Op::Pad`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pad {
-    /// The border of each axis named; the others have none.
+    /// The padding of each axis named; the others have none.
     pub axes: Vec<PadAxis>,
-    /// What the border holds.
+    /// The value of the padding.
     pub value: f32,
 }
 
-/// A border along an axis.
+/// The padding along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PadAxis {
     /// The axis.
@@ -379,11 +379,11 @@ pub struct Gemm {
 /// See [`Op::Reduce`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduce {
-    /// What becomes of the entries.
+    /// The operator.
     pub kind: ReduceKind,
-    /// The axes that go away, ascending.
+    /// The reduced axes, ascending.
     pub axes: Vec<usize>,
-    /// Whether they stay as axes of extent 1.
+    /// Whether reduced axes are kept with extent 1.
     pub keep_dims: bool,
 }
 

@@ -4,13 +4,13 @@ use std::fmt;
 
 /// The extent of one axis.
 ///
-/// The number of images in a batch, `N`, is not known until a graph runs. An axis either does
-/// not depend on it, or holds a whole number of entries for each image.
+/// The number of images in a batch, `N`, is not known until a graph runs. An axis is either
+/// independent of it or has a fixed number of entries per image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dim {
-    /// This many entries, whatever the batch.
+    /// This many entries, independent of the batch.
     Fixed(usize),
-    /// This many entries for each image: `k·N`. The batch axis itself is `PerImage(1)`.
+    /// This many entries per image: `k·N`. The batch axis itself is `PerImage(1)`.
     PerImage(usize),
 }
 
@@ -104,8 +104,8 @@ impl Shape {
         Some((per_image, batch_axes))
     }
 
-    /// The shape that both operands are repeated to, aligned at the innermost axis (the rule
-    /// of numpy and ONNX).
+    /// The shape that both operands are broadcast to, aligned at the innermost axis, as in numpy
+    /// and ONNX.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.rank().max(other.rank());
         let dim = |shape: &Shape, axis: usize| match axis.checked_sub(rank - shape.rank()) {
@@ -139,11 +139,11 @@ impl fmt::Display for Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
-    /// A real number: f32 in the engine and in files, f32 or f64 in the interpreter.
+    /// A float: f32 in the engine and in files, f32 or f64 in the interpreter.
     Float,
     /// A 64-bit integer: class indices.
     Int,
-    /// A truth value: masks.
+    /// A Boolean: masks.
     Bool,
 }
 
@@ -160,14 +160,14 @@ impl fmt::Display for DType {
 /// Element type and shape of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Type {
-    /// What each element is.
+    /// The type of an element.
     pub dtype: DType,
-    /// How many there are.
+    /// The extents.
     pub shape: Shape,
 }
 
 impl Type {
-    /// Real numbers of this shape.
+    /// Floats of this shape.
     pub fn float(shape: Shape) -> Self {
         Self {
             dtype: DType::Float,

@@ -1,8 +1,10 @@
+//! Constant tensors.
+
 use crate::{Error, ErrorKind};
 use std::fmt;
 use std::sync::Arc;
 
-/// Constant data: weights and parameters, f32, row-major. Cheap to clone.
+/// Constant data: weights and parameters, f32, row-major. Clones share the elements.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -27,7 +29,7 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
-    /// A tensor without axes.
+    /// A rank-0 tensor.
     pub fn scalar(value: f32) -> Self {
         Self {
             shape: Vec::new(),

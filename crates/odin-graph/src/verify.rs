@@ -1,12 +1,14 @@
+//! The verifier of graph invariants.
+
 use crate::graph::invalid_node;
 use crate::infer::infer;
 use crate::{Error, ErrorKind, Graph, Type};
 
-/// Checks that every node comes after its operands, that its operands fit its operator, that
-/// its recorded type is the one inferred, and that names of inputs and outputs are unique.
+/// Checks that every node comes after its operands, that its operands fit its operator, that its
+/// recorded type is the inferred one, and that the names of inputs and outputs are unique.
 ///
-/// Graphs built by [`Graph::add`] hold by construction; passes call this on what they made, in
-/// debug builds and tests.
+/// Graphs built by [`Graph::add`] are valid by construction; passes verify their results in debug
+/// builds and tests.
 ///
 /// # Errors
 /// The first violation, with the node.

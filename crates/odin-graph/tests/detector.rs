@@ -87,7 +87,7 @@ fn assert_is_odin(graph: &Graph, input: (&str, Array<f64>), step: [f32; 2]) {
     assert_eq!(found[1], expected[1]);
     let msp = max_softmax(expected[0].floats(), 1.0);
     assert_close(found[2].floats(), &msp, "msp");
-    let odin = max_softmax(expected[3].floats(), f64::from(TEMPERATURE));
+    let odin = max_softmax(expected[2].floats(), f64::from(TEMPERATURE));
     assert_close(found[3].floats(), &odin, "odin");
 }
 

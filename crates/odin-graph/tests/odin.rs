@@ -3,9 +3,11 @@
 // Clippy lets only functions marked as tests unwrap, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use odin_graph::odin::{Extras, directions, names, temperature_name, transform, transform_with};
+use odin_graph::odin::{Extras, directions, names, temperature_name, transform_with};
 use odin_graph::op::Window;
-use odin_graph::{Array, Graph, Real, Shape, Tensor, Type, Value, interpret, passes, verify};
+use odin_graph::{
+    Array, Error, Graph, Real, Shape, Tensor, Type, Value, interpret, passes, verify,
+};
 
 const BATCH: usize = 3;
 const PIXELS: usize = 2 * 5 * 5;
@@ -45,11 +47,20 @@ fn network() -> Graph {
     g
 }
 
+/// ODIN with the direction of the perturbation as its last output.
+fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error> {
+    let extras = Extras {
+        direction: true,
+        ..Extras::default()
+    };
+    transform_with(classifier, channel_axis, extras)
+}
+
 struct Outputs {
     logits: Vec<f64>,
     prediction: Vec<i64>,
-    direction: Vec<f64>,
     perturbed: Vec<f64>,
+    direction: Vec<f64>,
 }
 
 fn run(graph: &Graph, temperature: f64, step: f64) -> Outputs {
@@ -69,8 +80,8 @@ fn run(graph: &Graph, temperature: f64, step: f64) -> Outputs {
     Outputs {
         logits: outputs[0].floats().to_vec(),
         prediction: prediction.clone(),
-        direction: outputs[2].floats().to_vec(),
-        perturbed: outputs[3].floats().to_vec(),
+        perturbed: outputs[2].floats().to_vec(),
+        direction: outputs[3].floats().to_vec(),
     }
 }
 
@@ -142,7 +153,7 @@ fn confident_networks_keep_their_direction() {
             (names::STEP, array(&[1, 6], &[0.1; 6])),
         ];
         let outputs = interpret(graph, &inputs).unwrap();
-        let direction = outputs[2].floats().iter();
+        let direction = outputs[3].floats().iter();
         direction
             .map(|v| if *v > T::zero() { 1.0 } else { -1.0 })
             .collect()
@@ -185,7 +196,7 @@ fn what_is_no_classifier_is_refused() {
     );
 }
 
-/// What [`directions`] gives at once is what [`transform`] gives for each temperature.
+/// What [`directions`] gives at once is what [`transform_with`] gives for each temperature.
 #[test]
 fn directions_of_several_temperatures_are_those_of_each() {
     let temperatures = [1.0, 2.0, 1000.0];
@@ -214,8 +225,8 @@ fn directions_of_several_temperatures_are_those_of_each() {
 fn i_odin_moves_the_coordinate_of_the_largest_gradient() {
     let (classes, step, temperature) = (4, 1e-5, 10.0);
     let extras = Extras {
-        features: None,
         largest_coordinate: true,
+        ..Extras::default()
     };
     let graph = transform_with(&network(), 1, extras).unwrap();
     verify(&graph).unwrap();
@@ -238,7 +249,7 @@ fn i_odin_moves_the_coordinate_of_the_largest_gradient() {
     let Value::Int(prediction, _) = &clean[1] else {
         panic!("classes are integers")
     };
-    let moved = scores(clean[4].floats(), prediction);
+    let moved = scores(clean[3].floats(), prediction);
     let mut best = vec![f64::NEG_INFINITY; BATCH];
     for pixel in 0..PIXELS {
         for sign in [-step, step] {

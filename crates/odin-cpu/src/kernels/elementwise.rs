@@ -1,15 +1,15 @@
-//! Operators whose every element depends on one element of each operand.
+//! Elementwise operators that are not fused.
 
-use super::Kernel;
-use super::walk::Walk;
-use crate::workspace::{Operands, Scratch};
+use crate::kernels::SerialKernel;
+use crate::kernels::strided::LoopNest;
+use crate::memory::{Operands, Scratch};
 use odin_graph::op;
 
 /// [`odin_graph::Op::BatchNorm`] with parameters that depend on the image.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     epsilon: f32,
-    /// Elements of a channel.
+    /// Elements per channel.
     plane: usize,
 }
 
@@ -23,7 +23,7 @@ impl BatchNorm {
     }
 }
 
-impl Kernel<f32> for BatchNorm {
+impl SerialKernel<f32> for BatchNorm {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
         let [scale, shift, mean, var] = [1, 2, 3, 4].map(|i| x.floats(i));
         let plane = self.plane.max(1);
@@ -41,16 +41,16 @@ impl Kernel<f32> for BatchNorm {
     }
 }
 
-/// [`odin_graph::Op::Compare`] whose mask more than one step needs.
+/// [`odin_graph::Op::Compare`] whose mask several steps read.
 #[derive(Debug)]
 pub(crate) struct Compare {
     op: op::Compare,
-    walk: Walk<2>,
+    walk: LoopNest<2>,
 }
 
 impl Compare {
     pub(crate) fn new(op: op::Compare, a: &[usize], b: &[usize], y: &[usize]) -> Self {
-        let walk = Walk::broadcast(y, [a, b]);
+        let walk = LoopNest::broadcast(y, [a, b]);
         Self { op, walk }
     }
 
@@ -58,7 +58,7 @@ impl Compare {
         let (a, b) = (x.floats(0), x.floats(1));
         let [s, t] = self.walk.strides;
         let mut runs = y.chunks_exact_mut(self.walk.extent.max(1));
-        self.walk.runs(|[i, j]| {
+        self.walk.for_each_run(|[i, j]| {
             let Some(y) = runs.next() else { return };
             let elements = y.iter_mut().enumerate();
             elements.for_each(|(k, y)| *y = f(a[i + k * s], b[j + k * t]));
@@ -66,7 +66,7 @@ impl Compare {
     }
 }
 
-impl Kernel<bool> for Compare {
+impl SerialKernel<bool> for Compare {
     fn run(&self, x: &Operands<'_>, y: &mut [bool], _: &mut Scratch) {
         match self.op {
             op::Compare::Greater => self.apply(x, y, |a, b| a > b),

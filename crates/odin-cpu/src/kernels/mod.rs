@@ -1,95 +1,170 @@
-//! The operators, prepared for one image: each kernel knows all extents, and computes its output
-//! from its operands.
+//! Kernels: operators specialised to the shapes of one image, with constant operands packed.
 
-mod axis;
-pub(crate) mod block;
 pub(crate) mod conv;
-pub(crate) mod conv1x1;
-pub(crate) mod depthwise;
 pub(crate) mod elementwise;
-mod fold;
-pub(crate) mod gather;
-mod gemm;
-mod lines;
-pub(crate) mod map;
+pub(crate) mod epilogue;
+pub(crate) mod fused_elementwise;
+pub(crate) mod gemm;
 pub(crate) mod pool;
-pub(crate) mod product;
+mod pool_window;
 pub(crate) mod reduce;
+mod reduction;
 pub(crate) mod shape;
-pub(crate) mod unfold;
-pub(crate) mod walk;
-mod window;
-pub(crate) mod winograd;
+pub(crate) mod standalone_epilogue;
+pub(crate) mod strided;
+pub(crate) mod strided_copy;
 
-use crate::workspace::{Operands, Out, Scratch};
+use crate::memory::{Operands, Scratch, ScratchSize, SharedSlice};
+use crate::simd::{Isa, Simd, SimdTask};
 use std::ops::Range;
 
-/// Computes one value of one image. It writes every element of `y`, whatever was there before.
-pub(crate) trait Kernel<T>: Send + Sync {
-    /// `y` from the operands `x`.
+/// Computes a value of one image on one thread.
+pub(crate) trait SerialKernel<T>: Send + Sync {
+    /// Overwrites every element of `y` with the result for the operands `x`.
     fn run(&self, x: &Operands<'_>, y: &mut [T], scratch: &mut Scratch);
 
-    /// What `run` needs besides its operands.
+    /// The scratch memory that `run` needs.
     fn scratch(&self) -> ScratchSize {
         ScratchSize::default()
     }
 }
 
-/// Computes a value of one image by several threads, each its share.
-pub(crate) trait Shared: Send + Sync {
-    /// A share of `y` from the operands `x`. All shares together write every element of `y`, each
-    /// once, and the signs that the kernel keeps.
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share);
+/// Computes a value on several threads, each a slice of the work.
+pub(crate) trait ParallelKernel: Send + Sync {
+    /// Computes one slice of the work for one image. All slices together write every element of
+    /// the output once, and the sign bits that the kernel saves.
+    fn run_image(&self, image: &ImageIo<'_>, scratch: &mut Scratch, slice: WorkSlice);
 
-    /// The same for several images, one after the other unless the kernel knows better. An image
-    /// comes out the same to the last bit, whatever others there are.
-    fn run_images(&self, images: &[Image<'_>], scratch: &mut Scratch, share: Share) {
+    /// Computes one slice of the work for several images, by default one after the other. The
+    /// result for an image does not depend on the others, to the last bit.
+    fn run_images(&self, images: &[ImageIo<'_>], scratch: &mut Scratch, slice: WorkSlice) {
         for image in images {
-            self.run(&image.x, image.y, scratch, share);
+            self.run_image(image, scratch, slice);
         }
     }
 
-    /// How many images it had best get at a time.
+    /// The number of images per call at which the kernel is fastest.
     fn images_at_a_time(&self) -> usize {
         1
     }
 
-    /// What `run` needs besides its operands.
+    /// The scratch memory of a thread.
     fn scratch(&self) -> ScratchSize {
         ScratchSize::default()
     }
 }
 
-/// The most images that are computed at a time.
-const IMAGES: usize = 4;
+/// A [`ParallelKernel`] whose body is compiled once per instruction set. The methods that take a
+/// [`Simd`] are to be marked `#[inline(always)]`.
+pub(crate) trait SimdKernel: Send + Sync {
+    fn isa(&self) -> Isa;
 
-/// What a [`Shared`] kernel reads and writes of an image.
-pub(crate) struct Image<'a> {
+    /// As [`ParallelKernel::run_image`].
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    );
+
+    /// As [`ParallelKernel::run_images`].
+    #[inline(always)]
+    fn run_images<S: Simd>(
+        &self,
+        simd: S,
+        images: &[ImageIo<'_>],
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        for image in images {
+            self.run_image(simd, image, scratch, slice);
+        }
+    }
+
+    /// As [`ParallelKernel::images_at_a_time`].
+    fn images_at_a_time(&self) -> usize {
+        1
+    }
+
+    /// As [`ParallelKernel::scratch`].
+    fn scratch(&self) -> ScratchSize {
+        ScratchSize::default()
+    }
+}
+
+impl<K: SimdKernel> ParallelKernel for K {
+    fn run_image(&self, image: &ImageIo<'_>, scratch: &mut Scratch, slice: WorkSlice) {
+        ParallelKernel::run_images(self, std::slice::from_ref(image), scratch, slice);
+    }
+
+    fn run_images(&self, images: &[ImageIo<'_>], scratch: &mut Scratch, slice: WorkSlice) {
+        self.isa().dispatch(KernelTask {
+            kernel: self,
+            images,
+            scratch,
+            slice,
+        });
+    }
+
+    fn images_at_a_time(&self) -> usize {
+        SimdKernel::images_at_a_time(self)
+    }
+
+    fn scratch(&self) -> ScratchSize {
+        SimdKernel::scratch(self)
+    }
+}
+
+/// A call of [`SimdKernel::run_images`].
+struct KernelTask<'a, K> {
+    kernel: &'a K,
+    images: &'a [ImageIo<'a>],
+    scratch: &'a mut Scratch,
+    slice: WorkSlice,
+}
+
+impl<K: SimdKernel> SimdTask for KernelTask<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.kernel
+            .run_images(simd, self.images, self.scratch, self.slice);
+    }
+}
+
+/// The most images per call of a [`ParallelKernel`].
+const MAX_IMAGES: usize = 4;
+
+/// The operands and the output of a kernel for one image.
+pub(crate) struct ImageIo<'a> {
     pub(crate) x: Operands<'a>,
-    pub(crate) y: Written<'a>,
+    pub(crate) y: KernelOutput<'a>,
 }
 
-/// What a [`Shared`] kernel writes.
+/// The memory that a [`ParallelKernel`] writes.
 #[derive(Clone, Copy)]
-pub(crate) struct Written<'a> {
-    pub(crate) floats: Out<'a, f32>,
-    /// The signs of its input, of which it computes an activation first.
-    pub(crate) before: Option<Out<'a, u8>>,
-    /// The signs of its output.
-    pub(crate) after: Option<Out<'a, u8>>,
+pub(crate) struct KernelOutput<'a> {
+    pub(crate) floats: SharedSlice<'a, f32>,
+    /// The sign bits that the prologue saves.
+    pub(crate) prologue_signs: Option<SharedSlice<'a, u8>>,
+    /// The sign bits that the epilogue saves.
+    pub(crate) epilogue_signs: Option<SharedSlice<'a, u8>>,
 }
 
-/// A part of the work, for one of `count` threads.
+/// One of `count` slices into which the work is partitioned, one per thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct WorkSlice {
     pub(crate) index: usize,
     pub(crate) count: usize,
 }
 
-impl Share {
+impl WorkSlice {
+    /// All of the work.
     pub(crate) const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// That of one of the threads of a pool.
+    /// The slice of a thread of a pool.
     pub(crate) fn of_thread(thread: &rayon::BroadcastContext<'_>) -> Self {
         Self {
             index: thread.index(),
@@ -97,7 +172,7 @@ impl Share {
         }
     }
 
-    /// Its part of `n` things.
+    /// The slice's range of `n` work items.
     pub(crate) fn of(self, n: usize) -> Range<usize> {
         let start = |index: usize| (n as u128 * index as u128 / self.count as u128) as usize;
         start(self.index)..start(self.index + 1)
@@ -106,32 +181,32 @@ impl Share {
 
 /// A kernel by the type of its output.
 pub(crate) enum AnyKernel {
-    Float(Box<dyn Kernel<f32>>),
-    Int(Box<dyn Kernel<i64>>),
-    Bool(Box<dyn Kernel<bool>>),
-    Shared(Box<dyn Shared>),
+    Float(Box<dyn SerialKernel<f32>>),
+    Int(Box<dyn SerialKernel<i64>>),
+    Bool(Box<dyn SerialKernel<bool>>),
+    Parallel(Box<dyn ParallelKernel>),
 }
 
 impl AnyKernel {
-    pub(crate) fn float(kernel: impl Kernel<f32> + 'static) -> Self {
+    pub(crate) fn float(kernel: impl SerialKernel<f32> + 'static) -> Self {
         Self::Float(Box::new(kernel))
     }
 
-    pub(crate) fn int(kernel: impl Kernel<i64> + 'static) -> Self {
+    pub(crate) fn int(kernel: impl SerialKernel<i64> + 'static) -> Self {
         Self::Int(Box::new(kernel))
     }
 
-    pub(crate) fn bool(kernel: impl Kernel<bool> + 'static) -> Self {
+    pub(crate) fn bool(kernel: impl SerialKernel<bool> + 'static) -> Self {
         Self::Bool(Box::new(kernel))
     }
 
-    pub(crate) fn shared(kernel: impl Shared + 'static) -> Self {
-        Self::Shared(Box::new(kernel))
+    pub(crate) fn parallel(kernel: impl ParallelKernel + 'static) -> Self {
+        Self::Parallel(Box::new(kernel))
     }
 
     pub(crate) fn images_at_a_time(&self) -> usize {
         match self {
-            Self::Shared(kernel) => kernel.images_at_a_time(),
+            Self::Parallel(kernel) => kernel.images_at_a_time(),
             _ => 1,
         }
     }
@@ -141,14 +216,7 @@ impl AnyKernel {
             Self::Float(kernel) => kernel.scratch(),
             Self::Int(kernel) => kernel.scratch(),
             Self::Bool(kernel) => kernel.scratch(),
-            Self::Shared(kernel) => kernel.scratch(),
+            Self::Parallel(kernel) => kernel.scratch(),
         }
     }
-}
-
-/// Elements of scratch memory.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ScratchSize {
-    pub(crate) floats: usize,
-    pub(crate) indices: usize,
 }

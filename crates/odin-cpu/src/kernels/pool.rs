@@ -1,128 +1,124 @@
-//! Pooling, row by row: the lines that a row of windows meets become one line first, whose
-//! elements then become one for each window.
+//! Pooling, output row by output row: the input rows in the receptive field are reduced to one row,
+//! whose elements are then reduced window by window.
 
-use super::fold::{Fold, MaxOrNan, Sum, join_all};
-use super::lines::Lines;
-use super::{ScratchSize, Share, Shared, Written};
-use crate::simd::{Isa, Simd, Work};
-use crate::workspace::{Operands, Out, Scratch};
+use super::pool_window::PoolWindow;
+use crate::kernels::reduction::{Combine, MaxOrNan, Sum, combine_into};
+use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
+use crate::memory::{Scratch, ScratchSize};
+use crate::simd::{Isa, Simd};
 use odin_graph::op::{self, Window};
 
 /// [`odin_graph::Op::MaxPool`] and [`odin_graph::Op::AvgPool`].
 #[derive(Debug)]
 pub(crate) struct Pool {
     isa: Isa,
-    lines: Lines,
-    /// Of a mean, the divisor at each position of a channel.
+    window: PoolWindow,
+    /// For the mean, the divisor at each position of a channel.
     counts: Option<Vec<f32>>,
 }
 
 impl Pool {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn largest(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
+    pub(crate) fn max(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
         Self {
             isa,
-            lines: Lines::new(window, &x[2..], &y[2..]),
+            window: PoolWindow::new(window, &x[2..], &y[2..]),
             counts: None,
         }
     }
 
-    /// As [`Pool::largest`].
+    /// As [`Pool::max`].
     pub(crate) fn mean(isa: Isa, pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Self {
-        let lines = Lines::new(&pool.window, &x[2..], &y[2..]);
+        let window = PoolWindow::new(&pool.window, &x[2..], &y[2..]);
         let counts = match pool.count_padding {
             true => {
                 let taps: usize = pool.window.kernel.iter().product();
-                vec![taps as f32; lines.rows * lines.row]
+                vec![taps as f32; window.output_rows * window.output_width]
             }
-            false => counts(&lines),
+            false => counts(&window),
         };
         Self {
             isa,
-            lines,
+            window,
             counts: Some(counts),
         }
     }
 }
 
-/// How many elements each window meets.
-fn counts(lines: &Lines) -> Vec<f32> {
+/// The number of elements in the receptive field of each window.
+fn counts(window: &PoolWindow) -> Vec<f32> {
     let inside = |i: usize| {
-        let meets = lines.entries.iter().filter(|e| e.positions.contains(&i));
-        meets.count()
+        let reads = window.taps.iter().filter(|tap| tap.positions.contains(&i));
+        reads.count()
     };
-    let along: Vec<usize> = (0..lines.row).map(inside).collect();
-    let rows = (0..lines.rows).map(|row| lines.met(row).len());
+    let along: Vec<usize> = (0..window.output_width).map(inside).collect();
+    let rows = (0..window.output_rows).map(|row| window.receptive_rows(row).len());
     rows.flat_map(|lines| along.iter().map(move |&n| (lines * n) as f32))
         .collect()
 }
 
-impl Shared for Pool {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
-        self.isa.run(PoolJob {
-            pool: self,
-            x: x.floats(0),
-            y: y.floats,
-            scratch: scratch.floats.as_mut_slice(),
-            share,
-        });
+impl SimdKernel for Pool {
+    fn isa(&self) -> Isa {
+        self.isa
     }
 
     fn scratch(&self) -> ScratchSize {
-        ScratchSize {
-            floats: self.lines.line + self.lines.room(),
-            indices: 0,
+        ScratchSize::floats(self.window.input_width + self.window.scratch_len())
+    }
+
+    #[inline(always)]
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        match self.counts {
+            Some(_) => self.rows(simd, Sum, image, scratch, slice),
+            None => self.rows(simd, MaxOrNan, image, scratch, slice),
         }
     }
 }
 
-struct PoolJob<'a> {
-    pool: &'a Pool,
-    x: &'a [f32],
-    y: Out<'a, f32>,
-    scratch: &'a mut [f32],
-    share: Share,
-}
-
-impl Work for PoolJob<'_> {
-    type Output = ();
-
+impl Pool {
+    /// Threads partition the output rows of all channels.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        match self.pool.counts {
-            Some(_) => self.rows(simd, Sum),
-            None => self.rows(simd, MaxOrNan),
-        }
-    }
-}
-
-impl PoolJob<'_> {
-    /// Threads share the rows of all channels.
-    #[inline(always)]
-    fn rows<S: Simd, F: Fold>(self, simd: S, fold: F) {
-        let lines = &self.pool.lines;
-        let (line, room) = self.scratch.split_at_mut(lines.line);
-        let room = &mut room[..lines.room()];
-        let own = self.share.of(self.y.len() / lines.row.max(1));
-        let rows = lines.rows.max(1);
+    fn rows<S: Simd, F: Combine>(
+        &self,
+        simd: S,
+        combine: F,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        let (x, y) = (image.x.floats(0), image.y.floats);
+        let window = &self.window;
+        let (line, buffer) = scratch
+            .floats
+            .as_mut_slice()
+            .split_at_mut(window.input_width);
+        let buffer = &mut buffer[..window.scratch_len()];
+        let own = slice.of(y.len() / window.output_width.max(1));
+        let rows = window.output_rows.max(1);
         let (mut channel, mut row) = (own.start / rows, own.start % rows);
         for i in own {
-            let x = &self.x[channel * lines.lines * lines.line..];
-            // SAFETY: the row is this thread's own.
+            let x = &x[channel * window.input_rows * window.input_width..];
+            // SAFETY: the row is in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { self.y.part(i * lines.row..(i + 1) * lines.row) };
-            line.fill(F::NEUTRAL);
-            for met in lines.met(row) {
-                join_all(simd, fold, line, &x[met * lines.line..]);
+            let y = unsafe { y.part(i * window.output_width..(i + 1) * window.output_width) };
+            line.fill(F::IDENTITY);
+            for input_row in window.receptive_rows(row) {
+                combine_into(simd, combine, line, &x[input_row * window.input_width..]);
             }
-            let phases = lines.phases(line, room);
-            y.fill(F::NEUTRAL);
-            for entry in &lines.entries {
-                let own = &mut y[entry.positions.clone()];
-                join_all(simd, fold, own, &phases[entry.start..]);
+            let phases = window.deinterleave(line, buffer);
+            y.fill(F::IDENTITY);
+            for tap in &window.taps {
+                let own = &mut y[tap.positions.clone()];
+                combine_into(simd, combine, own, &phases[tap.start..]);
             }
-            if let Some(counts) = &self.pool.counts {
-                let counts = &counts[row * lines.row..];
+            if let Some(counts) = &self.counts {
+                let counts = &counts[row * window.output_width..];
                 y.iter_mut().zip(counts).for_each(|(y, count)| *y /= count);
             }
             row += 1;
@@ -137,7 +133,7 @@ impl PoolJob<'_> {
 #[derive(Debug)]
 pub(crate) struct MaxPoolGrad {
     isa: Isa,
-    lines: Lines,
+    window: PoolWindow,
 }
 
 impl MaxPoolGrad {
@@ -145,59 +141,47 @@ impl MaxPoolGrad {
     pub(crate) fn new(isa: Isa, window: &Window, x: &[usize], dy: &[usize]) -> Self {
         Self {
             isa,
-            lines: Lines::new(window, &x[2..], &dy[2..]),
+            window: PoolWindow::new(window, &x[2..], &dy[2..]),
         }
     }
 }
 
-impl Shared for MaxPoolGrad {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
-        self.isa.run(GradJob {
-            grad: self,
-            x: x.floats(0),
-            dy: x.floats(1),
-            dx: y.floats,
-            scratch,
-            share,
-        });
+impl SimdKernel for MaxPoolGrad {
+    fn isa(&self) -> Isa {
+        self.isa
     }
 
     fn scratch(&self) -> ScratchSize {
         ScratchSize {
-            floats: self.lines.room() + 2 * self.lines.row,
-            indices: self.lines.row,
+            floats: self.window.scratch_len() + 2 * self.window.output_width,
+            indices: self.window.output_width,
         }
     }
-}
 
-struct GradJob<'a> {
-    grad: &'a MaxPoolGrad,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: Out<'a, f32>,
-    scratch: &'a mut Scratch,
-    share: Share,
-}
-
-impl Work for GradJob<'_> {
-    type Output = ();
-
-    /// Threads share the channels.
+    /// Threads partition the channels.
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let lines = &self.grad.lines;
-        let plane = lines.lines * lines.line;
-        for channel in self.share.of(self.dx.len() / plane.max(1)) {
-            let x = &self.x[channel * plane..][..plane];
-            // SAFETY: the channel is this thread's own.
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        let (x, dy) = (image.x.floats(0), image.x.floats(1));
+        let window = &self.window;
+        let plane = window.input_rows * window.input_width;
+        for channel in slice.of(image.y.floats.len() / plane.max(1)) {
+            let x = &x[channel * plane..][..plane];
+            // SAFETY: the channel is in this thread's work slice.
             #[allow(unsafe_code)]
-            let dx = unsafe { self.dx.part(channel * plane..(channel + 1) * plane) };
+            let dx = unsafe { image.y.floats.part(channel * plane..(channel + 1) * plane) };
             dx.fill(0.0);
-            for row in 0..lines.rows {
-                let dy = &self.dy[(channel * lines.rows + row) * lines.row..][..lines.row];
-                self.winners(simd, x, row);
-                for (&dy, &place) in dy.iter().zip(self.places(row)) {
-                    if let Some(dx) = dx.get_mut(place) {
+            for row in 0..window.output_rows {
+                let dy = &dy[(channel * window.output_rows + row) * window.output_width..]
+                    [..window.output_width];
+                self.origins(simd, x, row, scratch);
+                for (&dy, &index) in dy.iter().zip(self.largest_indices(row, scratch)) {
+                    if let Some(dx) = dx.get_mut(index) {
                         *dx += dy;
                     }
                 }
@@ -206,67 +190,69 @@ impl Work for GradJob<'_> {
     }
 }
 
-/// Instead of an origin that is not known yet.
+/// The origin of a window in which no element has been selected.
 const NONE: u32 = u32::MAX;
 
-impl GradJob<'_> {
-    /// For each position of a row, the origin of the window's entry that meets the first largest
-    /// element, see [`Lines::origin`]; [`NONE`] where all are infinitely small. Origins are carried
-    /// along in vectors as if they were numbers, with which nothing is computed.
+impl MaxPoolGrad {
+    /// For each position of an output row, the origin of the first largest element in its window,
+    /// see [`PoolWindow::origin`]; [`NONE`] where all elements are -infinity. Origins are carried
+    /// in vector lanes as the bit patterns of floats, on which no arithmetic is done.
     #[inline(always)]
-    fn winners<S: Simd>(&mut self, simd: S, x: &[f32], row: usize) {
-        let lines = &self.grad.lines;
-        let scratch = self.scratch.floats.as_mut_slice();
-        let (winners, rest) = scratch.split_at_mut(lines.row);
-        let (best, room) = rest.split_at_mut(lines.row);
+    fn origins<S: Simd>(&self, simd: S, x: &[f32], row: usize, scratch: &mut Scratch) {
+        let window = &self.window;
+        let (origins, rest) = scratch
+            .floats
+            .as_mut_slice()
+            .split_at_mut(window.output_width);
+        let (best, buffer) = rest.split_at_mut(window.output_width);
         best.fill(f32::NEG_INFINITY);
-        winners.fill(f32::from_bits(NONE));
-        for &met in lines.met(row) {
-            let line = &x[met * lines.line..][..lines.line];
-            let phases = lines.phases(line, &mut room[..lines.room()]);
-            for entry in &lines.entries {
-                let own = entry.positions.clone();
-                let number = f32::from_bits(lines.origin(met, entry));
-                let (best, winners) = (&mut best[own.clone()], &mut winners[own]);
-                contend(simd, best, winners, &phases[entry.start..], number);
+        origins.fill(f32::from_bits(NONE));
+        for &input_row in window.receptive_rows(row) {
+            let line = &x[input_row * window.input_width..][..window.input_width];
+            let phases = window.deinterleave(line, &mut buffer[..window.scratch_len()]);
+            for tap in &window.taps {
+                let own = tap.positions.clone();
+                let number = f32::from_bits(window.origin(input_row, tap));
+                let (best, origins) = (&mut best[own.clone()], &mut origins[own]);
+                select_larger(simd, best, origins, &phases[tap.start..], number);
             }
         }
     }
 
-    /// For each position of a row, where in the channel its winner lies; beyond it where there is
-    /// none.
+    /// For each position of an output row, the index in the channel of its largest element; out of
+    /// bounds where there is none.
     #[inline(always)]
-    fn places(&mut self, row: usize) -> &[usize] {
-        let lines = &self.grad.lines;
-        let winners = &self.scratch.floats.as_slice()[..lines.row];
-        let places = &mut self.scratch.indices[..lines.row];
-        for (i, (place, winner)) in places.iter_mut().zip(winners).enumerate() {
-            *place = match winner.to_bits() {
-                NONE => lines.first(row, i).unwrap_or(usize::MAX),
-                origin => lines.place(origin, i),
+    fn largest_indices<'a>(&self, row: usize, scratch: &'a mut Scratch) -> &'a [usize] {
+        let window = &self.window;
+        let origins = &scratch.floats.as_slice()[..window.output_width];
+        let largest_indices = &mut scratch.indices[..window.output_width];
+        for (i, (index, origin)) in largest_indices.iter_mut().zip(origins).enumerate() {
+            *index = match origin.to_bits() {
+                NONE => window.first_index(row, i).unwrap_or(usize::MAX),
+                origin => window.index(origin, i),
             };
         }
-        places
+        largest_indices
     }
 }
 
-/// Lets candidates take the place of what is best so far, and their number that of the winner,
-/// where they are larger. What is not a number wins over every number.
+/// Replaces the best element so far, and its number, by a candidate where that is larger. NaN is
+/// larger than every number.
 #[inline(always)]
-fn contend<S: Simd>(simd: S, best: &mut [f32], winners: &mut [f32], x: &[f32], number: f32) {
+fn select_larger<S: Simd>(simd: S, best: &mut [f32], origins: &mut [f32], x: &[f32], number: f32) {
     let len = best.len();
-    assert!(winners.len() == len && x.len() >= len);
-    let (best, winners, x) = (best.as_mut_ptr(), winners.as_mut_ptr(), x.as_ptr());
+    assert!(origins.len() == len && x.len() >= len);
+    let (best, origins, x) = (best.as_mut_ptr(), origins.as_mut_ptr(), x.as_ptr());
     let (number, rest) = (simd.splat(number), len % S::LANES);
     for i in (0..len - rest).step_by(S::LANES) {
         // SAFETY: a whole vector inside of all three.
         #[allow(unsafe_code)]
         unsafe {
             let (old, candidate) = (simd.load(best.add(i)), simd.load(x.add(i)));
-            let winner = simd.load(winners.add(i));
-            let (new, winner) = larger(simd, [old, winner], [candidate, number]);
+            let origin = simd.load(origins.add(i));
+            let (new, origin) = larger(simd, [old, origin], [candidate, number]);
             simd.store(best.add(i), new);
-            simd.store(winners.add(i), winner);
+            simd.store(origins.add(i), origin);
         }
     }
     if rest > 0 {
@@ -276,27 +262,27 @@ fn contend<S: Simd>(simd: S, best: &mut [f32], winners: &mut [f32], x: &[f32], n
         unsafe {
             let old = simd.load_first(rest, best.add(i));
             let candidate = simd.load_first(rest, x.add(i));
-            let winner = simd.load_first(rest, winners.add(i));
-            let (new, winner) = larger(simd, [old, winner], [candidate, number]);
+            let origin = simd.load_first(rest, origins.add(i));
+            let (new, origin) = larger(simd, [old, origin], [candidate, number]);
             simd.store_first(rest, best.add(i), new);
-            simd.store_first(rest, winners.add(i), winner);
+            simd.store_first(rest, origins.add(i), origin);
         }
     }
 }
 
-/// Of two elements, each with a number, the larger one, the first one where they are equal.
+/// The larger of two elements, each with a number; the first one where they are equal.
 #[inline(always)]
 fn larger<S: Simd>(
     simd: S,
-    [old, winner]: [S::Vector; 2],
+    [old, origin]: [S::Vector; 2],
     [candidate, number]: [S::Vector; 2],
 ) -> (S::Vector, S::Vector) {
-    // Where the old one is not a number it stays, though no comparison holds.
+    // Comparisons with NaN are false: an old NaN is kept explicitly.
     let (is_number, stays) = (simd.ge(old, old), simd.ge(old, candidate));
     let candidate = simd.select(is_number, candidate, old);
-    let number = simd.select(is_number, number, winner);
+    let number = simd.select(is_number, number, origin);
     (
         simd.select(stays, old, candidate),
-        simd.select(stays, winner, number),
+        simd.select(stays, origin, number),
     )
 }

@@ -1,10 +1,12 @@
-//! Operators along axes.
+//! Operators along axes: reductions, softmax, argmax, one-hot.
 
-use super::fold::{COLUMNS, FoldTwo, Max, Partial, Sum};
-use super::walk::{Walk, row_major};
-use super::{Kernel, ScratchSize, Share, Shared, Written};
-use crate::simd::{Isa, Simd, Work, math};
-use crate::workspace::{Operands, Out, Scratch};
+use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars};
+use crate::kernels::reduction::{Max, Sum};
+use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice};
+use crate::memory::{Operands, Scratch, ScratchSize};
+use crate::simd::math;
+use crate::simd::{Isa, Simd};
 use odin_graph::op::{self, ReduceKind};
 
 /// [`odin_graph::Op::Reduce`].
@@ -12,11 +14,11 @@ use odin_graph::op::{self, ReduceKind};
 pub(crate) struct Reduce {
     isa: Isa,
     kind: ReduceKind,
-    /// Over `x`, the axes that stay.
-    kept: Walk<1>,
-    /// Over `x`, the axes that go.
-    gone: Walk<1>,
-    /// How many entries become one.
+    /// Over the axes of `x` that are kept.
+    kept: LoopNest<1>,
+    /// Over the axes of `x` that are reduced.
+    reduced: LoopNest<1>,
+    /// The number of elements reduced to one.
     count: usize,
 }
 
@@ -27,96 +29,101 @@ impl Reduce {
             let axes = (0..x.len()).filter(|axis| reduce.axes.contains(axis) == goes);
             let (extents, strides): (Vec<usize>, Vec<usize>) =
                 axes.map(|axis| (x[axis], strides[axis])).unzip();
-            Walk::new(&extents, [&strides])
+            LoopNest::new(&extents, [&strides])
         };
         Self {
             isa,
             kind: reduce.kind,
             kept: walk(false),
-            gone: walk(true),
+            reduced: walk(true),
             count: reduce.axes.iter().map(|&axis| x[axis]).product(),
         }
     }
 }
 
-impl Shared for Reduce {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
-        self.isa.run(ReduceJob {
-            reduce: self,
-            x: x.floats(0),
-            y: y.floats,
-            share,
-        });
+impl SimdKernel for Reduce {
+    fn isa(&self) -> Isa {
+        self.isa
     }
-}
-
-struct ReduceJob<'a> {
-    reduce: &'a Reduce,
-    x: &'a [f32],
-    y: Out<'a, f32>,
-    share: Share,
-}
-
-impl Work for ReduceJob<'_> {
-    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        match self.reduce.kind {
-            ReduceKind::Max => self.fold(simd, Max),
-            ReduceKind::Sum | ReduceKind::Mean => self.fold(simd, Sum),
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+        match self.kind {
+            ReduceKind::Max => self.reduce(simd, Max, image, slice),
+            ReduceKind::Sum | ReduceKind::Mean => self.reduce(simd, Sum, image, slice),
         }
     }
 }
 
-impl ReduceJob<'_> {
+impl Reduce {
     #[inline(always)]
-    fn fold<S: Simd, F: FoldTwo>(&self, simd: S, fold: F) {
-        let Reduce { kept, gone, .. } = self.reduce;
-        let along_runs = gone.extent > 1 && gone.strides == [1];
+    fn reduce<S: Simd, F: CombineScalars>(
+        &self,
+        simd: S,
+        combine: F,
+        image: &ImageIo<'_>,
+        slice: WorkSlice,
+    ) {
+        let Reduce { kept, reduced, .. } = self;
+        let along_runs = reduced.extent > 1 && reduced.strides == [1];
         match along_runs {
-            true => self.lines(simd, fold),
-            false => self.columns(simd, fold),
+            true => self.lines(simd, combine, image, slice),
+            false => self.columns(simd, combine, image, slice),
         }
         debug_assert!(along_runs || kept.strides == [1] || kept.extent == 0);
     }
 
-    /// Where neighbouring elements become one. Threads share the results.
+    /// Reduces contiguous elements. Threads partition the results.
     #[inline(always)]
-    fn lines<S: Simd, F: FoldTwo>(&self, simd: S, fold: F) {
-        let Reduce { kept, gone, .. } = self.reduce;
-        for i in self.share.of(self.y.len()) {
-            let [first] = kept.at(i);
-            let mut partial = Partial::new(simd, fold);
-            for run in 0..gone.count() {
-                let [offset] = gone.start(run);
-                partial.extend(&self.x[first + offset..][..gone.extent]);
+    fn lines<S: Simd, F: CombineScalars>(
+        &self,
+        simd: S,
+        combine: F,
+        image: &ImageIo<'_>,
+        slice: WorkSlice,
+    ) {
+        let Reduce { kept, reduced, .. } = self;
+        let (x, all) = (image.x.floats(0), image.y.floats);
+        for i in slice.of(all.len()) {
+            let [first] = kept.offsets_at(i);
+            let mut partial = Accumulator::new(simd, combine);
+            for run in 0..reduced.run_count() {
+                let [offset] = reduced.run_offsets(run);
+                partial.extend(&x[first + offset..][..reduced.extent]);
             }
-            // SAFETY: the result is this thread's own.
+            // SAFETY: the result is in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { self.y.part(i..i + 1) };
+            let y = unsafe { all.part(i..i + 1) };
             y[0] = self.finished(partial.finish());
         }
     }
 
-    /// Where neighbouring elements go to neighbouring results. Threads share groups of them.
+    /// Reduces an outer axis, so that contiguous elements go to contiguous results. Threads
+    /// partition groups of results.
     #[inline(always)]
-    fn columns<S: Simd, F: FoldTwo>(&self, simd: S, fold: F) {
-        let Reduce { kept, gone, .. } = self.reduce;
+    fn columns<S: Simd, F: CombineScalars>(
+        &self,
+        simd: S,
+        combine: F,
+        image: &ImageIo<'_>,
+        slice: WorkSlice,
+    ) {
+        let Reduce { kept, reduced, .. } = self;
+        let (x, all) = (image.x.floats(0), image.y.floats);
         let extent = kept.extent.max(1);
         let groups = extent.div_ceil(COLUMNS);
-        for unit in self.share.of(self.y.len() / extent * groups) {
+        for unit in slice.of(all.len() / extent * groups) {
             let (run, first) = (unit / groups, unit % groups * COLUMNS);
             let last = extent.min(first + COLUMNS);
-            let start = kept.start(run)[0] + first;
-            // SAFETY: the results are this thread's own.
+            let start = kept.run_offsets(run)[0] + first;
+            // SAFETY: the results are in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { self.y.part(run * extent + first..run * extent + last) };
-            let mut partial = Partial::new(simd, fold);
-            for i in 0..gone.count() {
-                let first = start + gone.start(i)[0];
-                for k in 0..gone.extent {
-                    partial.extend(&self.x[first + k * gone.strides[0]..][..y.len()]);
+            let y = unsafe { all.part(run * extent + first..run * extent + last) };
+            let mut partial = Accumulator::new(simd, combine);
+            for i in 0..reduced.run_count() {
+                let first = start + reduced.run_offsets(i)[0];
+                for k in 0..reduced.extent {
+                    partial.extend(&x[first + k * reduced.strides[0]..][..y.len()]);
                 }
             }
             y.copy_from_slice(&partial.columns()[..y.len()]);
@@ -126,8 +133,8 @@ impl ReduceJob<'_> {
 
     #[inline(always)]
     fn finished(&self, y: f32) -> f32 {
-        match self.reduce.kind {
-            ReduceKind::Mean => y / self.reduce.count as f32,
+        match self.kind {
+            ReduceKind::Mean => y / self.count as f32,
             ReduceKind::Sum | ReduceKind::Max => y,
         }
     }
@@ -166,8 +173,8 @@ impl Lines {
     }
 }
 
-/// [`odin_graph::Op::Softmax`] and [`odin_graph::Op::LogSoftmax`], with the largest entry
-/// subtracted first so that no exponential overflows.
+/// [`odin_graph::Op::Softmax`] and [`odin_graph::Op::LogSoftmax`]. The maximum is subtracted first
+/// so that no exponential overflows.
 #[derive(Debug)]
 pub(crate) struct Softmax {
     isa: Isa,
@@ -185,60 +192,47 @@ impl Softmax {
     }
 }
 
-impl Shared for Softmax {
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, scratch: &mut Scratch, share: Share) {
-        self.isa.run(SoftmaxJob {
-            softmax: self,
-            x: x.floats(0),
-            y: y.floats,
-            line: &mut scratch.floats.as_mut_slice()[..self.lines.extent],
-            share,
-        });
+impl SimdKernel for Softmax {
+    fn isa(&self) -> Isa {
+        self.isa
     }
 
     fn scratch(&self) -> ScratchSize {
-        ScratchSize {
-            floats: self.lines.extent,
-            indices: 0,
-        }
+        ScratchSize::floats(self.lines.extent)
     }
-}
 
-struct SoftmaxJob<'a> {
-    softmax: &'a Softmax,
-    x: &'a [f32],
-    y: Out<'a, f32>,
-    line: &'a mut [f32],
-    share: Share,
-}
-
-impl Work for SoftmaxJob<'_> {
-    type Output = ();
-
-    /// Threads share the axes before that of the lines.
+    /// Threads partition the axes outside of the softmax axis.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run_image<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        scratch: &mut Scratch,
+        slice: WorkSlice,
+    ) {
+        let (all, y) = (image.x.floats(0), &image.y);
+        let line = &mut scratch.floats.as_mut_slice()[..self.lines.extent];
         let Lines {
             outer,
             extent,
             inner,
-        } = self.softmax.lines;
+        } = self.lines;
         let block = extent * inner;
-        for o in self.share.of(outer) {
+        for o in slice.of(outer) {
             let own = o * block..(o + 1) * block;
-            // SAFETY: the block is this thread's own.
+            // SAFETY: the block is in this thread's work slice.
             #[allow(unsafe_code)]
-            let (x, y) = unsafe { (&self.x[own.clone()], self.y.part(own)) };
+            let (x, y) = unsafe { (&all[own.clone()], y.floats.part(own)) };
             if inner == 1 {
-                self.softmax.line(simd, x, y);
+                self.line(simd, x, y);
                 continue;
             }
             for i in 0..inner {
                 let entries = x[i..].iter().step_by(inner);
-                self.line.iter_mut().zip(entries).for_each(|(l, &x)| *l = x);
+                line.iter_mut().zip(entries).for_each(|(l, &x)| *l = x);
                 let entries = y[i..].iter_mut().step_by(inner);
-                self.softmax.line_in_place(simd, self.line);
-                entries.zip(&*self.line).for_each(|(y, &l)| *y = l);
+                self.line_in_place(simd, line);
+                entries.zip(&*line).for_each(|(y, &l)| *y = l);
             }
         }
     }
@@ -253,11 +247,11 @@ impl Softmax {
 
     #[inline(always)]
     fn line_in_place<S: Simd>(&self, simd: S, y: &mut [f32]) {
-        let mut largest = Partial::new(simd, Max);
+        let mut largest = Accumulator::new(simd, Max);
         largest.extend(y);
         let largest = simd.splat(largest.finish());
         if self.logarithm {
-            let mut sum = Partial::new(simd, Sum);
+            let mut sum = Accumulator::new(simd, Sum);
             for part in y.chunks(COLUMNS) {
                 let mut powers = [0.0; COLUMNS];
                 let powers = &mut powers[..part.len()];
@@ -265,51 +259,51 @@ impl Softmax {
                 map::<S, Exp>(simd, powers, largest);
                 sum.extend(powers);
             }
-            map::<S, Less>(simd, y, largest);
-            return map::<S, Less>(simd, y, simd.splat(sum.finish().ln()));
+            map::<S, Subtract>(simd, y, largest);
+            return map::<S, Subtract>(simd, y, simd.splat(sum.finish().ln()));
         }
         map::<S, Exp>(simd, y, largest);
-        let mut sum = Partial::new(simd, Sum);
+        let mut sum = Accumulator::new(simd, Sum);
         sum.extend(y);
-        map::<S, Times>(simd, y, simd.splat(1.0 / sum.finish()));
+        map::<S, Scale>(simd, y, simd.splat(1.0 / sum.finish()));
     }
 }
 
-/// What is done to each element of a line, given a number for the whole line. Not a closure: the
-/// compiler would be free to leave it a function of its own, which has no vectors.
-trait OnLine {
+/// A function of each element of a line and a number for the whole line. Not a closure, which the
+/// compiler might not inline into the function that is compiled for the instruction set.
+trait LineFunction {
     /// To be marked `#[inline(always)]`.
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector;
 }
 
 struct Exp;
-struct Less;
-struct Times;
+struct Subtract;
+struct Scale;
 
-impl OnLine for Exp {
+impl LineFunction for Exp {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, largest: S::Vector) -> S::Vector {
         math::exp(simd, simd.sub(x, largest))
     }
 }
 
-impl OnLine for Less {
+impl LineFunction for Subtract {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector {
         simd.sub(x, number)
     }
 }
 
-impl OnLine for Times {
+impl LineFunction for Scale {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::Vector, number: S::Vector) -> S::Vector {
         simd.mul(x, number)
     }
 }
 
-/// Replaces each element.
+/// Applies the function in place.
 #[inline(always)]
-fn map<S: Simd, F: OnLine>(simd: S, y: &mut [f32], number: S::Vector) {
+fn map<S: Simd, F: LineFunction>(simd: S, y: &mut [f32], number: S::Vector) {
     let rest = y.len() % S::LANES;
     let whole = y.len() - rest;
     let start = y.as_mut_ptr();
@@ -332,7 +326,7 @@ fn map<S: Simd, F: OnLine>(simd: S, y: &mut [f32], number: S::Vector) {
     }
 }
 
-/// [`odin_graph::Op::ArgMax`]; not a number counts as the largest.
+/// [`odin_graph::Op::ArgMax`]; NaN counts as the largest.
 #[derive(Debug)]
 pub(crate) struct ArgMax(Lines);
 
@@ -342,7 +336,7 @@ impl ArgMax {
     }
 }
 
-impl Kernel<i64> for ArgMax {
+impl SerialKernel<i64> for ArgMax {
     fn run(&self, x: &Operands<'_>, y: &mut [i64], _: &mut Scratch) {
         let x = x.floats(0);
         for (y, start) in y.iter_mut().zip(self.0.starts()) {
@@ -363,7 +357,7 @@ pub(crate) struct OneHot {
     pub(crate) depth: usize,
 }
 
-impl Kernel<f32> for OneHot {
+impl SerialKernel<f32> for OneHot {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
         y.fill(0.0);
         for (y, &hot) in y.chunks_exact_mut(self.depth.max(1)).zip(x.ints(0)) {

@@ -1,22 +1,22 @@
-//! Operators that move elements without changing them.
+//! Operators that rearrange elements: input, padding, concatenation.
 
-use super::walk::{Walk, row_major};
-use super::{Kernel, Share, Shared, Written};
-use crate::workspace::{Operands, Scratch};
+use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::{ImageIo, ParallelKernel, SerialKernel, WorkSlice};
+use crate::memory::{Operands, Scratch};
 use odin_graph::op;
 use std::ops::Range;
 
-/// The part of a run's input that belongs to the image at hand. An input that does not grow
-/// with the batch belongs to every image.
+/// Copies one image out of an input batch. An input that does not grow with the batch is the same
+/// for every image.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// Which input.
+    /// The number of the input.
     pub(crate) input: usize,
-    /// Where each image's elements lie.
-    pub(crate) layout: crate::batch::Layout,
+    /// The layout of the batch.
+    pub(crate) layout: crate::batch::BatchLayout,
 }
 
-impl Kernel<f32> for Load {
+impl SerialKernel<f32> for Load {
     fn run(&self, x: &Operands<'_>, y: &mut [f32], _: &mut Scratch) {
         let request = x.request();
         self.layout
@@ -24,10 +24,10 @@ impl Kernel<f32> for Load {
     }
 }
 
-/// [`odin_graph::Op::Pad`]: `x` in order, `y` with strides.
+/// [`odin_graph::Op::Pad`]: `x` is read contiguously, `y` written with strides.
 #[derive(Debug)]
 pub(crate) struct Pad {
-    walk: Walk<1>,
+    walk: LoopNest<1>,
     first: usize,
     value: f32,
 }
@@ -40,23 +40,23 @@ impl Pad {
             .iter()
             .map(|border| border.before * strides[border.axis])
             .sum();
-        let walk = Walk::new(x, [&strides]);
+        let walk = LoopNest::new(x, [&strides]);
         let value = pad.value;
         Self { walk, first, value }
     }
 }
 
-impl Shared for Pad {
-    /// Threads share the elements of the output; each copies the runs that lie in its own.
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
-        let own = share.of(y.floats.len());
-        // SAFETY: the part is this thread's own.
+impl ParallelKernel for Pad {
+    /// Threads partition the output; each copies the runs of elements inside of its slice.
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+        let own = slice.of(y.floats.len());
+        // SAFETY: the range is this thread's work slice.
         #[allow(unsafe_code)]
         let y = unsafe { y.floats.part(own.clone()) };
         y.fill(self.value);
         let (extent, [stride]) = (self.walk.extent, self.walk.strides);
         let mut runs = x.floats(0).chunks_exact(extent.max(1));
-        self.walk.runs(|[offset]| {
+        self.walk.for_each_run(|[offset]| {
             let Some(x) = runs.next() else { return };
             let first = self.first + offset;
             let before = own.start.saturating_sub(first).div_ceil(stride).min(extent);
@@ -79,51 +79,51 @@ impl Shared for Pad {
 /// [`odin_graph::Op::Concat`].
 #[derive(Debug)]
 pub(crate) struct Concat {
-    /// Where the piece of each operand lies in a line.
-    pieces: Vec<Range<usize>>,
-    /// The length of a line: a piece of every operand.
+    /// The range of each operand in a line.
+    ranges: Vec<Range<usize>>,
+    /// The length of a line: one range per operand.
     line: usize,
 }
 
 impl Concat {
     pub(crate) fn new(concat: op::Concat, parts: &[Vec<usize>]) -> Self {
         let mut line = 0;
-        let piece = |part: &Vec<usize>| {
+        let range = |part: &Vec<usize>| {
             let start = line;
             line += part[concat.axis..].iter().product::<usize>();
             start..line
         };
-        let pieces = parts.iter().map(piece).collect();
-        Self { pieces, line }
+        let ranges = parts.iter().map(range).collect();
+        Self { ranges, line }
     }
 
-    /// Where the first piece of each operand begins.
-    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
-        self.pieces.iter().map(|piece| piece.start)
+    /// The offset of each operand in the result.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = usize> {
+        self.ranges.iter().map(|range| range.start)
     }
 
-    /// Forgets the operands that are in their place already, and returns the others.
-    pub(crate) fn leave_out<T: Copy>(&mut self, there: &[bool], operands: &[T]) -> Vec<T> {
-        let mut out = there.iter();
-        self.pieces.retain(|_| out.next() == Some(&false));
-        let missing = operands.iter().zip(there).filter(|(_, there)| !**there);
+    /// Removes the operands that are `inside` of the result already, and returns the others.
+    pub(crate) fn leave_out<T: Copy>(&mut self, inside: &[bool], operands: &[T]) -> Vec<T> {
+        let mut out = inside.iter();
+        self.ranges.retain(|_| out.next() == Some(&false));
+        let missing = operands.iter().zip(inside).filter(|(_, inside)| !**inside);
         missing.map(|(operand, _)| *operand).collect()
     }
 }
 
-impl Shared for Concat {
-    /// Only pieces are written: what lies between them may be an operand.
-    fn run(&self, x: &Operands<'_>, y: Written<'_>, _: &mut Scratch, share: Share) {
+impl ParallelKernel for Concat {
+    /// Only the remaining ranges are written: the others hold operands that are computed in place.
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
         let lines = y.floats.len() / self.line.max(1);
-        for (i, piece) in self.pieces.iter().enumerate() {
+        for (i, range) in self.ranges.iter().enumerate() {
             let x = x.floats(i);
-            for line in share.of(lines) {
-                let start = line * self.line + piece.start;
-                // SAFETY: the line is this thread's own, and no operand lies under the pieces
-                // that are left.
+            for line in slice.of(lines) {
+                let start = line * self.line + range.start;
+                // SAFETY: the line is in this thread's work slice, and no operand overlaps the
+                // remaining ranges.
                 #[allow(unsafe_code)]
-                let y = unsafe { y.floats.part(start..start + piece.len()) };
-                y.copy_from_slice(&x[line * piece.len()..][..piece.len()]);
+                let y = unsafe { y.floats.part(start..start + range.len()) };
+                y.copy_from_slice(&x[line * range.len()..][..range.len()]);
             }
         }
     }

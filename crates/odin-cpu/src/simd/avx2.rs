@@ -1,10 +1,10 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 #![allow(unsafe_code)]
 
-use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
-/// Exists only where the processor has AVX2 and FMA.
+/// Constructed only if the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -26,29 +26,29 @@ impl Avx2 {
     }
 }
 
-pub(crate) fn run<W: Work>(simd: Avx2, work: W) -> W::Output {
+pub(crate) fn run<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
     #[target_feature(enable = "avx2,fma")]
-    fn inner<W: Work>(simd: Avx2, work: W) -> W::Output {
-        work.run(simd)
+    fn inner<T: SimdTask>(simd: Avx2, task: T) -> T::Output {
+        task.run(simd)
     }
-    // SAFETY: an `Avx2` exists only where the processor has these features.
-    unsafe { inner(simd, work) }
+    // SAFETY: an `Avx2` is constructed only if the processor has these features.
+    unsafe { inner(simd, task) }
 }
 
 fn first(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Avx2 {
     type Vector = __m256;
     type Mask = __m256;
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[6, 4, 3, 2, 1];
 
-    /// At most 12 sums, so that 16 registers hold them, the elements and a weight.
-    fn width(height: usize) -> usize {
+    /// At most 12 accumulators, so that they, the elements and a weight fit 16 registers.
+    fn tile_vectors(height: usize) -> usize {
         match height {
             6 => 2,
             4 | 3 => 3,
@@ -57,11 +57,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: *const f32) {
+    fn prefetch_l1(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
-    fn prefetch_far(self, from: *const f32) {
+    fn prefetch_l2(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
     #[inline(always)]
@@ -153,7 +153,7 @@ impl Simd for Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
-    /// The instruction gives its second operand where one is not a number.
+    /// The instruction returns its second operand if one is NaN.
     #[inline(always)]
     fn relu(self, x: __m256) -> __m256 {
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
@@ -163,11 +163,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps())) as u16 }
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: __m256) -> __m256 {
+    fn keep_bits(self, bits: u16, x: __m256) -> __m256 {
         unsafe { _mm256_and_ps(_mm256_castsi256_ps(self.lanes(bits)), x) }
     }
     #[inline(always)]
-    fn zip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+    fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         unsafe {
             let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             (
@@ -177,11 +177,11 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn unzip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+    fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         unsafe {
             let even = _mm256_shuffle_ps::<0b10_00_10_00>(a, b);
             let odd = _mm256_shuffle_ps::<0b11_01_11_01>(a, b);
-            // Pairs of elements come from a, b, a, b.
+            // The pairs of elements are in the order a, b, a, b.
             let even = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(even));
             let odd = _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(odd));
             (_mm256_castpd_ps(even), _mm256_castpd_ps(odd))

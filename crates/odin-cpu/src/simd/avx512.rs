@@ -1,10 +1,10 @@
 //! AVX-512: 16 lanes, 32 registers, a mask register for each comparison.
 #![allow(unsafe_code)]
 
-use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::x86_64::*;
 
-/// Exists only where the processor has AVX-512F, and AVX2 and FMA besides.
+/// Constructed only if the processor has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -17,29 +17,29 @@ impl Avx512 {
     }
 }
 
-pub(crate) fn run<W: Work>(simd: Avx512, work: W) -> W::Output {
+pub(crate) fn run<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
     #[target_feature(enable = "avx512f,avx2,fma")]
-    fn inner<W: Work>(simd: Avx512, work: W) -> W::Output {
-        work.run(simd)
+    fn inner<T: SimdTask>(simd: Avx512, task: T) -> T::Output {
+        task.run(simd)
     }
-    // SAFETY: an `Avx512` exists only where the processor has these features.
-    unsafe { inner(simd, work) }
+    // SAFETY: an `Avx512` is constructed only if the processor has these features.
+    unsafe { inner(simd, task) }
 }
 
 fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Avx512 {
     type Vector = __m512;
     type Mask = __mmask16;
     const LANES: usize = 16;
-    const HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[12, 8, 4, 3, 2, 1];
 
-    /// At most 24 sums, so that 32 registers hold them, the elements and a weight.
-    fn width(height: usize) -> usize {
+    /// At most 24 accumulators, so that they, the elements and a weight fit 32 registers.
+    fn tile_vectors(height: usize) -> usize {
         match height {
             12 => 2,
             8 => 3,
@@ -48,11 +48,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: *const f32) {
+    fn prefetch_l1(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
-    fn prefetch_far(self, from: *const f32) {
+    fn prefetch_l2(self, from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
     }
     #[inline(always)]
@@ -143,7 +143,7 @@ impl Simd for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
-    /// The instruction gives its second operand where one is not a number.
+    /// The instruction returns its second operand if one is NaN.
     #[inline(always)]
     fn relu(self, x: __m512) -> __m512 {
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
@@ -153,11 +153,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) }
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: __m512) -> __m512 {
+    fn keep_bits(self, bits: u16, x: __m512) -> __m512 {
         unsafe { _mm512_maskz_mov_ps(bits, x) }
     }
     #[inline(always)]
-    fn zip(self, a: __m512, b: __m512) -> (__m512, __m512) {
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
         unsafe {
             let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
@@ -168,7 +168,7 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn unzip(self, a: __m512, b: __m512) -> (__m512, __m512) {
+    fn deinterleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
         unsafe {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));

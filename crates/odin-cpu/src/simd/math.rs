@@ -1,9 +1,9 @@
-//! Functions of vectors of real numbers.
+//! Elementary functions of vectors.
 //!
-//! Arguments are reduced to a short range, where a polynomial of least error stands in for the
-//! function. Infinities, numbers below the normal range and what is not a number are met as the
-//! functions of `f64` meet them. Largest errors over all arguments, in units in the last place of
-//! the true result, as a test measures them on a million numbers of all magnitudes:
+//! Arguments are reduced to a short range, on which the function is approximated by a minimax
+//! polynomial. Infinities, subnormal numbers and NaN are treated as by the functions of `f64`.
+//! Largest errors over all arguments, in units in the last place of the true result, as a test
+//! measures them on a million numbers of all magnitudes:
 //!
 //! | function | bound |
 //! |---|---|
@@ -16,7 +16,7 @@
 
 use super::Simd;
 
-/// The polynomial with these coefficients, that of the highest power first.
+/// The polynomial with these coefficients, highest power first, by Horner's rule.
 #[inline(always)]
 fn polynomial<S: Simd>(simd: S, x: S::Vector, coefficients: &[f32]) -> S::Vector {
     let Some((&first, others)) = coefficients.split_first() else {
@@ -29,44 +29,45 @@ fn polynomial<S: Simd>(simd: S, x: S::Vector, coefficients: &[f32]) -> S::Vector
     sum
 }
 
-/// The nearest whole number, for `|x| < 2^22`: there is no room for a fraction beside `1.5 · 2^23`.
+/// Rounds to the nearest integer, for `|x| < 2^22`: numbers of the size of `1.5 · 2^23` have no
+/// fraction bits.
 #[inline(always)]
 fn round<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let large = simd.splat(12_582_912.0);
     simd.sub(simd.add(x, large), large)
 }
 
-/// `x` between two bounds; not a number stays what it is.
+/// `x` clamped to two bounds; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn clip<S: Simd>(simd: S, x: S::Vector, min: S::Vector, max: S::Vector) -> S::Vector {
     let above = simd.select(simd.gt(min, x), min, x);
     simd.select(simd.gt(above, max), max, above)
 }
 
-/// The larger of two; not a number wins over every number.
+/// The larger of two; NaN if one is NaN.
 #[inline(always)]
 pub(crate) fn max<S: Simd>(simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
-    // Where `a` is not a number, `a >= b` does not hold, but neither does `a >= a`.
+    // Where `a` is NaN, neither `a >= b` nor `a >= a` holds.
     let larger = simd.select(simd.ge(a, b), a, b);
     not_a_number(simd, a, b, larger)
 }
 
-/// The smaller of two; not a number wins over every number.
+/// The smaller of two; NaN if one is NaN.
 #[inline(always)]
 pub(crate) fn min<S: Simd>(simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
     let smaller = simd.select(simd.ge(b, a), a, b);
     not_a_number(simd, a, b, smaller)
 }
 
-/// `result`, unless an operand is not a number.
+/// `result`, or NaN where an operand is NaN.
 #[inline(always)]
 fn not_a_number<S: Simd>(simd: S, a: S::Vector, b: S::Vector, result: S::Vector) -> S::Vector {
     let result = simd.select(simd.ge(a, a), result, a);
     simd.select(simd.ge(b, b), result, b)
 }
 
-/// The natural logarithm of 2, of which the first part has so few digits that a product with an
-/// exponent is exact.
+/// ln 2 as a sum of two parts. The first has so few digits that its product with an exponent is
+/// exact.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// `e^x`.
@@ -89,7 +90,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
         ],
     );
     let power = simd.add(simd.mul_add(simd.mul(r, r), q, r), simd.splat(1.0));
-    // In two steps, as `2^n` itself may be out of range. Only the second one rounds.
+    // In two steps, since `2^n` itself may overflow. Only the second one rounds.
     let half = round(simd, simd.mul(n, simd.splat(0.5)));
     let power = simd.mul(power, simd.pow2(half));
     simd.mul(power, simd.pow2(simd.sub(n, half)))
@@ -99,7 +100,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 #[inline(always)]
 pub(crate) fn log<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let zero = simd.splat(0.0);
-    // What lies below the normal range is brought into it.
+    // Scales subnormal numbers into the normal range.
     let is_small = simd.gt(simd.splat(f32::MIN_POSITIVE), x);
     let scaled = simd.select(is_small, simd.mul(x, simd.splat(8_388_608.0)), x);
     let (m, n) = simd.split(scaled);
@@ -125,7 +126,7 @@ pub(crate) fn log<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let low = simd.mul_add(square, simd.splat(-0.5), low);
     let y = simd.mul_add(n, simd.splat(LN_2[0]), simd.add(f, low));
     let infinity = simd.splat(f32::INFINITY);
-    // Also where `x` is not a number.
+    // Also where `x` is NaN.
     let y = simd.select(simd.gt(infinity, x), y, x);
     let y = simd.select(simd.gt(zero, x), simd.splat(f32::NAN), y);
     let is_zero = simd.ge(zero, simd.abs(x));
@@ -137,7 +138,7 @@ pub(crate) fn log<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 fn log_1p<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let one = simd.splat(1.0);
     let u = simd.add(x, one);
-    // What is lost in the sum is made up for to first order.
+    // Compensates the rounding error of the sum to first order.
     let lost = simd.sub(x, simd.sub(u, one));
     simd.add(log(simd, u), simd.div(lost, u))
 }
@@ -165,7 +166,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let size = simd.abs(x);
     let e = exp(simd, simd.add(size, size));
     let large = simd.sub(one, simd.div(two, simd.add(e, one)));
-    // Near 0 the difference would have no digits left.
+    // Near 0 the difference would cancel.
     let square = simd.mul(x, x);
     let p = polynomial(
         simd,
@@ -229,7 +230,7 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 #[allow(unsafe_code)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, LONGEST, Work};
+    use crate::simd::{Isa, MAX_LANES, SimdTask};
 
     #[derive(Clone, Copy, Debug)]
     enum Function {
@@ -242,15 +243,15 @@ mod tests {
     }
 
     /// A function of as many numbers as the longest vector has.
-    struct Apply(Function, [f32; LONGEST]);
+    struct Apply(Function, [f32; MAX_LANES]);
 
-    impl Work for Apply {
-        type Output = [f32; LONGEST];
+    impl SimdTask for Apply {
+        type Output = [f32; MAX_LANES];
 
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> [f32; LONGEST] {
-            let mut y = [0.0; LONGEST];
-            for i in (0..LONGEST).step_by(S::LANES) {
+        fn run<S: Simd>(self, simd: S) -> [f32; MAX_LANES] {
+            let mut y = [0.0; MAX_LANES];
+            for i in (0..MAX_LANES).step_by(S::LANES) {
                 // SAFETY: both arrays hold whole vectors.
                 unsafe {
                     let x = simd.load(self.1.as_ptr().add(i));
@@ -312,17 +313,17 @@ mod tests {
             4.0,
         ];
         let mut worst = (0.0, 0.0);
-        let mut meet = |x: [f32; LONGEST]| {
-            for (x, y) in x.into_iter().zip(isa.run(Apply(function, x))) {
+        let mut check = |x: [f32; MAX_LANES]| {
+            for (x, y) in x.into_iter().zip(isa.dispatch(Apply(function, x))) {
                 let error = error(y, function.exact(f64::from(x)));
                 if error.is_nan() || error > worst.0 {
                     worst = (error, x);
                 }
             }
         };
-        meet(special);
-        for first in (0..=u32::MAX - 65_536).step_by(4001 * LONGEST) {
-            meet(std::array::from_fn(|i| {
+        check(special);
+        for first in (0..=u32::MAX - 65_536).step_by(4001 * MAX_LANES) {
+            check(std::array::from_fn(|i| {
                 f32::from_bits(first + 4001 * i as u32)
             }));
         }

@@ -1,7 +1,7 @@
-//! Vectors of real numbers, by the instructions of the machine at hand.
+//! Vectors of floats in the instruction sets of the processor.
 //!
-//! A value of an instruction set exists only where the processor has it: its constructor asks the
-//! processor. What is generic over [`Simd`] is compiled once for each set, by [`Isa::run`].
+//! A value of an instruction set exists only if the processor has it: its constructor checks. Code
+//! that is generic over [`Simd`] is compiled once per set, by [`Isa::dispatch`].
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -15,29 +15,29 @@ mod portable;
 
 use std::fmt;
 
-/// How many elements the longest vector has. Masks are stored in groups of this many.
-pub(crate) const LONGEST: usize = 16;
+/// The lanes of the longest vector. Sign bits are stored in groups of this many.
+pub(crate) const MAX_LANES: usize = 16;
 
-/// Vectors of `LANES` numbers and what can be done with them.
+/// An instruction set: vectors of `LANES` floats and operations on them.
 ///
-/// The methods are inlined into a function that [`Isa::run`] compiles for the instruction set.
-/// Nowhere else may they be called from: elsewhere they are correct, but slow.
+/// The methods are inlined into a function that [`Isa::dispatch`] compiles for the instruction set.
+/// Called from elsewhere they are correct, but slow.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector.
     type Vector: Copy;
-    /// A truth value for each element.
+    /// A Boolean per lane.
     type Mask: Copy;
-    /// Elements of a vector: 8 or 16.
+    /// Lanes of a vector: 8 or 16.
     const LANES: usize;
-    /// The heights that a tile of a product may have, descending, ending in 1.
-    const HEIGHTS: &'static [usize];
-    /// The most vectors that a tile of a height may be wide, at most [`WIDEST`].
-    fn width(height: usize) -> usize;
+    /// The heights of register tiles, descending, ending in 1.
+    const TILE_HEIGHTS: &'static [usize];
+    /// The most vectors in the width of a register tile of a height, at most [`MAX_TILE_VECTORS`].
+    fn tile_vectors(height: usize) -> usize;
 
-    /// Asks for the cache line of an element, which need not exist.
-    fn prefetch(self, from: *const f32);
-    /// The same, into the second-level cache.
-    fn prefetch_far(self, from: *const f32);
+    /// Prefetches a cache line into the first-level cache. The address need not be valid.
+    fn prefetch_l1(self, from: *const f32);
+    /// Prefetches a cache line into the second-level cache. The address need not be valid.
+    fn prefetch_l2(self, from: *const f32);
     fn splat(self, x: f32) -> Self::Vector;
     /// # Safety
     /// `from` is valid for reading `LANES` elements.
@@ -45,22 +45,22 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` is valid for writing `LANES` elements.
     unsafe fn store(self, to: *mut f32, x: Self::Vector);
-    /// The first `n` elements, below `LANES`; the others are 0.
+    /// The first `n` elements, fewer than `LANES`; the others are 0.
     ///
     /// # Safety
     /// `from` is valid for reading `n` elements.
     unsafe fn load_first(self, n: usize, from: *const f32) -> Self::Vector;
-    /// The elements whose bit is set, and for the others those of `otherwise`.
+    /// The elements whose bit is set; the others are those of `otherwise`.
     ///
     /// # Safety
-    /// `from` is valid for reading each element whose bit is set; of the others nothing is asked.
+    /// `from` is valid for reading each element whose bit is set; the others are not accessed.
     unsafe fn load_where(
         self,
         bits: u16,
         from: *const f32,
         otherwise: Self::Vector,
     ) -> Self::Vector;
-    /// The first `n` elements, below `LANES`.
+    /// Stores the first `n` elements, fewer than `LANES`.
     ///
     /// # Safety
     /// `to` is valid for writing `n` elements.
@@ -72,11 +72,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn sqrt(self, x: Self::Vector) -> Self::Vector;
     fn abs(self, x: Self::Vector) -> Self::Vector;
-    /// `x`, at least 0, with the sign of `of`.
+    /// `x`, which is at least 0, with the sign of `of`.
     fn with_sign(self, x: Self::Vector, of: Self::Vector) -> Self::Vector;
-    /// `2^n` for whole `n` from -126 to 127.
+    /// `2^n` for integers `n` from -126 to 127.
     fn pow2(self, n: Self::Vector) -> Self::Vector;
-    /// `m` and `n` with `x = m · 2^n` and `m` from `sqrt(1/2)` to `sqrt(2)`, for normal `x` above 0.
+    /// Mantissa `m` and exponent `n` with `x = m · 2^n` and `m` from `sqrt(1/2)` to `sqrt(2)`, for
+    /// normal `x` above 0.
     fn split(self, x: Self::Vector) -> (Self::Vector, Self::Vector);
     /// Whether `a > b`.
     fn gt(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
@@ -84,47 +85,47 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn ge(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
     /// `mask ? a : b`.
     fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a · b + c`, rounded once where the processor can.
+    /// `a · b + c`, rounded once if the processor has the instruction.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// `x < 0 ? 0 : x`; not a number stays what it is.
+    /// `max(x, 0)`; NaN stays NaN.
     fn relu(self, x: Self::Vector) -> Self::Vector;
-    /// For each element a bit, from the lowest: whether it is above 0.
+    /// A bit per lane, lowest first: whether the element is positive.
     fn positive(self, x: Self::Vector) -> u16;
     /// The elements whose bit is set; 0 elsewhere.
-    fn keep(self, bits: u16, x: Self::Vector) -> Self::Vector;
-    /// The elements of two vectors in turns: the first half of them, and the second.
-    fn zip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
-    /// Of the elements of two vectors, one after the other, every second one from the first and
-    /// from the second.
-    fn unzip(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+    fn keep_bits(self, bits: u16, x: Self::Vector) -> Self::Vector;
+    /// Interleaves the elements of two vectors: the first half of the result, and the second.
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// Deinterleaves the elements of two vectors, taken as one sequence: those of even index, and
+    /// those of odd index.
+    fn deinterleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
 
-    /// The elements of `M` vectors, 1, 2 or 4, in turns.
+    /// Interleaves the elements of `M` vectors, 1, 2 or 4.
     #[inline(always)]
-    fn together<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
+    fn interleave_all<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
         let mut y = x;
         match M {
-            2 => (y[0], y[1]) = self.zip(x[0], x[1]),
+            2 => (y[0], y[1]) = self.interleave(x[0], x[1]),
             4 => {
-                let (even, odd) = (self.zip(x[0], x[2]), self.zip(x[1], x[3]));
-                (y[0], y[1]) = self.zip(even.0, odd.0);
-                (y[2], y[3]) = self.zip(even.1, odd.1);
+                let (even, odd) = (self.interleave(x[0], x[2]), self.interleave(x[1], x[3]));
+                (y[0], y[1]) = self.interleave(even.0, odd.0);
+                (y[2], y[3]) = self.interleave(even.1, odd.1);
             }
             _ => debug_assert!(M == 1),
         }
         y
     }
 
-    /// Of the elements of `M` vectors, 1, 2 or 4, one after the other, every `M`-th from the first,
-    /// the second, and so on.
+    /// Deinterleaves the elements of `M` vectors, 1, 2 or 4, taken as one sequence: vector `i` of
+    /// the result has those of index `i` modulo `M`.
     #[inline(always)]
-    fn apart<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
+    fn deinterleave_all<const M: usize>(self, x: [Self::Vector; M]) -> [Self::Vector; M] {
         let mut y = x;
         match M {
-            2 => (y[0], y[1]) = self.unzip(x[0], x[1]),
+            2 => (y[0], y[1]) = self.deinterleave(x[0], x[1]),
             4 => {
-                let (low, high) = (self.unzip(x[0], x[1]), self.unzip(x[2], x[3]));
-                (y[0], y[2]) = self.unzip(low.0, high.0);
-                (y[1], y[3]) = self.unzip(low.1, high.1);
+                let (low, high) = (self.deinterleave(x[0], x[1]), self.deinterleave(x[2], x[3]));
+                (y[0], y[2]) = self.deinterleave(low.0, high.0);
+                (y[1], y[3]) = self.deinterleave(low.1, high.1);
             }
             _ => debug_assert!(M == 1),
         }
@@ -132,7 +133,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// The first `n` elements, or all if there are fewer.
+/// Stores the first `n` elements, or a whole vector if it is shorter.
 ///
 /// # Safety
 /// `to` is valid for writing `n` elements, or a vector if that is less.
@@ -147,7 +148,7 @@ pub(crate) unsafe fn store_up_to<S: Simd>(simd: S, n: usize, to: *mut f32, x: S:
     }
 }
 
-/// The first `n` elements and 0 elsewhere, or a vector if that is less.
+/// Loads the first `n` elements, with zeros behind, or a whole vector if it is shorter.
 ///
 /// # Safety
 /// `from` is valid for reading `n` elements, or a vector if that is less.
@@ -162,14 +163,14 @@ pub(crate) unsafe fn load_up_to<S: Simd>(simd: S, n: usize, from: *const f32) ->
     }
 }
 
-/// The bits of `sqrt(1/2)`, below which [`Simd::split`] leaves no mantissa.
+/// The bits of `sqrt(1/2)`, the lower end of [`Simd::split`]'s mantissas.
 const SQRT_HALF: i32 = 0x3f35_04f3;
-/// How far the exponent is from the lowest bit, and what is added to it.
+/// The mantissa bits of a float, and the bias of its exponent.
 const MANTISSA: u32 = 23;
 const BIAS: i32 = 127;
 
-/// The most vectors that a tile may be wide.
-pub(crate) const WIDEST: usize = 4;
+/// The most vectors in the width of a register tile.
+pub(crate) const MAX_TILE_VECTORS: usize = 4;
 
 /// An instruction set that the processor has.
 #[derive(Clone, Copy)]
@@ -183,13 +184,13 @@ pub(crate) enum Isa {
     Portable(portable::Portable),
 }
 
-/// An instruction set that this machine's processor has.
+/// An instruction set that this processor has.
 #[derive(Debug, Clone, Copy)]
 pub struct InstructionSet(pub(crate) Isa);
 
 impl InstructionSet {
-    /// All that the processor has and the engine can use, fastest first. The last is always there:
-    /// it needs nothing special.
+    /// All that the processor has and the engine supports, fastest first. The last one is portable
+    /// and always available.
     pub fn available() -> Vec<Self> {
         Isa::available().into_iter().map(Self).collect()
     }
@@ -207,10 +208,10 @@ impl fmt::Display for InstructionSet {
     }
 }
 
-/// Something to do with vectors, whatever their length.
-pub(crate) trait Work {
+/// Code that is compiled for each instruction set.
+pub(crate) trait SimdTask {
     type Output;
-    /// To be marked `#[inline(always)]`, like all that it calls and that touches vectors.
+    /// To be marked `#[inline(always)]`, like everything it calls that uses vectors.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
@@ -235,21 +236,21 @@ impl Isa {
         first.unwrap_or(Isa::Portable(portable::Portable))
     }
 
-    /// Does the work with the vectors of this set.
+    /// Runs a task compiled for this set.
     #[inline]
-    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+    pub(crate) fn dispatch<T: SimdTask>(self, task: T) -> T::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(simd) => avx512::run(simd, work),
+            Isa::Avx512(simd) => avx512::run(simd, task),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(simd) => avx2::run(simd, work),
+            Isa::Avx2(simd) => avx2::run(simd, task),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon(simd) => neon::run(simd, work),
-            Isa::Portable(simd) => work.run(simd),
+            Isa::Neon(simd) => neon::run(simd, task),
+            Isa::Portable(simd) => task.run(simd),
         }
     }
 
-    /// Its name, as processors are described.
+    /// Its conventional name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]

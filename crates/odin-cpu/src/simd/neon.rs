@@ -1,10 +1,10 @@
-//! NEON: two registers of 4 lanes taken as one vector of 8, 32 registers.
+//! NEON: pairs of 4-lane registers as vectors of 8 lanes, 32 registers.
 #![allow(unsafe_code)]
 
-use super::{BIAS, MANTISSA, SQRT_HALF, Simd, Work};
+use super::{BIAS, MANTISSA, SQRT_HALF, Simd, SimdTask};
 use std::arch::aarch64::*;
 
-/// Exists only where the processor has NEON.
+/// Constructed only if the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
@@ -14,13 +14,13 @@ impl Neon {
     }
 }
 
-pub(crate) fn run<W: Work>(simd: Neon, work: W) -> W::Output {
+pub(crate) fn run<T: SimdTask>(simd: Neon, task: T) -> T::Output {
     #[target_feature(enable = "neon")]
-    fn inner<W: Work>(simd: Neon, work: W) -> W::Output {
-        work.run(simd)
+    fn inner<T: SimdTask>(simd: Neon, task: T) -> T::Output {
+        task.run(simd)
     }
-    // SAFETY: a `Neon` exists only where the processor has it.
-    unsafe { inner(simd, work) }
+    // SAFETY: a `Neon` is constructed only if the processor has NEON.
+    unsafe { inner(simd, task) }
 }
 
 type Vector = [float32x4_t; 2];
@@ -31,16 +31,16 @@ unsafe fn lanes(bits: u16, own: [u32; 4]) -> uint32x4_t {
     unsafe { vtstq_u32(vdupq_n_u32(u32::from(bits)), vld1q_u32(own.as_ptr())) }
 }
 
-// SAFETY of every block: the instructions are there, as `self` exists; pointers are valid for what
-// is read or written, by the contract of the trait.
+// SAFETY of every block: the processor has the instructions, since `self` exists; pointers are
+// valid for the accesses, by the contract of the trait.
 impl Simd for Neon {
     type Vector = Vector;
     type Mask = [uint32x4_t; 2];
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[12, 8, 4, 2, 1];
 
-    /// At most 24 registers of sums, so that 32 hold them, the elements and a weight.
-    fn width(height: usize) -> usize {
+    /// At most 24 registers of accumulators, so that they, the elements and a weight fit 32.
+    fn tile_vectors(height: usize) -> usize {
         match height {
             12 | 8 => 1,
             4 => 3,
@@ -49,9 +49,9 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch_l1(self, _: *const f32) {}
     #[inline(always)]
-    fn prefetch_far(self, _: *const f32) {}
+    fn prefetch_l2(self, _: *const f32) {}
     #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         unsafe { [vdupq_n_f32(x); 2] }
@@ -167,7 +167,7 @@ impl Simd for Neon {
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
         unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])] }
     }
-    /// The instruction gives not a number where an operand is none.
+    /// The instruction returns NaN if an operand is NaN.
     #[inline(always)]
     fn relu(self, x: Vector) -> Vector {
         unsafe {
@@ -185,7 +185,7 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: Vector) -> Vector {
+    fn keep_bits(self, bits: u16, x: Vector) -> Vector {
         unsafe {
             let low = vandq_u32(lanes(bits, [1, 2, 4, 8]), vreinterpretq_u32_f32(x[0]));
             let high = vandq_u32(lanes(bits, [16, 32, 64, 128]), vreinterpretq_u32_f32(x[1]));
@@ -193,7 +193,7 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn zip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn interleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         unsafe {
             (
                 [vzip1q_f32(a[0], b[0]), vzip2q_f32(a[0], b[0])],
@@ -202,7 +202,7 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn unzip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn deinterleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         unsafe {
             (
                 [vuzp1q_f32(a[0], a[1]), vuzp1q_f32(b[0], b[1])],

@@ -1,4 +1,4 @@
-//! Plain arrays, for every processor; the compiler makes vectors of them where it can.
+//! Plain arrays, for every processor; the compiler vectorises them where it can.
 #![allow(unsafe_code)]
 
 use super::{BIAS, MANTISSA, SQRT_HALF, Simd};
@@ -8,22 +8,21 @@ pub(crate) struct Portable;
 
 type Vector = [f32; 8];
 
-// SAFETY of every block: pointers are valid for what is read or written, by the contract of the
-// trait.
+// SAFETY of every block: pointers are valid for the accesses, by the contract of the trait.
 impl Simd for Portable {
     type Vector = Vector;
     type Mask = [bool; 8];
     const LANES: usize = 8;
-    const HEIGHTS: &'static [usize] = &[4, 2, 1];
+    const TILE_HEIGHTS: &'static [usize] = &[4, 2, 1];
 
-    fn width(_: usize) -> usize {
+    fn tile_vectors(_: usize) -> usize {
         1
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch_l1(self, _: *const f32) {}
     #[inline(always)]
-    fn prefetch_far(self, _: *const f32) {}
+    fn prefetch_l2(self, _: *const f32) {}
     #[inline(always)]
     fn splat(self, x: f32) -> Vector {
         [x; 8]
@@ -106,7 +105,8 @@ impl Simd for Portable {
     fn select(self, mask: [bool; 8], a: Vector, b: Vector) -> Vector {
         std::array::from_fn(|i| if mask[i] { a[i] } else { b[i] })
     }
-    /// Rounded twice: without an instruction for it, rounding once would call a slow function.
+    /// Rounded twice: without an FMA instruction, a single rounding would call a slow library
+    /// function.
     #[inline(always)]
     fn mul_add(self, a: Vector, b: Vector, c: Vector) -> Vector {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
@@ -121,11 +121,11 @@ impl Simd for Portable {
         x.iter().enumerate().map(bit).sum()
     }
     #[inline(always)]
-    fn keep(self, bits: u16, x: Vector) -> Vector {
+    fn keep_bits(self, bits: u16, x: Vector) -> Vector {
         std::array::from_fn(|i| if bits >> i & 1 == 1 { x[i] } else { 0.0 })
     }
     #[inline(always)]
-    fn zip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn interleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         let at = |i: usize| {
             if i.is_multiple_of(2) {
                 a[i / 2]
@@ -136,7 +136,7 @@ impl Simd for Portable {
         (std::array::from_fn(at), std::array::from_fn(|i| at(i + 8)))
     }
     #[inline(always)]
-    fn unzip(self, a: Vector, b: Vector) -> (Vector, Vector) {
+    fn deinterleave(self, a: Vector, b: Vector) -> (Vector, Vector) {
         let at = |i: usize| if i < 8 { a[i] } else { b[i - 8] };
         (
             std::array::from_fn(|i| at(2 * i)),

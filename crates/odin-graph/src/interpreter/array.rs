@@ -1,8 +1,10 @@
+//! The values of the interpreter, and strided iteration over them.
+
 use num_traits::Float;
 
 /// f32 or f64.
 pub trait Real: Float + Send + Sync + std::fmt::Debug + 'static {
-    /// The same number, perhaps with more digits to come.
+    /// The same number.
     fn of(value: f32) -> Self;
     /// The error function.
     fn erf(self) -> Self;
@@ -28,7 +30,7 @@ impl Real for f64 {
     }
 }
 
-/// Real numbers in row-major order.
+/// A row-major array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array<T> {
     shape: Vec<usize>,
@@ -39,7 +41,7 @@ impl<T: Real> Array<T> {
     /// An array of `shape` over `data`.
     ///
     /// # Panics
-    /// When their sizes differ: the interpreter is a tool of tests.
+    /// If their sizes differ: the interpreter is a tool of tests.
     pub fn new(shape: Vec<usize>, data: Vec<T>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "{shape:?}");
         Self { shape, data }
@@ -55,14 +57,14 @@ impl<T: Real> Array<T> {
         &self.data
     }
 
-    /// The elements once the array is repeated to `shape`, by the rule of broadcasting.
+    /// The elements of the array broadcast to `shape`.
     pub(super) fn broadcast(&self, shape: &[usize]) -> impl Iterator<Item = T> + '_ {
         let strides = broadcast_strides(&self.shape, shape);
         Offsets::new(shape, &strides, 0).map(|i| self.data[i])
     }
 }
 
-/// The distance in row-major order between neighbours along each axis.
+/// The strides of a row-major array.
 pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -71,7 +73,7 @@ pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// The strides, one per axis of `shape`, of an array of shape `own` that is repeated to it.
+/// The strides, one per axis of `shape`, of an array of shape `own` broadcast to it.
 pub(super) fn broadcast_strides(own: &[usize], shape: &[usize]) -> Vec<usize> {
     let repeated = std::iter::repeat_n(0, shape.len() - own.len());
     let kept = own.iter().zip(row_major(own));
@@ -80,7 +82,7 @@ pub(super) fn broadcast_strides(own: &[usize], shape: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// Where the positions of a shape, in row-major order, lie in an array with strides of its own.
+/// The offsets of the positions of a shape, in row-major order, in a strided array.
 pub(super) struct Offsets {
     /// Extent, stride and current position of each axis.
     axes: Vec<(usize, usize, usize)>,
@@ -129,22 +131,22 @@ pub(super) fn first_max<T: Real>(values: &[T]) -> usize {
     best
 }
 
-/// What a node gave.
+/// The result of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<T> {
-    /// Real numbers.
+    /// Floats.
     Float(Array<T>),
     /// Integers and their shape.
     Int(Vec<i64>, Vec<usize>),
-    /// Truth values and their shape.
+    /// Booleans and their shape.
     Bool(Vec<bool>, Vec<usize>),
 }
 
 impl<T: Real> Value<T> {
-    /// The array of a real value.
+    /// The array of a float value.
     ///
     /// # Panics
-    /// When the value is not real.
+    /// If the value is not of floats.
     pub fn array(&self) -> &Array<T> {
         match self {
             Value::Float(array) => array,
@@ -152,10 +154,10 @@ impl<T: Real> Value<T> {
         }
     }
 
-    /// The elements of a real value.
+    /// The elements of a float value.
     ///
     /// # Panics
-    /// When the value is not real.
+    /// If the value is not of floats.
     pub fn floats(&self) -> &[T] {
         self.array().floats()
     }

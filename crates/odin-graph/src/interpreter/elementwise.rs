@@ -1,4 +1,4 @@
-//! Functions of single elements.
+//! Elementwise operators and batch normalisation.
 
 use super::array::{Array, Real, Value};
 use super::count;
@@ -8,7 +8,7 @@ pub(super) fn map<T: Real>(x: &Array<T>, f: impl Fn(T) -> T) -> Vec<T> {
     x.floats().iter().map(|&v| f(v)).collect()
 }
 
-/// Not a number stays what it is.
+/// NaN stays NaN.
 pub(super) fn relu<T: Real>(x: T) -> T {
     if x < T::zero() { T::zero() } else { x }
 }
@@ -31,7 +31,7 @@ pub(super) fn unary<T: Real>(unary: Unary, x: T) -> T {
     }
 }
 
-/// Of the larger and the smaller, not a number wins over every number.
+/// The maximum and the minimum of NaN and a number are NaN.
 pub(super) fn binary<T: Real>(binary: Binary, a: T, b: T) -> T {
     match binary {
         Binary::Add => a + b,

@@ -1,4 +1,4 @@
-//! Operators that move elements, and products of matrices.
+//! Operators that rearrange elements, and matrix products.
 
 use super::array::{Array, Offsets, Real, Value, broadcast_strides, row_major};
 use super::count;

@@ -1,4 +1,4 @@
-//! The reference interpreter: every operator in the plainest possible way, in f32 or f64.
+//! The reference interpreter: every operator by its definition, in f32 or f64.
 
 mod array;
 mod elementwise;
@@ -11,17 +11,17 @@ use crate::op::*;
 use crate::{Dim, Error, ErrorKind, Graph, Op};
 use array::Offsets;
 
-/// Runs a graph on a batch and returns its outputs in order. The number of images is read from
-/// the inputs.
+/// Runs a graph on a batch and returns its outputs in order. The number of images is read from the
+/// inputs.
 ///
 /// # Errors
-/// When an input is missing, unknown, or of the wrong shape; the message names it.
+/// If an input is missing, unknown, or of the wrong shape; the message names it.
 pub fn interpret<T: Real>(
     graph: &Graph,
     inputs: &[(&str, Array<T>)],
 ) -> Result<Vec<Value<T>>, Error> {
     let images = check_inputs(graph, inputs)?;
-    let needed = graph.needed_for(graph.outputs().iter().map(|o| o.value));
+    let needed = graph.needed_for_outputs();
     let mut values: Vec<Option<Value<T>>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|v| needed[v.index()]) {
         let node = graph.node(value);

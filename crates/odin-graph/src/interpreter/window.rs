@@ -4,15 +4,15 @@ use super::array::{Array, Real, Value, first_max};
 use super::count;
 use crate::op::*;
 
-/// One meeting of a window with an input: the position of the window, the entry of the window,
-/// and the offset of what it reads, within one channel.
+/// A read of a sliding window: the position of the window, the tap, and the offset of the element
+/// in its channel.
 struct Read {
     position: usize,
     entry: usize,
     offset: usize,
 }
 
-/// Every read that does not lie in the padding, position by position.
+/// All reads that are not of padding, position by position.
 fn reads(w: &Window, positions: &[usize], spatial: &[usize]) -> Vec<Read> {
     let mut all = vec![Read {
         position: 0,
@@ -50,7 +50,7 @@ fn along(w: &Window, axis: usize, positions: usize, extent: usize) -> impl Itera
     })
 }
 
-/// The start value of a convolution: its bias, repeated, or zeros.
+/// The initial value of a convolution: its bias, broadcast, or zeros.
 fn bias_or_zero<T: Real>(bias: Option<&&Value<T>>, shape: &[usize]) -> Vec<T> {
     let inner = count(&shape[2..]);
     let at = |i: usize| bias.map_or(T::zero(), |b| b.floats()[i / inner % shape[1]]);
@@ -94,7 +94,7 @@ pub(super) fn conv<T: Real>(conv: &Conv, operands: &[&Value<T>], shape: &[usize]
     y
 }
 
-/// A convolution from the result to the operand, read backwards.
+/// A convolution with the roles of operand and result exchanged.
 pub(super) fn conv_transpose<T: Real>(
     conv: &ConvTranspose,
     operands: &[&Value<T>],
@@ -108,7 +108,7 @@ pub(super) fn conv_transpose<T: Real>(
     y
 }
 
-/// For each window position of each channel: its offset, and the offsets it reads.
+/// For each window position of each channel: its offset, and the offsets that it reads.
 fn windows<'a, T: Real>(
     w: &'a Window,
     x: &'a Array<T>,

@@ -1,13 +1,14 @@
+//! The pass that replaces an input by another graph.
+
 use super::rebuild::rebuild;
 use crate::{Error, ErrorKind, Graph, ValueId};
 
-/// Feeds an input from another graph: the source's only output takes the place of the input
-/// `name`, the source's inputs take its place in the signature. Such as a preprocessing before
-/// a network.
+/// Replaces an input by the only output of another graph, whose inputs take its place in the
+/// signature: such as a preprocessing before a network.
 ///
 /// # Errors
-/// When there is no such input, when the source has not one output of the input's type, or
-/// when two inputs would have one name.
+/// If there is no such input, if the source has not one output of the input's type, or if two
+/// inputs would have one name.
 pub fn bind_input(graph: &Graph, name: &str, source: &Graph) -> Result<Graph, Error> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidGraph, message));
     let Some((bound, _)) = graph.inputs().find(|(_, input)| input.name == name) else {
@@ -36,7 +37,7 @@ pub fn bind_input(graph: &Graph, name: &str, source: &Graph) -> Result<Graph, Er
     })
 }
 
-/// Adds every node of `source`; gives the copy of `output`.
+/// Adds a copy of every node of `source`; returns the copy of `output`.
 fn copy(new: &mut Graph, source: &Graph, output: ValueId) -> Result<ValueId, Error> {
     let mut copies: Vec<ValueId> = Vec::with_capacity(source.nodes().len());
     for node in source.nodes() {

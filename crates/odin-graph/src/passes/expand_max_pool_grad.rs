@@ -1,16 +1,18 @@
+//! The pass that lowers max-pool gradients to portable operators.
+
 use super::rebuild::rebuild;
 use crate::op::*;
 use crate::vjp::conv_rule;
 use crate::{Error, Graph, Op, Shape, Tensor, ValueId};
 
-/// Writes every [`Op::MaxPoolGrad`] in operators that other runtimes know.
+/// Expresses every [`Op::MaxPoolGrad`] by operators that other runtimes have.
 ///
-/// For each entry of the window in turn, those positions whose maximum it holds give their
-/// cotangent to it, unless an earlier entry has taken it. What the entries took is then put in
-/// its place by the adjoint of the convolution that would pick the entries out.
+/// For each tap of the window in turn, the positions whose maximum it reads assign their cotangent
+/// to it, unless an earlier tap has taken it. The adjoint of the convolution that would select the
+/// taps then scatters the cotangents.
 ///
 /// # Errors
-/// When the graph is not well formed.
+/// If the graph is not well formed.
 pub fn expand_max_pool_grad(graph: &Graph) -> Result<Graph, Error> {
     rebuild(graph, |new, _, node| match node.op {
         Op::MaxPoolGrad(window) => {
@@ -36,7 +38,7 @@ fn expand(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Result<Val
     put_in_place(g, window, x, &taken)
 }
 
-/// The output of the pool that this is the gradient of.
+/// The output of the pool whose gradient is computed.
 fn pooled(g: &mut Graph, window: &Window, x: ValueId) -> Result<ValueId, Error> {
     let is_it = |v: &ValueId| {
         let node = g.node(*v);
@@ -61,7 +63,7 @@ fn pad_with_smallest(g: &mut Graph, window: &Window, x: ValueId) -> Result<Value
     }
 }
 
-/// All entries of a kernel in row-major order.
+/// All taps of a kernel, in row-major order.
 fn entries(kernel: &[usize]) -> Vec<Vec<usize>> {
     kernel.iter().fold(vec![Vec::new()], |outer, &extent| {
         let longer = |entry: &Vec<usize>| {
@@ -72,7 +74,7 @@ fn entries(kernel: &[usize]) -> Vec<Vec<usize>> {
     })
 }
 
-/// The part of the padded input that an entry of the window meets, position by position.
+/// The slice of the padded input that a tap of the window reads, position by position.
 fn positions_of(g: &Graph, window: &Window, entry: &[usize], y: ValueId) -> Vec<SliceAxis> {
     let cut = |axis: usize| {
         let start = entry[axis] * window.dilations[axis];
@@ -93,7 +95,8 @@ fn with_axis(g: &mut Graph, x: ValueId, axis: usize) -> Result<ValueId, Error> {
     g.reshape(x, Shape::new(dims))
 }
 
-/// `taken`, one `[N, C, 1, positions...]` for each window entry, added up where the entries lie.
+/// Scatters `taken`, one `[N, C, 1, positions...]` per tap, to the elements that the taps read, and
+/// adds it up.
 fn put_in_place(
     g: &mut Graph,
     window: &Window,

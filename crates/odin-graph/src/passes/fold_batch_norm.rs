@@ -1,14 +1,16 @@
+//! The pass that folds batch normalisations into convolutions.
+
 use super::eliminate_dead_code;
 use super::rebuild::rebuild;
 use crate::op::BatchNorm;
 use crate::{Error, Graph, Op, Tensor, ValueId};
 
-/// Folds every batch normalisation of a convolution that nothing else reads into that
-/// convolution's weights and bias: `scale/sqrt(var + ε)` multiplies the weights of each output
-/// channel, the rest becomes bias. Computed in f64, rounded once.
+/// Folds every batch normalisation of a convolution with no other reader into that convolution's
+/// weights and bias: `scale/sqrt(var + ε)` multiplies the weights of each output channel, the rest
+/// becomes bias. Computed in f64, rounded once.
 ///
 /// # Errors
-/// When the graph is not well formed.
+/// If the graph is not well formed.
 pub fn fold_batch_norm(graph: &Graph) -> Result<Graph, Error> {
     let uses = count_uses(graph);
     let folded = rebuild(graph, |new, value, node| {
@@ -51,7 +53,7 @@ struct Folded {
     bias: Tensor,
 }
 
-/// The new weights; `None` when the operand is no convolution or a parameter is not constant.
+/// The new weights; `None` if the operand is not a convolution or a parameter is not constant.
 fn fold(graph: &Graph, operands: &[ValueId], norm: BatchNorm) -> Option<Folded> {
     let conv = operands[0];
     let Op::Conv(_) = graph.node(conv).op else {

@@ -1,12 +1,14 @@
+//! Constant folding.
+
 use super::eliminate_dead_code;
 use super::rebuild::rebuild;
 use crate::{DType, Error, Graph, Node, Op, Tensor, Value, ValueId, interpret};
 
-/// Computes now, in f64 and rounded once, what depends on no input. Values are left as they are
-/// once `max_elements` elements have been made, and so is what needs a value larger than that.
+/// Evaluates what depends on no input, in f64 and rounded once, up to `max_elements` elements in
+/// total. Values that are larger, or computed from larger ones, are not folded.
 ///
 /// # Errors
-/// When the graph is not well formed.
+/// If the graph is not well formed.
 pub fn fold_constants(graph: &Graph, max_elements: usize) -> Result<Graph, Error> {
     let foldable = foldable(graph, max_elements);
     let used = used_by_others(graph, &foldable);
@@ -29,7 +31,7 @@ pub fn fold_constants(graph: &Graph, max_elements: usize) -> Result<Graph, Error
     eliminate_dead_code(&folded)
 }
 
-/// Whether a value is computed, from constants only, without any large value in between.
+/// Whether a value is computed from constants only, without large intermediate values.
 fn foldable(graph: &Graph, max_elements: usize) -> Vec<bool> {
     let mut foldable: Vec<bool> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
@@ -44,15 +46,15 @@ fn foldable(graph: &Graph, max_elements: usize) -> Vec<bool> {
     foldable
 }
 
-/// Whether something that cannot be folded needs the value, or several things do: a value is
-/// computed once.
+/// Whether a node that cannot be folded reads the value, or several nodes do, so that it is worth
+/// storing.
 fn used_by_others(graph: &Graph, foldable: &[bool]) -> Vec<bool> {
     let mut uses = vec![0usize; foldable.len()];
     for output in graph.outputs() {
         uses[output.value.index()] += 2;
     }
     for value in graph.values() {
-        // An integer or a mask is not stored; what computes it from real numbers is.
+        // Integers and masks cannot be stored as constants; their float operands can.
         let node = graph.node(value);
         let inside = foldable[value.index()] && node.ty.dtype == DType::Float;
         for operand in &node.operands {
@@ -81,7 +83,7 @@ fn evaluate(graph: &Graph, node: &Node) -> Result<Option<Tensor>, Error> {
     Tensor::new(array.shape().to_vec(), data).map(Some)
 }
 
-/// What the values are computed from, themselves included, each after its operands.
+/// The values and everything that they depend on, in topological order.
 fn ancestors(graph: &Graph, values: &[ValueId]) -> Vec<ValueId> {
     let mut found: Vec<ValueId> = Vec::new();
     let mut open = values.to_vec();

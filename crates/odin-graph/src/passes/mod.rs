@@ -1,4 +1,4 @@
-//! Transformations of portable graphs that keep what they compute.
+//! Transformations of graphs that preserve their results.
 
 mod bind_input;
 mod dead_code;

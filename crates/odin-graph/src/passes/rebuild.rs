@@ -1,7 +1,9 @@
+//! The traversal that passes are written with.
+
 use crate::{Error, Graph, Node, ValueId, verify};
 
-/// Makes a graph anew, node by node. `step` is given the new graph, the old value, its node
-/// with operands renumbered, and adds whatever stands for it; `None` leaves it out.
+/// Copies a graph node by node. `step` receives the new graph, the old value, and its node with
+/// operands renumbered, and returns the value that replaces it; `None` removes it.
 pub(super) fn rebuild(
     graph: &Graph,
     mut step: impl FnMut(&mut Graph, ValueId, Node) -> Result<Option<ValueId>, Error>,

@@ -1,4 +1,4 @@
-//! Rules of operators that work element by element, and of those that normalise.
+//! Rules of elementwise operators and of normalisations.
 
 use super::Rule;
 use super::layout::sum_to_shape;
@@ -13,14 +13,15 @@ pub(super) fn batch_norm_rule(g: &mut Graph, norm: &BatchNorm, x: &[ValueId], dy
     g.batch_norm(dy, [x[1], zero, zero, x[4]], norm.epsilon)
 }
 
-/// The mask is taken from the output, which is positive where the input is.
+/// The mask is computed from the output, which is positive where the input is, so that the input
+/// need not be kept.
 pub(super) fn relu_rule(g: &mut Graph, y: ValueId, dy: ValueId) -> Rule {
     let zero = g.scalar(0.0)?;
     let positive = g.compare(Compare::Greater, y, zero)?;
     g.select(positive, dy, zero)
 }
 
-/// Written in terms of the output where that saves keeping the operand.
+/// Expressed by the output where that saves keeping the operand.
 pub(super) fn unary_rule(g: &mut Graph, unary: Unary, x: ValueId, y: ValueId, dy: ValueId) -> Rule {
     match unary {
         Unary::Clip { min, max } => clip_rule(g, [min, max], y, dy),
@@ -65,7 +66,7 @@ pub(super) fn unary_rule(g: &mut Graph, unary: Unary, x: ValueId, y: ValueId, dy
     }
 }
 
-/// Nothing passes at the bounds themselves, as in PyTorch's `hardtanh` and `relu6`.
+/// The gradient is 0 at the bounds themselves, as in PyTorch's `hardtanh` and `relu6`.
 fn clip_rule(g: &mut Graph, [min, max]: [f32; 2], y: ValueId, dy: ValueId) -> Rule {
     let zero = g.scalar(0.0)?;
     let mut dx = dy;

@@ -1,4 +1,4 @@
-//! Rules of operators that move, repeat or gather elements.
+//! Rules of operators that rearrange, broadcast or reduce elements.
 
 use super::Rule;
 use crate::op::*;
@@ -23,8 +23,8 @@ pub(super) fn concat_rule(
     g.slice(dy, vec![part])
 }
 
-/// Puts each entry back where it came from, zeros elsewhere. Entries `step` apart are spread by
-/// padding each to a group of `step` along an extra axis.
+/// Scatters the entries into zeros. Entries `step` apart are spread by padding each to a group of
+/// `step` along an extra axis.
 pub(super) fn slice_rule(g: &mut Graph, slice: &Slice, x: ValueId, dy: ValueId) -> Rule {
     let mut dy = dy;
     for cut in slice.axes.iter().filter(|cut| cut.step > 1) {
@@ -87,7 +87,7 @@ pub(super) fn inverse(perm: &[usize]) -> Vec<usize> {
     inverse
 }
 
-/// Repeats what came of a reduction along the axes that went.
+/// Broadcasts the cotangent of a reduction along the reduced axes.
 pub(super) fn reduce_rule(
     g: &mut Graph,
     reduce: &Reduce,
@@ -123,7 +123,7 @@ pub(super) fn reduce_rule(
     }
 }
 
-/// The adjoint of broadcasting: sums over what was repeated.
+/// The adjoint of broadcasting: a sum along the axes that were broadcast.
 pub(super) fn sum_to_shape(g: &mut Graph, x: ValueId, shape: Shape) -> Rule {
     let lead = g.shape(x).rank() - shape.rank();
     let repeated: Vec<usize> = (0..g.shape(x).rank())

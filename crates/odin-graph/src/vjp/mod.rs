@@ -1,5 +1,5 @@
-//! Reverse-mode differentiation as a table of rules, one per operator. A rule is given the
-//! cotangent of a node's output and writes the cotangent of one operand, in graph.
+//! Reverse-mode differentiation as a table of rules, one per operator. A rule receives the
+//! cotangent of a node's result and adds nodes that compute the cotangent of one operand.
 
 mod elementwise;
 mod layout;
@@ -14,17 +14,18 @@ use product::*;
 pub(crate) use window::conv_rule;
 use window::*;
 
-/// The vector-Jacobian product `cotangentᵀ · ∂output/∂wrt`, written into the graph; its type is
-/// that of `wrt`. Only nodes on a path from `wrt` to `output` are visited, so that no gradient
-/// of a weight is ever built.
+/// Adds nodes that compute the vector-Jacobian product `cotangentᵀ · ∂output/∂wrt`, whose type is
+/// that of `wrt`. Only nodes on a path from `wrt` to `output` are visited, so that no gradient of a
+/// weight is ever built.
 ///
-/// At a point where an operator has no derivative the choice is PyTorch's: the derivative of
-/// `max(x, 0)` at 0 and of clipping at its bounds is 0; of equal maxima under a window the first
-/// takes all; equal maxima of a reduction, and equal operands of a maximum or minimum, share.
+/// Where an operator is not differentiable the subgradient is PyTorch's: the derivative of `max(x,
+/// 0)` at 0 and of clipping at its bounds is 0; of equal maxima under a window the first receives
+/// all; equal maxima of a reduction, and equal operands of a maximum or minimum, receive equal
+/// shares.
 ///
 /// # Errors
-/// When the cotangent's type is not that of `output`, or an operator on the path has no rule;
-/// the message names the node.
+/// If the cotangent's type is not that of `output`, or an operator on the path has no rule; the
+/// message names the node.
 pub fn vjp(
     graph: &mut Graph,
     output: ValueId,
@@ -41,11 +42,11 @@ pub fn vjp(
     cotangent_of(graph, output, cotangent, wrt, |_, _, missing| Err(missing))
 }
 
-/// The nodes on a path from `wrt` to `output` that lack a gradient rule, in the order of the
-/// graph: all that [`vjp`] would fail at, one after another.
+/// The nodes on a path from `wrt` to `output` that have no gradient rule, in topological order: all
+/// at which [`vjp`] would fail, one after another.
 ///
 /// # Errors
-/// When the gradient of the other nodes cannot be written.
+/// If the gradient of the other nodes cannot be built.
 pub fn without_gradient(
     graph: &Graph,
     output: ValueId,
@@ -54,7 +55,7 @@ pub fn without_gradient(
     let mut scratch = graph.clone();
     let cotangent = zeros_like(&mut scratch, output)?;
     let mut missing = Vec::new();
-    // What lies behind a node without a rule is looked at as if it had one.
+    // The search continues behind a node without a rule, with a cotangent of zeros.
     cotangent_of(&mut scratch, output, cotangent, wrt, |graph, site, _| {
         missing.push(site.value);
         zeros_like(graph, site.operand)
@@ -64,8 +65,8 @@ pub fn without_gradient(
     Ok(missing)
 }
 
-/// Goes from `output` to `wrt`, rule by rule. `missing` says what the cotangent of an operand is
-/// for which there is no rule.
+/// Walks from `output` to `wrt`, applying rules. `missing` provides the cotangent of an operand
+/// without a rule.
 fn cotangent_of(
     graph: &mut Graph,
     output: ValueId,
@@ -128,7 +129,7 @@ fn origin_or_op<'a>(origin: &'a str, op: &Op) -> &'a str {
     if origin.is_empty() { op.name() } else { origin }
 }
 
-/// One operand of one node, and the cotangent of the node's output.
+/// An operand of a node, and the cotangent of the node's result.
 struct Site {
     value: ValueId,
     position: usize,
@@ -139,7 +140,7 @@ struct Site {
 type Rule = Result<ValueId, Error>;
 
 impl Site {
-    /// The cotangent of the operand; `None` where the output is piecewise constant in it.
+    /// The cotangent of the operand; `None` if the result is piecewise constant in it.
     fn rule(&self, g: &mut Graph, op: &Op, x: &[ValueId]) -> Result<Option<ValueId>, Error> {
         let dy = self.dy;
         let first = self.position == 0;

@@ -1,4 +1,4 @@
-//! Rules of products of matrices.
+//! Rules of matrix products.
 
 use super::Rule;
 use super::layout::sum_to_shape;

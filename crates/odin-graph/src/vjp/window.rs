@@ -1,11 +1,11 @@
-//! Rules of operators that slide a window over the spatial axes.
+//! Rules of sliding-window operators.
 
 use super::{Rule, zeros_like};
 use crate::op::*;
 use crate::{Dim, Graph, Op, Shape, Tensor, ValueId};
 
-/// The adjoint of a convolution, with the padding and output padding that give back the extents
-/// of `x[0]`.
+/// The adjoint of a convolution, with the padding and output padding that restore the extents of
+/// `x[0]`.
 pub(crate) fn conv_rule(g: &mut Graph, conv: &Conv, x: &[ValueId], dy: ValueId) -> Rule {
     let Conv { window, groups } = conv;
     let extents = |g: &Graph, v: ValueId| -> Vec<usize> {
@@ -17,8 +17,8 @@ pub(crate) fn conv_rule(g: &mut Graph, conv: &Conv, x: &[ValueId], dy: ValueId) 
         output_padding: vec![0; window.axes()],
         groups: *groups,
     };
-    // Entries that the stride never reaches lie at the end; or the padding there was never
-    // read, and there is less of it to take away.
+    // Entries at the end that no window position reads become output padding; padding at the end
+    // that no position reads is left out.
     for axis in 0..window.axes() {
         let end = (outputs[axis] - 1) * window.strides[axis]
             + window.dilations[axis] * (window.kernel[axis] - 1)
@@ -35,8 +35,8 @@ pub(crate) fn conv_rule(g: &mut Graph, conv: &Conv, x: &[ValueId], dy: ValueId) 
     g.add(Op::ConvTranspose(transpose), &[dy, x[1]])
 }
 
-/// The convolution that this is the adjoint of. What output padding added beyond the padding
-/// taken away was reached by no window position, and is cut off.
+/// The convolution whose adjoint this is. Output padding beyond the removed padding is read by no
+/// window position, and is sliced off.
 pub(super) fn conv_transpose_rule(
     g: &mut Graph,
     conv: &ConvTranspose,
@@ -65,9 +65,9 @@ pub(super) fn conv_transpose_rule(
     g.conv(dy, x[1], None, window, conv.groups)
 }
 
-/// A mean over windows that tile the image is repeated. Any other is a depthwise convolution with
-/// equal weights, divided by the number of entries under the window, which at the border may
-/// differ.
+/// The gradient of a mean over windows that tile the image is broadcast to the tiles. Any other is
+/// the adjoint of a depthwise convolution with equal weights, divided by the number of elements
+/// under the window, which may differ at the border.
 pub(super) fn avg_pool_rule(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> Rule {
     let window = &pool.window;
     if tiles(window) {
@@ -85,7 +85,7 @@ pub(super) fn avg_pool_rule(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: Value
     conv_rule(g, &depthwise, &[x, ones], share)
 }
 
-/// Whether window positions neither overlap, nor leave gaps, nor see padding.
+/// Whether window positions neither overlap, nor leave gaps, nor read padding.
 fn tiles(window: &Window) -> bool {
     let unpadded = |pads: &[usize]| pads.iter().all(|&p| p == 0);
     window.strides == window.kernel
@@ -94,7 +94,8 @@ fn tiles(window: &Window) -> bool {
         && unpadded(&window.pads_end)
 }
 
-/// Gives every entry under a window its share; entries past the last window get nothing.
+/// Broadcasts the cotangent of each window to its elements; elements behind the last window receive
+/// 0.
 fn repeat_tiles(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Rule {
     let count = g.scalar(window.kernel.iter().product::<usize>() as f32)?;
     let share = g.div(dy, count)?;
@@ -123,7 +124,7 @@ fn repeat_tiles(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Rule
     }
 }
 
-/// `dy` divided by the number of entries under each window, axis by axis: windows are boxes.
+/// `dy` divided by the number of elements under each window, axis by axis: windows are boxes.
 fn divide_by_counts(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> Rule {
     let window = &pool.window;
     let mut share = dy;
@@ -146,7 +147,7 @@ fn divide_by_counts(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> R
     Ok(share)
 }
 
-/// How many entries of an axis count under the window at a position.
+/// The number of elements of an axis under the window at a position.
 fn window_entries(pool: &AvgPool, axis: usize, position: usize, extent: usize) -> usize {
     let w = &pool.window;
     let first = position * w.strides[axis];

@@ -1,7 +1,7 @@
 //! The engines that run a detector, behind one interface.
 
 use crate::{Error, ErrorKind};
-use odin_cpu::Output;
+use odin_cpu::{Options, Output, WeightCache};
 use odin_graph::Graph;
 use std::fmt;
 use std::path::PathBuf;
@@ -144,12 +144,23 @@ pub(crate) enum Backend {
 
 impl Backend {
     pub(crate) fn new(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        Self::with_weights(graph, options, &WeightCache::default())
+    }
+
+    /// As [`Backend::new`]. Built-in engines that are prepared with the same cache share the packed
+    /// weights of constants that their graphs share.
+    pub(crate) fn with_weights(
+        graph: &Graph,
+        options: &EngineOptions,
+        weights: &WeightCache,
+    ) -> Result<Self, Error> {
         if options.threads == 0 {
             return Err(invalid("there must be at least 1 thread".to_string()));
         }
         match options.device {
             Device::Cpu => {
-                let engine = odin_cpu::Engine::new(graph, options.threads)?;
+                let (threads, of_cpu) = (options.threads, Options::default());
+                let engine = odin_cpu::Engine::with_weights(graph, threads, of_cpu, weights)?;
                 Ok(Self::BuiltIn(engine))
             }
             _ => Self::by_onnx_runtime(graph, options),

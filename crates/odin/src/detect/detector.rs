@@ -189,10 +189,10 @@ impl DetectorBuilder {
         let extras = Extras {
             features: self.features()?,
             largest_coordinate: self.scorers.i_odin,
+            ..Extras::default()
         };
         let axis = self.classifier.layout().channel_axis();
-        let mut graph = transform_with(self.classifier.graph(), axis, extras)?;
-        keep_outputs(&mut graph);
+        let graph = transform_with(self.classifier.graph(), axis, extras)?;
         Ok(Detector {
             engine: Arc::new(Backend::new(&graph, &self.engine)?),
             input: InputPipeline::of(&self.classifier),
@@ -446,15 +446,6 @@ pub(crate) struct RawOutputs {
 
 fn of_batch(i: usize, error: Error) -> Error {
     error.about(format_args!("image {i} of the batch"))
-}
-
-/// Without the direction of the perturbation, which has the size of the images.
-fn keep_outputs(graph: &mut odin_graph::Graph) {
-    let outputs = graph.outputs().to_vec();
-    graph.clear_outputs();
-    for output in outputs.into_iter().filter(|o| o.name != names::DIRECTION) {
-        graph.output(output.name, output.value);
-    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {

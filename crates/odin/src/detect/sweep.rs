@@ -7,7 +7,7 @@ use super::run::{ImageError, Progress};
 use super::score::max_softmax;
 use crate::input::{Batches, InputPipeline};
 use crate::{Error, ErrorKind, Images, Setting};
-use odin_cpu::Output;
+use odin_cpu::{Output, WeightCache};
 use odin_data::Image;
 use odin_graph::odin::{directions, temperature_name};
 use odin_scores::Observation;
@@ -164,9 +164,10 @@ impl DetectorBuilder {
         let features = self.features()?;
         let graph = self.classifier.graph();
         let gradients = directions(graph, temperatures.len(), features)?;
+        let weights = WeightCache::default();
         Ok(Sweep {
-            directions: Backend::new(&gradients, &self.engine)?,
-            forward: Backend::new(graph, &self.engine)?,
+            directions: Backend::with_weights(&gradients, &self.engine, &weights)?,
+            forward: Backend::with_weights(graph, &self.engine, &weights)?,
             input: InputPipeline::of(&self.classifier),
             classes: self.classifier.classes(),
             batch_size: self.batch_size,

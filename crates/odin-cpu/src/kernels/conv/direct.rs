@@ -1,0 +1,255 @@
+//! Direct convolutions of one or two axes with constant weights, and their adjoints, as implicit
+//! matrix products.
+//!
+//! The output is computed strip by strip; a strip is a range of its rows. The receptive field of a
+//! strip is copied with its padding; then each tile of weights is multiplied with the copy, while
+//! its part of the output is prefetched, and the epilogue is applied while the sums are in the
+//! cache.
+
+use crate::kernels::conv::axis::{Axis, WindowAxis};
+use crate::kernels::conv::op::ConvOp;
+use crate::kernels::epilogue::Epilogue;
+use crate::kernels::gemm::packing::{PackedMatrix, row_tiles};
+use crate::kernels::gemm::prefetch;
+use crate::simd::{Isa, MAX_LANES};
+use std::sync::Arc;
+
+mod strip;
+
+/// The elements of a strip's padded copy to aim at: 512 KiB, a fraction of a second-level cache.
+const COPY_ELEMENTS: usize = 1 << 17;
+/// The accumulators of a tile to aim at: 24 KiB, half of a first-level cache.
+const TILE_ACCUMULATORS: usize = 6 << 10;
+
+/// A direct convolution, specialised to a shape.
+pub(crate) struct Conv {
+    isa: Isa,
+    rows: Axis,
+    columns: Axis,
+    groups: usize,
+    /// Input channels per group.
+    inner: usize,
+    /// Output channels per group.
+    outer: usize,
+    /// The length of a row of the padded copy, and of one phase of one channel.
+    row: usize,
+    plane: usize,
+    /// Rows of a strip.
+    strip: usize,
+    /// One per output phase, column phases innermost.
+    pub(crate) phases: Arc<Vec<Phase>>,
+    /// The cache lines of a strip in the channels of a tile, to prefetch.
+    cache_lines: Vec<u32>,
+    pub(crate) epilogue: Epilogue,
+}
+
+/// The matrix products of one output phase.
+pub(crate) struct Phase {
+    row: usize,
+    column: usize,
+    /// Per group.
+    weights: Vec<PackedMatrix>,
+    /// For each input channel and tap, where its row of elements begins in the copy.
+    offsets: Vec<u32>,
+    last_offset: usize,
+}
+
+impl Phase {
+    /// Whether no tap contributes, so that all sums are 0.
+    fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+}
+
+impl Conv {
+    /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` if there are
+    /// more, or the image is too large.
+    pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
+        let (window, groups) = op.window();
+        let extent = |axis: usize| WindowAxis {
+            kernel: window.kernel[axis],
+            stride: window.strides[axis],
+            dilation: window.dilations[axis],
+            pad: window.pads_begin[axis],
+            input: x[axis + 2],
+            output: y[axis + 2],
+        };
+        let [rows, columns] = match window.axes() {
+            // A single axis is cut into strips as rows are.
+            1 => [op.axis(extent(0)), op.axis(WindowAxis::SINGLE)],
+            2 => [op.axis(extent(0)), op.axis(extent(1))],
+            _ => return None,
+        };
+        let mut conv = Self {
+            isa,
+            groups,
+            inner: x[1] / groups,
+            outer: y[1] / groups,
+            row: columns.receptive_field(&(0..columns.output())).len(),
+            plane: 0,
+            strip: 0,
+            phases: Arc::default(),
+            cache_lines: Vec::new(),
+            epilogue: Epilogue::default(),
+            rows,
+            columns,
+        };
+        conv.strip = conv.rows_per_strip();
+        conv.plane = conv.plane_of(conv.strip)?;
+        let [_, plane] = conv.planes();
+        let positions = plane.min(conv.strip * conv.columns.output());
+        conv.cache_lines = prefetch::cache_lines(conv.height(), plane, positions);
+        // Offsets are stored in 32 bits.
+        let copy = conv.copied_planes().checked_mul(conv.plane)?;
+        u32::try_from(copy).ok()?;
+        Some(conv)
+    }
+
+    /// Whether there is one spatial axis, read contiguously.
+    fn is_line(&self) -> bool {
+        self.columns.is_identity() && self.columns.output() == 1 && self.rows.in_stride() == 1
+    }
+
+    /// Elements per channel of the input and of the output.
+    fn planes(&self) -> [usize; 2] {
+        [
+            self.rows.input() * self.columns.input(),
+            self.rows.output() * self.columns.output(),
+        ]
+    }
+
+    fn in_phases(&self) -> usize {
+        self.rows.in_phases.len() * self.columns.in_phases.len()
+    }
+
+    /// Phases of all channels of a group.
+    fn copied_planes(&self) -> usize {
+        self.inner * self.in_phases()
+    }
+
+    /// The length of a plane that holds the receptive field of a strip: an odd number of cache
+    /// lines, so that planes do not map to the same cache sets.
+    fn plane_of(&self, strip: usize) -> Option<usize> {
+        let lines = self
+            .receptive_rows(strip)
+            .checked_mul(self.row)?
+            .div_ceil(MAX_LANES);
+        Some((lines | 1) * MAX_LANES)
+    }
+
+    /// The most rows of the copy in the receptive field of `strip` output rows.
+    fn receptive_rows(&self, strip: usize) -> usize {
+        let receptive_rows_from = |first: usize| {
+            let end = (first + strip).min(self.rows.output());
+            self.rows.receptive_field(&(first..end)).len()
+        };
+        // Strips begin at any row.
+        let starts = 0..self.rows.output().min(self.rows.out_stride());
+        starts
+            .map(receptive_rows_from)
+            .max()
+            .unwrap_or(0)
+            .max(receptive_rows_from(0))
+    }
+
+    /// The fewest rows whose sign bits are whole groups.
+    fn grain(&self) -> usize {
+        let width = self.columns.output().max(1);
+        let common = (1..=MAX_LANES)
+            .rev()
+            .find(|&d| MAX_LANES.is_multiple_of(d) && width.is_multiple_of(d));
+        MAX_LANES / common.unwrap_or(1)
+    }
+
+    fn rows_per_strip(&self) -> usize {
+        let grain = self.grain();
+        let fits = |rows: usize| {
+            let copy = self
+                .plane_of(rows)
+                .map(|plane| plane.saturating_mul(self.copied_planes()));
+            copy.is_some_and(|copy| copy <= COPY_ELEMENTS)
+                && rows * self.columns.output() * self.height() <= TILE_ACCUMULATORS
+        };
+        let all = self.rows.output().max(1).next_multiple_of(grain);
+        let mut rows = grain;
+        while rows < all && fits(rows + grain) {
+            rows += grain;
+        }
+        rows
+    }
+
+    /// Packs the weights; `None` if memory is exhausted.
+    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<Vec<Phase>> {
+        let entries = self.kernel_extents(op);
+        let mut phases = Vec::new();
+        for (row, by_row) in self.rows.out_phases.iter().enumerate() {
+            for (column, by_column) in self.columns.out_phases.iter().enumerate() {
+                let mut taps = Vec::new();
+                for r in &by_row.taps {
+                    for c in &by_column.taps {
+                        let in_phase = r.in_phase * self.columns.in_phases.len() + c.in_phase;
+                        let entry = r.entry * entries[1] + c.entry;
+                        taps.push((entry, in_phase, r.shift * self.row + c.shift));
+                    }
+                }
+                let mut offsets = Vec::new();
+                for channel in 0..self.inner {
+                    for &(_, in_phase, shift) in &taps {
+                        let plane = channel * self.in_phases() + in_phase;
+                        offsets.push((plane * self.plane + shift) as u32);
+                    }
+                }
+                let weight = |group: usize, out: usize, k: usize| {
+                    let (channel, (entry, ..)) = (k / taps.len(), taps[k % taps.len()]);
+                    let kernel = match op {
+                        ConvOp::Forward(_) => (group * self.outer + out) * self.inner + channel,
+                        ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
+                    };
+                    w[kernel * entries[0] * entries[1] + entry]
+                };
+                let pack = |group| {
+                    PackedMatrix::pack(self.isa, self.outer, offsets.len(), |out, k| {
+                        weight(group, out, k)
+                    })
+                };
+                phases.push(Phase {
+                    row,
+                    column,
+                    weights: (0..self.groups).map(pack).collect::<Option<_>>()?,
+                    last_offset: offsets.iter().max().map_or(0, |&o| o as usize),
+                    offsets,
+                });
+            }
+        }
+        Some(phases)
+    }
+
+    fn kernel_extents(&self, op: &ConvOp) -> [usize; 2] {
+        match op.window().0.kernel[..] {
+            [rows] => [rows, 1],
+            [rows, columns, ..] => [rows, columns],
+            [] => [1, 1],
+        }
+    }
+
+    /// The distance between the accumulators of two channels: the positions of a strip, and the
+    /// padding between rows, in whole vectors.
+    fn stride(&self) -> usize {
+        let sums = self.strip.max(1) * self.row.max(self.columns.output());
+        sums.next_multiple_of(MAX_LANES)
+    }
+
+    fn copy_len(&self) -> usize {
+        // The last vector may extend beyond the last plane.
+        let reach = self.row + 2 * MAX_LANES;
+        (self.copied_planes() * self.plane + reach).next_multiple_of(MAX_LANES)
+    }
+
+    fn height(&self) -> usize {
+        row_tiles(self.isa, self.outer, 0)
+            .iter()
+            .map(|t| t.height)
+            .max()
+            .unwrap_or(0)
+    }
+}

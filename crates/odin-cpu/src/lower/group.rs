@@ -1,0 +1,70 @@
+//! Fusion groups: the operators that one step computes.
+
+use super::chain::Chain;
+use odin_graph::{Graph, Op, ValueId};
+
+/// Operators that are computed in one step: a head, the prologue applied to its input, and the
+/// epilogue applied to its result.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) head: Head,
+    /// The operand of the prologue, or of the head if there is none.
+    pub(crate) input: ValueId,
+    pub(crate) prologue: Chain,
+    pub(crate) epilogue: Chain,
+    /// The nodes of [`Head::Elementwise`], in topological order.
+    pub(crate) nodes: Vec<ValueId>,
+    /// The result.
+    pub(crate) value: ValueId,
+}
+
+/// The main operator of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// A convolution of one or two axes, or its adjoint, with constant weights.
+    Conv(ValueId),
+    /// No operator: the epilogue alone.
+    Identity,
+    /// Fused elementwise operators of one shape.
+    Elementwise,
+    /// A node that only rearranges elements: a strided copy of the group's input.
+    StridedCopy(ValueId),
+    /// Any other node, not fused.
+    Single(ValueId),
+}
+
+impl Group {
+    /// The values that the step reads, constants and masks saved as sign bits included.
+    pub(crate) fn reads(&self, graph: &Graph) -> Vec<ValueId> {
+        match self.head {
+            Head::Single(v) => graph.node(v).operands.clone(),
+            Head::Elementwise => leaves(graph, &self.nodes),
+            Head::StridedCopy(_) => vec![self.input],
+            Head::Conv(_) | Head::Identity => [self.input]
+                .into_iter()
+                .chain(self.prologue.operands())
+                .chain(self.epilogue.operands())
+                .collect(),
+        }
+    }
+
+    /// As [`Group::reads`], without constants.
+    pub(crate) fn operands(&self, graph: &Graph) -> Vec<ValueId> {
+        let mut operands = self.reads(graph);
+        operands.retain(|&v| !matches!(graph.node(v).op, Op::Constant(_)));
+        operands
+    }
+}
+
+/// The values that fused nodes read and do not compute, in the order of their first use.
+pub(super) fn leaves(graph: &Graph, nodes: &[ValueId]) -> Vec<ValueId> {
+    let mut leaves = Vec::new();
+    for &v in nodes {
+        for &x in &graph.node(v).operands {
+            if nodes.binary_search(&x).is_err() && !leaves.contains(&x) {
+                leaves.push(x);
+            }
+        }
+    }
+    leaves
+}

@@ -1,0 +1,345 @@
+//! Kernel selection: the kernel of each group, its operands, and its packed weights.
+
+use super::aliasing::Aliasing;
+use super::chain::Chain;
+use super::describe::describe;
+use super::fused_elementwise;
+use super::group::{Group, Head, leaves};
+use super::memory_plan::{MemoryPlan, channels_and_plane};
+use super::plan::Step;
+use super::view::{StridedView, View};
+use crate::batch::BatchLayout;
+use crate::kernels::conv::conv1x1::Conv1x1;
+use crate::kernels::conv::depthwise::Depthwise;
+use crate::kernels::conv::direct::Conv;
+use crate::kernels::conv::im2col;
+use crate::kernels::conv::op::ConvOp;
+use crate::kernels::conv::winograd::Winograd;
+use crate::kernels::epilogue::{Activation, Addend, Epilogue};
+use crate::kernels::gemm::packed::PackedGemm;
+use crate::kernels::standalone_epilogue::StandaloneEpilogue;
+use crate::kernels::strided_copy::StridedCopy;
+use crate::kernels::{AnyKernel, elementwise, pool, reduce, shape};
+use crate::memory::{Slot, Source, out_of_memory};
+use crate::options::Options;
+use crate::simd::Isa;
+use crate::weight_cache::WeightCache;
+use crate::{Error, ErrorKind};
+use odin_graph::op::{self, Axis};
+use odin_graph::{DType, Graph, Op, Tensor, ValueId};
+use std::sync::Arc;
+
+pub(super) struct KernelSelector<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) isa: Isa,
+    pub(super) options: Options,
+    pub(super) views: &'a [View],
+    pub(super) strided_views: &'a [StridedView],
+    pub(super) aliasing: &'a Aliasing<'a>,
+    pub(super) memory: &'a MemoryPlan,
+    pub(super) weights: &'a WeightCache,
+}
+
+impl KernelSelector<'_> {
+    /// Where an output of the graph is.
+    pub(super) fn output(&self, v: ValueId) -> Result<Source, Error> {
+        self.source(v).ok_or_else(|| self.internal_error())
+    }
+
+    /// Where an operand is; `None` if no step computes it.
+    fn source(&self, v: ValueId) -> Option<Source> {
+        let view = self.views[v.index()];
+        match self.graph.constant_value(view.root) {
+            Some(tensor) => Some(Source::Constant(tensor.clone())),
+            None => self
+                .memory
+                .value(self.aliasing.resolve(view))
+                .map(Source::Value),
+        }
+    }
+
+    fn sources(&self, values: &[ValueId]) -> Option<Vec<Source>> {
+        values.iter().map(|&x| self.source(x)).collect()
+    }
+
+    /// The step of a group; none where there is nothing to compute.
+    pub(super) fn step(&self, group: &Group, in_place: bool) -> Result<Option<Step>, Error> {
+        let mut algorithm = "";
+        let (kernel, operands) = match group.head {
+            Head::Single(v) => match self.node(v)? {
+                Some((kernel, values)) => (kernel, self.sources(&values)),
+                None => return Ok(None),
+            },
+            Head::StridedCopy(v) => {
+                let StridedView { first, strides, .. } = &self.strided_views[v.index()];
+                let copy = StridedCopy::new(&self.extents(v), strides, *first);
+                (AnyKernel::parallel(copy), self.sources(&[group.input]))
+            }
+            Head::Identity => {
+                let mut operands = self.sources(&[group.input]);
+                let epilogue = self.epilogue(&group.epilogue, in_place, &mut operands);
+                let (channels, plane) = channels_and_plane(self.graph, group.value);
+                let kernel = StandaloneEpilogue {
+                    isa: self.isa,
+                    epilogue,
+                    channels,
+                    plane,
+                };
+                (AnyKernel::parallel(kernel), operands)
+            }
+            Head::Elementwise => {
+                let kernel = fused_elementwise::kernel(self.graph, self.isa, &group.nodes);
+                let kernel = kernel.ok_or_else(|| self.internal_error())?;
+                let operands = self.sources(&leaves(self.graph, &group.nodes));
+                (AnyKernel::parallel(kernel), operands)
+            }
+            Head::Conv(v) => {
+                let mut operands = self.sources(&[group.input]);
+                let prologue = (!group.prologue.is_empty())
+                    .then(|| self.epilogue(&group.prologue, false, &mut operands));
+                let epilogue = self.epilogue(&group.epilogue, in_place, &mut operands);
+                let kernel;
+                (kernel, algorithm) = self.conv(v, prologue, epilogue)?;
+                (kernel, operands)
+            }
+        };
+        let saved = [group.prologue.saved_signs, group.epilogue.saved_signs];
+        let slot = self.memory.value(self.aliasing.of(group.value));
+        let (Some(output), Some(operands)) = (slot, operands) else {
+            return Err(self.internal_error());
+        };
+        let is_concat =
+            matches!(group.head, Head::Single(v) if matches!(self.graph.node(v).op, Op::Concat(_)));
+        if !is_concat && self.overwrites_operand(group, output, in_place) {
+            return Err(self.internal_error());
+        }
+        Ok(Some(Step {
+            kernel,
+            operands,
+            output,
+            saved_signs: saved.map(|mask| self.memory.signs(mask?)),
+            description: describe(self.graph, group, algorithm),
+        }))
+    }
+
+    /// Whether the step reads where it writes, other than through [`Addend::InPlace`].
+    fn overwrites_operand(&self, group: &Group, output: Slot, in_place: bool) -> bool {
+        let dtype = self.graph.ty(group.value).dtype;
+        let operands = group.operands(self.graph).into_iter();
+        let overwritten = operands.filter(|&x| {
+            let slot = self.memory.value(self.aliasing.of(x));
+            self.graph.ty(x).dtype == dtype && slot.is_some_and(|slot| slot.overlaps(output))
+        });
+        overwritten.count() > usize::from(in_place)
+    }
+
+    /// A chain as an epilogue, its operands numbered after those that are there already.
+    fn epilogue(
+        &self,
+        chain: &Chain,
+        in_place: bool,
+        operands: &mut Option<Vec<Source>>,
+    ) -> Epilogue {
+        let mut number = |source: Option<Source>| match (operands.as_mut(), source) {
+            (Some(all), Some(source)) => {
+                all.push(source);
+                all.len() - 1
+            }
+            _ => {
+                *operands = None;
+                0
+            }
+        };
+        let signs = |mask: ValueId| self.memory.signs(mask).map(Source::Value);
+        Epilogue {
+            scale: chain.scale.clone(),
+            bias: chain.bias.clone(),
+            mask: chain.mask.map(|mask| number(signs(mask))),
+            addend: chain.addend.map(|value| match in_place {
+                true => Addend::InPlace,
+                false => Addend::Operand(number(self.source(value))),
+            }),
+            activation: match chain.activation {
+                Activation::None => Activation::None,
+                Activation::Relu => Activation::Relu,
+                Activation::Mask(mask) => Activation::Mask(number(signs(mask))),
+            },
+            save_signs: chain.saved_signs.is_some(),
+        }
+    }
+
+    /// The kernel of a convolution with constant weights, and the name of its algorithm.
+    fn conv(
+        &self,
+        v: ValueId,
+        prologue: Option<Epilogue>,
+        epilogue: Epilogue,
+    ) -> Result<(AnyKernel, &'static str), Error> {
+        let node = self.graph.node(v);
+        let op = match &node.op {
+            Op::ConvTranspose(op) => ConvOp::Adjoint(op.clone()),
+            Op::Conv(op) => ConvOp::Forward(op.clone()),
+            _ => return Err(self.internal_error()),
+        };
+        let tensor = self.graph.constant_value(node.operands[1]);
+        let tensor = tensor.ok_or_else(|| self.internal_error())?;
+        let (w, isa) = (tensor.data(), self.isa);
+        let (x, y) = (&self.extents(node.operands[0])[..], &self.extents(v)[..]);
+        let constants = [Some(tensor), None];
+        let layout = |algorithm: &str| format!("{isa:?}{algorithm} {x:?} {y:?} {:?}", node.op);
+        if let Some(mut winograd) = Winograd::choose(self.options, &op, x, y) {
+            let name = winograd.name();
+            let pack = || winograd.pack(&op, w);
+            winograd.weights = self.packed(v, constants, layout(name), 16 * w.len(), pack)?;
+            winograd.epilogue = epilogue;
+            return Ok((AnyKernel::parallel(winograd), name));
+        }
+        let (layout, bytes) = (layout(""), 4 * w.len());
+        if let Some(mut depthwise) = Depthwise::new(isa, &op, x, y) {
+            let pack = || depthwise.pack(&op, w);
+            depthwise.weights = self.packed(v, constants, layout, bytes, pack)?;
+            depthwise.epilogue = epilogue;
+            return Ok((AnyKernel::parallel(depthwise), ""));
+        }
+        if let Some(mut conv) = Conv1x1::new(isa, &op, x, y) {
+            let pack = || conv.pack(&op, w);
+            conv.weights = self.packed(v, constants, layout, bytes, pack)?;
+            (conv.prologue, conv.epilogue) = (prologue.unwrap_or_default(), epilogue);
+            return Ok((AnyKernel::parallel(conv), ""));
+        }
+        let conv = Conv::new(isa, &op, x, y).filter(|_| prologue.is_none());
+        let mut conv = conv.ok_or_else(|| self.too_large(v))?;
+        let pack = || conv.pack(&op, w);
+        conv.phases = self.packed(v, constants, layout, bytes, pack)?;
+        conv.epilogue = epilogue;
+        Ok((AnyKernel::parallel(conv), ""))
+    }
+
+    /// Packed constants from the cache, or packed now, which takes `bytes`.
+    fn packed<T: Send + Sync + 'static>(
+        &self,
+        v: ValueId,
+        constants: [Option<&Tensor>; 2],
+        layout: String,
+        bytes: usize,
+        pack: impl FnOnce() -> Option<T>,
+    ) -> Result<Arc<T>, Error> {
+        let packed = self.weights.get_or_pack(constants, layout, pack);
+        let what = || format!("the packed weights of {}", self.graph.describe(v));
+        packed.ok_or_else(|| out_of_memory(&what(), bytes))
+    }
+
+    fn too_large(&self, v: ValueId) -> Error {
+        let node = self.graph.describe(v);
+        let message = format!(
+            "{node}: rows of its input have more than 2^32 elements in all channels; use smaller images"
+        );
+        Error::new(ErrorKind::UnsupportedGraph, message)
+    }
+
+    /// A value that no step computes, or that a step overwrites too early: a bug of the lowering,
+    /// not of the graph.
+    fn internal_error(&self) -> Error {
+        let nodes = self.graph.nodes().len();
+        let message = format!(
+            "internal error: the memory plan of this graph of {nodes} nodes is inconsistent; please report it"
+        );
+        Error::new(ErrorKind::UnsupportedGraph, message)
+    }
+
+    /// The kernel of a matrix product, its constant operands packed.
+    fn gemm(&self, v: ValueId, mut gemm: PackedGemm) -> Result<AnyKernel, Error> {
+        let node = self.graph.node(v);
+        let constant = |i: usize| {
+            let root = self.views[node.operands[i].index()].root;
+            self.graph.constant_value(root)
+        };
+        let constants = [constant(0), constant(1)];
+        if constants.iter().any(Option::is_some) {
+            let [a, b] = constants.map(|c| c.map(Tensor::data));
+            let layout = format!("{:?} {:?} {:?}", self.isa, gemm.shape(), node.op);
+            let bytes = 4 * [a, b].iter().flatten().map(|c| c.len()).sum::<usize>();
+            gemm.packed = self.packed(v, constants, layout, bytes, || gemm.pack(a, b))?;
+        }
+        Ok(AnyKernel::parallel(gemm))
+    }
+
+    fn extents(&self, v: ValueId) -> Vec<usize> {
+        self.graph.shape(v).at(1)
+    }
+
+    /// The kernel of a node that is not fused, and its operands; none where there is nothing to
+    /// compute.
+    fn node(&self, v: ValueId) -> Result<Option<(AnyKernel, Vec<ValueId>)>, Error> {
+        let node = self.graph.node(v);
+        match &node.op {
+            Op::Constant(_) => Ok(None),
+            Op::Concat(op) => Ok(self.concat(v, *op)),
+            _ => Ok(Some((self.kernel(v)?, node.operands.clone()))),
+        }
+    }
+
+    /// Copies the operands that are not computed inside of the result.
+    fn concat(&self, v: ValueId, op: op::Concat) -> Option<(AnyKernel, Vec<ValueId>)> {
+        let parts = &self.graph.node(v).operands;
+        let shapes: Vec<Vec<usize>> = parts.iter().map(|&x| self.extents(x)).collect();
+        let mut concat = shape::Concat::new(op, &shapes);
+        let outer: usize = self.extents(v)[..op.axis].iter().product();
+        let is_inside = |(&part, offset): (&ValueId, usize)| {
+            outer == 1 && self.aliasing.is_inside(part, v, offset)
+        };
+        let inside: Vec<bool> = parts.iter().zip(concat.offsets()).map(is_inside).collect();
+        let copied: Vec<ValueId> = concat.leave_out(&inside, parts);
+        (!copied.is_empty()).then(|| (AnyKernel::parallel(concat), copied))
+    }
+
+    /// The kernel of a node that is neither fused, nor a constant or a concatenation.
+    fn kernel(&self, v: ValueId) -> Result<AnyKernel, Error> {
+        let (node, isa) = (self.graph.node(v), self.isa);
+        let y = &self.extents(v)[..];
+        let shapes: Vec<Vec<usize>> = node.operands.iter().map(|&x| self.extents(x)).collect();
+        let x = |i: usize| &shapes[i][..];
+        let softmax = |axis: usize, logarithm: bool| {
+            AnyKernel::parallel(reduce::Softmax::new(isa, y, axis, logarithm))
+        };
+        Ok(match &node.op {
+            Op::Input(input) if input.ty.dtype != DType::Float => {
+                let reason = format!("the input {:?} is {}, not float", input.name, input.ty);
+                return Err(Error::new(ErrorKind::UnsupportedGraph, reason));
+            }
+            Op::Input(_) => AnyKernel::float(shape::Load {
+                input: self
+                    .graph
+                    .inputs()
+                    .take_while(|&(other, _)| other != v)
+                    .count(),
+                layout: BatchLayout::new(&node.ty.shape),
+            }),
+            Op::Conv(op) => AnyKernel::float(im2col::Conv::new(isa, op, x(0), y)),
+            Op::ConvTranspose(op) => AnyKernel::float(im2col::ConvTranspose::new(isa, op, x(0), y)),
+            Op::BatchNorm(norm) => AnyKernel::float(elementwise::BatchNorm::new(norm, x(0))),
+            Op::MaxPool(w) => AnyKernel::parallel(pool::Pool::max(isa, w, x(0), y)),
+            Op::MaxPoolGrad(w) => AnyKernel::parallel(pool::MaxPoolGrad::new(isa, w, x(0), x(1))),
+            Op::AvgPool(op) => AnyKernel::parallel(pool::Pool::mean(isa, op, x(0), y)),
+            Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
+            Op::Pad(op) => AnyKernel::parallel(shape::Pad::new(op, x(0), y)),
+            Op::MatMul => self.gemm(v, PackedGemm::mat_mul(isa, x(0), x(1), y))?,
+            Op::Gemm(op) => {
+                let c = shapes.get(2).map(|c| &c[..]);
+                self.gemm(v, PackedGemm::gemm(isa, *op, x(0), c, y))?
+            }
+            Op::Reduce(op) => AnyKernel::parallel(reduce::Reduce::new(isa, op, x(0))),
+            Op::Softmax(Axis(axis)) => softmax(*axis, false),
+            Op::LogSoftmax(Axis(axis)) => softmax(*axis, true),
+            Op::ArgMax(Axis(axis)) => AnyKernel::int(reduce::ArgMax::new(x(0), *axis)),
+            Op::OneHot(depth) => AnyKernel::float(reduce::OneHot { depth: *depth }),
+            Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Where => {
+                return Err(self.internal_error());
+            }
+            Op::Constant(_) | Op::Concat(_) => return Err(self.internal_error()),
+            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Expand(_) => {
+                return Err(self.internal_error());
+            }
+        })
+    }
+}
