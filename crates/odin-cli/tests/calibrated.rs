@@ -439,7 +439,7 @@ fn calibrations_that_cannot_be_are_refused() {
         ),
         ("-o d.toml --detectors nothing", 2, "mahalanobis"),
         ("-o d.toml --detectors vim", 2, "--fit-on"),
-        ("-o d.toml --fit-on {demo}/in.npy", 2, "--detectors"),
+        ("-o d.toml --fit-on {demo}/in.npy", 2, "--score"),
         ("-o none/d.toml", 1, "none"),
         ("-o d.toml --temperature 0", 2, "positive"),
     ] {
@@ -541,9 +541,10 @@ fn tuning_chooses_what_its_grid_says() {
 fn tuning_needs_no_out_set() {
     let folder = tempfile::tempdir().unwrap();
     for (rule, n_out, words) in [
-        ("", 0, "mean ODIN score"),
-        ("--in-only", 0, "mean ODIN score"),
-        ("--in-only=synthetic", 540, "fpr95"),
+        ("", 540, "auroc"),
+        ("--in-only", 540, "auroc"),
+        ("--in-only=mean-score", 0, "mean ODIN score"),
+        ("--in-only=synthetic --objective fpr95", 540, "fpr95"),
     ] {
         let report = json(folder.path(), &format!("{TUNE} {rule} --format json"));
         let search = &report["searches"][0];

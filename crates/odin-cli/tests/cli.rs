@@ -280,10 +280,7 @@ const RUNS: &[Run] = &[
     (
         "eval --nn demo.onnx --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --temperature 500 --magnitude 0.001 --limit 5",
         &["500", "0.001"],
-        &[
-            "was compiled with T = 1000; --temperature 500 is used",
-            "was compiled with ε = 0.005; --magnitude 0.001 is used",
-        ],
+        &["was compiled with T = 1000, ε = 0.005; T = 500, ε = 0.001 is used"],
     ),
     (
         "compile --nn {demo}/model.safetensors --input pixels-u8 --quiet -o bytes.onnx",
@@ -657,7 +654,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     (
         "verify {onnx}/resnet.torchscript9.onnx --nn {demo}/model.safetensors",
         1,
-        "no detector",
+        "no compiled detector",
     ),
     (
         "verify absent.onnx --nn {demo}/model.safetensors",

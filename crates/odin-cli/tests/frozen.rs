@@ -307,35 +307,85 @@ fn detectors_give_the_scores_that_they_gave() {
     }
 }
 
-#[test]
-fn evaluations_give_the_scores_that_they_gave() {
-    const PLACES: [&str; 3] = ["/temperature", "/positive_class", "/results"];
-    for version in Version::all() {
-        for step in version.steps("eval", false) {
-            version.again(&step, |file| match file.ends_with(".json") {
-                true => version.compare_reports(file, &PLACES, to_the_last_bit()),
-                false => version.compare_scores(file),
-            });
+/// Version 0.1 took the first images of a set where fewer were asked for, and fitted to others; later
+/// ones take them evenly over the classes. What is not fitted is the same for each image.
+const FITTED: [&str; 8] = [
+    "kl-matching",
+    "mahalanobis",
+    "relative-mahalanobis",
+    "knn",
+    "vim",
+    "react",
+    "fdbd",
+    "nci",
+];
+
+impl Step {
+    /// The same for all images.
+    fn without_limit(mut self) -> Self {
+        if let Some(place) = self.args.iter().position(|arg| arg == "--limit") {
+            self.args.drain(place..place + 2);
+        }
+        self
+    }
+}
+
+impl Table {
+    /// The columns that are not fitted, of the images of these names.
+    fn of_images(&self, names: &[&String]) -> Self {
+        let kept: Vec<usize> = (0..self.head.len())
+            .filter(|&i| !FITTED.contains(&self.head[i].as_str()))
+            .collect();
+        let pick =
+            |row: &Vec<String>| -> Vec<String> { kept.iter().map(|&i| row[i].clone()).collect() };
+        let row = |name: &&String| self.rows.iter().find(|row| row[0] == **name);
+        let rows = names.iter().map(|name| pick(row(name).expect(name)));
+        Self {
+            head: pick(&self.head),
+            rows: rows.collect(),
         }
     }
 }
 
 #[test]
-fn grids_are_what_they_were() {
-    const PLACES: [&str; 3] = ["/temperatures", "/magnitudes", "/searches"];
+fn evaluations_give_the_scores_that_they_gave() {
+    const PLACES: [&str; 3] = ["/temperature", "/positive_class", "/results"];
+    for version in Version::all() {
+        for step in version.steps("eval", false) {
+            version.again(&step.without_limit(), |file| {
+                if file.ends_with(".json") {
+                    return version.compare_reports(file, &PLACES, false);
+                }
+                let frozen = version.table(&version.frozen, file);
+                let found = version.table(version.here.path(), file);
+                let names: Vec<&String> = frozen.rows.iter().map(|row| &row[0]).collect();
+                compare_tables(file, &frozen.of_images(&names), &found.of_images(&names));
+            });
+        }
+    }
+}
+
+/// Which images tuned has changed since version 0.1, and so have the numbers.
+#[test]
+fn grids_have_the_form_that_they_had() {
+    const PLACES: [&str; 2] = ["/temperatures", "/magnitudes"];
     for version in Version::all() {
         for step in version.steps("tune", false) {
             version.again(&step, |file| {
                 if file.ends_with(".json") {
-                    return version.compare_reports(file, &PLACES, to_the_last_bit());
+                    return version.compare_reports(file, &PLACES, true);
                 }
                 let frozen = version.table(&version.frozen, file);
                 let found = version.table(version.here.path(), file);
-                match to_the_last_bit() {
-                    true => compare_tables(file, &frozen, &found),
-                    // Every number of it is of scores that may lie in another order.
-                    false => assert_eq!(frozen.head, found.head),
-                }
+                assert_eq!(frozen.head, found.head, "{file}");
+                assert_eq!(frozen.rows.len(), found.rows.len(), "{file}");
+                let setting = |table: &Table| -> Vec<Vec<String>> {
+                    let place = |name| table.head.iter().position(|n| n == name).unwrap();
+                    let places = [place("temperature"), place("magnitude")];
+                    let row = |row: &Vec<String>| places.map(|i| row[i].clone()).to_vec();
+                    table.rows.iter().map(row).collect()
+                };
+                assert_eq!(setting(&frozen), setting(&found), "{file}");
             });
         }
     }

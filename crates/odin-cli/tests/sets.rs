@@ -258,7 +258,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     (
         "--nn net.safetensors --in-dataset bad --out-dataset Uniform --skip-bad",
         1,
-        &["there is no image to score (5 of 5", "5 could not be read"],
+        &["there is no image to score (5 were", "5 could not be read"],
     ),
     (
         "--nn net.safetensors --in-dataset bad --out-dataset Uniform",
@@ -271,7 +271,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
         &[
             "wide",
             "8x12 (height x width)",
-            "--transform resize:8x8",
+            "--transform resize:",
             "--image-size",
         ],
     ),

@@ -116,7 +116,7 @@ impl<'a> CalibrationReport<'a> {
         if !better.is_empty() {
             let _ = writeln!(
                 text,
-                "On these images {} is better than {deciding}; --score {} makes it decide.",
+                "Better than {deciding} on these images: {}; --score {} makes it decide.",
                 better.join(", "),
                 better[0]
             );

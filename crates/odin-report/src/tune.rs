@@ -131,7 +131,11 @@ impl TuneReport {
             0 => String::new(),
             count => format!(" ({count} images)"),
         };
-        let _ = writeln!(text, "Tuned on {}{images}", search.tuned_on);
+        let what = match search.rule {
+            Rule::Fixed => "Not tuned, but measured against",
+            _ => "Tuned on",
+        };
+        let _ = writeln!(text, "{what} {}{images}", search.tuned_on);
         let _ = writeln!(text, "  rule    {}", describe(&search.rule));
         let choice = &search.choice;
         let Setting {
@@ -219,7 +223,7 @@ impl TuneReport {
             let as_good = Self::as_good(&search.others, chosen, self.objective_of(search));
             if !as_good.is_empty() {
                 notes.push(format!(
-                    "on these images {} is as good as ODIN or better, and costs a third",
+                    "as good as ODIN or better on these images, at a third of the cost: {}",
                     as_good.join(", ")
                 ));
             }
@@ -274,7 +278,7 @@ impl TuneReport {
                 let objective = objective.as_str();
                 let _ = writeln!(
                     text,
-                    "{set}: {names} is as good as tuned ODIN or better by {objective}, and costs a third"
+                    "{set}: as good as tuned ODIN or better by {objective}, at a third of the cost: {names}"
                 );
             }
         }

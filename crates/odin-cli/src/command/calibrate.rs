@@ -89,7 +89,7 @@ fn setting(args: &Calibrate, classifier: &Classifier) -> Result<Setting> {
     tuned.check_model(classifier)?;
     if !args.run.quiet.on {
         say(&format!(
-            "{}: {}, tuned on {} and {}",
+            "{}: {}, tuned on {} against {}",
             path.display(),
             tuned.setting,
             tuned.in_dataset,

@@ -466,7 +466,8 @@ impl OpenSet {
         match (self.images.len(), self.spec.order()) {
             (part, _) if part == all => say(&format!("{name}: {all} images")),
             (part, Order::Listed) => say(&format!(
-                "{name}: {part} of {all} images, in the order of the set"
+                "{name}: {part} of {all} images, from image {}",
+                self.images.position(0)
             )),
             (part, Order::Stratified) => say(&format!(
                 "{name}: {part} of {all} images, evenly over the classes, chosen by their names"

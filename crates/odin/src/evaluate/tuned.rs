@@ -62,8 +62,14 @@ impl Tuned {
             },
             in_dataset: in_set.name.clone(),
             in_images: in_set.msp.len(),
-            tuned_on: search.tuned_on.clone(),
-            out_images: search.n_out,
+            tuned_on: match search.rule {
+                Rule::Fixed => "nothing".to_string(),
+                _ => search.tuned_on.clone(),
+            },
+            out_images: match search.rule {
+                Rule::Fixed => 0,
+                _ => search.n_out,
+            },
             version: env!("CARGO_PKG_VERSION").to_string(),
         }
     }

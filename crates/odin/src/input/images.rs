@@ -154,7 +154,10 @@ impl Images {
     }
 
     /// The place of the `i`-th of these images in its set.
-    fn position(&self, i: usize) -> usize {
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn position(&self, i: usize) -> usize {
         match &self.positions {
             Positions::Range(range) => range.start + i,
             Positions::These(positions) => positions[i],

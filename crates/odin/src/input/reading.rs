@@ -36,7 +36,7 @@ impl Batches {
         // A single batch of one image leaves nothing to overlap.
         let wanted = threads.min(images.len());
         let decoders = (wanted > 1 || images.len() > batch)
-            .then(|| Decoders::start(&images, AHEAD * batch, wanted));
+            .then(|| Decoders::start(&images, AHEAD.saturating_mul(batch), wanted));
         Self {
             images,
             batch,
@@ -91,6 +91,7 @@ struct Decoders {
 impl Decoders {
     /// `None` where no thread can be started: then images are read as they are needed.
     fn start(images: &Images, ahead: usize, threads: usize) -> Option<Self> {
+        let ahead = ahead.min(images.len());
         let (due, queue) = sync_channel(ahead);
         let queue = Arc::new(Mutex::new(queue));
         let (done, read) = channel();
