@@ -24,7 +24,7 @@ pub(crate) use list::List;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
     ComputeOptions, DetectorsOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions,
-    RegistryOptions, RunOptions, SplitArg, UsageError,
+    NnOption, RegistryOptions, RunOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::{InOnly, Tune};
 pub(crate) use verify::Verify;

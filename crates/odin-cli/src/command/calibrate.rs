@@ -5,56 +5,41 @@ use crate::args::{Calibrate, Magnitude, SplitArg, UsageError};
 use crate::output::atomic::{self, check_is_not_model};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, in_spec};
+use crate::resolve::dataset::OpenSet;
+use crate::resolve::network;
 use crate::resolve::scores::Detectors;
-use crate::resolve::{device, network, registry};
+use crate::resolve::setup::Setup;
 use anyhow::{Context, Result};
 use odin::{
-    CalibrationOptions, Classifier, SavedDetector, Statistics, ThresholdRule, minimum_images,
+    CalibrationOptions, DetectorBuilder, SavedDetector, Statistics, ThresholdRule, minimum_images,
     statistics_to_bytes,
 };
 use odin_report::CalibrationReport;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &Calibrate) -> Result<()> {
-    let device = device::chosen(&args.run.compute.device)?;
     let rule = rule(args);
     check_out(&args.out)?;
-    let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(&args.nn.name, "--nn", &args.run.network, &registry)?;
-    let mut selection = Selection::new(&args.run, &classifier, args.split, args.limit);
-    selection.preferred = SplitArg::Validation;
-    let in_dataset = args.in_dataset.as_deref();
-    let in_spec = in_spec(&args.nn.name, in_dataset, &selection, &registry)?;
+    let mut setup = Setup::new(&args.nn, &args.run)?;
+    setup.selection.split = args.split;
+    setup.selection.limit = args.limit;
+    setup.selection.preferred = SplitArg::Validation;
+    let in_spec = setup.in_spec(args.in_dataset.as_deref())?;
     let out_spec = args.out_dataset.as_deref();
-    let out_spec = out_spec.map(|name| Spec::resolve(name, "--out-dataset", &selection, &registry));
-    let (out_spec, skip_bad) = (out_spec.transpose()?, args.run.skip_bad);
-    let in_set = OpenSet::open(in_spec, &selection, 10_000, &classifier, skip_bad)?;
-    let noise = Spec::noise_count(&selection, in_set.range.len());
-    let out_set =
-        out_spec.map(|spec| OpenSet::open(spec, &selection, noise, &classifier, skip_bad));
+    let out_spec = out_spec.map(|name| setup.spec(name, "--out-dataset"));
+    let out_spec = out_spec.transpose()?;
+    let in_set = setup.open(in_spec, 10_000)?;
+    let out_set = out_spec.map(|spec| setup.open(spec, in_set.range.len()));
     let out_set = out_set.transpose()?;
+    let classifier = &setup.classifier;
     check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
 
-    let detectors = Detectors::new(
-        &args.detectors,
-        &args.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
-    let quiet = args.run.quiet.on;
-    let temperature = network::temperature(args.setting.temperature, &classifier, quiet);
-    let builder = device::builder(&classifier, &args.run.compute).temperature(temperature);
-    let detector = device::build(detectors.add_to(builder), device, &args.run.compute.device)?;
-    if !quiet {
-        network::announce(&classifier, false);
-        device::announce(&detector, &classifier, false);
-        for set in std::iter::once(&in_set).chain(&out_set) {
-            set.announce(&selection)?;
-        }
-    }
-    let magnitude = magnitude(args, &classifier);
+    let detectors = setup.detectors(&args.detectors)?;
+    let temperature = setup.temperature(args.setting.temperature);
+    let builder = detectors.add_to(setup.builder().temperature(temperature));
+    let detector = setup.prepare(builder, DetectorBuilder::build)?;
+    setup.announce(Some(&detector), [&in_set].into_iter().chain(&out_set))?;
+    let magnitude = magnitude(args, &setup);
     let scored = |set: &OpenSet| score(&detector, set, magnitude, &args.run);
     let in_scored = scored(&in_set)?;
     let out_scored = out_set.as_ref().map(scored).transpose()?;
@@ -65,8 +50,8 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
         .rule(rule)
         .per_class(args.per_class);
     let out_scored = out_scored.as_ref();
-    let saved = options.calibrate(&classifier, &detector, magnitude, &in_scored, out_scored)?;
-    let saved = write(args, saved, &detectors, &selection)?;
+    let saved = options.calibrate(classifier, &detector, magnitude, &in_scored, out_scored)?;
+    let saved = write(args, saved, &detectors)?;
     warn(args, &saved)?;
     let report = CalibrationReport::new(&args.out, &saved, &in_scored, out_scored)?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
@@ -87,11 +72,10 @@ fn check_out(out: &Path) -> Result<()> {
     }
 }
 
-fn magnitude(args: &Calibrate, classifier: &Classifier) -> f64 {
-    let asked_for = args.setting.magnitude.map(Magnitude::Fixed);
-    match network::magnitude(asked_for, classifier, args.run.quiet.on) {
+fn magnitude(args: &Calibrate, setup: &Setup<'_>) -> f64 {
+    match setup.magnitude(args.setting.magnitude.map(Magnitude::Fixed)) {
         Magnitude::Fixed(magnitude) => magnitude,
-        Magnitude::Paper => network::MAGNITUDE,
+        Magnitude::Paper => network::DEFAULT.magnitude,
     }
 }
 
@@ -100,11 +84,10 @@ fn write(
     args: &Calibrate,
     mut saved: SavedDetector,
     detectors: &Detectors,
-    selection: &Selection,
 ) -> Result<SavedDetector> {
     let folder = args.out.parent().unwrap_or(Path::new(""));
     saved.model.path = from_folder(folder, &saved.model.path)?;
-    if let Some(transform) = &selection.transform {
+    if let Some(transform) = &args.run.transform {
         saved.model.config.transform = Some(transform.clone());
     }
     let used = saved.scores.iter().map(|score| score.name.clone());

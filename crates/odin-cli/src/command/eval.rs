@@ -4,41 +4,34 @@ use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, UsageError};
 use crate::output::score_files::{ScoreFile, ScoreFiles};
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
-use crate::resolve::device::{self, threads};
-use crate::resolve::network;
-use crate::resolve::registry::{self, named};
-use crate::resolve::scores::Detectors;
+use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
+use crate::resolve::device::threads;
+use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
-use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, evaluate};
-use odin_data::registry::Registry;
+use odin::{Detector, DetectorBuilder, Intervals, NoAccuracy, ScoredSet, evaluate};
+use odin_data::registry::NetworkEntry;
 use odin_report::{Comparison, Network, Report};
 
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
-    let device = device::chosen(&eval.run.compute.device)?;
-    let registry = registry::open(&eval.run.network.registry)?;
-    let classifier = network::open(&eval.nn.name, "--nn", &eval.run.network, &registry)?;
-    let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
-    let specs = specs(
-        &eval.nn.name,
-        eval.in_dataset.as_deref(),
-        &eval.out_dataset,
-        &selection,
-        &registry,
-    )?;
-    let detectors = Detectors::new(
-        &eval.detectors,
-        &eval.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
-    let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
-    let asked_for = network::magnitude(eval.magnitude, &classifier, eval.run.quiet.on);
+    let mut setup = Setup::new(&eval.nn, &eval.run)?;
+    setup.selection.split = eval.split;
+    setup.selection.limit = eval.limit;
+    let specs = setup.specs(eval.in_dataset.as_deref(), &eval.out_dataset)?;
+    let detectors = setup.detectors(&eval.detectors)?;
+    let builder = setup
+        .builder()
+        .temperature(setup.temperature(eval.temperature));
+    let detector = setup.prepare(detectors.add_to(builder), DetectorBuilder::build)?;
+    let asked_for = setup.magnitude(eval.magnitude);
+    let experiment = Experiment {
+        eval,
+        setup: &setup,
+        detector,
+    };
     let report = experiment.run(specs, |out| {
-        magnitude(asked_for, &eval.nn.name, &registry, out)
+        magnitude(asked_for, &eval.nn.name, setup.network_entry(), out)
     })?;
     write_stdout(&match eval.format {
         Format::Table => report.to_table(),
@@ -47,8 +40,13 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
     })
 }
 
-fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &str) -> Result<f64> {
-    let network = named(nn, registry).and_then(|e| e.network());
+/// The magnitude for an out-set, by what the registry says of the network.
+fn magnitude(
+    asked_for: Magnitude,
+    nn: &str,
+    network: Option<&NetworkEntry>,
+    out: &str,
+) -> Result<f64> {
     match (asked_for, network) {
         (Magnitude::Fixed(magnitude), _) => Ok(magnitude),
         (Magnitude::Paper, None) => Err(UsageError(
@@ -67,30 +65,11 @@ fn magnitude(asked_for: Magnitude, nn: &str, registry: &Registry, out: &str) -> 
 /// Everything that does not depend on the sets.
 struct Experiment<'a> {
     eval: &'a Eval,
-    selection: Selection,
-    classifier: &'a Classifier,
+    setup: &'a Setup<'a>,
     detector: Detector,
 }
 
-impl<'a> Experiment<'a> {
-    fn new(
-        eval: &'a Eval,
-        selection: Selection,
-        classifier: &'a Classifier,
-        device: Device,
-        detectors: &Detectors,
-    ) -> Result<Self> {
-        let temperature = network::temperature(eval.temperature, classifier, eval.run.quiet.on);
-        let builder = device::builder(classifier, &eval.run.compute).temperature(temperature);
-        let detector = device::build(detectors.add_to(builder), device, &eval.run.compute.device)?;
-        Ok(Self {
-            eval,
-            selection,
-            classifier,
-            detector,
-        })
-    }
-
+impl Experiment<'_> {
     /// Opens and checks everything, then scores the in-set once for each magnitude that occurs,
     /// however many out-sets there are. `magnitude` is that for an out-set of this name.
     fn run(
@@ -114,7 +93,7 @@ impl<'a> Experiment<'a> {
             }
         }
         let files = self.files(in_set, &of_in_set, out_sets)?;
-        self.announce(&sets)?;
+        self.setup.announce(Some(&self.detector), &sets)?;
         let mut files = files.iter();
         let mut scored_in: Vec<(f64, ScoredSet)> = Vec::new();
         for magnitude in of_in_set {
@@ -151,7 +130,7 @@ impl<'a> Experiment<'a> {
         }
         Ok(Report {
             model: self.eval.nn.name.clone(),
-            network: Network::from(self.classifier),
+            network: Network::from(&self.setup.classifier),
             in_dataset: in_set.name.clone(),
             in_set: in_set.info(in_skipped),
             accuracy,
@@ -166,16 +145,11 @@ impl<'a> Experiment<'a> {
 
     /// The in-set, and behind it the out-sets.
     fn open(&self, in_spec: Spec, out_specs: Vec<Spec>) -> Result<Vec<OpenSet>> {
-        let (selection, skip_bad) = (&self.selection, self.eval.run.skip_bad);
-        let open = |spec: Spec, noise_count: usize| {
-            let count = Spec::noise_count(selection, noise_count);
-            OpenSet::open(spec, selection, count, self.classifier, skip_bad)
-        };
-        let in_set = open(in_spec, 10_000)?;
+        let in_set = self.setup.open(in_spec, 10_000)?;
         let count = in_set.range.len();
         let mut sets = vec![in_set];
         for spec in out_specs {
-            sets.push(open(spec, count)?);
+            sets.push(self.setup.open(spec, count)?);
         }
         Ok(sets)
     }
@@ -211,12 +185,12 @@ impl<'a> Experiment<'a> {
 
     /// The accuracy on the in-set. Where the set does not know its classes, the registry may.
     fn accuracy(&self, in_set: &OpenSet, scored: &ScoredSet) -> Result<f64, NoAccuracy> {
-        let classifier = self.classifier.classes();
+        let classifier = self.setup.classifier.classes();
         match (&scored.class_names, in_set.spec.expected_classes()) {
             (None, Some(set)) if set != classifier => {
                 Err(NoAccuracy::OtherClasses { set, classifier })
             }
-            _ => scored.accuracy(self.classifier),
+            _ => scored.accuracy(&self.setup.classifier),
         }
     }
 
@@ -224,21 +198,8 @@ impl<'a> Experiment<'a> {
         let run = &self.eval.run;
         let intervals = || Intervals::new(RESAMPLES, run.seed, threads(run.compute.threads));
         let intervals = self.eval.ci.then(intervals);
-        let classes = self.classifier.classes();
+        let classes = self.setup.classifier.classes();
         let (t, mode) = (self.detector.temperature(), self.eval.metrics.into());
         Ok(evaluate(in_set, out_set, classes, t, mode, intervals)?)
-    }
-
-    /// What goes into the run, for whoever reads the log.
-    fn announce(&self, sets: &[OpenSet]) -> Result<()> {
-        if self.eval.run.quiet.on {
-            return Ok(());
-        }
-        network::announce(self.classifier, false);
-        device::announce(&self.detector, self.classifier, false);
-        for set in sets {
-            set.announce(&self.selection)?;
-        }
-        Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::args::Explain;
 use crate::output::stdout::write_stdout;
-use crate::resolve::{network, registry};
+use crate::resolve::network::{self, DEFAULT};
+use crate::resolve::registry;
 use anyhow::{Context, Result};
 use odin::{Classifier, Detector};
 use odin_data::Image;
@@ -20,7 +21,12 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let repetitions = args.repetitions as usize;
     let start = Instant::now();
     let clock = || start.elapsed();
-    let times = detector.step_times(&pattern(&classifier), 0.0014, repetitions, &clock)?;
+    let times = detector.step_times(
+        &pattern(&classifier),
+        DEFAULT.magnitude,
+        repetitions,
+        &clock,
+    )?;
     let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }

@@ -5,59 +5,33 @@ use crate::args::{Format, InOnly, Tune, UsageError};
 use crate::output::atomic;
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
+use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
+use crate::resolve::network::DEFAULT;
 use crate::resolve::scores::Detectors;
-use crate::resolve::{device, network, registry};
+use crate::resolve::setup::Setup;
 use anyhow::{Context, Result, bail};
-use odin::{
-    Classifier, Device, Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores,
-    sweep_metrics,
-};
+use odin::{Grid, Images, Setting, Sweep, SweepScores, choose, mean_scores, sweep_metrics};
 use odin_data::{DataSet, NoiseKind, Synthetic, SyntheticKind, noise};
 use odin_metrics::{Metrics, Scores};
 use odin_report::{Network, Rule, Search, TuneReport, TuneTest, tune_plots};
 use std::ops::Range;
 use std::path::Path;
 
-/// The paper's setting, which every choice is compared with.
-const DEFAULT: Setting = Setting {
-    temperature: 1000.0,
-    magnitude: 0.0014,
-};
-
 /// What tuning on synthetic sets is called.
 const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
 
 pub(crate) fn run(args: &Tune) -> Result<()> {
-    let device = device::chosen(&args.run.compute.device)?;
     check_out(args)?;
-    let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(&args.nn.name, "--nn", &args.run.network, &registry)?;
-    let selection = Selection::new(&args.run, &classifier, None, args.limit);
-    let in_dataset = args.in_dataset.as_deref();
-    let (in_spec, out_specs) = specs(
-        &args.nn.name,
-        in_dataset,
-        &args.out_dataset,
-        &selection,
-        &registry,
-    )?;
+    let mut setup = Setup::new(&args.nn, &args.run)?;
+    setup.selection.limit = args.limit;
+    let (in_spec, out_specs) = setup.specs(args.in_dataset.as_deref(), &args.out_dataset)?;
     let tune_on = args.tune_on.as_deref();
-    let tune_on = tune_on.map(|name| Spec::resolve(name, "--tune-on", &selection, &registry));
+    let tune_on = tune_on.map(|name| setup.spec(name, "--tune-on"));
     let grid = grid(args)?;
-    let detectors = Detectors::new(
-        &args.detectors,
-        &args.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
     let tuning = Tuning {
         args,
-        selection,
-        classifier: &classifier,
-        device,
-        detectors,
+        detectors: setup.detectors(&args.detectors)?,
+        setup,
     };
     let report = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
     if let Some(path) = &args.out {
@@ -107,9 +81,7 @@ fn tunes_in_only(args: &Tune) -> Option<InOnly> {
 /// Everything that does not depend on the sets.
 struct Tuning<'a> {
     args: &'a Tune,
-    selection: Selection,
-    classifier: &'a Classifier,
-    device: Device,
+    setup: Setup<'a>,
     detectors: Detectors,
 }
 
@@ -157,7 +129,7 @@ impl Tuning<'_> {
         let tests = self.tests(in_set, tested, &searches)?;
         Ok(TuneReport {
             model: self.args.nn.name.clone(),
-            network: Network::from(self.classifier),
+            network: Network::from(&self.setup.classifier),
             in_dataset: in_set.set.name.clone(),
             n_in: in_scores.msp.len(),
             grid,
@@ -175,38 +147,27 @@ impl Tuning<'_> {
         in_spec: Spec,
         out_specs: impl IntoIterator<Item = Spec>,
     ) -> Result<Vec<TwoParts>> {
-        let skip_bad = self.args.run.skip_bad;
-        let open = |spec, noise| {
-            OpenSet::open_in_two(spec, &self.selection, noise, self.classifier, skip_bad)
-        };
-        let (in_set, tests) = open(in_spec, [1000, 9000])?;
+        let (in_set, tests) = self.setup.open_in_two(in_spec, [1000, 9000])?;
         let noise = [in_set.range.len(), tests.len()];
         let (mut sets, mut rest) = (vec![in_set], vec![tests]);
         for spec in out_specs {
-            let (set, tests) = open(spec, noise)?;
+            let (set, tests) = self.setup.open_in_two(spec, noise)?;
             sets.push(set);
             rest.push(tests);
         }
         tell_apart(&mut sets);
-        if !self.args.run.quiet.on {
-            network::announce(self.classifier, false);
-            for set in &sets {
-                set.announce(&self.selection)?;
-            }
-        }
+        self.setup.announce(None, &sets)?;
         let sets = sets.into_iter().zip(rest);
         Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
     }
 
     fn sweep(&self, settings: &[Setting], with_others: bool) -> Result<Sweep> {
-        let run = &self.args.run;
-        let mut builder = device::builder(self.classifier, &run.compute);
+        let mut builder = self.setup.builder();
         if with_others {
             builder = builder.scorers(self.detectors.scorers());
         }
-        device::prepare(builder, self.device, &run.compute.device, |builder| {
-            builder.sweep(settings)
-        })
+        self.setup
+            .prepare(builder, |builder| builder.sweep(settings))
     }
 
     fn score(&self, sweep: &Sweep, set: &OpenSet, range: Range<usize>) -> Result<SweepScores> {
@@ -237,7 +198,7 @@ impl Tuning<'_> {
     fn synthetic(&self, sweep: &Sweep, in_set: &OpenSet) -> Result<SweepScores> {
         let (seed, range) = (self.args.run.seed, in_set.range.clone());
         let of_in_set = |kind| Synthetic::new(&*in_set.set, range.clone(), kind, seed);
-        let [channels, height, width] = self.classifier.image_shape();
+        let [channels, height, width] = self.setup.classifier.image_shape();
         let uniform = NoiseKind::Uniform;
         let made: [Box<dyn DataSet + '_>; 3] = [
             Box::new(of_in_set(SyntheticKind::PixelShuffle)?),

@@ -57,15 +57,8 @@ impl Selection {
     }
 
     /// What the options say.
-    pub(crate) fn new(
-        run: &RunOptions,
-        classifier: &Classifier,
-        split: Option<SplitArg>,
-        limit: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(run: &RunOptions, classifier: &Classifier) -> Self {
         Self {
-            split,
-            limit,
             seed: run.seed,
             transform: run.transform.clone(),
             ..Self::of(classifier, &run.network.registry)
@@ -311,66 +304,6 @@ impl Spec {
         self.dataset()
             .is_some_and(|dataset| dataset.shortens_in_set)
     }
-}
-
-/// The in-set and the out-sets. All that are not here are named at once.
-pub(crate) fn specs(
-    nn: &str,
-    in_dataset: Option<&str>,
-    out_datasets: &[String],
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<(Spec, Vec<Spec>)> {
-    let in_spec = in_spec(nn, in_dataset, selection, registry);
-    let mut errors = Vec::new();
-    let mut out_specs = Vec::new();
-    for name in out_names(out_datasets, registry) {
-        match Spec::resolve(&name, "--out-dataset", selection, registry) {
-            Ok(spec) => out_specs.push(spec),
-            Err(error) => errors.push(error),
-        }
-    }
-    match (in_spec, errors.pop()) {
-        (Ok(in_spec), None) => Ok((in_spec, out_specs)),
-        (Err(error), None) => Err(error),
-        (Ok(_), Some(only)) if errors.is_empty() => Err(only),
-        (in_spec, last) => {
-            let errors = in_spec.err().into_iter().chain(errors).chain(last);
-            let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
-            bail!(
-                "{} sets cannot be used\n{}",
-                errors.len(),
-                errors.join("\n")
-            )
-        }
-    }
-}
-
-/// The in-set named, or the one that the registry says the network was trained on.
-pub(crate) fn in_spec(
-    nn: &str,
-    in_dataset: Option<&str>,
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<Spec> {
-    let of_network = || named(nn, registry)?.network()?.in_dataset.clone();
-    match in_dataset.map(str::to_string).or_else(of_network) {
-        Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
-        None => Err(UsageError(
-            "--in-dataset is missing: name the set that the network was trained on".into(),
-        )
-        .into()),
-    }
-}
-
-fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
-    let of_paper = || registry.paper_out_datasets().into_iter();
-    let names = out_datasets.iter();
-    let names = names.flat_map(|text| match text.as_str() {
-        "all" => of_paper().map(|entry| entry.name.clone()).collect(),
-        text => vec![text.to_string()],
-    });
-    names.collect()
 }
 
 /// A set of images that can be scored.

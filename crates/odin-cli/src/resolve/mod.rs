@@ -5,3 +5,4 @@ pub(crate) mod device;
 pub(crate) mod network;
 pub(crate) mod registry;
 pub(crate) mod scores;
+pub(crate) mod setup;

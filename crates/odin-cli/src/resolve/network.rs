@@ -6,6 +6,7 @@ use crate::output::progress::say;
 use anyhow::{Result, bail};
 use odin::{
     Classifier, ClassifierOptions, ErrorKind, Layout, ModelConfig, Normalization, Provenance,
+    Setting,
 };
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_data::{OpenOptions, Transform};
@@ -82,8 +83,11 @@ pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     }
 }
 
-const TEMPERATURE: f64 = 1000.0;
-pub(crate) const MAGNITUDE: f64 = 0.0014;
+/// The paper's setting: that of a network where no other is asked for.
+pub(crate) const DEFAULT: Setting = Setting {
+    temperature: 1000.0,
+    magnitude: 0.0014,
+};
 
 /// The temperature asked for, or that of a compiled detector, or the paper's.
 pub(crate) fn temperature(asked_for: Option<f64>, classifier: &Classifier, quiet: bool) -> f64 {
@@ -97,7 +101,7 @@ pub(crate) fn temperature(asked_for: Option<f64>, classifier: &Classifier, quiet
             "{name} was compiled with T = {own}; --temperature {asked_for} is used"
         ));
     }
-    asked_for.or(of_detector).unwrap_or(TEMPERATURE)
+    asked_for.or(of_detector).unwrap_or(DEFAULT.temperature)
 }
 
 /// The magnitude asked for, or that of a compiled detector, or the paper's.
@@ -116,7 +120,7 @@ pub(crate) fn magnitude(
             "{name} was compiled with ε = {own}; --magnitude {asked_for} is used"
         ));
     }
-    let own = of_detector.unwrap_or(MAGNITUDE);
+    let own = of_detector.unwrap_or(DEFAULT.magnitude);
     asked_for.unwrap_or(Magnitude::Fixed(own))
 }
 
