@@ -1,4 +1,4 @@
-//! `odin calibrate`.
+//! `odin calibrate`: finds the threshold and writes the calibrated detector.
 
 use super::scoring::score;
 use crate::args::{Calibrate, Magnitude, SplitArg, UsageError};

@@ -1,4 +1,4 @@
-//! `odin compile`.
+//! `odin compile`: writes a classifier with ODIN built in as one ONNX file.
 
 use crate::args::{Compile, UsageError};
 use crate::output::atomic::{self, check_is_not_model};
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
-/// What is compiled.
+/// The network to compile, and the calibrated detector it comes from, if any.
 struct Source {
     classifier: Classifier,
     calibrated: Option<SavedDetector>,
@@ -47,7 +47,7 @@ fn source(args: &Compile) -> Result<Source> {
     };
     let given = match args.network.model_config {
         Some(_) => "--model-config".to_string(),
-        None => network::said(&args.network),
+        None => network::given_options(&args.network),
     };
     if !given.is_empty() {
         return Err(UsageError(format!(
@@ -64,7 +64,8 @@ fn source(args: &Compile) -> Result<Source> {
     })
 }
 
-/// As a detector was calibrated; an ONNX file decides by ODIN and one threshold.
+/// The options that reproduce a calibrated detector; a compiled one decides by ODIN and one
+/// threshold.
 fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileOptions> {
     let deciding = saved.deciding()?;
     if deciding.name != "odin" {
@@ -89,7 +90,7 @@ fn of_calibrated(saved: &SavedDetector, input: DetectorInput) -> Result<CompileO
     })
 }
 
-/// What is not said is as in the paper, or as in the detector that is compiled again.
+/// The options given; the others are those of the detector that is compiled again, or the paper's.
 fn options(args: &Compile, classifier: &Classifier) -> CompileOptions {
     let card = classifier.detector_card();
     let mut options = CompileOptions::default().input(input(args, classifier));
@@ -113,7 +114,7 @@ fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {
     })
 }
 
-/// What is in the file, read back from it.
+/// Reads back what is in the file.
 fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
     let unreadable = "what was compiled cannot be read back";
     let name = file.display().to_string();

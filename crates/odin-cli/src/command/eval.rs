@@ -1,4 +1,4 @@
-//! `odin eval`.
+//! `odin eval`: scores sets and measures how well they are told apart.
 
 use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, UsageError};

@@ -1,4 +1,4 @@
-//! Scores sets, with what is said meanwhile.
+//! Scores sets of images, with progress on standard error.
 
 use crate::args::RunOptions;
 use crate::output::progress::{Meter, say};
@@ -6,7 +6,7 @@ use crate::resolve::dataset::OpenSet;
 use anyhow::{Result, bail};
 use odin::{Detector, ErrorKind, Images, ScoredSet};
 
-/// Scores the part of a set that takes part, under the name that reports give it.
+/// Scores the images of a set that are used, under the name that reports give it.
 pub(crate) fn score(
     detector: &Detector,
     set: &OpenSet,
@@ -33,7 +33,7 @@ pub(crate) fn score(
     Ok(scored)
 }
 
-/// Says, where an image cannot be read, how to go on without it.
+/// Adds to the error of an unreadable image how to go on without it.
 pub(super) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
     match scored {
         Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {

@@ -1,4 +1,4 @@
-//! `odin tune`.
+//! `odin tune`: searches the temperature and the magnitude.
 
 use super::scoring::or_skip_bad;
 use crate::args::{Format, InOnly, Tune, UsageError};

@@ -1,4 +1,4 @@
-//! Sets of images: what the user names, found, opened and checked before the first image is scored.
+//! Data sets: found by name or path, opened and checked before the first image is scored.
 
 use super::network;
 use super::registry::{located, named, unknown};
@@ -19,24 +19,24 @@ use std::path::{Path, PathBuf};
 /// not say: as many as of the paper's sets.
 const VALIDATION_IMAGES: usize = 1000;
 
-/// What part of the sets takes part, and how their images are seen.
+/// Which images of the sets are used, and how they are opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
     /// Where registry names are looked for.
     data_dir: PathBuf,
     pub(crate) split: Option<SplitArg>,
-    /// The part of the paper's sets that takes part where none is asked for.
+    /// The part of the paper's sets that is used where none is asked for.
     pub(crate) preferred: SplitArg,
     pub(crate) limit: Option<u64>,
-    /// Where noise starts from.
+    /// The seed of noise.
     pub(crate) seed: u64,
-    /// What the user asks to be done to every image.
+    /// The transform that the user asks for.
     pub(crate) transform: Option<Transform>,
-    /// What the model asks for.
+    /// The transform that the model asks for.
     of_model: Option<Transform>,
     /// The shape of the network's images, `[C, H, W]`.
     image_shape: [usize; 3],
-    /// How images are read that the network takes.
+    /// The options that images for this network are opened with.
     open_options: OpenOptions,
 }
 
@@ -74,7 +74,7 @@ impl Selection {
     }
 }
 
-/// Whether the set cannot be opened with these options.
+/// Whether the error is that the set has no such split.
 fn is_invalid(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<odin_data::Error>();
     error.is_some_and(|error| error.kind() == ErrorKind::Invalid)
@@ -240,7 +240,7 @@ impl Spec {
         }
     }
 
-    /// The images of the set that take part.
+    /// The images of the set that are used.
     pub(crate) fn range(&self, selection: &Selection, len: usize) -> Result<Range<usize>> {
         let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let default = match of_set {
@@ -312,13 +312,13 @@ pub(crate) struct OpenSet {
     pub(crate) name: String,
     pub(crate) spec: Spec,
     pub(crate) set: Box<dyn DataSet>,
-    /// The images that take part.
+    /// The images that are used.
     pub(crate) range: Range<usize>,
 }
 
 impl OpenSet {
-    /// Opens a set and looks at its first image; noise gets `noise_count` images. The part of it
-    /// that the selection names takes part.
+    /// Opens a set and checks the shape of its first image; noise gets `noise_count` images. The
+    /// part that the selection names is used.
     pub(crate) fn open(
         spec: Spec,
         selection: &Selection,
@@ -331,7 +331,7 @@ impl OpenSet {
         Self::with_range(spec, set, range, classifier, skip_bad)
     }
 
-    /// Opens a set of which a part tunes and another tests; the part that tunes takes part.
+    /// Opens a set of which a part tunes, which is used, and another tests, which is returned.
     pub(crate) fn open_in_two(
         spec: Spec,
         selection: &Selection,
@@ -380,7 +380,7 @@ impl OpenSet {
         }
     }
 
-    /// What the user should know before it is scored.
+    /// Prints what the user should know before it is scored.
     pub(crate) fn announce(&self, selection: &Selection) -> Result<()> {
         let (name, images) = (&self.name, self.set.len());
         if let Some(folder) = self.spec.shadowed() {

@@ -1,4 +1,4 @@
-//! Arguments become what commands work with, checked once, before any work begins.
+//! Arguments become a validated configuration, once, before any work begins.
 
 pub(crate) mod dataset;
 pub(crate) mod device;

@@ -1,4 +1,4 @@
-//! From the network that the user names to a classifier.
+//! The network that the user names, opened as a classifier.
 
 use super::registry::{self, located};
 use crate::args::{ImageSize, Magnitude, NetworkOptions, UsageError};
@@ -40,7 +40,7 @@ pub(crate) fn open(
     };
     let classifier = match Classifier::open(&path, options) {
         Err(error) if error.kind() == ErrorKind::Options => {
-            return Err(UsageError(format!("{}: {error}", said(network))).into());
+            return Err(UsageError(format!("{}: {error}", given_options(network))).into());
         }
         other => other?,
     };
@@ -57,8 +57,8 @@ pub(crate) fn open(
     }
 }
 
-/// The options about the network that were given.
-pub(crate) fn said(network: &NetworkOptions) -> String {
+/// The names of the options about the network that were given.
+pub(crate) fn given_options(network: &NetworkOptions) -> String {
     let options = [
         ("--mean, --std", !network.mean.is_empty()),
         ("--image-size", network.image_size.is_some()),
@@ -69,7 +69,7 @@ pub(crate) fn said(network: &NetworkOptions) -> String {
     given.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
-/// Says what the network is and how images become its input.
+/// Prints what the network is and how images become its input.
 pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     if quiet {
         return;
@@ -124,24 +124,24 @@ pub(crate) fn magnitude(
     asked_for.unwrap_or(Magnitude::Fixed(own))
 }
 
-/// What every image goes through, if the model asks for something.
+/// The transform that the model asks for.
 pub(crate) fn transform(classifier: &Classifier) -> Option<Transform> {
     let transform = classifier.preprocessing().transform.as_ref();
     transform.map(|transform| transform.value.clone())
 }
 
-/// Whether the network takes vectors, and nobody says which images these are.
+/// Whether the network takes vectors, so that images of any shape with as many values fit.
 fn takes_any_shape(classifier: &Classifier) -> bool {
     classifier.layout() == Layout::Nf && matches!(classifier.image_shape(), [1, 1, _])
 }
 
-/// Whether the network takes signals, vectors or images that are no pictures, whose values may be
-/// any.
+/// Whether inputs are signals, vectors or images of other than 1 or 3 channels, whose values are
+/// not bound to [0, 1].
 fn takes_measurements(any_shape: bool, channels: usize, height: usize) -> bool {
     any_shape || height == 1 || !matches!(channels, 1 | 3)
 }
 
-/// How images are read that the network takes.
+/// The options that images for this network are opened with.
 pub(crate) fn open_options(classifier: &Classifier) -> OpenOptions {
     let [channels, height, _] = classifier.image_shape();
     let any_shape = takes_any_shape(classifier);
@@ -154,7 +154,7 @@ pub(crate) fn open_options(classifier: &Classifier) -> OpenOptions {
     options
 }
 
-/// What the options say.
+/// The configuration that the options give.
 fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     let mut given = ModelConfig::default();
     if !network.mean.is_empty() {
@@ -169,6 +169,7 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     Ok(given)
 }
 
+/// The configuration that the registry gives.
 fn of_registry(entry: &NetworkEntry) -> Result<ModelConfig> {
     let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let normalization = Normalization::new(&f32s(&entry.mean), &f32s(&entry.std))?;

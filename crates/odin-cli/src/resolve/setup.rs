@@ -1,4 +1,4 @@
-//! What eval, tune and calibrate work with: a network, where it runs, and how sets are read.
+//! The configuration of eval, tune and calibrate: network, registry, device, selection of images.
 
 use super::dataset::{OpenSet, Selection, Spec};
 use super::registry::{self, named};
@@ -106,7 +106,8 @@ impl<'a> Setup<'a> {
         OpenSet::open(spec, &self.selection, count, &self.classifier, skip_bad)
     }
 
-    /// Opens a set of which a part tunes and another tests; of noise so many images each.
+    /// Opens a set of which a part tunes and another, which is returned, tests; noise gets so many
+    /// images for each.
     pub(crate) fn open_in_two(
         &self,
         spec: Spec,
@@ -142,7 +143,7 @@ impl<'a> Setup<'a> {
         device::builder(&self.classifier, &self.run.compute)
     }
 
-    /// Makes of a builder what `finish` makes of it, on the device.
+    /// Finishes a builder on the device.
     pub(crate) fn prepare<'b, T>(
         &self,
         builder: DetectorBuilder<'b>,
@@ -151,7 +152,7 @@ impl<'a> Setup<'a> {
         device::prepare(builder, self.device, &self.run.compute.device, finish)
     }
 
-    /// Says what goes into the run.
+    /// Prints the network, the engine and the sets.
     pub(crate) fn announce<'b>(
         &self,
         detector: Option<&Detector>,
