@@ -3,7 +3,7 @@
 // Clippy lets only functions marked as tests unwrap, not their helpers.
 #![allow(clippy::unwrap_used)]
 
-use odin::{Agreement, Classifier, ClassifierOptions, CompileOptions, compile};
+use odin::{Agreement, Classifier, ClassifierOptions, CompileOptions, Setting, compile};
 use odin_data::fetch::{Check, Fetched};
 use odin_data::registry::Registry;
 use odin_report::{
@@ -122,7 +122,7 @@ fn a_compiled_detector_says_what_it_takes_and_does() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/model.safetensors");
     let classifier = Classifier::open(&model, ClassifierOptions::default()).unwrap();
     for (threshold, said) in [(None, "no threshold"), (Some(0.17), "threshold 0.17")] {
-        let mut options = CompileOptions::default().magnitude(0.005);
+        let mut options = CompileOptions::default().setting(Setting::new(1000.0, 0.005).unwrap());
         if let Some(threshold) = threshold {
             options = options.threshold(threshold);
         }
