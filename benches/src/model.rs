@@ -1,9 +1,9 @@
 //! Networks and images to measure with.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::Args;
-use odin::{Classifier, Detector, Normalization};
-use odin_data::{DataSet, Image, NoiseKind, OpenOptions, noise, open};
+use odin::{Classifier, Detector, Image, Images, Normalization, Setting};
+use odin_data::NoiseKind;
 use std::path::PathBuf;
 
 /// A network, and how it is run.
@@ -47,7 +47,8 @@ impl Model {
     /// # Errors
     /// When it has no gradient.
     pub fn detector(&self, classifier: &Classifier, threads: usize) -> Result<Detector> {
-        let builder = Detector::builder(classifier).temperature(self.temperature);
+        let setting = Setting::new(self.temperature, self.magnitude)?;
+        let builder = Detector::builder(classifier).setting(setting);
         Ok(builder.threads(threads).build()?)
     }
 }
@@ -56,17 +57,8 @@ impl Model {
 ///
 /// # Errors
 /// When that is no size of an image.
-pub fn noise_for(classifier: &Classifier, count: usize) -> Result<impl DataSet + use<>> {
-    let [channels, height, width] = classifier.image_shape();
-    let seed = 0;
-    Ok(noise(
-        NoiseKind::Uniform,
-        channels,
-        height,
-        width,
-        count,
-        seed,
-    )?)
+pub fn noise_for(classifier: &Classifier, count: usize) -> Result<Images> {
+    Ok(classifier.noise(NoiseKind::Uniform, count, 0)?)
 }
 
 /// `count` images in memory: those of `file`, or noise.
@@ -74,11 +66,12 @@ pub fn noise_for(classifier: &Classifier, count: usize) -> Result<impl DataSet +
 /// # Errors
 /// When the file cannot be read or has too few images.
 pub fn images(classifier: &Classifier, file: Option<&PathBuf>, count: usize) -> Result<Vec<Image>> {
-    let set: Box<dyn DataSet> = match file {
-        Some(path) => open(path, &OpenOptions::default())?,
-        None => Box::new(noise_for(classifier, count)?),
+    let images = match file {
+        Some(path) => classifier.open_images(path)?,
+        None => noise_for(classifier, count)?,
     };
-    let read = |i| Ok(set.get(i)?.image);
-    let images: Result<Vec<Image>> = (0..count).map(read).collect();
-    images.with_context(|| format!("{count} images were asked for"))
+    if images.len() < count {
+        bail!("{count} images were asked for, {} are there", images.len());
+    }
+    (0..count).map(|i| Ok(images.get(i)?.image)).collect()
 }

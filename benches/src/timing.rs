@@ -1,24 +1,18 @@
 //! Repetitions of one piece of work.
 
 use anyhow::Result;
-use odin::{Detector, Score};
-use odin_data::Image;
+use odin::{Detector, Image, Score};
 use std::time::Instant;
 
 /// Scores `images` in batches; returns the scores and the seconds.
 ///
 /// # Errors
 /// Those of the detector.
-pub fn score(
-    detector: &Detector,
-    images: &[Image],
-    batch: usize,
-    magnitude: f64,
-) -> Result<(Vec<Score>, f64)> {
+pub fn score(detector: &Detector, images: &[Image], batch: usize) -> Result<(Vec<Score>, f64)> {
     let mut scores = Vec::with_capacity(images.len());
     let begun = Instant::now();
     for images in images.chunks(batch) {
-        scores.extend(detector.score(images, magnitude)?);
+        scores.extend(detector.score(images)?);
     }
     Ok((scores, begun.elapsed().as_secs_f64()))
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use odin::{
-    CalibrationOptions, Classifier, ClassifierOptions, Detector, Images, SavedDetector, Statistics,
+    CalibrationOptions, Classifier, ClassifierOptions, Detector, DetectorRecord, Statistics,
 };
-use odin_data::{NoiseKind, noise};
+use odin_data::NoiseKind;
 use odin_formats::Checkpoint;
 use odin_fuzz::pack::SEPARATOR;
 use odin_fuzz::seal::sealed;
@@ -83,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enumerate()
     {
         // The target's checksum is the reader's, or else the fuzzer gets nowhere.
-        SavedDetector::from_toml(&sealed(&text.replace("checksum = ", "checksum = 0#")))?;
+        DetectorRecord::from_toml(&sealed(&text.replace("checksum = ", "checksum = 0#")))?;
         corpora.add("saved_detector", &i.to_string(), text.as_bytes())?;
     }
     for (byte, format) in [
@@ -103,17 +103,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// With thresholds for each class and out-of-distribution images, and without.
 fn detectors(model: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let classifier = Classifier::open(model, ClassifierOptions::default())?;
-    let detector = Detector::builder(&classifier).build()?;
+    let detector = || Detector::builder(&classifier).build();
     let scored = |kind| -> Result<_, Box<dyn std::error::Error>> {
-        let set = noise(kind, 1, 8, 8, 12, 0)?;
-        Ok(detector.score_set(&Images::all(&set), 0.0014, |_| {})?)
+        Ok(detector()?.score_set(&classifier.noise(kind, 12, 0)?, |_| {})?)
     };
     let (inside, outside) = (scored(NoiseKind::Uniform)?, scored(NoiseKind::Gaussian)?);
     let mut texts = Vec::new();
     for per_class in [false, true] {
         let options = CalibrationOptions::default().per_class(per_class);
         let outside = per_class.then_some(&outside);
-        let mut saved = options.calibrate(&classifier, &detector, 0.0014, &inside, outside)?;
+        let calibrated = options.calibrate(detector()?, &inside, outside)?;
+        let mut saved = calibrated.record().clone();
         saved.model.path = PathBuf::from("model.safetensors");
         saved.statistics = per_class.then(|| Statistics::of("fitted.safetensors", b""));
         texts.push(saved.to_toml());

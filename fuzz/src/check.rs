@@ -1,6 +1,6 @@
 //! What must hold of whatever a reader accepts.
 
-use odin::SavedDetector;
+use odin::DetectorRecord;
 use odin_data::{DataSet, Error, Image};
 use odin_formats::onnx::{self, ReadOptions};
 use odin_formats::{Checkpoint, zoo};
@@ -51,18 +51,18 @@ pub fn onnx(bytes: &[u8]) {
 
 /// Reads a `detector.toml`, and what is written of it.
 pub fn saved_detector(text: &str) {
-    let detector = match SavedDetector::from_toml(text) {
+    let detector = match DetectorRecord::from_toml(text) {
         Ok(detector) => detector,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    let deciding = detector.deciding().expect("a detector has a score");
+    let deciding = detector.deciding();
     for score in [deciding.threshold, f64::MIN, f64::MAX, f64::NAN] {
-        let judged = deciding.judge(score, 0);
+        let judged = deciding.decide(score, 0);
         assert!((0.0..=100.0).contains(&judged.percentile), "{judged:?}");
         assert!(judged.p_value > 0.0 && judged.p_value <= 1.0, "{judged:?}");
     }
     let written = detector.to_toml();
-    let again = SavedDetector::from_toml(&written).expect("what is written can be read");
+    let again = DetectorRecord::from_toml(&written).expect("what is written can be read");
     // Of rates that are no numbers `==` says nothing.
     assert_eq!(again.to_toml(), written);
 }

@@ -207,7 +207,7 @@ fn report(
 ) -> Result<bool> {
     let logits = largest_difference(&found.logits, &expected.logits)?;
     let msp = largest_difference(&found.msp, &expected.msp)?;
-    let odin = largest_difference(&found.odin, &expected.odin)? * card.temperature;
+    let odin = largest_difference(&found.odin, &expected.odin)? * card.setting.temperature;
     let same_classes = found.prediction == expected.prediction;
     let scale = expected.logits.iter().fold(1f32, |max, v| max.max(v.abs()));
     let relative = tolerance * f64::from(scale);

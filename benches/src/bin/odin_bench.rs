@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use odin::{Classifier, CompileOptions, Detector, DetectorInput, Grid, Images, Inspection};
+use odin::{Classifier, CompileOptions, Detector, DetectorInput, Grid, Inspection, Setting};
 use odin_benches::model::{Model, images, noise_for};
 use odin_benches::process;
 use odin_benches::timing::{median, score};
@@ -141,12 +141,12 @@ fn time(model: &Model, batch: usize, count: usize, repetitions: usize) -> Result
     let classifier = model.open()?;
     let detector = model.detector(&classifier, model.threads)?;
     let images = images(&classifier, None, count)?;
-    score(&detector, &images, batch, model.magnitude)?;
+    score(&detector, &images, batch)?;
     let peak = || fma_peak::widest(model.threads).map(|(_, gflops)| gflops);
     let (mut ms, mut peaks, mut shares) = (Vec::new(), Vec::new(), Vec::new());
     let mut before = peak();
     for _ in 0..repetitions {
-        let (_, seconds) = score(&detector, &images, batch, model.magnitude)?;
+        let (_, seconds) = score(&detector, &images, batch)?;
         let own = 1e3 * seconds / count as f64;
         ms.push(own);
         // The speed of a machine that is shared changes by the second.
@@ -188,7 +188,7 @@ fn scaling(model: &Model, batch: usize, repetitions: usize) -> Result<()> {
     let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
     for repetition in 0..=repetitions {
         for (detector, ms) in [(&one, &mut of_one), (&many, &mut of_many)] {
-            let (_, seconds) = score(detector, &images, batch, model.magnitude)?;
+            let (_, seconds) = score(detector, &images, batch)?;
             if repetition > 0 {
                 ms.push(1e3 * seconds / batch as f64);
             }
@@ -208,7 +208,7 @@ fn memory(model: &Model, count: usize) -> Result<()> {
     let classifier = model.open()?;
     let detector = model.detector(&classifier, model.threads)?;
     let set = noise_for(&classifier, count)?;
-    let scored = detector.score_set(&Images::all(&set), model.magnitude, |_| {})?;
+    let scored = detector.score_set(&set, |_| {})?;
     print(json!({
         "network": classifier.architecture(),
         "threads": model.threads,
@@ -220,8 +220,7 @@ fn memory(model: &Model, count: usize) -> Result<()> {
 fn grid(model: &Model, count: usize, every: usize) -> Result<()> {
     ensure!(count > 0 && every > 0, "nothing to measure");
     let classifier = model.open()?;
-    let set = noise_for(&classifier, count)?;
-    let images = Images::all(&set);
+    let images = noise_for(&classifier, count)?;
     let settings = Grid::paper().settings();
     let builder = || Detector::builder(&classifier).threads(model.threads);
     let sweep = builder().sweep(&settings)?;
@@ -230,9 +229,9 @@ fn grid(model: &Model, count: usize, every: usize) -> Result<()> {
     let together = begun.elapsed().as_secs_f64();
     let mut apart = Vec::new();
     for setting in settings.iter().step_by(every) {
-        let detector = builder().temperature(setting.temperature).build()?;
+        let detector = builder().setting(*setting).build()?;
         let begun = Instant::now();
-        detector.score_set(&images, setting.magnitude, |_| {})?;
+        detector.score_set(&images, |_| {})?;
         apart.push(begun.elapsed().as_secs_f64());
     }
     let separate = median(&apart) * settings.len() as f64;
@@ -281,8 +280,8 @@ fn first(model: &Model) -> Result<()> {
     let classifier = model.open()?;
     let detector = model.detector(&classifier, model.threads)?;
     let images = images(&classifier, None, 1)?;
-    let (scores, _) = score(&detector, &images, 1, model.magnitude)?;
-    print(json!({ "odin": scores[0].odin }))
+    let (scores, _) = score(&detector, &images, 1)?;
+    print(json!({ "odin": scores[0].odin() }))
 }
 
 fn serve(model: &Model, file: Option<&PathBuf>, count: usize) -> Result<()> {
@@ -300,11 +299,11 @@ fn serve(model: &Model, file: Option<&PathBuf>, count: usize) -> Result<()> {
         let images = images
             .get(..count)
             .context("so many images are not in memory")?;
-        let (scores, seconds) = score(&detector, images, batch, model.magnitude)?;
+        let (scores, seconds) = score(&detector, images, batch)?;
         print(json!({
             "seconds": seconds,
             "prediction": scores.iter().map(|s| s.prediction).collect::<Vec<_>>(),
-            "odin": scores.iter().map(|s| s.odin).collect::<Vec<_>>(),
+            "odin": scores.iter().map(|s| s.odin()).collect::<Vec<_>>(),
             "peak_resident_bytes": process::peak_resident_bytes(),
         }))?;
     }
@@ -319,8 +318,7 @@ fn request(line: &str) -> Option<(usize, usize)> {
 
 fn compile(model: &Model, output: &Path) -> Result<()> {
     let options = CompileOptions::default()
-        .temperature(model.temperature)
-        .magnitude(model.magnitude)
+        .setting(Setting::new(model.temperature, model.magnitude)?)
         .input(DetectorInput::PixelsF32);
     let file = odin::compile(&model.open()?, &options)?;
     std::fs::write(output, file).with_context(|| output.display().to_string())

@@ -170,7 +170,8 @@ pub(crate) fn to_unit(level: u8) -> f32 {
 }
 
 fn to_level(value: f32) -> Option<u8> {
-    let level = (value * 255.0).round() as u8;
+    // Truncating is what a conversion does anyway; rounding would be a call for each value.
+    let level = (value * 255.0 + 0.5) as u8;
     (to_unit(level) == value).then_some(level)
 }
 

@@ -22,13 +22,13 @@ pub(super) fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image,
     let from = (image.height, image.width);
     let to = (height, width);
     let pixels = match image.levels() {
-        Some(levels) => resize_planes(&levels, from, to, filter, sum_levels)
+        Some(levels) => resize_planes(&levels, from, to, filter)
             .into_iter()
             .map(to_unit)
             .collect(),
         None => {
             let (min, max) = range(&image.pixels);
-            resize_planes(&image.pixels, from, to, filter, sum_floats)
+            resize_planes(&image.pixels, from, to, filter)
                 .into_iter()
                 .map(|v| v.clamp(min, max))
                 .collect()
@@ -54,26 +54,94 @@ fn longer(side: usize, long: usize, short: usize) -> usize {
 
 type Shape = (usize, usize);
 
-fn resize_planes<T: Copy>(
+/// A value of an image, and how weighted values are summed.
+trait Sample: Copy {
+    type Weight: Copy;
+    type Sum: Copy;
+    /// What sums begin with.
+    const START: Self::Sum;
+
+    fn weights(window: &Window) -> &[Self::Weight];
+    fn add(sum: Self::Sum, weight: Self::Weight, value: Self) -> Self::Sum;
+    fn finish(sum: Self::Sum) -> Self;
+}
+
+/// Fractional bits of Pillow's 8-bit arithmetic.
+const FIXED_BITS: u32 = 22;
+
+/// As Pillow computes with 8-bit images. The weights of a window are less than twice their sum, 1,
+/// in all, so that sums stay below 2^31.
+impl Sample for u8 {
+    type Weight = i32;
+    type Sum = i32;
+    const START: i32 = 1 << (FIXED_BITS - 1);
+
+    fn weights(window: &Window) -> &[i32] {
+        &window.fixed
+    }
+
+    fn add(sum: i32, weight: i32, level: u8) -> i32 {
+        sum.wrapping_add(weight.wrapping_mul(i32::from(level)))
+    }
+
+    fn finish(sum: i32) -> u8 {
+        (sum >> FIXED_BITS).clamp(0, 255) as u8
+    }
+}
+
+impl Sample for f32 {
+    type Weight = f64;
+    type Sum = f64;
+    const START: f64 = 0.0;
+
+    fn weights(window: &Window) -> &[f64] {
+        &window.weights
+    }
+
+    fn add(sum: f64, weight: f64, value: f32) -> f64 {
+        sum + weight * f64::from(value)
+    }
+
+    fn finish(sum: f64) -> f32 {
+        sum as f32
+    }
+}
+
+fn resize_planes<T: Sample>(
     planes: &[T],
     (from_h, from_w): Shape,
     (to_h, to_w): Shape,
     filter: Filter,
-    sum: impl Fn(&Window, &[T], usize) -> T,
 ) -> Vec<T> {
     let columns = windows(from_w, to_w, filter);
     let rows = windows(from_h, to_h, filter);
     let mut output = Vec::with_capacity(planes.len() / (from_h * from_w) * to_h * to_w);
+    let mut sums = vec![T::START; to_w];
     for plane in planes.chunks_exact(from_h * from_w) {
-        let narrowed: Vec<T> = plane
-            .chunks_exact(from_w)
-            .flat_map(|row| columns.iter().map(|window| sum(window, row, 1)))
+        let lines = plane.chunks_exact(from_w);
+        let narrowed: Vec<T> = lines
+            .flat_map(|line| columns.iter().map(|window| sum(window, line)))
             .collect();
         for window in &rows {
-            output.extend((0..to_w).map(|x| sum(window, &narrowed[x..], to_w)));
+            // Line by line, so that neighbouring columns are summed together.
+            sums.fill(T::START);
+            let lines = narrowed[window.first * to_w..].chunks_exact(to_w);
+            for (&weight, line) in T::weights(window).iter().zip(lines) {
+                for (sum, &value) in sums.iter_mut().zip(line) {
+                    *sum = T::add(*sum, weight, value);
+                }
+            }
+            output.extend(sums.iter().map(|&sum| T::finish(sum)));
         }
     }
     output
+}
+
+/// The value that a window gives of a line.
+fn sum<T: Sample>(window: &Window, line: &[T]) -> T {
+    let weighted = T::weights(window).iter().zip(&line[window.first..]);
+    let add = |sum, (&weight, &value): (&T::Weight, &T)| T::add(sum, weight, value);
+    T::finish(weighted.fold(T::START, add))
 }
 
 /// The input positions that one output position depends on, and their weights.
@@ -81,33 +149,7 @@ struct Window {
     first: usize,
     weights: Vec<f64>,
     /// The weights in units of 2^-22.
-    fixed: Vec<i64>,
-}
-
-/// Fractional bits of Pillow's 8-bit arithmetic.
-const FIXED_BITS: u32 = 22;
-
-fn sum_levels(window: &Window, levels: &[u8], stride: usize) -> u8 {
-    let levels = levels[window.first * stride..].iter().step_by(stride);
-    let half = 1 << (FIXED_BITS - 1);
-    let sum: i64 = window
-        .fixed
-        .iter()
-        .zip(levels)
-        .map(|(weight, &level)| weight * i64::from(level))
-        .sum();
-    ((sum + half) >> FIXED_BITS).clamp(0, 255) as u8
-}
-
-fn sum_floats(window: &Window, values: &[f32], stride: usize) -> f32 {
-    let values = values[window.first * stride..].iter().step_by(stride);
-    let sum: f64 = window
-        .weights
-        .iter()
-        .zip(values)
-        .map(|(weight, &value)| weight * f64::from(value))
-        .sum();
-    sum as f32
+    fixed: Vec<i32>,
 }
 
 impl Window {
@@ -117,7 +159,7 @@ impl Window {
             weights.iter_mut().for_each(|weight| *weight /= total);
         }
         let unit = f64::from(1 << FIXED_BITS);
-        let fixed = weights.iter().map(|w| (w * unit).round() as i64).collect();
+        let fixed = weights.iter().map(|w| (w * unit).round() as i32).collect();
         Self {
             first,
             weights,

@@ -39,6 +39,10 @@ impl DataSet for Numbered {
         format!("{i}.png")
     }
 
+    fn label(&self, _: usize) -> Option<usize> {
+        None
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let height = HEIGHT + usize::from(self.odd == Some(i));

@@ -174,7 +174,7 @@ impl CalibratedDetector {
             None => None,
             Some(bytes) => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                let statistics = Statistics::of(&stem, &bytes);
+                let statistics = Statistics::beside(&stem, &bytes);
                 write_atomically(&folder.join(&statistics.file), &bytes)?;
                 Some(statistics)
             }

@@ -169,14 +169,22 @@ pub struct Statistics {
 const MAX_STATISTICS: u64 = 8 << 30;
 
 impl Statistics {
-    /// The name and the hash of the statistics of a detector whose file has this stem. The name
-    /// holds the hash, so that no detector's statistics are ever written over by another's.
-    pub(super) fn of(stem: &str, bytes: &[u8]) -> Self {
-        let sha256 = sha256(bytes);
-        let short = &sha256[..12];
+    /// The name and the hash of a file with this content.
+    pub fn of(file: impl Into<String>, bytes: &[u8]) -> Self {
+        Self {
+            file: file.into(),
+            sha256: sha256(bytes),
+        }
+    }
+
+    /// Those of the statistics of a detector whose file has this stem. The name holds the hash, so
+    /// that no detector's statistics are ever written over by another's.
+    pub(super) fn beside(stem: &str, bytes: &[u8]) -> Self {
+        let statistics = Self::of("", bytes);
+        let short = &statistics.sha256[..12];
         Self {
             file: format!("{stem}.{short}.statistics.safetensors"),
-            sha256,
+            ..statistics
         }
     }
 

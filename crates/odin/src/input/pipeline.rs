@@ -2,6 +2,7 @@
 
 use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
 use odin_data::{Image, Transform};
+use std::borrow::Cow;
 
 /// How images become the input of a network.
 #[derive(Debug, Clone)]
@@ -32,13 +33,13 @@ impl InputPipeline {
     ///
     /// # Errors
     /// When the transform cannot be applied to an image.
-    pub(crate) fn transform(&self, decoded: &[Image]) -> Result<Vec<Image>, Error> {
+    pub(crate) fn transform<'a>(&self, decoded: &'a [Image]) -> Result<Cow<'a, [Image]>, Error> {
+        let Some(transform) = &self.transform else {
+            return Ok(Cow::Borrowed(decoded));
+        };
         let images = decoded.iter().enumerate();
-        let images = images.map(|(i, image)| match &self.transform {
-            Some(transform) => Ok(transform.apply(image, i)?),
-            None => Ok(image.clone()),
-        });
-        images.collect()
+        let images = images.map(|(i, image)| Ok(transform.apply(image, i)?));
+        images.collect::<Result<_, Error>>().map(Cow::Owned)
     }
 
     /// The batch, normalised, in the order of the network's input.
