@@ -1,8 +1,7 @@
 //! What `odin calibrate` found.
 
-use crate::POSITIVE_CLASS;
 use crate::columns::aligned;
-use crate::table::percent;
+use crate::terms::{POSITIVE_CLASS, percent};
 use odin::{DetectorRecord, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule, measure};
 use odin_metrics::{OperatingPoint, Scores};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tables of aligned columns, two spaces between them.
+//! Tables: aligned columns, two spaces between them, and lines of a name and a value.
 
 use std::fmt::Write;
 
@@ -41,4 +41,9 @@ fn table(head: &[String], rows: &[Vec<String>], to_the_left: usize) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
+}
+
+/// A name on the left, a value on the right, as wide as the authors' table.
+pub(crate) fn entry(lines: &mut String, name: &str, value: &str) {
+    let _ = writeln!(lines, "{:<34}{value:>22}", format!("{name}:"));
 }

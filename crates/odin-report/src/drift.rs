@@ -2,7 +2,7 @@
 
 use crate::ScoreColumn;
 use crate::columns::aligned;
-use crate::table::percent;
+use crate::terms::percent;
 use odin_metrics::{Drift, Error, Interval, Rate, RateChange, Verdict, kolmogorov_smirnov};
 use serde_json::{Value, json};
 use std::fmt::Write;

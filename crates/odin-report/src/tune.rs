@@ -1,9 +1,9 @@
 //! What `odin tune` found.
 
-use crate::columns::aligned;
+use crate::Network;
+use crate::columns::{aligned, entry};
 use crate::csv::Line;
-use crate::table::{LABELS, entry, percent};
-use crate::{Network, POSITIVE_CLASS};
+use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
 use odin_metrics::Metrics;
 use serde_json::{Map, Value, json};

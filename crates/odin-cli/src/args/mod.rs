@@ -23,8 +23,8 @@ pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
-    ComputeOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions, RegistryOptions,
-    RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
+    ComputeOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions, NnOption,
+    RegistryOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::Tune;
 pub(crate) use verify::Verify;

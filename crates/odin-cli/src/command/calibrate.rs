@@ -1,65 +1,43 @@
-//! `odin calibrate`.
+//! `odin calibrate`: finds the threshold and writes the calibrated detector.
 
 use super::scoring::score;
 use crate::args::{Calibrate, SplitArg, UsageError};
 use crate::output::atomic::check_is_not_model;
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, in_spec};
-use crate::resolve::scores::Scores;
-use crate::resolve::{device, network, registry};
+use crate::resolve::dataset::OpenSet;
+use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
 use odin::{
-    CalibratedDetector, CalibrationOptions, Classifier, DetectorRecord, Setting, ThresholdRule,
-    Tuned, minimum_images,
+    CalibratedDetector, CalibrationOptions, DetectorBuilder, DetectorRecord, Setting,
+    ThresholdRule, Tuned, minimum_images,
 };
 use odin_report::CalibrationReport;
 use std::path::Path;
 
 pub(crate) fn run(args: &Calibrate) -> Result<()> {
-    let device = device::chosen(&args.run.compute.device)?;
     let rule = rule(args);
     check_out(args)?;
-    let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(
-        &args.nn.name,
-        &args.run.network,
-        args.run.transform.as_ref(),
-        &registry,
-    )?;
-    let setting = setting(args, &classifier)?;
-    let mut selection = Selection::new(&args.run, &classifier, args.split, args.limit);
-    selection.preferred = SplitArg::Validation;
-    let in_dataset = args.in_dataset.as_deref();
-    let in_spec = in_spec(&args.nn.name, in_dataset, &selection, &registry)?;
+    let mut setup = Setup::new(&args.nn, &args.run)?;
+    setup.selection.split = args.split;
+    setup.selection.limit = args.limit;
+    setup.selection.preferred = SplitArg::Validation;
+    let setting = setting(args, &setup)?;
+    let in_spec = setup.in_spec(args.in_dataset.as_deref())?;
     let out_spec = args.out_dataset.as_deref();
-    let out_spec = out_spec.map(|name| Spec::resolve(name, "--out-dataset", &selection, &registry));
-    let (out_spec, skip_bad) = (out_spec.transpose()?, args.run.skip_bad);
-    let in_set = OpenSet::open(in_spec, &selection, 10_000, skip_bad)?;
-    let noise = Spec::noise_count(&selection, in_set.images.len());
-    let out_set = out_spec.map(|spec| OpenSet::open(spec, &selection, noise, skip_bad));
+    let out_spec = out_spec.map(|name| setup.spec(name, "--out-dataset"));
+    let out_spec = out_spec.transpose()?;
+    let in_set = setup.open(in_spec, 10_000)?;
+    let out_set = out_spec.map(|spec| setup.open(spec, in_set.images.len()));
     let out_set = out_set.transpose()?;
+    let classifier = &setup.classifier;
     check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
 
-    let scores = Scores::new(
-        &args.scores_beside,
-        &args.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
-    let quiet = args.run.quiet.on;
-    let builder = device::builder(&classifier, &args.run.compute).setting(setting);
-    let builder = scores.add_to(builder).free_scores()?;
-    let detector = device::build(builder, device, &args.run.compute.device)?;
-    if !quiet {
-        network::announce(&classifier, false);
-        network::announce_setting(setting, &classifier, false);
-        device::announce(&detector, &classifier, false);
-        for set in std::iter::once(&in_set).chain(&out_set) {
-            set.announce(&selection);
-        }
-    }
+    let scores = setup.scores(&args.scores_beside)?;
+    let builder = scores.add_to(setup.builder().setting(setting));
+    let detector = setup.prepare(builder.free_scores()?, DetectorBuilder::build)?;
+    let sets = [&in_set].into_iter().chain(&out_set);
+    setup.announce(Some(setting), Some(&detector), sets);
     let scored = |set: &OpenSet| score(&detector, &set.images, &args.run);
     let in_scored = scored(&in_set)?;
     let out_scored = out_set.as_ref().map(scored).transpose()?;
@@ -70,9 +48,9 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
         .rule(rule)
         .per_class(args.per_class);
     let out_scored = out_scored.as_ref();
-    let accuracy = in_scored.accuracy(&classifier);
+    let accuracy = in_scored.accuracy(classifier);
     let mut calibrated = options.calibrate(detector, &in_scored, out_scored)?;
-    tell_replaced(&args.out, quiet);
+    tell_replaced(&args.out, args.run.quiet.on);
     calibrated.save(&args.out)?;
     warn(args, &calibrated)?;
     let record = calibrated.record();
@@ -81,12 +59,12 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
 }
 
 /// The setting that was tuned, or that the options name.
-fn setting(args: &Calibrate, classifier: &Classifier) -> Result<Setting> {
+fn setting(args: &Calibrate, setup: &Setup<'_>) -> Result<Setting> {
     let Some(path) = &args.tuned else {
-        return network::setting(&args.setting, classifier);
+        return setup.setting(&args.setting);
     };
     let tuned = Tuned::open(path)?;
-    tuned.check_model(classifier)?;
+    tuned.check_model(&setup.classifier)?;
     if !args.run.quiet.on {
         say(&format!(
             "{}: {}, tuned on {} against {}",

@@ -1,4 +1,4 @@
-//! `odin compile`.
+//! `odin compile`: writes a classifier with ODIN built in as one ONNX file.
 
 use crate::args::{Compile, UsageError};
 use crate::output::atomic::{self, check_is_not_model};
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
-/// What is compiled.
+/// The network to compile, and the calibrated detector it comes from, if any.
 struct Source {
     classifier: Classifier,
     calibrated: Option<DetectorRecord>,
@@ -48,7 +48,7 @@ fn source(args: &Compile) -> Result<Source> {
     };
     let given = match args.network.model_config {
         Some(_) => "--model-config".to_string(),
-        None => network::said(&args.network),
+        None => network::given_options(&args.network),
     };
     if !given.is_empty() {
         return Err(UsageError(format!(
@@ -68,7 +68,7 @@ fn source(args: &Compile) -> Result<Source> {
     })
 }
 
-/// What is not said is as in the paper, or as in the detector that is compiled again.
+/// The options given; the others are those of the detector that is compiled again, or the paper's.
 fn options(args: &Compile, classifier: &Classifier) -> Result<CompileOptions> {
     let setting = network::setting(&args.setting, classifier)?;
     network::announce_setting(setting, classifier, args.quiet.on);
@@ -87,7 +87,7 @@ fn input(args: &Compile, classifier: &Classifier) -> DetectorInput {
     })
 }
 
-/// What is in the file, read back from it.
+/// Reads back what is in the file.
 fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
     let unreadable = "what was compiled cannot be read back";
     let name = file.display().to_string();

@@ -1,4 +1,4 @@
-//! `odin drift`.
+//! `odin drift`: compares the scores of two periods.
 
 use crate::args::{Drift, UsageError};
 use crate::output::progress::say;

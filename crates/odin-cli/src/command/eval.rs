@@ -1,50 +1,35 @@
-//! `odin eval`.
+//! `odin eval`: scores sets and measures how well they are told apart.
 
 use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, SettingOptions, UsageError};
 use crate::output::progress::say;
 use crate::output::score_files::{ScoreFile, ScoreFiles};
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
-use crate::resolve::device::{self, threads};
-use crate::resolve::network;
-use crate::resolve::registry::{self, named};
-use crate::resolve::scores::Scores;
+use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
+use crate::resolve::device::threads;
+use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
-use odin::{Classifier, Detector, Device, Intervals, NoAccuracy, ScoredSet, Setting, evaluate};
-use odin_data::registry::Registry;
+use odin::{Detector, DetectorBuilder, Intervals, NoAccuracy, ScoredSet, Setting, evaluate};
+use odin_data::registry::NetworkEntry;
 use odin_report::{Comparison, Network, Report};
 
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
-    let device = device::chosen(&eval.run.compute.device)?;
-    let registry = registry::open(&eval.run.network.registry)?;
-    let classifier = network::open(
-        &eval.nn.name,
-        &eval.run.network,
-        eval.run.transform.as_ref(),
-        &registry,
-    )?;
-    let selection = Selection::new(&eval.run, &classifier, eval.split, eval.limit);
-    let specs = specs(
-        &eval.nn.name,
-        eval.in_dataset.as_deref(),
-        &eval.out_dataset,
-        &selection,
-        &registry,
-    )?;
-    let detectors = Scores::new(
-        &eval.scores_beside,
-        &eval.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
-    let experiment = Experiment::new(eval, selection, &classifier, device, &detectors)?;
+    let mut setup = Setup::new(&eval.nn, &eval.run)?;
+    setup.selection.split = eval.split;
+    setup.selection.limit = eval.limit;
+    let specs = setup.specs(eval.in_dataset.as_deref(), &eval.out_dataset)?;
+    let scores = setup.scores(&eval.scores_beside)?;
+    let setting = setup.setting(&SettingOptions::temperature(eval.temperature))?;
+    let builder = scores.add_to(setup.builder().setting(setting));
+    let experiment = Experiment {
+        eval,
+        setup: &setup,
+        detector: setup.prepare(builder, DetectorBuilder::build)?,
+    };
     let report = experiment.run(specs, |out| {
-        let asked_for = eval.magnitude;
-        magnitude(asked_for, &eval.nn.name, &registry, out)
+        magnitude(eval.magnitude, &eval.nn.name, setup.network_entry(), out)
     })?;
     for result in &report.results {
         if let (Some(suspicion), false) = (result.evaluation.suspicion(), eval.run.quiet.on) {
@@ -59,11 +44,12 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
     })
 }
 
-/// The magnitude that `paper` stands for, or the one that is given; `None` where nothing is said.
+/// The magnitude for an out-set: the one that is given, or what the paper recommends for a network
+/// of the registry; `None` where none is asked for.
 fn magnitude(
     asked_for: Option<Magnitude>,
     nn: &str,
-    registry: &Registry,
+    network: Option<&NetworkEntry>,
     out: &str,
 ) -> Result<Option<f64>> {
     match asked_for {
@@ -72,7 +58,6 @@ fn magnitude(
         Some(Magnitude::Paper) => {}
     }
     let usage = |problem: String| anyhow::Error::from(UsageError(problem));
-    let network = named(nn, registry).and_then(|e| e.network());
     let network = network.ok_or_else(|| {
         usage("--magnitude paper: the paper recommends magnitudes for its own networks (densenet10, densenet100, wideresnet10, wideresnet100), named as --nn; give a number".into())
     })?;
@@ -87,30 +72,11 @@ fn magnitude(
 /// Everything that does not depend on the sets.
 struct Experiment<'a> {
     eval: &'a Eval,
-    selection: Selection,
-    classifier: &'a Classifier,
+    setup: &'a Setup<'a>,
     detector: Detector,
 }
 
-impl<'a> Experiment<'a> {
-    fn new(
-        eval: &'a Eval,
-        selection: Selection,
-        classifier: &'a Classifier,
-        device: Device,
-        detectors: &Scores,
-    ) -> Result<Self> {
-        let setting = network::setting(&SettingOptions::temperature(eval.temperature), classifier)?;
-        let builder = device::builder(classifier, &eval.run.compute).setting(setting);
-        let detector = device::build(detectors.add_to(builder), device, &eval.run.compute.device)?;
-        Ok(Self {
-            eval,
-            selection,
-            classifier,
-            detector,
-        })
-    }
-
+impl Experiment<'_> {
     /// Opens and checks everything, then scores the in-set once for each setting that occurs,
     /// however many out-sets there are. `magnitude` is that for an out-set of this name.
     fn run(
@@ -124,7 +90,7 @@ impl<'a> Experiment<'a> {
                 temperature: self.eval.temperature,
                 magnitude: magnitude(out.name())?,
             };
-            network::setting(&asked_for, self.classifier)
+            self.setup.setting(&asked_for)
         });
         let settings = settings.collect::<Result<Vec<Setting>>>()?;
         tell_apart(&mut sets);
@@ -138,7 +104,8 @@ impl<'a> Experiment<'a> {
             }
         }
         let files = self.files(in_set, &of_in_set, out_sets)?;
-        self.announce(&sets, of_in_set.first());
+        self.setup
+            .announce(of_in_set.first().copied(), Some(&self.detector), &sets);
         let mut files = files.iter();
         let mut scored_in: Vec<(Detector, ScoredSet)> = Vec::new();
         for setting in of_in_set {
@@ -179,7 +146,7 @@ impl<'a> Experiment<'a> {
         }
         Ok(Report {
             model: self.eval.nn.name.clone(),
-            network: Network::from(self.classifier),
+            network: Network::from(&self.setup.classifier),
             in_dataset: in_set.name().to_string(),
             in_set: in_set.info(in_skipped),
             accuracy,
@@ -194,16 +161,11 @@ impl<'a> Experiment<'a> {
 
     /// The in-set, and behind it the out-sets.
     fn open(&self, in_spec: Spec, out_specs: Vec<Spec>) -> Result<Vec<OpenSet>> {
-        let (selection, skip_bad) = (&self.selection, self.eval.run.skip_bad);
-        let open = |spec: Spec, noise_count: usize| {
-            let count = Spec::noise_count(selection, noise_count);
-            OpenSet::open(spec, selection, count, skip_bad)
-        };
-        let in_set = open(in_spec, 10_000)?;
+        let in_set = self.setup.open(in_spec, 10_000)?;
         let count = in_set.images.len();
         let mut sets = vec![in_set];
         for spec in out_specs {
-            sets.push(open(spec, count)?);
+            sets.push(self.setup.open(spec, count)?);
         }
         Ok(sets)
     }
@@ -244,12 +206,12 @@ impl<'a> Experiment<'a> {
 
     /// The accuracy on the in-set. Where the set does not know its classes, the registry may.
     fn accuracy(&self, in_set: &OpenSet, scored: &ScoredSet) -> Result<f64, NoAccuracy> {
-        let classifier = self.classifier.classes();
+        let classifier = self.setup.classifier.classes();
         match (&scored.class_names, in_set.spec.expected_classes()) {
             (None, Some(set)) if set != classifier => {
                 Err(NoAccuracy::OtherClasses { set, classifier })
             }
-            _ => scored.accuracy(self.classifier),
+            _ => scored.accuracy(&self.setup.classifier),
         }
     }
 
@@ -264,20 +226,5 @@ impl<'a> Experiment<'a> {
         let intervals = self.eval.ci.then(intervals);
         let mode = self.eval.metrics.into();
         Ok(evaluate(detector, in_set, out_set, mode, intervals)?)
-    }
-
-    /// What goes into the run, for whoever reads the log.
-    fn announce(&self, sets: &[OpenSet], first: Option<&Setting>) {
-        if self.eval.run.quiet.on {
-            return;
-        }
-        network::announce(self.classifier, false);
-        if let Some(setting) = first {
-            network::announce_setting(*setting, self.classifier, false);
-        }
-        device::announce(&self.detector, self.classifier, false);
-        for set in sets {
-            set.announce(&self.selection);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! `odin explain`.
+//! `odin explain`: shows the program that a network becomes, step by step, timed.
 
 use crate::args::Explain;
 use crate::output::stdout::write_stdout;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
-/// Something to look at: what it shows makes no difference to how long it takes.
+/// An image; the time does not depend on its pixels.
 fn pattern(classifier: &Classifier) -> Image {
     let [channels, height, width] = classifier.image_shape();
     let pixels = (0..channels * height * width).map(|i| (i * 7919 % 256) as f32 / 255.0);

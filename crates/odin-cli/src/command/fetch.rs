@@ -1,4 +1,4 @@
-//! `odin fetch`.
+//! `odin fetch`: downloads what the registry names.
 
 use crate::args::Fetch;
 use crate::output::progress::{OverwrittenLine, duration, say};

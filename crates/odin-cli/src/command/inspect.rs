@@ -1,4 +1,4 @@
-//! `odin inspect`.
+//! `odin inspect`: shows what a model is.
 
 use crate::args::Inspect;
 use crate::output::stdout::write_stdout;

@@ -1,4 +1,4 @@
-//! `odin list`.
+//! `odin list`: shows what the registry names.
 
 use crate::args::List;
 use crate::output::stdout::write_stdout;

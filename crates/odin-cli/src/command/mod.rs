@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands: one file each, which runs it.
 
 pub(crate) mod calibrate;
 pub(crate) mod compile;

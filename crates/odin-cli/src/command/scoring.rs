@@ -1,11 +1,11 @@
-//! Scores sets, with what is said meanwhile.
+//! Scores sets of images, with progress on standard error.
 
 use crate::args::RunOptions;
 use crate::output::progress::{Meter, say};
 use anyhow::{Result, bail};
 use odin::{Detector, ErrorKind, ImageError, Images, ScoredSet};
 
-/// Scores images of a set, and tells of those that were left out.
+/// Scores images of a set, and names those that were left out.
 pub(crate) fn score(detector: &Detector, images: &Images, run: &RunOptions) -> Result<ScoredSet> {
     let mut meter = Meter::new(images.name(), run.quiet.on);
     let scored = detector.score_set(images, |p| meter.update(p));
@@ -16,7 +16,7 @@ pub(crate) fn score(detector: &Detector, images: &Images, run: &RunOptions) -> R
 }
 
 /// Names the images that were left out.
-pub(crate) fn tell_skipped(set: &str, skipped: &[ImageError], quiet: bool) {
+pub(super) fn tell_skipped(set: &str, skipped: &[ImageError], quiet: bool) {
     if skipped.is_empty() || quiet {
         return;
     }
@@ -29,8 +29,8 @@ pub(crate) fn tell_skipped(set: &str, skipped: &[ImageError], quiet: bool) {
     }
 }
 
-/// How to go on without images that cannot be read.
-pub(crate) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
+/// Adds to the error of an unreadable image how to go on without it.
+pub(super) fn or_skip_bad<T>(scored: Result<T, odin::Error>, skip_bad: bool) -> Result<T> {
     match scored {
         Err(error) if error.kind() == ErrorKind::Data && !skip_bad => {
             bail!("{error}; --skip-bad leaves out what cannot be read")

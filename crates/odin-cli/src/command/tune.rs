@@ -1,56 +1,33 @@
-//! `odin tune`.
+//! `odin tune`: searches the temperature and the magnitude.
 
 use super::scoring::{or_skip_bad, tell_skipped};
 use crate::args::{Format, Tune, UsageError};
 use crate::output::atomic;
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
-use crate::resolve::dataset::{OpenSet, Selection, Spec, specs, tell_apart};
+use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
 use crate::resolve::scores::Scores;
-use crate::resolve::{device, network, registry};
+use crate::resolve::setup::Setup;
 use anyhow::{Context, Result, bail};
 use odin::{
-    Classifier, DetectorBuilder, Device, Grid, Images, InOnlyRule, Metrics, Objective, Progress,
-    Search, Setting, Sweep, SweepScores, Tuned, Tuner, measure,
+    DetectorBuilder, Grid, Images, InOnlyRule, Metrics, Objective, Progress, Search, Setting,
+    Sweep, SweepScores, Tuned, Tuner, measure,
 };
 use odin_report::{Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
 
 pub(crate) fn run(args: &Tune) -> Result<()> {
-    let device = device::chosen(&args.run.compute.device)?;
     check_out(args)?;
-    let registry = registry::open(&args.run.network.registry)?;
-    let classifier = network::open(
-        &args.nn.name,
-        &args.run.network,
-        args.run.transform.as_ref(),
-        &registry,
-    )?;
-    let selection = Selection::new(&args.run, &classifier, None, args.limit);
-    let in_dataset = args.in_dataset.as_deref();
-    let (in_spec, out_specs) = specs(
-        &args.nn.name,
-        in_dataset,
-        &args.out_dataset,
-        &selection,
-        &registry,
-    )?;
+    let mut setup = Setup::new(&args.nn, &args.run)?;
+    setup.selection.limit = args.limit;
+    let (in_spec, out_specs) = setup.specs(args.in_dataset.as_deref(), &args.out_dataset)?;
     let tune_on = args.tune_on.as_deref();
-    let tune_on = tune_on.map(|name| Spec::resolve(name, "--tune-on", &selection, &registry));
+    let tune_on = tune_on.map(|name| setup.spec(name, "--tune-on"));
     let grid = grid(args)?;
-    let scores = Scores::new(
-        &args.scores_beside,
-        &args.run,
-        &classifier,
-        &selection,
-        &registry,
-    )?;
     let tuning = Tuning {
         args,
-        selection,
-        classifier: &classifier,
-        device,
-        scores,
+        scores: setup.scores(&args.scores_beside)?,
+        setup,
     };
     let (report, tuned) = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
     let written = args.out.as_deref().map(|path| match is_toml(path) {
@@ -123,9 +100,7 @@ fn in_only(args: &Tune) -> Option<InOnlyRule> {
 /// Everything that does not depend on the sets.
 struct Tuning<'a> {
     args: &'a Tune,
-    selection: Selection,
-    classifier: &'a Classifier,
-    device: Device,
+    setup: Setup<'a>,
     scores: Scores,
 }
 
@@ -169,16 +144,16 @@ impl Tuning<'_> {
         let tested = &out_sets[usize::from(tune_on_one)..];
         let tests = self.tests(in_set, tested, &searches)?;
         let tuned = match &searches[..] {
-            [search] => Some(Tuned::new(self.classifier, search, &in_scores)),
+            [search] => Some(Tuned::new(&self.setup.classifier, search, &in_scores)),
             _ => None,
         };
         let [passes, passes_apart] = tuner.passes();
         let report = TuneReport {
             model: self.args.nn.name.clone(),
-            network: Network::from(self.classifier),
+            network: Network::from(&self.setup.classifier),
             in_dataset: in_set.set.name().to_string(),
             n_in: in_scores.msp.len(),
-            accuracy: in_scores.accuracy(self.classifier),
+            accuracy: in_scores.accuracy(&self.setup.classifier),
             grid,
             searches,
             passes,
@@ -216,37 +191,27 @@ impl Tuning<'_> {
         in_spec: Spec,
         out_specs: impl IntoIterator<Item = Spec>,
     ) -> Result<Vec<TwoParts>> {
-        let skip_bad = self.args.run.skip_bad;
-        let open = |spec, noise| OpenSet::open_in_two(spec, &self.selection, noise, skip_bad);
-        let (in_set, tests) = open(in_spec, [1000, 9000])?;
+        let (in_set, tests) = self.setup.open_in_two(in_spec, [1000, 9000])?;
         let noise = [in_set.images.len(), tests.len()];
         let (mut sets, mut rest) = (vec![in_set], vec![tests]);
         for spec in out_specs {
-            let (set, tests) = open(spec, noise)?;
+            let (set, tests) = self.setup.open_in_two(spec, noise)?;
             sets.push(set);
             rest.push(tests);
         }
         tell_apart(&mut sets);
-        if !self.args.run.quiet.on {
-            network::announce(self.classifier, false);
-            for set in &sets {
-                set.announce(&self.selection);
-            }
-        }
+        self.setup.announce(None, None, &sets);
         let sets = sets.into_iter().zip(rest);
         Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
     }
 
-    /// What `finish` makes of the network with ODIN, the scores asked for and those that cost
-    /// nothing, on the device.
+    /// Finishes a builder of ODIN, the scores asked for and those that cost nothing.
     fn prepare<T>(
         &self,
         finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
     ) -> Result<T> {
-        let compute = &self.args.run.compute;
-        let builder = device::builder(self.classifier, compute);
-        let builder = self.scores.add_to(builder).free_scores()?;
-        device::prepare(builder, self.device, &compute.device, finish)
+        let builder = self.scores.add_to(self.setup.builder());
+        self.setup.prepare(builder.free_scores()?, finish)
     }
 
     /// The scores of images at many settings, with what is said meanwhile.

@@ -1,4 +1,4 @@
-//! `odin verify`.
+//! `odin verify`: compares a compiled detector with its model.
 
 use crate::args::{SplitArg, Verify};
 use crate::output::progress::{Meter, say};

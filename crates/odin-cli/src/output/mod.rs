@@ -1,4 +1,4 @@
-//! What leaves the program: standard output, files, and what is said meanwhile.
+//! Output: standard output, standard error, and files.
 
 pub(crate) mod atomic;
 pub(crate) mod progress;

@@ -1,4 +1,4 @@
-//! Standard error: what is said, and progress.
+//! Standard error: messages and progress.
 
 use odin::Progress;
 use std::io::{IsTerminal, Write};
@@ -53,7 +53,7 @@ impl OverwrittenLine {
         }
     }
 
-    /// Whether it is worth drawing again so soon.
+    /// Whether the last drawing is at least 100 ms old.
     pub(crate) fn is_due(&self) -> bool {
         let age = self.drawn.map(|at| at.elapsed());
         self.visible && age.is_none_or(|age| age >= Duration::from_millis(100))

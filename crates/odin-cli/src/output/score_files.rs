@@ -1,4 +1,4 @@
-//! The files of `odin eval --scores`: one CSV for each set, under names that never fall together.
+//! The files of `odin eval --scores`: one CSV for each set, under distinct names.
 
 use super::atomic::{self, AtomicFile};
 use anyhow::{Context, Result, bail};

@@ -1,19 +1,17 @@
-//! Standard output, whose reader may leave before the end.
+//! Standard output, where a broken pipe is no error.
 
 use anyhow::{Context, Result};
 use std::io::Write;
 
-/// Writes all of a text; nothing happens where nobody reads it any more.
+/// Writes a text; a broken pipe is no error.
 pub(crate) fn write_stdout(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever read the output has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
 }
 
-/// Standard output, which ends the program where nobody reads it any more: whoever did has seen
-/// enough.
+/// Standard output that ends the program successfully on a broken pipe.
 pub(crate) struct Stdout(std::io::Stdout);
 
 impl Stdout {

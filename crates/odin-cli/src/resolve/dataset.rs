@@ -1,4 +1,4 @@
-//! Sets of images: what the user names, found, opened and checked before the first image is scored.
+//! Data sets: found by name or path, opened and checked before the first image is scored.
 
 use super::registry::{located, named, unknown};
 use crate::args::{RegistryOptions, RunOptions, SplitArg, UsageError};
@@ -19,17 +19,17 @@ const VALIDATION_IMAGES: usize = 1000;
 /// does not test.
 const ORDER: u64 = 0;
 
-/// The network that sets are opened for, and what part of them takes part.
+/// The network that sets are opened for, and which of their images are used.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
     classifier: Classifier,
     /// Where registry names are looked for.
     data_dir: PathBuf,
     pub(crate) split: Option<SplitArg>,
-    /// The part of the paper's sets that takes part where none is asked for.
+    /// The part of the paper's sets that is used where none is asked for.
     pub(crate) preferred: SplitArg,
     pub(crate) limit: Option<u64>,
-    /// Where noise starts from.
+    /// The seed of noise.
     pub(crate) seed: u64,
 }
 
@@ -47,15 +47,8 @@ impl Selection {
     }
 
     /// What the options say.
-    pub(crate) fn new(
-        run: &RunOptions,
-        classifier: &Classifier,
-        split: Option<SplitArg>,
-        limit: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(run: &RunOptions, classifier: &Classifier) -> Self {
         Self {
-            split,
-            limit,
             seed: run.seed,
             ..Self::of(classifier, &run.network.registry)
         }
@@ -95,7 +88,7 @@ impl Order {
     }
 }
 
-/// Whether the set cannot be opened with these options.
+/// Whether the error is that the set has no such split.
 fn is_invalid(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<odin_data::Error>();
     error.is_some_and(|error| error.kind() == ErrorKind::Invalid)
@@ -247,7 +240,7 @@ impl Spec {
         }
     }
 
-    /// The images of the set that take part.
+    /// The images of the set that are used.
     fn part(&self, selection: &Selection, images: &Images) -> Result<Images> {
         let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let default = match of_set {
@@ -312,78 +305,18 @@ impl Spec {
     }
 }
 
-/// The in-set and the out-sets. All that are not here are named at once.
-pub(crate) fn specs(
-    nn: &str,
-    in_dataset: Option<&str>,
-    out_datasets: &[String],
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<(Spec, Vec<Spec>)> {
-    let in_spec = in_spec(nn, in_dataset, selection, registry);
-    let mut errors = Vec::new();
-    let mut out_specs = Vec::new();
-    for name in out_names(out_datasets, registry) {
-        match Spec::resolve(&name, "--out-dataset", selection, registry) {
-            Ok(spec) => out_specs.push(spec),
-            Err(error) => errors.push(error),
-        }
-    }
-    match (in_spec, errors.pop()) {
-        (Ok(in_spec), None) => Ok((in_spec, out_specs)),
-        (Err(error), None) => Err(error),
-        (Ok(_), Some(only)) if errors.is_empty() => Err(only),
-        (in_spec, last) => {
-            let errors = in_spec.err().into_iter().chain(errors).chain(last);
-            let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
-            bail!(
-                "{} sets cannot be used\n{}",
-                errors.len(),
-                errors.join("\n")
-            )
-        }
-    }
-}
-
-/// The in-set named, or the one that the registry says the network was trained on.
-pub(crate) fn in_spec(
-    nn: &str,
-    in_dataset: Option<&str>,
-    selection: &Selection,
-    registry: &Registry,
-) -> Result<Spec> {
-    let of_network = || named(nn, registry)?.network()?.in_dataset.clone();
-    match in_dataset.map(str::to_string).or_else(of_network) {
-        Some(text) => Spec::resolve(&text, "--in-dataset", selection, registry),
-        None => Err(UsageError(
-            "--in-dataset is missing: name the set that the network was trained on".into(),
-        )
-        .into()),
-    }
-}
-
-fn out_names(out_datasets: &[String], registry: &Registry) -> Vec<String> {
-    let of_paper = || registry.paper_out_datasets().into_iter();
-    let names = out_datasets.iter();
-    let names = names.flat_map(|text| match text.as_str() {
-        "all" => of_paper().map(|entry| entry.name.clone()).collect(),
-        text => vec![text.to_string()],
-    });
-    names.collect()
-}
-
 /// A set of images that can be scored.
 pub(crate) struct OpenSet {
     pub(crate) spec: Spec,
-    /// The images that take part, under the name that reports and score files give the set.
+    /// The images that are used, under the name that reports and score files give the set.
     pub(crate) images: Images,
     /// How many the set has.
     all: usize,
 }
 
 impl OpenSet {
-    /// Opens a set and looks at its first image; noise gets `noise_count` images. The part of it
-    /// that the selection names takes part.
+    /// Opens a set and checks the shape of its first image; noise gets `noise_count` images. The
+    /// part that the selection names is used.
     pub(crate) fn open(
         spec: Spec,
         selection: &Selection,
@@ -395,7 +328,7 @@ impl OpenSet {
         Self::of(spec, images.len(), part, selection, skip_bad)
     }
 
-    /// Opens a set of which a part tunes and another tests; the part that tunes takes part.
+    /// Opens a set of which a part tunes, which is used, and another tests, which is returned.
     pub(crate) fn open_in_two(
         spec: Spec,
         selection: &Selection,
@@ -447,7 +380,7 @@ impl OpenSet {
         }
     }
 
-    /// What the user should know before it is scored.
+    /// Prints what the user should know before it is scored.
     pub(crate) fn announce(&self, selection: &Selection) {
         let (name, all) = (self.name(), self.all);
         if let Some(folder) = self.spec.shadowed() {

@@ -1,4 +1,4 @@
-//! From the device that the user names to a detector that runs there.
+//! The device that the user names, and detectors that run there.
 
 use crate::args::{ComputeOptions, DeviceOptions, UsageError};
 use crate::output::progress::say;
@@ -47,12 +47,12 @@ pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
     }
 }
 
-/// As many as asked for, or as there are cores.
+/// The number of threads asked for, or of cores.
 pub(crate) fn threads(asked_for: Option<usize>) -> usize {
     asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// What all detectors of a command have in common.
+/// Begins a detector with the threads and the batch size asked for.
 pub(crate) fn builder(classifier: &Classifier, compute: &ComputeOptions) -> DetectorBuilder {
     Detector::builder(classifier)
         .threads(threads(compute.threads))
@@ -68,7 +68,7 @@ pub(crate) fn build(
     prepare(builder, device, options, DetectorBuilder::build)
 }
 
-/// Makes of a builder what `finish` makes of it, on the device.
+/// Finishes a builder on the device.
 pub(crate) fn prepare<T>(
     builder: DetectorBuilder,
     device: Device,
@@ -108,7 +108,7 @@ fn found<T>(prepared: Result<T, odin::Error>, device: Device, looked: &str) -> R
     }
 }
 
-/// Says what runs the network.
+/// Prints what runs the network.
 pub(crate) fn announce(detector: &Detector, classifier: &Classifier, quiet: bool) {
     if quiet {
         return;
@@ -125,8 +125,8 @@ pub(crate) fn announce(detector: &Detector, classifier: &Classifier, quiet: bool
     ));
 }
 
-/// Where the library may be, and the same in words: the one place that the user names, or else
-/// those where it usually is.
+/// Candidate paths of the library, and a description of where they are from: the one place that
+/// the user names, or else the usual ones.
 fn libraries(options: &DeviceOptions) -> Result<(Vec<PathBuf>, String)> {
     if let Some(path) = &options.onnxruntime {
         let path = std::path::absolute(path).context("--onnxruntime")?;

@@ -1,7 +1,8 @@
-//! Arguments become what commands work with, checked once, before any work begins.
+//! Arguments become a validated configuration, once, before any work begins.
 
 pub(crate) mod dataset;
 pub(crate) mod device;
 pub(crate) mod network;
 pub(crate) mod registry;
 pub(crate) mod scores;
+pub(crate) mod setup;

@@ -1,4 +1,4 @@
-//! From the network that the user names to a classifier.
+//! The network that the user names, opened as a classifier.
 
 use super::registry::{self, located};
 use crate::args::{ImageSize, NetworkOptions, SettingOptions, UsageError};
@@ -41,7 +41,7 @@ pub(crate) fn open(
     };
     let classifier = match Classifier::open(&path, options) {
         Err(error) if error.kind() == ErrorKind::Options => {
-            return Err(UsageError(format!("{}: {error}", said(network))).into());
+            return Err(UsageError(format!("{}: {error}", given_options(network))).into());
         }
         other => other?,
     };
@@ -58,8 +58,8 @@ pub(crate) fn open(
     }
 }
 
-/// The options about the network that were given.
-pub(crate) fn said(network: &NetworkOptions) -> String {
+/// The names of the options about the network that were given.
+pub(crate) fn given_options(network: &NetworkOptions) -> String {
     let options = [
         ("--mean, --std", !network.mean.is_empty()),
         ("--scale", network.scale.is_some()),
@@ -72,7 +72,7 @@ pub(crate) fn said(network: &NetworkOptions) -> String {
     given.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
-/// Says what the network is and how images become its input.
+/// Prints what the network is and how images become its input.
 pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     if quiet {
         return;
@@ -86,7 +86,7 @@ pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     }
 }
 
-/// The setting asked for; what is not said is as in the compiled detector, or as in the paper.
+/// The setting asked for; the rest of it is that of a compiled detector, or the paper's.
 pub(crate) fn setting(asked_for: &SettingOptions, classifier: &Classifier) -> Result<Setting> {
     let own = classifier.detector_card().map(|card| card.setting);
     let own = own.unwrap_or_default();
@@ -106,7 +106,7 @@ pub(crate) fn announce_setting(setting: Setting, classifier: &Classifier, quiet:
     }
 }
 
-/// What the options say.
+/// The configuration that the options give.
 fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     let mut given = ModelConfig::default();
     if !network.mean.is_empty() {
@@ -123,6 +123,7 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     Ok(given)
 }
 
+/// The configuration that the registry gives.
 fn of_registry(entry: &NetworkEntry) -> Result<ModelConfig> {
     let f32s = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let normalization = Normalization::new(&f32s(&entry.mean), &f32s(&entry.std))?;

@@ -1,4 +1,4 @@
-//! The registry, and what is here of what it names.
+//! The registry of data sets and networks, and where their content lies.
 
 use crate::args::RegistryOptions;
 use anyhow::{Context, Result, bail};
@@ -45,7 +45,7 @@ pub(crate) fn located(entry: &Entry, data_dir: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The entry of this name. Only a name as the registry spells it goes before a file or folder.
+/// The entry of this name, spelled as in the registry; only then it precedes a file or folder.
 pub(crate) fn named<'a>(text: &str, registry: &'a Registry) -> Option<&'a Entry> {
     let entry = registry.get(text)?;
     let mut names = std::iter::once(&entry.name).chain(&entry.aliases);

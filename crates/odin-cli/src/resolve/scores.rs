@@ -1,4 +1,4 @@
-//! From the names of other detectors to their scores.
+//! The scores beside the baseline and ODIN that `--score` names, fitted where need be.
 
 use super::dataset::{Selection, Spec};
 use super::device;
@@ -9,7 +9,7 @@ use odin::scores::ErrorKind;
 use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Parameters};
 use odin_data::registry::Registry;
 
-/// Computed always.
+/// Scores that are always computed.
 const ALWAYS: [&str; 2] = ["msp", "odin"];
 const I_ODIN: &str = "i-odin";
 
@@ -157,7 +157,7 @@ impl Names {
     }
 }
 
-/// The scores that one reason holds for, together.
+/// Groups scores by the reason.
 fn by_reason(left_out: Vec<(Method, String)>) -> Vec<(String, Vec<String>)> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for (method, reason) in left_out {
@@ -222,7 +222,7 @@ impl Fitting<'_> {
         })
     }
 
-    /// Those that need nothing that is not here.
+    /// Fits those whose requirements are met; prints why others are left out.
     fn fit_possible(&self) -> Result<Vec<Fitted>> {
         let head = self.classifier.head().err();
         let reason = |method: &Method| -> Option<String> {

@@ -1,4 +1,4 @@
-//! What is to be scored.
+//! The images that `odin score` is given, as files, folders, archives and lists.
 
 use crate::args::UsageError;
 use anyhow::{Context, Result, bail};

@@ -1,4 +1,4 @@
-//! What a job has done so far, so that it can be killed at any moment and go on later.
+//! The journal of a scoring job, by which a killed one resumes.
 //!
 //! The journal of `FILE` is `FILE.part`: a heading and then a record on each line, as JSON. Only
 //! whole lines count. `FILE` itself is made of it at the end.
@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What a job is: one that goes on must be the same.
+/// The identity of a job; only the same one resumes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heading {
     /// The checksum of the detector.
@@ -39,7 +39,7 @@ impl Heading {
     }
 }
 
-/// How long records may stay in memory.
+/// The longest time between flushes.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Journal {

@@ -1,4 +1,4 @@
-//! `odin score`.
+//! `odin score`: judges images by a calibrated detector.
 
 mod inputs;
 mod journal;

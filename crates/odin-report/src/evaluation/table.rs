@@ -1,21 +1,13 @@
 //! The results of an evaluation as a table.
 
-use crate::columns::aligned;
-use crate::footnotes::footnotes;
-use crate::{Comparison, Report};
+use super::footnotes::footnotes;
+use super::{Comparison, Report};
+use crate::columns::{aligned, entry};
+use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::Measured;
 use std::fmt::Write;
 
-/// What the metrics are called, in full and over a column.
-pub(crate) const LABELS: [(&str, &str); 5] = [
-    ("FPR at TPR 95%", "FPR95"),
-    ("Detection error", "Det. error"),
-    ("AUROC", "AUROC"),
-    ("AUPR In", "AUPR In"),
-    ("AUPR Out", "AUPR Out"),
-];
-
-pub(crate) fn render(report: &Report) -> String {
+pub(super) fn render(report: &Report) -> String {
     let mut lines = header(report);
     let has_others = |r: &Comparison| !r.evaluation.others.is_empty();
     match &report.results[..] {
@@ -31,11 +23,6 @@ pub(crate) fn render(report: &Report) -> String {
 
 /// The width of a metric's column.
 const COLUMN: usize = 16;
-
-/// A name on the left, a value on the right, as wide as the authors' table.
-pub(crate) fn entry(lines: &mut String, name: &str, value: &str) {
-    let _ = writeln!(lines, "{:<34}{value:>22}", format!("{name}:"));
-}
 
 fn header(report: &Report) -> String {
     let mut lines = String::new();
@@ -64,7 +51,7 @@ fn header(report: &Report) -> String {
     }
     entry(&mut lines, "Temperature", &report.temperature.to_string());
     entry(&mut lines, "Metrics", report.mode.as_str());
-    entry(&mut lines, "Positive class", crate::POSITIVE_CLASS);
+    entry(&mut lines, "Positive class", POSITIVE_CLASS);
     lines.push('\n');
     lines
 }
@@ -171,8 +158,4 @@ fn compact(lines: &mut String, results: &[Comparison]) {
             }
         }
     }
-}
-
-pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.1}%", fraction * 100.0)
 }

@@ -1,10 +1,11 @@
 //! The results of an evaluation as JSON.
 
-use crate::{Comparison, POSITIVE_CLASS, Report, SetInfo};
+use super::{Comparison, Report, SetInfo};
+use crate::terms::POSITIVE_CLASS;
 use odin::{Measured, MetricsMode};
 use serde_json::{Map, Value, json};
 
-pub(crate) fn render(report: &Report) -> String {
+pub(super) fn render(report: &Report) -> String {
     let results = report.results.iter();
     let results: Vec<Value> = results.map(|r| comparison(r, report.mode)).collect();
     let value = json!({

@@ -1,11 +1,11 @@
 //! What stands below the table of an evaluation.
 
-use crate::table::LABELS;
-use crate::{Report, SetInfo};
+use super::{Report, SetInfo};
+use crate::terms::LABELS;
 use odin::{Measured, NoAccuracy};
 
 /// What the reader of a table should know of its numbers, one sentence or two each.
-pub(crate) fn footnotes(report: &Report) -> Vec<String> {
+pub(super) fn footnotes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if let Err(reason @ NoAccuracy::OtherClasses { .. }) = &report.accuracy {
         let in_dataset = &report.in_dataset;

@@ -1,0 +1,18 @@
+//! What reports call things, and how they write rates.
+
+/// The positive class, named in every format.
+pub(crate) const POSITIVE_CLASS: &str = "in-distribution";
+
+/// What the metrics are called, in full and over a column.
+pub(crate) const LABELS: [(&str, &str); 5] = [
+    ("FPR at TPR 95%", "FPR95"),
+    ("Detection error", "Det. error"),
+    ("AUROC", "AUROC"),
+    ("AUPR In", "AUPR In"),
+    ("AUPR Out", "AUPR Out"),
+];
+
+/// A rate.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.1}%", fraction * 100.0)
+}
