@@ -38,13 +38,16 @@ pub fn network(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) {
 
 /// Reads an ONNX file, as a classifier and as any graph, and builds ODIN around the classifier.
 pub fn onnx(bytes: &[u8]) {
-    if let Ok(model) = onnx::read(bytes, "fuzzed", &ReadOptions::default()) {
+    let Ok(file) = onnx::File::parse(bytes.to_vec(), "fuzzed", None) else {
+        return;
+    };
+    if let Ok(model) = file.classifier(&ReadOptions::default()) {
         odin_graph::verify(&model.graph).expect("the reader builds sound graphs");
         if let Ok(detector) = odin_graph::odin::transform(&model.graph, 1) {
             odin_graph::verify(&detector).expect("ODIN is a sound graph");
         }
     }
-    if let Ok(graph) = onnx::read_graph(bytes, "fuzzed") {
+    if let Ok(graph) = file.graph() {
         odin_graph::verify(&graph).expect("the reader builds sound graphs");
     }
 }

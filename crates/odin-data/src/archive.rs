@@ -12,7 +12,7 @@ pub(crate) use folder::Folder;
 pub(crate) use tar::Tar;
 pub(crate) use zip::Zip;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use odin_error::escape;
 
 /// The largest file that is read whole: 512 MiB.
@@ -31,16 +31,38 @@ pub(crate) struct Entry {
     size: u64,
 }
 
+/// What a [`Store`] holds.
+pub(crate) struct Listing {
+    /// Where the store lies, for messages.
+    location: String,
+    /// Whether the entries lie below a folder that the archive itself brings.
+    is_archive: bool,
+    entries: Vec<Entry>,
+}
+
+impl Listing {
+    fn of_archive(location: &str, entries: Vec<Entry>) -> Self {
+        Self {
+            location: location.to_owned(),
+            is_archive: true,
+            entries: in_order(entries),
+        }
+    }
+}
+
 /// A folder or an archive.
 pub(crate) trait Store: Send + Sync {
-    /// Sorted by name (bytewise, which for UTF-8 is by code point), each name once.
-    fn entries(&self) -> &[Entry];
+    fn listing(&self) -> &Listing;
 
-    /// Where the store lies, for messages.
-    fn location(&self) -> &str;
+    /// Sorted by name (bytewise, which for UTF-8 is by code point), each name once.
+    fn entries(&self) -> &[Entry] {
+        &self.listing().entries
+    }
 
     /// Whether its entries lie below a folder that the archive itself brings.
-    fn is_archive(&self) -> bool;
+    fn is_archive(&self) -> bool {
+        self.listing().is_archive
+    }
 
     /// The whole content of `self.entries()[index]`, at most [`MAX_FILE`] bytes.
     fn read(&self, index: usize) -> Result<Vec<u8>, Error>;
@@ -49,8 +71,11 @@ pub(crate) trait Store: Send + Sync {
     fn title(&self, index: usize) -> String {
         let name = self.entries().get(index).map_or("", |e| &e.name);
         escape(&match self.is_archive() {
-            true => format!("{name} in {}", self.location()),
-            false => Path::new(self.location()).join(name).display().to_string(),
+            true => format!("{name} in {}", self.listing().location),
+            false => Path::new(&self.listing().location)
+                .join(name)
+                .display()
+                .to_string(),
         })
     }
 
@@ -84,20 +109,18 @@ fn clean_name(raw: &[u8]) -> String {
 fn check_count(count: usize, location: &str) -> Result<(), Error> {
     match count {
         0..=MAX_ENTRIES => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{location} holds more than {MAX_ENTRIES} files; split it"),
-        )),
+        _ => Err(Error::unsupported(format!(
+            "{location} holds more than {MAX_ENTRIES} files; split it"
+        ))),
     }
 }
 
 fn check_file_size(size: u64, title: &str) -> Result<(), Error> {
     match size {
         0..=MAX_FILE => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{title} is larger than {MAX_FILE} bytes, the limit for one image or batch"),
-        )),
+        _ => Err(Error::unsupported(format!(
+            "{title} is larger than {MAX_FILE} bytes, the limit for one image or batch"
+        ))),
     }
 }
 

@@ -33,6 +33,18 @@ odin_error::error_type! {
 }
 
 impl Error {
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Malformed, message)
+    }
+
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
     /// An I/O failure while doing `action` ("read", "create") to `path`.
     pub(crate) fn io(action: &str, path: &Path, cause: std::io::Error) -> Self {
         let kind = match cause.kind() {

@@ -1,6 +1,6 @@
 //! Images in memory.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 mod decode;
 mod gif;
@@ -115,16 +115,13 @@ impl Image {
         check_size(self.channels, self.height, self.width)?;
         let expected = self.channels * self.height * self.width;
         if self.pixels.len() != expected {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "an image of {} channels, {} rows and {} columns has {expected} values, not {}",
-                    self.channels,
-                    self.height,
-                    self.width,
-                    self.pixels.len()
-                ),
-            ));
+            return Err(Error::invalid(format!(
+                "an image of {} channels, {} rows and {} columns has {expected} values, not {}",
+                self.channels,
+                self.height,
+                self.width,
+                self.pixels.len()
+            )));
         }
         Ok(())
     }
@@ -132,7 +129,7 @@ impl Image {
 
 /// `Invalid` unless an image of this size may exist.
 pub(crate) fn check_size(channels: usize, height: usize, width: usize) -> Result<(), Error> {
-    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    let invalid = |message: String| Err(Error::invalid(message));
     let Some(pixels @ 1..=MAX_PIXELS) = height.checked_mul(width) else {
         return invalid(format!(
             "an image has 1 to {MAX_PIXELS} pixels, not {height}x{width}"
@@ -150,13 +147,10 @@ pub(crate) fn check_size(channels: usize, height: usize, width: usize) -> Result
 pub(crate) fn check_channels(channels: usize) -> Result<(), Error> {
     match is_picture(channels) {
         true => Ok(()),
-        false => Err(Error::new(
-            ErrorKind::Invalid,
-            format!(
-                "pictures have 1 channel (grey) or 3 (RGB), not {channels}; other channels are \
+        false => Err(Error::invalid(format!(
+            "pictures have 1 channel (grey) or 3 (RGB), not {channels}; other channels are \
                  read of .npy and .npz arrays"
-            ),
-        )),
+        ))),
     }
 }
 
@@ -183,6 +177,7 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn every_level_survives_the_unit_interval() {

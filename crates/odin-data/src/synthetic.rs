@@ -134,14 +134,11 @@ where
         let size = |image: &Image| (image.channels, image.height, image.width);
         if size(&image) != size(&partner.image) {
             let ((c, h, w), (other_c, other_h, other_w)) = (size(&image), size(&partner.image));
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "{c} channels of {h}x{w} cannot be blended with the {other_c} channels of \
+            return Err(Error::invalid(format!(
+                "{c} channels of {h}x{w} cannot be blended with the {other_c} channels of \
                      {other_h}x{other_w} of {}; resize or crop the images to one size first",
-                    partner.name
-                ),
-            ));
+                partner.name
+            )));
         }
         let pairs = image.pixels.iter().zip(&partner.image.pixels);
         let pixels = pairs.map(|(a, b)| 0.5 * a + 0.5 * b).collect();

@@ -29,14 +29,14 @@ impl Element {
 
 /// Where a tensor's elements lie in its storage; all numbers count elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct StridedLayout {
     offset: usize,
     shape: Vec<usize>,
     strides: Vec<usize>,
     count: usize,
 }
 
-impl Layout {
+impl StridedLayout {
     /// The layout of a view into a storage of `available` elements. Places may overlap, as those
     /// of an expanded tensor do, so `available` does not bound the number of elements.
     pub(crate) fn new(
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_transposed_view_reads_in_row_major_order() {
         let storage = bytes(&[9., 0., 1., 2., 3., 4., 5.]);
-        let layout = Layout::new(1, vec![3, 2], vec![1, 3], 7).unwrap();
+        let layout = StridedLayout::new(1, vec![3, 2], vec![1, 3], 7).unwrap();
         let read = layout.read(&storage, Element::F32).unwrap();
         assert_eq!(read, [0., 3., 1., 4., 2., 5.]);
     }
@@ -164,7 +164,7 @@ mod tests {
             (&[2, 2], &[1, 0], &[2., 2., 3., 3.]),
         ];
         for (shape, strides, expected) in cases {
-            let layout = Layout::new(1, shape.to_vec(), strides.to_vec(), 3).unwrap();
+            let layout = StridedLayout::new(1, shape.to_vec(), strides.to_vec(), 3).unwrap();
             assert_eq!(layout.read(&storage, Element::F32).unwrap(), expected);
         }
     }
@@ -179,7 +179,7 @@ mod tests {
         ];
         for (element, stored) in cases {
             assert_eq!(stored.len(), element.size());
-            let layout = Layout::dense(vec![1], 1).unwrap();
+            let layout = StridedLayout::dense(vec![1], 1).unwrap();
             assert_eq!(layout.read(&stored, element), Some(vec![-1.5]));
         }
     }
@@ -196,7 +196,7 @@ mod tests {
             (0, &[usize::MAX, 2], &[0, 0]),
         ];
         for (offset, shape, strides) in cases {
-            let layout = Layout::new(offset, shape.to_vec(), strides.to_vec(), 4);
+            let layout = StridedLayout::new(offset, shape.to_vec(), strides.to_vec(), 4);
             assert!(layout.is_err(), "{offset} {shape:?} {strides:?}");
         }
     }

@@ -4,7 +4,7 @@ use ::safetensors::{Dtype, SafeTensors};
 use indexmap::IndexMap;
 
 use crate::checkpoint::{Checkpoint, Container};
-use crate::element::{Element, Layout};
+use crate::element::{Element, StridedLayout};
 use crate::weights::{is_counter, read_tensor, without_wrappers};
 use crate::{Error, ErrorKind};
 use odin_error::shown;
@@ -34,7 +34,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
             continue;
         };
         let available = view.data().len() / element.size();
-        let tensor = Layout::dense(view.shape().to_vec(), available)
+        let tensor = StridedLayout::dense(view.shape().to_vec(), available)
             .and_then(|layout| read_tensor(&name, &layout, view.data(), element))?;
         tensors.insert(name, tensor);
     }

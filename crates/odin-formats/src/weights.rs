@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use odin_error::shown;
 use odin_graph::Tensor;
 
-use crate::element::{Element, Layout};
+use crate::element::{Element, StridedLayout};
 use crate::{Error, ErrorKind};
 
 /// Whether a tensor counts the batches that a batch normalisation saw in training. Programs that
@@ -16,7 +16,7 @@ pub(crate) fn is_counter(name: &str) -> bool {
 /// The tensor of this name and layout, its values checked to be finite.
 pub(crate) fn read_tensor(
     name: &str,
-    layout: &Layout,
+    layout: &StridedLayout,
     storage: &[u8],
     element: Element,
 ) -> Result<Tensor, Error> {

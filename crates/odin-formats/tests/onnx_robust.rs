@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use odin_formats::onnx::{self, ReadOptions};
-use odin_graph::{odin, verify};
+use odin_graph::{Graph, odin, verify};
 use proptest::prelude::*;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 fn fixtures() -> Vec<(PathBuf, Vec<u8>)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/onnx");
@@ -128,6 +129,51 @@ mod protobuf {
         let graph = field(7, &[&nodes[..], &input, &output, graph].concat());
         [&opset[..], &graph, model].concat()
     }
+}
+
+/// A file whose weights lie in another one, which is gone after the first graph was made.
+#[test]
+fn a_file_is_read_once() {
+    use protobuf::{field, model, node, number};
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let data = folder.join("weights_of_onnx_robust.bin");
+    let weights: Vec<u8> = (0..8).flat_map(|v| (v as f32).to_le_bytes()).collect();
+    std::fs::write(&data, weights).unwrap();
+    let location = [
+        field(1, b"location"),
+        field(2, b"weights_of_onnx_robust.bin"),
+    ];
+    let tensor = [
+        number(1, 4),
+        number(1, 2),
+        number(2, 1),
+        field(8, b"w"),
+        field(13, &location.concat()),
+        number(14, 1),
+    ];
+    let nodes = [node("MatMul", &["x", "w"], "y", "")];
+    let bytes: Arc<[u8]> = model(&nodes, &field(5, &tensor.concat()), &[]).into();
+
+    let error = onnx::File::parse(Arc::clone(&bytes), "alone", None).unwrap();
+    let error = error.classifier(&ReadOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("alone: "), "{error}");
+
+    let file = onnx::File::parse(bytes, "external", Some(&folder)).unwrap();
+    let mut wrong = ReadOptions::default();
+    wrong.input_shape = Some(vec![Some(5)]);
+    let refused = file.classifier(&wrong).unwrap_err();
+    assert_eq!(refused.kind(), odin_formats::ErrorKind::Mismatch);
+    let first = file.classifier(&ReadOptions::default()).unwrap();
+    std::fs::remove_file(&data).unwrap();
+    let second = file.classifier(&ReadOptions::default()).unwrap();
+    assert_eq!((first.classes, second.classes), (2, 2));
+    let whole = file.graph().unwrap();
+    let constant = |graph: &Graph| {
+        let mut constants = graph.values().filter_map(|v| graph.constant_value(v));
+        constants.next().unwrap().data().as_ptr()
+    };
+    let places = [&first.graph, &second.graph, &whole].map(constant);
+    assert!(places.iter().all(|place| *place == places[0]));
 }
 
 /// Small files that unfold to gigabytes, or to work without end, unless that is counted.

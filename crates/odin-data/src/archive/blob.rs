@@ -167,16 +167,13 @@ impl Unpack {
         let len = copied.map_err(|error| match error {
             CopyError::Source(e) => {
                 let message = format!("{title} does not unpack; it may be truncated or damaged");
-                Error::new(ErrorKind::Malformed, message).because(e)
+                Error::malformed(message).because(e)
             }
-            CopyError::Spent => Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "{title} unpacks to more than {} bytes, the limit against decompression bombs; \
+            CopyError::Spent => Error::unsupported(format!(
+                "{title} unpacks to more than {} bytes, the limit against decompression bombs; \
                      if you trust it, unpack it yourself",
-                    budget.limit()
-                ),
-            ),
+                budget.limit()
+            )),
             CopyError::Sink(e) => {
                 let message = format!("cannot write the unpacked {title} to a temporary file");
                 Error::new(ErrorKind::Io, message).because(e)

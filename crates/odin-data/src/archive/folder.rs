@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{Entry, MAX_FILE, Store, check_count, check_file_size, in_order};
+use super::{Entry, Listing, MAX_FILE, Store, check_count, check_file_size, in_order};
 use crate::error::Error;
 
 /// The files below a folder, through symbolic links, at any depth.
 pub(crate) struct Folder {
-    location: String,
-    entries: Vec<Entry>,
+    listing: Listing,
     /// `Entry::place` is an index into this.
     paths: Vec<PathBuf>,
 }
@@ -47,8 +46,11 @@ impl Folder {
             paths.push(found.into_path());
         }
         Ok(Self {
-            location,
-            entries: in_order(entries),
+            listing: Listing {
+                location,
+                is_archive: false,
+                entries: in_order(entries),
+            },
             paths,
         })
     }
@@ -73,20 +75,12 @@ fn slashed(path: &Path) -> String {
 }
 
 impl Store for Folder {
-    fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    fn location(&self) -> &str {
-        &self.location
-    }
-
-    fn is_archive(&self) -> bool {
-        false
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
-        read_file(&self.paths[self.entries[index].place as usize])
+        read_file(&self.paths[self.entries()[index].place as usize])
     }
 }
 

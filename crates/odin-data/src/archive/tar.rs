@@ -5,23 +5,21 @@ use std::sync::Arc;
 
 use odin_untrusted::tar::{Archive, BLOCK, Kind};
 
-use super::{Blob, BlobReader, Entry, Store, check_count, check_file_size, clean_name, in_order};
+use super::{Blob, BlobReader, Entry, Listing, Store, check_count, check_file_size, clean_name};
 use crate::error::{Error, ErrorKind};
 
 /// The regular files of an uncompressed tar archive. Links, devices and sparse files are left
 /// out.
 pub(crate) struct Tar {
-    location: String,
     blob: Arc<Blob>,
     /// `Entry::place` is the offset of the file's content.
-    entries: Vec<Entry>,
+    listing: Listing,
 }
 
 impl Tar {
     pub(crate) fn open(blob: Arc<Blob>, location: &str) -> Result<Self, Error> {
         Ok(Self {
-            location: location.to_owned(),
-            entries: in_order(index(&blob, location)?),
+            listing: Listing::of_archive(location, index(&blob, location)?),
             blob,
         })
     }
@@ -30,7 +28,7 @@ impl Tar {
 fn index(blob: &Arc<Blob>, location: &str) -> Result<Vec<Entry>, Error> {
     let not_whole = || {
         let message = format!("{location} is not a whole tar archive");
-        Error::new(ErrorKind::Malformed, message)
+        Error::malformed(message)
     };
     let damaged = |e: odin_untrusted::Error| not_whole().because(e);
     let mut archive = Archive::new(BlobReader::new(Arc::clone(blob)));
@@ -55,20 +53,12 @@ fn index(blob: &Arc<Blob>, location: &str) -> Result<Vec<Entry>, Error> {
 }
 
 impl Store for Tar {
-    fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    fn location(&self) -> &str {
-        &self.location
-    }
-
-    fn is_archive(&self) -> bool {
-        true
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let entry = &self.entries[index];
+        let entry = &self.entries()[index];
         check_file_size(entry.size, &self.title(index))?;
         self.blob.read(entry.place, entry.size).map_err(|e| {
             let message = format!("cannot read {}", self.title(index));

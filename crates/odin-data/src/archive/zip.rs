@@ -7,23 +7,22 @@ use odin_untrusted::inflate::Budget;
 use odin_untrusted::zip::{Archive, Kind};
 
 use super::{
-    Blob, BlobReader, Entry, Store, Unpack, check_count, check_file_size, clean_name, in_order,
+    Blob, BlobReader, Entry, Listing, Store, Unpack, check_count, check_file_size, clean_name,
 };
 use crate::error::{Error, ErrorKind};
 
 /// The files of a zip archive, stored or deflated.
 pub(crate) struct Zip {
-    location: String,
     archive: Archive<BlobReader>,
     /// `Entry::place` is the member's number.
-    entries: Vec<Entry>,
+    listing: Listing,
 }
 
 impl Zip {
     pub(crate) fn open(blob: Arc<Blob>, location: &str) -> Result<Self, Error> {
         let archive = Archive::open(BlobReader::new(blob)).map_err(|e| {
             let message = format!("{location} is not a whole zip archive");
-            Error::new(ErrorKind::Malformed, message).because(e)
+            Error::malformed(message).because(e)
         })?;
         check_count(archive.members().len(), location)?;
         let members = archive.members().iter().enumerate();
@@ -36,9 +35,8 @@ impl Zip {
             })
             .collect();
         Ok(Self {
-            location: location.to_owned(),
             archive,
-            entries: in_order(entries),
+            listing: Listing::of_archive(location, entries),
         })
     }
 
@@ -56,7 +54,7 @@ impl Zip {
         action: impl FnOnce(&mut dyn Read, u64) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut archive = self.archive.clone();
-        let content = archive.content(self.entries[index].place as usize);
+        let content = archive.content(self.entries()[index].place as usize);
         let (mut content, packed) = content.map_err(|e| unreadable(&self.title(index), e))?;
         action(&mut content, packed)
     }
@@ -71,21 +69,13 @@ fn unreadable(title: &str, error: odin_untrusted::Error) -> Error {
 }
 
 impl Store for Zip {
-    fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    fn location(&self) -> &str {
-        &self.location
-    }
-
-    fn is_archive(&self) -> bool {
-        true
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
         let title = self.title(index);
-        let size = self.entries[index].size;
+        let size = self.entries()[index].size;
         check_file_size(size, &title)?;
         self.with_member(index, |member, _| {
             let content = Budget::new(size).read(member);

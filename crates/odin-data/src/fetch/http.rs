@@ -8,7 +8,7 @@ use ureq::{Agent, Proxy};
 
 use super::options::FetchOptions;
 use super::part::Version;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Why a request did not bring the file.
 pub(super) enum Failure {
@@ -57,11 +57,7 @@ pub(super) fn agent(options: &FetchOptions) -> Result<Agent, Error> {
 
 fn proxy(address: &str, no_proxy: &[String]) -> Result<Proxy, Error> {
     let invalid = |error: ureq::Error| {
-        Error::new(
-            ErrorKind::Invalid,
-            "the proxy address is not of the form http://host:port",
-        )
-        .because(error)
+        Error::invalid("the proxy address is not of the form http://host:port").because(error)
     };
     let parsed = Proxy::new(address).map_err(invalid)?;
     let mut builder = Proxy::builder(parsed.protocol())
@@ -91,10 +87,10 @@ fn tls(options: &FetchOptions) -> Result<TlsConfig, Error> {
             })
             .collect();
         if certificates.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("{} holds no certificate in PEM form", path.display()),
-            ));
+            return Err(Error::invalid(format!(
+                "{} holds no certificate in PEM form",
+                path.display()
+            )));
         }
         builder = builder.root_certs(RootCerts::new_with_certs(&certificates));
     }

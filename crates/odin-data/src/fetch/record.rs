@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checksum::Digests;
 use super::options::Check;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::registry::RemoteFile;
 
 const FILE_NAME: &str = "checksums.toml";
@@ -90,13 +90,10 @@ fn load(path: &Path) -> Result<BTreeMap<String, Seen>, Error> {
         Err(error) => return Err(Error::io("read", path, error)),
     };
     toml::from_str(&text).map_err(|error| {
-        Error::new(
-            ErrorKind::Malformed,
-            format!(
-                "{} is not a list of checksums; mend it or move it away",
-                path.display()
-            ),
-        )
+        Error::malformed(format!(
+            "{} is not a list of checksums; mend it or move it away",
+            path.display()
+        ))
         .because(error)
     })
 }

@@ -183,29 +183,23 @@ impl Sink<'_> {
 
     fn malformed(&self, what: &str) -> Error {
         let archive = self.archive.display();
-        Error::new(
-            ErrorKind::Malformed,
-            format!("{archive} {what}; nothing of it was kept"),
-        )
+        Error::malformed(format!("{archive} {what}; nothing of it was kept"))
     }
 
     fn damaged(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::new(
-            ErrorKind::Malformed,
-            format!(
-                "{} is damaged or not a tar or zip archive; move it away and fetch it again",
-                self.archive.display()
-            ),
-        )
+        Error::malformed(format!(
+            "{} is damaged or not a tar or zip archive; move it away and fetch it again",
+            self.archive.display()
+        ))
         .because(cause)
     }
 
     fn unreadable(&self, error: odin_untrusted::Error) -> Error {
         match error.kind() {
-            odin_untrusted::ErrorKind::Unsupported => Error::new(
-                ErrorKind::Unsupported,
-                format!("{} cannot be unpacked: {error}", self.archive.display()),
-            ),
+            odin_untrusted::ErrorKind::Unsupported => Error::unsupported(format!(
+                "{} cannot be unpacked: {error}",
+                self.archive.display()
+            )),
             odin_untrusted::ErrorKind::TooLarge => self.too_many(),
             _ => self.damaged(error),
         }

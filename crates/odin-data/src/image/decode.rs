@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::{Image, MAX_PIXELS, check_channels, gif, luma};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Bytes that the decoder itself may allocate: the largest 16-bit RGBA image and as much again
 /// for its working memory.
@@ -27,11 +27,11 @@ impl Image {
         check_channels(channels)?;
         if bytes.is_empty() {
             let message = format!("{name} is an empty file, not an image");
-            return Err(Error::new(ErrorKind::Malformed, message));
+            return Err(Error::malformed(message));
         }
         if bytes.starts_with(JPEG_START) && !jpeg_ends(bytes) {
             let message = format!("{name} is a JPEG without its end; it is truncated");
-            return Err(Error::new(ErrorKind::Malformed, message));
+            return Err(Error::malformed(message));
         }
         let decoded = match gif::is_gif(bytes) {
             true => gif::decode(bytes, name)?,
@@ -71,7 +71,7 @@ fn decode_any(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
             "{name}: pixels of type {colour_type:?} are not supported; convert the image to 8-bit \
              RGB"
         );
-        Error::new(ErrorKind::Unsupported, message)
+        Error::unsupported(message)
     })?;
     Ok(Decoded {
         height,
@@ -90,7 +90,7 @@ pub(super) fn check_pixels(name: &str, height: usize, width: usize) -> Result<()
                 "{name} is {height}x{width} (height x width), more than the limit of \
                  {MAX_PIXELS} pixels for one image; make it smaller"
             );
-            Err(Error::new(ErrorKind::Unsupported, message))
+            Err(Error::unsupported(message))
         }
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn damaged(
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> Error {
     let message = format!("{name} does not decode; it may be truncated or damaged");
-    Error::new(ErrorKind::Malformed, message).because(cause)
+    Error::malformed(message).because(cause)
 }
 
 const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
@@ -138,7 +138,7 @@ fn describe(error: ImageError, name: &str) -> Error {
         }
         _ => return damaged(name, error),
     };
-    Error::new(ErrorKind::Unsupported, message).because(error)
+    Error::unsupported(message).because(error)
 }
 
 /// A decoded image of its own number of channels.

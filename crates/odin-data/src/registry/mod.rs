@@ -147,14 +147,11 @@ impl Registry {
             let others = self.entries.iter().take(index);
             for other in others {
                 if let Some(name) = entry.names().find(|name| other.answers_to(name)) {
-                    return Err(Error::new(
-                        ErrorKind::Malformed,
-                        format!(
-                            "registry {}, `{}`: the name `{name}` belongs to `{}` of registry {}; \
+                    return Err(Error::malformed(format!(
+                        "registry {}, `{}`: the name `{name}` belongs to `{}` of registry {}; \
                              choose another name, or replace that entry by using its main name",
-                            entry.origin, entry.name, other.name, other.origin
-                        ),
-                    ));
+                        entry.origin, entry.name, other.name, other.origin
+                    )));
                 }
             }
         }
@@ -172,13 +169,10 @@ impl Registry {
             if let Some(name) = name
                 && self.get(name).and_then(Entry::dataset).is_none()
             {
-                return Err(Error::new(
-                    ErrorKind::Malformed,
-                    format!(
-                        "registry {}, `{}`: `{field}` is \"{name}\", which is not a known data set",
-                        entry.origin, entry.name
-                    ),
-                ));
+                return Err(Error::malformed(format!(
+                    "registry {}, `{}`: `{field}` is \"{name}\", which is not a known data set",
+                    entry.origin, entry.name
+                )));
             }
         }
         Ok(())
@@ -192,10 +186,10 @@ fn check_names_within(entries: &[Entry], origin: &str) -> Result<(), Error> {
             .map(|e| &e.name)
             .any(|name| name.eq_ignore_ascii_case(&entry.name))
         {
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                format!("registry {origin} has two entries named `{}`", entry.name),
-            ));
+            return Err(Error::malformed(format!(
+                "registry {origin} has two entries named `{}`",
+                entry.name
+            )));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{DatasetEntry, Entry};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::sets::{DataSet, OpenOptions, Sample, open};
 
 impl Entry {
@@ -18,7 +18,7 @@ impl Entry {
     pub fn open(&self, path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
         let Some(dataset) = self.dataset() else {
             let message = format!("{} is a network, not a data set", self.name);
-            return Err(Error::new(ErrorKind::Invalid, message));
+            return Err(Error::invalid(message));
         };
         let set = open(path, options)?;
         let problem = dataset
@@ -26,16 +26,13 @@ impl Entry {
             .or_else(|| dataset.other_image(&set.get(0).ok()?, options.channels));
         match problem {
             None => Ok(set),
-            Some(problem) => Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "{} is not {} as the registry {} describes it: {problem}; to read another \
+            Some(problem) => Err(Error::invalid(format!(
+                "{} is not {} as the registry {} describes it: {problem}; to read another \
                      set, give its path instead of the name",
-                    path.display(),
-                    self.name,
-                    self.origin
-                ),
-            )),
+                path.display(),
+                self.name,
+                self.origin
+            ))),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::entry::{Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Rebuild, RemoteFile};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::noise::NoiseKind;
 use crate::transform::Transform;
 
@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Vec<Entry>, Error> {
 }
 
 fn malformed(message: String) -> Error {
-    Error::new(ErrorKind::Malformed, message)
+    Error::malformed(message)
 }
 
 fn deserialise<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

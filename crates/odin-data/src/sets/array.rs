@@ -145,13 +145,10 @@ impl ArraySet {
         };
         match values.iter().find(|v| !allowed(v)) {
             None => Ok(()),
-            Some(value) => Err(Error::new(
-                ErrorKind::Malformed,
-                format!(
-                    "{}: image {i} holds the value {value}; {expected}",
-                    self.title
-                ),
-            )),
+            Some(value) => Err(Error::malformed(format!(
+                "{}: image {i} holds the value {value}; {expected}",
+                self.title
+            ))),
         }
     }
 

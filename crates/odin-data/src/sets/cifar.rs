@@ -13,7 +13,7 @@ const AREA: usize = SIDE * SIDE;
 const PIXELS: usize = 3 * AREA;
 
 /// One of the four ways in which a CIFAR set is distributed.
-struct Layout {
+struct Distribution {
     name: &'static str,
     folder: &'static str,
     classes: usize,
@@ -31,8 +31,8 @@ enum Format {
     Binary(usize),
 }
 
-const LAYOUTS: [Layout; 4] = [
-    Layout {
+const DISTRIBUTIONS: [Distribution; 4] = [
+    Distribution {
         name: "CIFAR-10",
         folder: "cifar-10-batches-py",
         classes: 10,
@@ -47,7 +47,7 @@ const LAYOUTS: [Layout; 4] = [
         format: Format::Python("labels", "label_names"),
         class_names: "batches.meta",
     },
-    Layout {
+    Distribution {
         name: "CIFAR-10",
         folder: "cifar-10-batches-bin",
         classes: 10,
@@ -62,7 +62,7 @@ const LAYOUTS: [Layout; 4] = [
         format: Format::Binary(1),
         class_names: "batches.meta.txt",
     },
-    Layout {
+    Distribution {
         name: "CIFAR-100",
         folder: "cifar-100-python",
         classes: 100,
@@ -71,7 +71,7 @@ const LAYOUTS: [Layout; 4] = [
         format: Format::Python("fine_labels", "fine_label_names"),
         class_names: "meta",
     },
-    Layout {
+    Distribution {
         name: "CIFAR-100",
         folder: "cifar-100-binary",
         classes: 100,
@@ -82,7 +82,7 @@ const LAYOUTS: [Layout; 4] = [
     },
 ];
 
-impl Layout {
+impl Distribution {
     fn files(&self, split: Split) -> &'static [&'static str] {
         match split {
             Split::Test => self.test,
@@ -90,7 +90,7 @@ impl Layout {
         }
     }
 
-    /// The folder with this layout: the distributed one, or the store's root if the names there
+    /// The folder of this distribution: the distributed one, or the store's root if the names there
     /// are beyond doubt.
     fn root(&self, store: &dyn Store) -> Option<String> {
         let below = format!("{}/", self.folder);
@@ -132,10 +132,10 @@ pub(super) fn open_store(
     store: &dyn Store,
     origin: &Origin,
 ) -> Result<Option<Box<dyn DataSet>>, Error> {
-    let mut found = LAYOUTS
+    let mut found = DISTRIBUTIONS
         .iter()
-        .filter_map(|layout| Some((layout, layout.root(store)?)));
-    let Some((layout, root)) = found.next() else {
+        .filter_map(|distribution| Some((distribution, distribution.root(store)?)));
+    let Some((distribution, root)) = found.next() else {
         return Ok(None);
     };
     if let Some((other, _)) = found.next() {
@@ -143,7 +143,7 @@ pub(super) fn open_store(
             ErrorKind::Invalid,
             format!(
                 "both {} and {} are in it; name one of these folders",
-                layout.folder, other.folder
+                distribution.folder, other.folder
             ),
         ));
     }
@@ -155,26 +155,30 @@ pub(super) fn open_store(
                 let problem = format!(
                     "{name} is missing, which the {} split of {} needs",
                     origin.split().as_str(),
-                    layout.name
+                    distribution.name
                 );
                 Err(origin.error(ErrorKind::NotFound, problem))
             }
         }
     };
     let mut batches = Vec::new();
-    for file in layout.files(origin.split()) {
+    for file in distribution.files(origin.split()) {
         let (bytes, title) = read(file)?;
-        batches.push(Batch::read(bytes, &title, layout)?);
+        batches.push(Batch::read(bytes, &title, distribution)?);
     }
-    let class_names = match store.find(&format!("{root}{}", layout.class_names)) {
+    let class_names = match store.find(&format!("{root}{}", distribution.class_names)) {
         Some(_) => {
-            let (bytes, title) = read(layout.class_names)?;
-            Some(class_names(bytes, &title, layout)?)
+            let (bytes, title) = read(distribution.class_names)?;
+            Some(class_names(bytes, &title, distribution)?)
         }
         None => None,
     };
     let set = Cifar {
-        name: origin.options.name.clone().unwrap_or(layout.name.into()),
+        name: origin
+            .options
+            .name
+            .clone()
+            .unwrap_or(distribution.name.into()),
         prefix: origin.split().as_str().to_owned(),
         batches,
         class_names,
@@ -218,10 +222,12 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(bytes: Vec<u8>, title: &str, layout: &Layout) -> Result<Self, Error> {
-        match layout.format {
-            Format::Python(key, _) => Self::read_pickle(bytes, title, Some((key, layout.classes))),
-            Format::Binary(labels) => Self::read_binary(bytes, title, labels, layout.classes),
+    fn read(bytes: Vec<u8>, title: &str, distribution: &Distribution) -> Result<Self, Error> {
+        match distribution.format {
+            Format::Python(key, _) => {
+                Self::read_pickle(bytes, title, Some((key, distribution.classes)))
+            }
+            Format::Binary(labels) => Self::read_binary(bytes, title, labels, distribution.classes),
         }
     }
 
@@ -238,7 +244,7 @@ impl Batch {
                  may be truncated",
                 bytes.len()
             );
-            return Err(Error::new(ErrorKind::Malformed, message));
+            return Err(Error::malformed(message));
         }
         let labels = bytes
             .chunks_exact(record)
@@ -300,30 +306,31 @@ impl Batch {
 
 fn refused(error: PickleError, title: &str) -> Error {
     let message = format!("{title} is no batch of CIFAR images: {}", error.0);
-    Error::new(ErrorKind::Malformed, message)
+    Error::malformed(message)
 }
 
 fn check_labels(labels: Vec<i64>, classes: usize, title: &str) -> Result<Vec<u8>, Error> {
     let check = |(i, label)| match u8::try_from(label) {
         Ok(small) if usize::from(small) < classes => Ok(small),
-        _ => Err(Error::new(
-            ErrorKind::Malformed,
-            format!(
-                "{title}: image {i} has the label {label}, expected 0 to {}",
-                classes - 1
-            ),
-        )),
+        _ => Err(Error::malformed(format!(
+            "{title}: image {i} has the label {label}, expected 0 to {}",
+            classes - 1
+        ))),
     };
     labels.into_iter().enumerate().map(check).collect()
 }
 
-fn class_names(bytes: Vec<u8>, title: &str, layout: &Layout) -> Result<Vec<String>, Error> {
-    let names: Vec<String> = match layout.format {
+fn class_names(
+    bytes: Vec<u8>,
+    title: &str,
+    distribution: &Distribution,
+) -> Result<Vec<String>, Error> {
+    let names: Vec<String> = match distribution.format {
         Format::Python(_, key) => Dictionary::parse(&bytes)
-            .and_then(|pickle| pickle.strings(key, layout.classes))
+            .and_then(|pickle| pickle.strings(key, distribution.classes))
             .map_err(|e| {
                 let message = format!("{title} does not hold the class names: {}", e.0);
-                Error::new(ErrorKind::Malformed, message)
+                Error::malformed(message)
             })?,
         Format::Binary(_) => String::from_utf8_lossy(&bytes)
             .lines()
@@ -332,13 +339,13 @@ fn class_names(bytes: Vec<u8>, title: &str, layout: &Layout) -> Result<Vec<Strin
             .map(str::to_owned)
             .collect(),
     };
-    if names.len() != layout.classes {
+    if names.len() != distribution.classes {
         let message = format!(
             "{title} holds {} class names, expected {}",
             names.len(),
-            layout.classes
+            distribution.classes
         );
-        return Err(Error::new(ErrorKind::Malformed, message));
+        return Err(Error::malformed(message));
     }
     Ok(names)
 }
@@ -400,7 +407,7 @@ impl DataSet for Cifar {
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let Some((batch, at)) = self.locate(i) else {
-            return Err(Error::new(ErrorKind::Invalid, "no such image"));
+            return Err(Error::invalid("no such image"));
         };
         let image = batch.image(at);
         Ok(Sample {

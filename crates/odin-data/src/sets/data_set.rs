@@ -1,6 +1,6 @@
 //! What every set of images is.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::image::Image;
 
 /// One image of a set.
@@ -76,6 +76,6 @@ pub trait DataSet: Send + Sync {
             self.name(),
             self.len()
         );
-        Err(Error::new(ErrorKind::Invalid, message))
+        Err(Error::invalid(message))
     }
 }

@@ -137,7 +137,7 @@ fn labels(blob: &Blob, title: &str) -> Result<Vec<usize>, Error> {
 fn shape(blob: &Blob, title: &str, magic: [u8; 4]) -> Result<Vec<usize>, Error> {
     let malformed = |problem: String| {
         let message = format!("{title} is no whole idx file: {problem}");
-        Error::new(ErrorKind::Malformed, message)
+        Error::malformed(message)
     };
     let axes = usize::from(magic[3]);
     let header_len = 4 + 4 * axes as u64;

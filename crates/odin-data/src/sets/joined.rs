@@ -95,7 +95,7 @@ impl DataSet for Joined {
         self.check_index(i)?;
         let (part, i) = match self.part(i) {
             Some(found) => found,
-            None => return Err(Error::new(ErrorKind::Invalid, "there is no such image")),
+            None => return Err(Error::invalid("there is no such image")),
         };
         let mut sample = part.set.get(i)?;
         sample.name = part.named(&sample.name);
@@ -171,7 +171,7 @@ impl DataSet for ImageList {
                 shown(path),
                 set.len()
             );
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            return Err(Error::unsupported(message));
         }
         let image = set.get(0)?.image;
         Ok(Sample::new(shown(path), None, image))

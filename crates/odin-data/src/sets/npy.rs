@@ -105,13 +105,13 @@ impl Header {
             other => format!("values of type {other:?}"),
         };
         let message = format!("{title} holds {what}, which are not read; save numbers instead");
-        Error::new(ErrorKind::Unsupported, message)
+        Error::unsupported(message)
     }
 }
 
 fn damaged(title: &str, problem: &str) -> Error {
     let message = format!("{title} is no whole .npy file: {problem}");
-    Error::new(ErrorKind::Malformed, message)
+    Error::malformed(message)
 }
 
 impl Npy {
@@ -148,7 +148,7 @@ impl Npy {
                     "{title}: images of type {other:?} are not read; save them as uint8, float32 \
                      or float64"
                 );
-                return Err(Error::new(ErrorKind::Unsupported, message));
+                return Err(Error::unsupported(message));
             }
         };
         if header.column_major && header.shape.len() > 1 {
@@ -156,7 +156,7 @@ impl Npy {
                 "{title}: the array is stored in Fortran order; save it with \
                  numpy.ascontiguousarray"
             );
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            return Err(Error::unsupported(message));
         }
         Ok(Array {
             blob: self.blob,

@@ -2,7 +2,7 @@
 
 use rand_chacha::rand_core::Rng;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::image::Image;
 use crate::rng::random_stream;
 
@@ -37,7 +37,7 @@ fn margins(image: &Image, height: usize, width: usize) -> Result<(usize, usize),
                 "cannot crop {height}x{width} from an image of {}x{}; resize it first",
                 image.height, image.width
             );
-            Error::new(ErrorKind::Invalid, message)
+            Error::invalid(message)
         })
 }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::Transform;
 use super::steps::{Filter, Size, Step};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 const GRAMMAR: &str = "expected steps like resize:32, resize:32x48:bicubic, centre-crop:32 or \
                        random-crop:32:7, separated by commas";
@@ -50,7 +50,7 @@ impl Transform {
 fn parse_step(step: &str, text: &str) -> Result<Step, Error> {
     let wrong = || {
         let message = format!("transform {text:?}: {step:?} is not understood; {GRAMMAR}");
-        Error::new(ErrorKind::Invalid, message)
+        Error::invalid(message)
     };
     let mut parts = step.split(':');
     let (name, size, argument) = (parts.next(), parts.next(), parts.next());
@@ -90,6 +90,7 @@ fn parse_size(text: &str) -> Option<Size> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn transforms_say_in_words_what_they_do() {

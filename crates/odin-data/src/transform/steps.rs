@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::image::check_size;
 
 const MAX_SIDE: usize = 1 << 14;
@@ -96,7 +96,7 @@ impl std::str::FromStr for Filter {
                 let message = format!(
                     "unknown resize filter {name:?}; use nearest, bilinear, bicubic or lanczos"
                 );
-                Error::new(ErrorKind::Invalid, message)
+                Error::invalid(message)
             })
     }
 }
@@ -141,7 +141,7 @@ impl Step {
         };
         if height > MAX_SIDE || width > MAX_SIDE {
             let message = format!("{self}: a side may have at most {MAX_SIDE} pixels");
-            return Err(Error::new(ErrorKind::Invalid, message));
+            return Err(Error::invalid(message));
         }
         check_size(1, height, width)
             .map_err(|e| Error::new(e.kind(), format!("{self}: sizes must be positive")).because(e))

@@ -3,18 +3,15 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use super::storage::{Referent, Storages, View};
+use super::storage::{MAX_AXES, Referent, Storages, View};
 use crate::Error;
-use crate::element::Layout;
+use crate::element::StridedLayout;
 use odin_error::shown;
 use odin_untrusted::pickle::{Id, Pickle, Value};
 
 /// Callables inside of each other that still are one tensor: a parameter of a subclass takes
 /// three.
 const MAX_REBUILDS: usize = 8;
-
-/// Most axes of a tensor.
-const MAX_AXES: usize = 64;
 
 /// Entries of dicts and sets, and axes of tensors, that are looked at. Values may be shared, so
 /// the file's size is no bound.
@@ -188,7 +185,7 @@ impl<'a> Objects<'a> {
         let offset = self.pickle.size(offset).ok_or_else(strange_tensor)?;
         let shape = self.extents(shape).ok_or_else(strange_tensor)?;
         let strides = self.extents(strides).ok_or_else(strange_tensor)?;
-        let layout = Layout::new(offset, shape, strides, storage.count)?;
+        let layout = StridedLayout::new(offset, shape, strides, storage.count)?;
         Ok(View::new(&storage, layout))
     }
 

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::Error;
-use crate::element::{Element, Layout};
+use crate::element::{Element, StridedLayout};
 use odin_error::shown;
 use odin_untrusted::pickle::{Id, Pickle, Value};
 
 /// Longest key of a storage or a tensor, in bytes. Keys are numbers.
 const MAX_KEY: usize = 256;
+
+/// Most axes of a tensor.
+pub(super) const MAX_AXES: usize = 64;
 
 /// What a container keeps outside of its pickle.
 pub(super) trait Storages {
@@ -58,12 +61,12 @@ impl Storage {
 pub(super) struct View {
     pub(super) storage: Rc<str>,
     pub(super) element: Element,
-    pub(super) layout: Layout,
+    pub(super) layout: StridedLayout,
 }
 
 impl View {
     /// A view whose layout counts from the start of `storage`.
-    pub(super) fn new(storage: &Storage, layout: Layout) -> Self {
+    pub(super) fn new(storage: &Storage, layout: StridedLayout) -> Self {
         Self {
             storage: Rc::clone(&storage.key),
             element: storage.element,

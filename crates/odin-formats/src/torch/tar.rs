@@ -11,21 +11,18 @@ use super::assemble::checkpoint;
 use super::legacy::check_machine;
 use super::pickle;
 use super::storage::{
-    InMemory, Referent, Storage, Storages, View, element_of_storage, key_text, missing,
+    InMemory, MAX_AXES, Referent, Storage, Storages, View, element_of_storage, key_text, missing,
     take_storage,
 };
 use crate::Error;
 use crate::allowance::Allowance;
 use crate::checkpoint::{Checkpoint, Container};
-use crate::element::Layout;
+use crate::element::StridedLayout;
 use odin_untrusted::pickle::{Id, Pickle};
 use odin_untrusted::tar::{Archive, Kind};
 
 /// The files that make a tar archive a checkpoint.
 pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
-
-/// Most axes of a tensor.
-const MAX_AXES: usize = 64;
 
 pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
     let files: HashMap<String, &[u8]> = files(bytes)?.into_iter().collect();
@@ -123,7 +120,7 @@ impl<'a> Contents<'a> {
             let shape = words(&mut input, axes)?;
             let strides = words(&mut input, axes)?;
             let offset = word(&mut input)?;
-            let layout = Layout::new(offset, shape, strides, storage.count)?;
+            let layout = StridedLayout::new(offset, shape, strides, storage.count)?;
             self.tensors.insert(key, View::new(storage, layout));
         }
         Ok(())

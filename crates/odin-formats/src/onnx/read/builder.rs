@@ -17,12 +17,12 @@ pub(super) type Built = Result<ValueId, Error>;
 pub(super) enum Value {
     /// A value of the graph.
     Node(ValueId),
-    /// Numbers that are known now.
+    /// A constant that the reader computes with.
     Const(ConstValue),
 }
 
-/// Constants up to this size are looked into when an operator needs its operand known.
-const LARGEST_KNOWN: usize = 1 << 16;
+/// Constants up to this size are looked into when an operator needs a constant operand.
+const LARGEST_FOLDED: usize = 1 << 16;
 
 /// What operators are built with.
 pub(super) struct Builder<'a> {
@@ -109,19 +109,19 @@ impl<'a> Builder<'a> {
 
     /// A value as a node of the graph.
     pub(super) fn node_of(&mut self, value: &Value) -> Result<ValueId, Error> {
-        let known = match value {
+        let constant = match value {
             Value::Node(id) => return Ok(*id),
-            Value::Const(known) => known,
+            Value::Const(constant) => constant,
         };
-        if !known.data.iter().all(|n| n.is_fixed()) {
+        if !constant.data.iter().all(|n| n.is_fixed()) {
             return Err(Error::unsupported(
                 "the size of the batch is used as a number to compute with",
             ));
         }
-        let data: Vec<f32> = known.data.iter().map(|n| n.value as f32).collect();
-        let tensor = Tensor::new(known.shape.clone(), data).map_err(invalid)?;
+        let data: Vec<f32> = constant.data.iter().map(|n| n.value as f32).collect();
+        let tensor = Tensor::new(constant.shape.clone(), data).map_err(invalid)?;
         let id = self.graph.constant(tensor).map_err(invalid)?;
-        match known.kind {
+        match constant.kind {
             Kind::Bool => {
                 let zero = self.graph.scalar(0.0).map_err(invalid)?;
                 self.graph
@@ -132,13 +132,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A value's numbers, where they are known now and not many.
+    /// The elements of a value, if it is a constant of not too many.
     pub(super) fn const_of(&self, value: &Value) -> Option<ConstValue> {
         match value {
-            Value::Const(known) => Some(known.clone()),
+            Value::Const(constant) => Some(constant.clone()),
             Value::Node(id) => {
                 let tensor = self.graph.constant_value(*id)?;
-                let small = tensor.data().len() <= LARGEST_KNOWN;
+                let small = tensor.data().len() <= LARGEST_FOLDED;
                 small.then(|| ConstValue {
                     kind: Kind::Float,
                     shape: tensor.shape().to_vec(),
@@ -155,7 +155,7 @@ impl<'a> Builder<'a> {
     pub(super) fn shape_of(&self, value: &Value) -> Shape {
         match value {
             Value::Node(id) => self.graph.shape(*id).clone(),
-            Value::Const(known) => Shape::fixed(&known.shape),
+            Value::Const(constant) => Shape::fixed(&constant.shape),
         }
     }
 }
@@ -200,7 +200,7 @@ impl Builder<'_> {
         let constants: Vec<ValueId> = constants.collect::<Result<_, _>>().map_err(invalid)?;
         let value = alone.add(op.clone(), &constants).map_err(invalid)?;
         let count = alone.shape(value).as_fixed().map(|s| s.iter().product());
-        let Some(count @ ..=LARGEST_KNOWN) = count else {
+        let Some(count @ ..=LARGEST_FOLDED) = count else {
             return Ok(None);
         };
         self.spend(count)?;

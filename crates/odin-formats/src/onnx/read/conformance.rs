@@ -194,16 +194,16 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
     for (i, name) in outputs.iter().enumerate() {
         let view = data.tensor(&format!("output_{i}")).unwrap();
         let (found, shape) = match importer.value(name)? {
-            Value::Const(known) => {
+            Value::Const(constant) => {
                 let whole = |v: f64| {
-                    if known.kind == Kind::Int {
+                    if constant.kind == Kind::Int {
                         v.trunc()
                     } else {
                         v
                     }
                 };
-                let data = known.data.iter().map(|n| whole(n.value)).collect();
-                (data, known.shape)
+                let data = constant.data.iter().map(|n| whole(n.value)).collect();
+                (data, constant.shape)
             }
             Value::Node(id) => {
                 importer.builder.graph.clear_outputs();
@@ -276,6 +276,6 @@ fn as_proto(name: &str, view: &safetensors::tensor::TensorView<'_>) -> TensorPro
 }
 
 fn numbers(view: &safetensors::tensor::TensorView<'_>) -> Vec<f64> {
-    let known = tensor::const_value(&as_proto("", view), None).unwrap();
-    known.data.iter().map(|n| n.value).collect()
+    let constant = tensor::const_value(&as_proto("", view), None).unwrap();
+    constant.data.iter().map(|n| n.value).collect()
 }

@@ -1,5 +1,5 @@
-//! Values of a graph that are known when its file is read: shapes, axes, indices, and what is
-//! computed from them.
+//! Constants that the reader computes with: shape values, axes, indices, and what is computed from
+//! them.
 
 use super::number::Number;
 use crate::Error;
@@ -13,8 +13,7 @@ pub(super) enum Kind {
     Bool,
 }
 
-/// Numbers that are known when a file is read, such as shapes, axes and indices: an array,
-/// row-major. f64 holds every integer that an extent can be.
+/// An array of numbers that do not depend on the images, such as a shape: row-major. f64 holds every integer that an extent can be.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ConstValue {
     pub(super) kind: Kind,

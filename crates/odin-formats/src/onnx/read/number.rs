@@ -83,8 +83,11 @@ impl Number {
         if grows_along(self, b) {
             return along_images(self, b, value, self.slope + b.slope);
         }
-        let allowed = !one_grows(self, b) || self.value == 0.0 || b.value == 0.0;
-        allowed.then(|| of_batch(self, b, value))
+        match one_grows(self, b) {
+            false => Some(of_batch(self, b, value)),
+            true if self.value == 0.0 => Some(b),
+            true => (b.value == 0.0).then_some(self),
+        }
     }
 
     pub(super) fn sub(self, b: Self) -> Option<Self> {
@@ -92,8 +95,10 @@ impl Number {
         if grows_along(self, b) {
             return along_images(self, b, value, self.slope - b.slope);
         }
-        let allowed = !one_grows(self, b) || b.value == 0.0;
-        allowed.then(|| of_batch(self, b, value))
+        match one_grows(self, b) {
+            false => Some(of_batch(self, b, value)),
+            true => (b.value == 0.0).then_some(self),
+        }
     }
 
     pub(super) fn mul(self, b: Self) -> Option<Self> {
@@ -158,6 +163,64 @@ impl Number {
             (true, false) if b.value < self.value => Some(order(&1.0, &0.0)),
             (false, true) if self.value < b.value => Some(order(&0.0, &1.0)),
             _ => (!one_grows(self, b)).then(|| order(&self.value, &b.value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a number is for image `i` of a batch of `n`.
+    fn at(number: Number, n: f64, i: f64) -> f64 {
+        let scale = if number.per_image { n } else { 1.0 };
+        number.value * scale + number.slope * i
+    }
+
+    fn number() -> impl Strategy<Value = Number> {
+        let kinds = prop::sample::select(vec![(false, 0.0), (true, 0.0), (false, 2.0)]);
+        (0..6_i32, kinds).prop_map(|(value, (per_image, slope))| Number {
+            value: f64::from(value),
+            per_image,
+            slope,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn results_hold_for_every_batch(a in number(), b in number()) {
+            let int_div = |x: f64, y: f64| (x / y).trunc();
+            type Case = (Option<Number>, fn(f64, f64) -> f64);
+            let cases: [Case; 7] = [
+                (a.add(b), |x, y| x + y),
+                (a.sub(b), |x, y| x - y),
+                (a.mul(b), |x, y| x * y),
+                (a.div(b, true), int_div),
+                (a.max(b), f64::max),
+                (a.min(b), f64::min),
+                (a.with(b, f64::hypot), f64::hypot),
+            ];
+            for (n, i) in [(1.0, 0.0), (2.0, 1.0), (3.0, 0.0), (3.0, 2.0)] {
+                let (x, y) = (at(a, n, i), at(b, n, i));
+                for (k, (result, f)) in cases.iter().enumerate() {
+                    if let Some(result) = result {
+                        prop_assert_eq!(at(*result, n, i), f(x, y), "{}", k);
+                    }
+                }
+                if let Some(greater) = a.compare(b, f64::gt) {
+                    prop_assert_eq!(greater, x > y);
+                }
+            }
+        }
+
+        #[test]
+        fn fixed_numbers_always_have_a_result(x in -9..9_i32, y in 1..9_i32) {
+            let [a, b] = [x, y].map(|v| Number::fixed(f64::from(v)));
+            for result in [a.add(b), a.sub(b), a.mul(b), a.div(b, true), a.max(b), a.min(b)] {
+                prop_assert!(result.is_some_and(Number::is_fixed));
+            }
+            prop_assert_eq!(a.equals(b), Some(x == y));
         }
     }
 }

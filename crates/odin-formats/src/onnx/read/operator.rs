@@ -1,5 +1,5 @@
-//! What the reader knows of an operator: how it becomes part of a graph, and what it gives when its
-//! operands are known already.
+//! What the reader knows of an operator: how it becomes part of a graph, and what it gives of
+//! constants.
 
 use super::builder::{Builder, Value};
 use super::const_value::ConstValue;

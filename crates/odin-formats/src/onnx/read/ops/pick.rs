@@ -150,7 +150,7 @@ fn slice_lists(
     Ok(cuts)
 }
 
-fn ends_of(known: &ConstValue) -> Vec<i64> {
+fn ends_of(ends: &ConstValue) -> Vec<i64> {
     let end = |n: &Number| {
         if n.per_image {
             i64::MAX
@@ -158,7 +158,7 @@ fn ends_of(known: &ConstValue) -> Vec<i64> {
             n.value as i64
         }
     };
-    known.data.iter().map(end).collect()
+    ends.data.iter().map(end).collect()
 }
 
 fn entries(start: i64, end: i64, step: i64, extent: usize) -> Result<Vec<usize>, Error> {
@@ -201,17 +201,17 @@ fn slice_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved
 
 fn gather(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let x = node.value(g, 0)?;
-    let known = node.constant(g, 1)?;
-    let known = known.ok_or_else(|| Error::corrupt("it has no indices"))?;
-    if known.data.iter().any(|n| n.slope != 0.0) {
-        return one(gather_in_images(g, x, &known)?);
+    let positions = node.constant(g, 1)?;
+    let positions = positions.ok_or_else(|| Error::corrupt("it has no indices"))?;
+    if positions.data.iter().any(|n| n.slope != 0.0) {
+        return one(gather_in_images(g, x, &positions)?);
     }
     let along = axis(node.int("axis", 0)?, g.rank(x))?;
     let extent = fixed_extent(g, x, along)?;
-    let picked = pick(g, x, along, &indices(&known.ints()?, extent)?)?;
+    let picked = pick(g, x, along, &indices(&positions.ints()?, extent)?)?;
     let own = g.graph.shape(x).dims();
     let mut dims = own[..along].to_vec();
-    dims.extend(known.shape.iter().map(|&d| Dim::Fixed(d)));
+    dims.extend(positions.shape.iter().map(|&d| Dim::Fixed(d)));
     dims.extend(&own[along + 1..]);
     one(g.reshape(picked, Shape::new(dims))?)
 }
@@ -262,16 +262,16 @@ fn scatter(_: &mut Builder<'_>, node: &Node<'_>, operands: &[ConstValue]) -> Eva
 }
 
 /// Entries of a batch laid out flat, where the same entries of every image are picked.
-fn gather_in_images(g: &mut Builder<'_>, x: ValueId, known: &ConstValue) -> Built {
+fn gather_in_images(g: &mut Builder<'_>, x: ValueId, positions: &ConstValue) -> Built {
     let refused = || Error::unsupported("the entries that it picks differ from image to image");
     let &[Dim::PerImage(extent)] = g.graph.shape(x).dims() else {
         return Err(refused());
     };
-    let alike = known.data.iter().all(|n| n.slope == extent as f64);
-    let Some((1, rest)) = known.shape.split_first().filter(|_| alike) else {
+    let alike = positions.data.iter().all(|n| n.slope == extent as f64);
+    let Some((1, rest)) = positions.shape.split_first().filter(|_| alike) else {
         return Err(refused());
     };
-    let picks: Vec<i64> = known.data.iter().map(|n| n.value as i64).collect();
+    let picks: Vec<i64> = positions.data.iter().map(|n| n.value as i64).collect();
     let rows = g.reshape(x, Shape::batched(&[extent]))?;
     let picked = pick(g, rows, 1, &indices(&picks, extent)?)?;
     g.reshape(picked, Shape::batched(rest))
@@ -280,17 +280,17 @@ fn gather_in_images(g: &mut Builder<'_>, x: ValueId, known: &ConstValue) -> Buil
 /// Whole blocks picked along the first axis.
 fn gather_nd(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let x = node.value(g, 0)?;
-    let known = node
+    let positions = node
         .constant(g, 1)?
         .ok_or_else(|| Error::corrupt("it has no indices"))?;
-    let Some((1, outer)) = known.shape.split_last().filter(|_| g.rank(x) > 0) else {
+    let Some((1, outer)) = positions.shape.split_last().filter(|_| g.rank(x) > 0) else {
         return Err(Error::unsupported("indices of more than one axis"));
     };
     if node.int("batch_dims", 0)? != 0 {
         return Err(Error::unsupported("batch_dims"));
     }
     let extent = fixed_extent(g, x, 0)?;
-    let picked = pick(g, x, 0, &indices(&known.ints()?, extent)?)?;
+    let picked = pick(g, x, 0, &indices(&positions.ints()?, extent)?)?;
     let mut dims: Vec<Dim> = outer.iter().map(|&d| Dim::Fixed(d)).collect();
     dims.extend(&g.graph.shape(x).dims()[1..]);
     one(g.reshape(picked, Shape::new(dims))?)

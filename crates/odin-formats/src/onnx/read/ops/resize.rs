@@ -68,8 +68,8 @@ fn upsample(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
 }
 
 fn numbers(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<Vec<f64>>, Error> {
-    let known = node.constant(g, i)?;
-    let numbers = known.map(|k| k.data.iter().map(|n| n.value).collect::<Vec<_>>());
+    let constant = node.constant(g, i)?;
+    let numbers = constant.map(|k| k.data.iter().map(|n| n.value).collect::<Vec<_>>());
     Ok(numbers.filter(|n| !n.is_empty()))
 }
 
