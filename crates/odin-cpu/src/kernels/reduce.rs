@@ -3,7 +3,7 @@
 use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars};
 use crate::kernels::reduction::{Max, Sum};
 use crate::kernels::strided::{LoopNest, row_major};
-use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice};
+use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice, Worker};
 use crate::memory::{Operands, Scratch, ScratchSize};
 use crate::simd::math;
 use crate::simd::{Isa, Simd};
@@ -47,10 +47,10 @@ impl SimdKernel for Reduce {
     }
 
     #[inline(always)]
-    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         match self.kind {
-            ReduceKind::Max => self.reduce(simd, Max, image, slice),
-            ReduceKind::Sum | ReduceKind::Mean => self.reduce(simd, Sum, image, slice),
+            ReduceKind::Max => self.reduce(simd, Max, image, worker.slice),
+            ReduceKind::Sum | ReduceKind::Mean => self.reduce(simd, Sum, image, worker.slice),
         }
     }
 }
@@ -203,22 +203,16 @@ impl SimdKernel for Softmax {
 
     /// Threads partition the axes outside of the softmax axis.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let (all, y) = (image.x.floats(0), &image.y);
-        let line = &mut scratch.floats.as_mut_slice()[..self.lines.extent];
+        let line = &mut worker.scratch.floats.as_mut_slice()[..self.lines.extent];
         let Lines {
             outer,
             extent,
             inner,
         } = self.lines;
         let block = extent * inner;
-        for o in slice.of(outer) {
+        for o in worker.slice.of(outer) {
             let own = o * block..(o + 1) * block;
             // SAFETY: the block is in this thread's work slice.
             #[allow(unsafe_code)]

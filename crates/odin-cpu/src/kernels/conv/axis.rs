@@ -52,19 +52,19 @@ pub(crate) struct WindowAxis {
     pub(crate) output: usize,
 }
 
-impl WindowAxis {
-    /// A second axis of extent 1, for convolutions of one axis.
-    pub(crate) const SINGLE: Self = Self {
-        kernel: 1,
-        stride: 1,
-        dilation: 1,
-        pad: 0,
-        input: 1,
-        output: 1,
-    };
-}
-
 impl Axis {
+    /// A second axis of extent 1, for convolutions of one axis.
+    pub(crate) fn single() -> Self {
+        Self::conv(WindowAxis {
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            pad: 0,
+            input: 1,
+            output: 1,
+        })
+    }
+
     /// Of a convolution: output `t` reads input `stride · t + dilation · k - pad`.
     pub(crate) fn conv(e: WindowAxis) -> Self {
         let phase = |k: usize| k * e.dilation % e.stride;
