@@ -5,8 +5,7 @@
 use crate::kernels::strided::LoopNest;
 use crate::kernels::{ImageIo, SimdKernel, Worker};
 use crate::memory::ScratchSize;
-use crate::simd::math;
-use crate::simd::{Isa, MAX_LANES, Simd};
+use crate::simd::{Isa, MAX_LANES, Simd, math};
 use odin_graph::op::{Binary, Compare, Unary};
 
 /// Elements of a block: a few registers of 2 KiB each fit a first-level cache.

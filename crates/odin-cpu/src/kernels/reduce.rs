@@ -1,12 +1,10 @@
 //! Operators along axes: reductions, softmax, argmax, one-hot.
 
-use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars};
-use crate::kernels::reduction::{Max, Sum};
+use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars, Max, Sum};
 use crate::kernels::strided::{LoopNest, row_major};
 use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice, Worker};
 use crate::memory::{Operands, Scratch, ScratchSize};
-use crate::simd::math;
-use crate::simd::{Isa, Simd};
+use crate::simd::{Isa, Simd, math};
 use odin_graph::op::{self, ReduceKind};
 
 /// [`odin_graph::Op::Reduce`].

@@ -230,8 +230,8 @@ impl SimdKernel for Depthwise {
         let ImageIo { x, y } = image;
         let (outer, plane, stride) = (self.outer, self.output(), self.stride());
         let channels = self.groups * outer;
-        let after = &self.epilogue;
-        let after = after.bind(self.isa, x, y.epilogue_signs, [channels, plane]);
+        let epilogue = &self.epilogue;
+        let epilogue = epilogue.bind(self.isa, x, y.epilogue_signs, [channels, plane]);
         let [copy, line, sums] = self.buffer();
         let (copy, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(copy);
         let (line, rest) = rest.split_at_mut(line);
@@ -261,7 +261,7 @@ impl SimdKernel for Depthwise {
             unsafe {
                 let from = StridedPtr::new(sums.as_ptr(), stride);
                 let to = StridedPtr::new(y.floats.start().wrapping_add(start), plane);
-                after.apply(span, from, to);
+                epilogue.apply(span, from, to);
             }
         }
     }
@@ -329,11 +329,11 @@ impl Depthwise {
                 for vector in 0..vectors {
                     let first = vector * S::LANES;
                     let from = buffer.as_ptr().add(2 * first);
-                    let apart =
+                    let phases =
                         simd.deinterleave_all([simd.load(from), simd.load(from.add(S::LANES))]);
                     for (phase, &number) in self.columns.in_phases.iter().enumerate() {
                         let to = to.as_mut_ptr().add(phase * self.phase + first);
-                        store_up_to(simd, self.row - first, to, apart[usize::from(number == 1)]);
+                        store_up_to(simd, self.row - first, to, phases[usize::from(number == 1)]);
                     }
                 }
             }

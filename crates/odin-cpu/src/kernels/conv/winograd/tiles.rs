@@ -311,8 +311,8 @@ impl Winograd {
                         for (x, column) in line.iter_mut().zip(&columns) {
                             *x = column[i];
                         }
-                        let together = simd.interleave_all(F::output(simd, line));
-                        for (part, &elements) in together.iter().enumerate() {
+                        let interleaved = simd.interleave_all(F::output(simd, line));
+                        for (part, &elements) in interleaved.iter().enumerate() {
                             simd.store(to.add(i * row + part * S::LANES), elements);
                         }
                     }
@@ -342,7 +342,7 @@ impl Winograd {
     fn apply_epilogue(
         &self,
         image: &ImageIo<'_>,
-        after: &BoundEpilogue<'_>,
+        epilogue: &BoundEpilogue<'_>,
         tile: RowTile,
         piece: &Piece,
         buffers: &Buffers<'_>,
@@ -364,7 +364,7 @@ impl Winograd {
         unsafe {
             let from = StridedPtr::new(buffers.piece.as_ptr(), self.piece_stride());
             let to = StridedPtr::new(y.start().wrapping_add(start), plane);
-            after.apply(span, from, to);
+            epilogue.apply(span, from, to);
         }
     }
 }
