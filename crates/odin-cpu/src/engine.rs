@@ -1,7 +1,7 @@
 //! The engine: prepares a graph, and runs it on a thread pool.
 
 use crate::barrier::Barrier;
-use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice};
+use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice, Worker};
 use crate::lower::lower;
 use crate::lower::plan::{Plan, Port, Step};
 use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
@@ -436,7 +436,7 @@ impl Step {
             if let AnyKernel::Parallel(kernel) = &self.kernel {
                 let images: Vec<ImageIo<'_>> =
                     own.map(|(i, w)| self.image(w, request, i)).collect();
-                kernel.run_images(&images, scratch, slice);
+                kernel.run_images(&images, &mut Worker { slice, scratch });
                 return;
             }
             for (i, workspace) in own.filter(|_| slice.index == 0) {

@@ -3,10 +3,9 @@
 #![allow(unsafe_code)]
 
 use crate::kernels::strided::LoopNest;
-use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize};
-use crate::simd::math;
-use crate::simd::{Isa, MAX_LANES, Simd};
+use crate::kernels::{ImageIo, SimdKernel, Worker};
+use crate::memory::ScratchSize;
+use crate::simd::{Isa, MAX_LANES, Simd, math};
 use odin_graph::op::{Binary, Compare, Unary};
 
 /// Elements of a block: a few registers of 2 KiB each fit a first-level cache.
@@ -164,21 +163,15 @@ impl SimdKernel for FusedElementwise {
 
     /// Threads partition the elements.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let len = self.len;
         assert!(image.y.floats.len() == len);
-        let groups = slice.of(len.div_ceil(MAX_LANES));
+        let groups = worker.slice.of(len.div_ceil(MAX_LANES));
         let (mut start, end) = (groups.start * MAX_LANES, len.min(groups.end * MAX_LANES));
         let mut evaluation = Evaluation {
             block: self,
             image,
-            registers: &mut scratch.floats.as_mut_slice()[..self.registers * BLOCK_ELEMENTS],
+            registers: &mut worker.scratch.floats.as_mut_slice()[..self.registers * BLOCK_ELEMENTS],
         };
         while start < end {
             let next = end.min(start + BLOCK_ELEMENTS);

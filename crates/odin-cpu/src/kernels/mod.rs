@@ -29,18 +29,21 @@ pub(crate) trait SerialKernel<T>: Send + Sync {
     }
 }
 
-/// Computes a value on several threads, each a slice of the work.
+/// Computes a value on several threads, each a slice of the work. One of `run_image` and
+/// `run_images` is to be implemented.
 pub(crate) trait ParallelKernel: Send + Sync {
     /// Computes one slice of the work for one image. All slices together write every element of
     /// the output once, and the sign bits that the kernel saves.
-    fn run_image(&self, image: &ImageIo<'_>, scratch: &mut Scratch, slice: WorkSlice);
+    fn run_image(&self, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
+        self.run_images(std::slice::from_ref(image), worker);
+    }
 
-    /// Computes one slice of the work for several images, by default one after the other. The
-    /// result for an image does not depend on the others, to the last bit.
-    fn run_images(&self, images: &[ImageIo<'_>], scratch: &mut Scratch, slice: WorkSlice) {
-        for image in images {
-            self.run_image(image, scratch, slice);
-        }
+    /// Computes one slice of the work for several images. The result for an image does not depend
+    /// on the others, to the last bit.
+    fn run_images(&self, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
+        images
+            .iter()
+            .for_each(|image| self.run_image(image, worker));
     }
 
     /// The number of images per call at which the kernel is fastest.
@@ -55,30 +58,21 @@ pub(crate) trait ParallelKernel: Send + Sync {
 }
 
 /// A [`ParallelKernel`] whose body is compiled once per instruction set. The methods that take a
-/// [`Simd`] are to be marked `#[inline(always)]`.
+/// [`Simd`] are to be marked `#[inline(always)]`; one of them is to be implemented.
 pub(crate) trait SimdKernel: Send + Sync {
     fn isa(&self) -> Isa;
 
     /// As [`ParallelKernel::run_image`].
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    );
+    #[inline(always)]
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
+        self.run_images(simd, std::slice::from_ref(image), worker);
+    }
 
     /// As [`ParallelKernel::run_images`].
     #[inline(always)]
-    fn run_images<S: Simd>(
-        &self,
-        simd: S,
-        images: &[ImageIo<'_>],
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_images<S: Simd>(&self, simd: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
         for image in images {
-            self.run_image(simd, image, scratch, slice);
+            self.run_image(simd, image, worker);
         }
     }
 
@@ -94,17 +88,8 @@ pub(crate) trait SimdKernel: Send + Sync {
 }
 
 impl<K: SimdKernel> ParallelKernel for K {
-    fn run_image(&self, image: &ImageIo<'_>, scratch: &mut Scratch, slice: WorkSlice) {
-        ParallelKernel::run_images(self, std::slice::from_ref(image), scratch, slice);
-    }
-
-    fn run_images(&self, images: &[ImageIo<'_>], scratch: &mut Scratch, slice: WorkSlice) {
-        self.isa().dispatch(KernelTask {
-            kernel: self,
-            images,
-            scratch,
-            slice,
-        });
+    fn run_images(&self, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
+        self.isa().dispatch(KernelTask(self, images, worker));
     }
 
     fn images_at_a_time(&self) -> usize {
@@ -117,21 +102,21 @@ impl<K: SimdKernel> ParallelKernel for K {
 }
 
 /// A call of [`SimdKernel::run_images`].
-struct KernelTask<'a, K> {
-    kernel: &'a K,
-    images: &'a [ImageIo<'a>],
-    scratch: &'a mut Scratch,
-    slice: WorkSlice,
-}
+struct KernelTask<'a, 'b, K>(&'a K, &'a [ImageIo<'a>], &'a mut Worker<'b>);
 
-impl<K: SimdKernel> SimdTask for KernelTask<'_, K> {
+impl<K: SimdKernel> SimdTask for KernelTask<'_, '_, K> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.kernel
-            .run_images(simd, self.images, self.scratch, self.slice);
+        self.0.run_images(simd, self.1, self.2);
     }
+}
+
+/// A thread that runs a kernel: its slice of the work, and its scratch memory.
+pub(crate) struct Worker<'a> {
+    pub(crate) slice: WorkSlice,
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 /// The most images per call of a [`ParallelKernel`].

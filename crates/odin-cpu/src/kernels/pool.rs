@@ -3,7 +3,7 @@
 
 use super::pool_window::PoolWindow;
 use crate::kernels::reduction::{Combine, MaxOrNan, Sum, combine_into};
-use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
+use crate::kernels::{ImageIo, SimdKernel, Worker};
 use crate::memory::{Scratch, ScratchSize};
 use crate::simd::{Isa, Simd};
 use odin_graph::op::{self, Window};
@@ -67,16 +67,10 @@ impl SimdKernel for Pool {
     }
 
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         match self.counts {
-            Some(_) => self.rows(simd, Sum, image, scratch, slice),
-            None => self.rows(simd, MaxOrNan, image, scratch, slice),
+            Some(_) => self.rows(simd, Sum, image, worker),
+            None => self.rows(simd, MaxOrNan, image, worker),
         }
     }
 }
@@ -89,17 +83,17 @@ impl Pool {
         simd: S,
         combine: F,
         image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
+        worker: &mut Worker<'_>,
     ) {
         let (x, y) = (image.x.floats(0), image.y.floats);
         let window = &self.window;
-        let (line, buffer) = scratch
+        let (line, buffer) = worker
+            .scratch
             .floats
             .as_mut_slice()
             .split_at_mut(window.input_width);
         let buffer = &mut buffer[..window.scratch_len()];
-        let own = slice.of(y.len() / window.output_width.max(1));
+        let own = worker.slice.of(y.len() / window.output_width.max(1));
         let rows = window.output_rows.max(1);
         let (mut channel, mut row) = (own.start / rows, own.start % rows);
         for i in own {
@@ -160,17 +154,11 @@ impl SimdKernel for MaxPoolGrad {
 
     /// Threads partition the channels.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let (x, dy) = (image.x.floats(0), image.x.floats(1));
         let window = &self.window;
         let plane = window.input_rows * window.input_width;
-        for channel in slice.of(image.y.floats.len() / plane.max(1)) {
+        for channel in worker.slice.of(image.y.floats.len() / plane.max(1)) {
             let x = &x[channel * plane..][..plane];
             // SAFETY: the channel is in this thread's work slice.
             #[allow(unsafe_code)]
@@ -179,8 +167,8 @@ impl SimdKernel for MaxPoolGrad {
             for row in 0..window.output_rows {
                 let dy = &dy[(channel * window.output_rows + row) * window.output_width..]
                     [..window.output_width];
-                self.origins(simd, x, row, scratch);
-                for (&dy, &index) in dy.iter().zip(self.largest_indices(row, scratch)) {
+                self.origins(simd, x, row, worker.scratch);
+                for (&dy, &index) in dy.iter().zip(self.largest_indices(row, worker.scratch)) {
                     if let Some(dx) = dx.get_mut(index) {
                         *dx += dy;
                     }

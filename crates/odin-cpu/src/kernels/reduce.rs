@@ -1,12 +1,10 @@
 //! Operators along axes: reductions, softmax, argmax, one-hot.
 
-use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars};
-use crate::kernels::reduction::{Max, Sum};
+use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars, Max, Sum};
 use crate::kernels::strided::{LoopNest, row_major};
-use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice};
+use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice, Worker};
 use crate::memory::{Operands, Scratch, ScratchSize};
-use crate::simd::math;
-use crate::simd::{Isa, Simd};
+use crate::simd::{Isa, Simd, math};
 use odin_graph::op::{self, ReduceKind};
 
 /// [`odin_graph::Op::Reduce`].
@@ -47,10 +45,10 @@ impl SimdKernel for Reduce {
     }
 
     #[inline(always)]
-    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         match self.kind {
-            ReduceKind::Max => self.reduce(simd, Max, image, slice),
-            ReduceKind::Sum | ReduceKind::Mean => self.reduce(simd, Sum, image, slice),
+            ReduceKind::Max => self.reduce(simd, Max, image, worker.slice),
+            ReduceKind::Sum | ReduceKind::Mean => self.reduce(simd, Sum, image, worker.slice),
         }
     }
 }
@@ -203,22 +201,16 @@ impl SimdKernel for Softmax {
 
     /// Threads partition the axes outside of the softmax axis.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let (all, y) = (image.x.floats(0), &image.y);
-        let line = &mut scratch.floats.as_mut_slice()[..self.lines.extent];
+        let line = &mut worker.scratch.floats.as_mut_slice()[..self.lines.extent];
         let Lines {
             outer,
             extent,
             inner,
         } = self.lines;
         let block = extent * inner;
-        for o in slice.of(outer) {
+        for o in worker.slice.of(outer) {
             let own = o * block..(o + 1) * block;
             // SAFETY: the block is in this thread's work slice.
             #[allow(unsafe_code)]

@@ -1,8 +1,7 @@
 //! Reductions to sums and maxima, bit-identical for every vector length.
 #![allow(unsafe_code)]
 
-use crate::simd::Simd;
-use crate::simd::math;
+use crate::simd::{Simd, math};
 
 /// Element `i` is accumulated in partial result `i % WIDTH`: enough independent chains to hide the
 /// latency of an addition.

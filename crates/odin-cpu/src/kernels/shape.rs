@@ -1,7 +1,7 @@
 //! Operators that rearrange elements: input, padding, concatenation.
 
 use crate::kernels::strided::{LoopNest, row_major};
-use crate::kernels::{ImageIo, ParallelKernel, SerialKernel, WorkSlice};
+use crate::kernels::{ImageIo, ParallelKernel, SerialKernel, Worker};
 use crate::memory::{Operands, Scratch};
 use odin_graph::op;
 use std::ops::Range;
@@ -48,8 +48,8 @@ impl Pad {
 
 impl ParallelKernel for Pad {
     /// Threads partition the output; each copies the runs of elements inside of its slice.
-    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
-        let own = slice.of(y.floats.len());
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, worker: &mut Worker<'_>) {
+        let own = worker.slice.of(y.floats.len());
         // SAFETY: the range is this thread's work slice.
         #[allow(unsafe_code)]
         let y = unsafe { y.floats.part(own.clone()) };
@@ -113,11 +113,11 @@ impl Concat {
 
 impl ParallelKernel for Concat {
     /// Only the remaining ranges are written: the others hold operands that are computed in place.
-    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let lines = y.floats.len() / self.line.max(1);
         for (i, range) in self.ranges.iter().enumerate() {
             let x = x.floats(i);
-            for line in slice.of(lines) {
+            for line in worker.slice.of(lines) {
                 let start = line * self.line + range.start;
                 // SAFETY: the line is in this thread's work slice, and no operand overlaps the
                 // remaining ranges.

@@ -1,8 +1,7 @@
 //! An epilogue that is not fused with a kernel.
 
 use crate::kernels::epilogue::{Epilogue, Span, StridedPtr};
-use crate::kernels::{ImageIo, ParallelKernel, WorkSlice};
-use crate::memory::Scratch;
+use crate::kernels::{ImageIo, ParallelKernel, Worker};
 use crate::simd::{Isa, MAX_LANES};
 
 /// An [`Epilogue`] applied to operand 0.
@@ -16,14 +15,14 @@ pub(crate) struct StandaloneEpilogue {
 
 impl ParallelKernel for StandaloneEpilogue {
     /// Threads partition the channels where there are enough, else groups of elements.
-    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+    fn run_image(&self, ImageIo { x, y }: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let StandaloneEpilogue {
             channels, plane, ..
         } = *self;
-        let (own, elements) = match channels >= slice.count {
-            true => (slice.of(channels), 0..plane),
+        let (own, elements) = match channels >= worker.slice.count {
+            true => (worker.slice.of(channels), 0..plane),
             false => {
-                let own = slice.of(plane.div_ceil(MAX_LANES));
+                let own = worker.slice.of(plane.div_ceil(MAX_LANES));
                 let at = |group: usize| plane.min(group * MAX_LANES);
                 (0..channels, at(own.start)..at(own.end))
             }

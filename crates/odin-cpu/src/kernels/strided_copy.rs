@@ -1,8 +1,8 @@
 //! Strided copies: what slices, expansions, transpositions and chains of them become.
 
 use crate::kernels::strided::{LoopNest, row_major};
-use crate::kernels::{ImageIo, ParallelKernel, WorkSlice};
-use crate::memory::{Scratch, SharedSlice};
+use crate::kernels::{ImageIo, ParallelKernel, Worker};
+use crate::memory::SharedSlice;
 
 /// Runs of a panel: the elements of a cache line.
 const PANEL: usize = 16;
@@ -113,13 +113,13 @@ fn repeat_each<const TIMES: usize>(x: &[f32], y: &mut [f32]) {
 
 impl ParallelKernel for StridedCopy {
     /// Threads partition the panels.
-    fn run_image(&self, image: &ImageIo<'_>, _: &mut Scratch, slice: WorkSlice) {
+    fn run_image(&self, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let (x, y) = (image.x.floats(0), image.y.floats);
         let runs = self.across.extent;
         let panel = if self.repeats() { runs } else { PANEL };
         let panels = runs.div_ceil(panel.max(1));
         let outer = self.others.run_count() * self.others.extent;
-        for unit in slice.of(outer * panels) {
+        for unit in worker.slice.of(outer * panels) {
             let (other, first) = (unit / panels, unit % panels * panel);
             let start = self.others.offsets_at(other);
             let from = self.first + start[0] + first * self.across.x;

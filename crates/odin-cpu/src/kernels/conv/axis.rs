@@ -52,19 +52,19 @@ pub(crate) struct WindowAxis {
     pub(crate) output: usize,
 }
 
-impl WindowAxis {
-    /// A second axis of extent 1, for convolutions of one axis.
-    pub(crate) const SINGLE: Self = Self {
-        kernel: 1,
-        stride: 1,
-        dilation: 1,
-        pad: 0,
-        input: 1,
-        output: 1,
-    };
-}
-
 impl Axis {
+    /// A second axis of extent 1, for convolutions of one axis.
+    pub(crate) fn single() -> Self {
+        Self::conv(WindowAxis {
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            pad: 0,
+            input: 1,
+            output: 1,
+        })
+    }
+
     /// Of a convolution: output `t` reads input `stride · t + dilation · k - pad`.
     pub(crate) fn conv(e: WindowAxis) -> Self {
         let phase = |k: usize| k * e.dilation % e.stride;
@@ -93,7 +93,7 @@ impl Axis {
     /// `stride · t + q - pad` therefore reads, for each `k` with `dilation · k = stride · u + q`,
     /// input `t - u`.
     pub(crate) fn adjoint(e: WindowAxis) -> Self {
-        let far = (e.kernel - 1) * e.dilation / e.stride;
+        let reach = (e.kernel - 1) * e.dilation / e.stride;
         let phase = |q: usize| OutPhase {
             base: q as isize - e.pad as isize,
             taps: (0..e.kernel)
@@ -101,7 +101,7 @@ impl Axis {
                 .map(|k| Tap {
                     entry: k,
                     in_phase: 0,
-                    shift: far - k * e.dilation / e.stride,
+                    shift: reach - k * e.dilation / e.stride,
                 })
                 .collect(),
         };
@@ -109,10 +109,10 @@ impl Axis {
             input: e.input,
             output: e.output,
             in_stride: 1,
-            in_first: -(far as isize),
+            in_first: -(reach as isize),
             in_phases: vec![0],
             out_phases: (0..e.stride).map(phase).collect(),
-            reach: far,
+            reach,
             out_stride: e.stride,
         }
     }

@@ -13,8 +13,8 @@ use crate::kernels::epilogue::{BoundEpilogue, Epilogue, Span, StridedPtr};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::{PackedMatrix, RowTile, row_tiles};
 use crate::kernels::gemm::prefetch::{self, Prefetch};
-use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize};
+use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
+use crate::memory::ScratchSize;
 use crate::simd::{Isa, MAX_LANES, Simd};
 use std::ops::Range;
 use std::sync::Arc;
@@ -186,37 +186,21 @@ impl SimdKernel for Conv1x1 {
         ScratchSize::floats(self.buffers().iter().sum())
     }
 
-    #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
-        self.run_images(simd, std::slice::from_ref(image), scratch, slice);
-    }
-
     /// Threads partition the strips where there are enough; else the channels of the output, unless
     /// packing the input in each thread costs more than the products.
     #[inline(always)]
-    fn run_images<S: Simd>(
-        &self,
-        simd: S,
-        images: &[ImageIo<'_>],
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
-        let (packed, sums) = scratch
+    fn run_images<S: Simd>(&self, simd: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
+        let (packed, sums) = worker
+            .scratch
             .floats
             .as_mut_slice()
             .split_at_mut(self.buffers()[0]);
         let strips = self.strips(images.len());
-        let by_strips = strips >= 4 * slice.count
-            || strips.is_multiple_of(slice.count) && self.inner >= self.outer;
+        let by_strips = strips >= 4 * worker.slice.count
+            || strips.is_multiple_of(worker.slice.count) && self.inner >= self.outer;
         let [strip_slice, channel_slice] = match by_strips {
-            true => [slice, WorkSlice::WHOLE],
-            false => [WorkSlice::WHOLE, slice],
+            true => [worker.slice, WorkSlice::WHOLE],
+            false => [WorkSlice::WHOLE, worker.slice],
         };
         let tiles = self.weights.tiles();
         let tiles = &tiles[channel_slice.of(tiles.len())];

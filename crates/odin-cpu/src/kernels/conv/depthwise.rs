@@ -5,12 +5,12 @@
 //! channel, or of very few. The channel is copied with its padding, deinterleaved by the stride;
 //! vectors run along the rows.
 
-use crate::kernels::conv::axis::{Axis, WindowAxis};
+use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::conv::rows::copy_forward;
 use crate::kernels::epilogue::{Epilogue, Span, StridedPtr};
-use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize};
+use crate::kernels::{ImageIo, SimdKernel, Worker};
+use crate::memory::ScratchSize;
 use crate::simd::{Isa, MAX_LANES, MAX_TILE_VECTORS, Simd, store_up_to};
 use std::sync::Arc;
 
@@ -65,17 +65,9 @@ impl Depthwise {
     /// along rows exceed 2, or the image is too large.
     pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
         let (window, groups) = op.window();
-        let extent = |axis: usize| WindowAxis {
-            kernel: window.kernel[axis],
-            stride: window.strides[axis],
-            dilation: window.dilations[axis],
-            pad: window.pads_begin[axis],
-            input: x[axis + 2],
-            output: y[axis + 2],
-        };
         let [rows, columns] = match window.axes() {
-            1 => [op.axis(WindowAxis::SINGLE), op.axis(extent(0))],
-            2 => [op.axis(extent(0)), op.axis(extent(1))],
+            1 => [Axis::single(), op.axis(0, x, y)],
+            2 => [op.axis(0, x, y), op.axis(1, x, y)],
             _ => return None,
         };
         let (inner, outer) = (x[1] / groups, y[1] / groups);
@@ -234,23 +226,17 @@ impl SimdKernel for Depthwise {
 
     /// Threads partition the groups.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let ImageIo { x, y } = image;
         let (outer, plane, stride) = (self.outer, self.output(), self.stride());
         let channels = self.groups * outer;
-        let after = &self.epilogue;
-        let after = after.bind(self.isa, x, y.epilogue_signs, [channels, plane]);
+        let epilogue = &self.epilogue;
+        let epilogue = epilogue.bind(self.isa, x, y.epilogue_signs, [channels, plane]);
         let [copy, line, sums] = self.buffer();
-        let (copy, rest) = scratch.floats.as_mut_slice().split_at_mut(copy);
+        let (copy, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(copy);
         let (line, rest) = rest.split_at_mut(line);
         let sums = &mut rest[..sums];
-        let (own, input) = (slice.of(self.groups), self.inner * self.input());
+        let (own, input) = (worker.slice.of(self.groups), self.inner * self.input());
         assert!(y.floats.len() == channels * plane);
         copy.iter_mut().for_each(|to| *to = 0.0);
         line.iter_mut().for_each(|to| *to = 0.0);
@@ -275,7 +261,7 @@ impl SimdKernel for Depthwise {
             unsafe {
                 let from = StridedPtr::new(sums.as_ptr(), stride);
                 let to = StridedPtr::new(y.floats.start().wrapping_add(start), plane);
-                after.apply(span, from, to);
+                epilogue.apply(span, from, to);
             }
         }
     }
@@ -343,11 +329,11 @@ impl Depthwise {
                 for vector in 0..vectors {
                     let first = vector * S::LANES;
                     let from = buffer.as_ptr().add(2 * first);
-                    let apart =
+                    let phases =
                         simd.deinterleave_all([simd.load(from), simd.load(from.add(S::LANES))]);
                     for (phase, &number) in self.columns.in_phases.iter().enumerate() {
                         let to = to.as_mut_ptr().add(phase * self.phase + first);
-                        store_up_to(simd, self.row - first, to, apart[usize::from(number == 1)]);
+                        store_up_to(simd, self.row - first, to, phases[usize::from(number == 1)]);
                     }
                 }
             }

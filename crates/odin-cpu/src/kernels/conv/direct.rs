@@ -6,7 +6,7 @@
 //! its part of the output is prefetched, and the epilogue is applied while the sums are in the
 //! cache.
 
-use crate::kernels::conv::axis::{Axis, WindowAxis};
+use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::packing::{PackedMatrix, row_tiles};
@@ -66,18 +66,10 @@ impl Conv {
     /// more, or the image is too large.
     pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
         let (window, groups) = op.window();
-        let extent = |axis: usize| WindowAxis {
-            kernel: window.kernel[axis],
-            stride: window.strides[axis],
-            dilation: window.dilations[axis],
-            pad: window.pads_begin[axis],
-            input: x[axis + 2],
-            output: y[axis + 2],
-        };
         let [rows, columns] = match window.axes() {
             // A single axis is cut into strips as rows are.
-            1 => [op.axis(extent(0)), op.axis(WindowAxis::SINGLE)],
-            2 => [op.axis(extent(0)), op.axis(extent(1))],
+            1 => [op.axis(0, x, y), Axis::single()],
+            2 => [op.axis(0, x, y), op.axis(1, x, y)],
             _ => return None,
         };
         let mut conv = Self {

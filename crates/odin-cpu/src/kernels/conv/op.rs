@@ -17,7 +17,17 @@ impl ConvOp {
         }
     }
 
-    pub(super) fn axis(&self, extent: WindowAxis) -> Axis {
+    /// A spatial axis, for shapes of one image, `[1, C, spatial...]`.
+    pub(super) fn axis(&self, axis: usize, x: &[usize], y: &[usize]) -> Axis {
+        let (window, _) = self.window();
+        let extent = WindowAxis {
+            kernel: window.kernel[axis],
+            stride: window.strides[axis],
+            dilation: window.dilations[axis],
+            pad: window.pads_begin[axis],
+            input: x[axis + 2],
+            output: y[axis + 2],
+        };
         match self {
             ConvOp::Forward(_) => Axis::conv(extent),
             ConvOp::Adjoint(_) => Axis::adjoint(extent),

@@ -33,11 +33,11 @@ pub(super) fn copy_padded_row<S: Simd>(
     simd: S,
     from: &[f32],
     step: usize,
-    across: &Range<usize>,
+    range: &Range<usize>,
     to: &mut [f32],
 ) {
-    let (to, behind) = to.split_at_mut(across.end);
-    let (before, to) = to.split_at_mut(across.start);
+    let (to, behind) = to.split_at_mut(range.end);
+    let (before, to) = to.split_at_mut(range.start);
     before.iter_mut().for_each(|to| *to = 0.0);
     behind.iter_mut().for_each(|to| *to = 0.0);
     match step {

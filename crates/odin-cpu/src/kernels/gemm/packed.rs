@@ -165,7 +165,7 @@ impl PackedGemm {
 
     /// Packs the constant operands, if each is one matrix; `None` if memory is exhausted.
     pub(crate) fn pack(&self, a: Option<&[f32]>, b: Option<&[f32]>) -> Option<PackedOperands> {
-        let mut known = PackedOperands::default();
+        let mut packed = PackedOperands::default();
         if let Some(a) = a.filter(|a| a.len() == self.m * self.k) {
             let mut rows = AlignedBuffer::zeros(self.m * self.k)?;
             self.isa.dispatch(PackLeft {
@@ -173,7 +173,7 @@ impl PackedGemm {
                 a,
                 to: rows.as_mut_slice(),
             });
-            known.rows = Some(rows);
+            packed.rows = Some(rows);
         }
         if let Some(b) = b.filter(|b| b.len() == self.k * self.n) {
             let mut panels = AlignedBuffer::zeros(self.panels_len())?;
@@ -181,9 +181,9 @@ impl PackedGemm {
                 let start = self.k * panel * PANEL_COLUMNS;
                 self.pack_panel(b, panel, &(0..self.k), &mut panels.as_mut_slice()[start..]);
             }
-            known.panels = Some(panels);
+            packed.panels = Some(panels);
         }
-        Some(known)
+        Some(packed)
     }
 
     /// `[m, n, k]`, on which the packed layout depends.

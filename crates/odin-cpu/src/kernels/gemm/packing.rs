@@ -96,7 +96,7 @@ impl PackedMatrix {
 /// Cuts rows into tiles of the heights that the instruction set supports.
 pub(crate) fn row_tiles(isa: Isa, rows: usize, depth: usize) -> Vec<RowTile> {
     let mut row = 0;
-    let place = |height| {
+    let tile_at = |height| {
         let tile = RowTile {
             row,
             height,
@@ -107,7 +107,7 @@ pub(crate) fn row_tiles(isa: Isa, rows: usize, depth: usize) -> Vec<RowTile> {
     };
     isa.dispatch(TileHeights(rows))
         .into_iter()
-        .map(place)
+        .map(tile_at)
         .collect()
 }
 

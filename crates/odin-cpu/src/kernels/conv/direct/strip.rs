@@ -6,8 +6,8 @@ use crate::kernels::epilogue::{BoundEpilogue, Span, StridedPtr};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::{PackedMatrix, RowTile};
 use crate::kernels::gemm::prefetch::Prefetch;
-use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize, SharedSlice};
+use crate::kernels::{ImageIo, SimdKernel, WorkSlice, Worker};
+use crate::memory::{ScratchSize, SharedSlice};
 use crate::simd::{Isa, Simd};
 use std::ops::Range;
 
@@ -23,22 +23,17 @@ impl SimdKernel for Conv {
     /// Threads partition the rows where there are enough, else the groups, else the output
     /// channels.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let ImageIo { x, y } = image;
         let (rows, grain) = (self.rows.output(), self.grain());
         let grains = rows.div_ceil(grain);
-        let by_rows = grains >= 4 * slice.count || grains.is_multiple_of(slice.count);
-        let [row_slice, group_slice, channel_slice] = match (by_rows, self.groups >= slice.count) {
-            (true, _) => [slice, WorkSlice::WHOLE, WorkSlice::WHOLE],
-            (false, true) => [WorkSlice::WHOLE, slice, WorkSlice::WHOLE],
-            (false, false) => [WorkSlice::WHOLE, WorkSlice::WHOLE, slice],
-        };
+        let by_rows = grains >= 4 * worker.slice.count || grains.is_multiple_of(worker.slice.count);
+        let [row_slice, group_slice, channel_slice] =
+            match (by_rows, self.groups >= worker.slice.count) {
+                (true, _) => [worker.slice, WorkSlice::WHOLE, WorkSlice::WHOLE],
+                (false, true) => [WorkSlice::WHOLE, worker.slice, WorkSlice::WHOLE],
+                (false, false) => [WorkSlice::WHOLE, WorkSlice::WHOLE, worker.slice],
+            };
         let own = row_slice.of(grains);
         let rows = (own.start * grain).min(rows)..(own.end * grain).min(rows);
         let [inputs, outputs] = self.planes();
@@ -48,7 +43,11 @@ impl SimdKernel for Conv {
             y.epilogue_signs,
             [self.outer * self.groups, outputs],
         );
-        let (copy, rest) = scratch.floats.as_mut_slice().split_at_mut(self.copy_len());
+        let (copy, rest) = worker
+            .scratch
+            .floats
+            .as_mut_slice()
+            .split_at_mut(self.copy_len());
         let (sums, interleaved) = rest.split_at_mut(self.height() * self.stride());
         for first in rows.clone().step_by(self.strip) {
             let strip = self.strip(first..rows.end.min(first + self.strip), channel_slice);

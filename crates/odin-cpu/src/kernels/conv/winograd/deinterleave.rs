@@ -169,11 +169,14 @@ impl Deinterleave {
                 }
                 let (own, next_tile) =
                     (simd.deinterleave_all(own), simd.deinterleave_all(next_tile));
-                for (j, &sorted) in own.iter().chain(&next_tile).take(N).enumerate() {
+                for (j, &phase_vector) in own.iter().chain(&next_tile).take(N).enumerate() {
                     // SAFETY: the phase holds the vector, by the assertion.
                     #[allow(unsafe_code)]
                     unsafe {
-                        simd.store(to.as_mut_ptr().add((i * N + j) * phase + first), sorted);
+                        simd.store(
+                            to.as_mut_ptr().add((i * N + j) * phase + first),
+                            phase_vector,
+                        );
                     }
                 }
             }

@@ -12,8 +12,8 @@ use crate::kernels::epilogue::{BoundEpilogue, Span, StridedPtr};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::gemm::prefetch::Prefetch;
-use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize};
+use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
+use crate::memory::ScratchSize;
 use crate::simd::{Isa, Simd, store_up_to};
 use std::ops::Range;
 
@@ -50,27 +50,10 @@ impl SimdKernel for Winograd {
     }
 
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
-        self.run_images(simd, std::slice::from_ref(image), scratch, slice);
-    }
-
-    #[inline(always)]
-    fn run_images<S: Simd>(
-        &self,
-        simd: S,
-        images: &[ImageIo<'_>],
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_images<S: Simd>(&self, simd: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
         match self.size {
-            TileSize::Two => self.run_tiles::<S, Two, 2, 4>(simd, images, scratch, slice),
-            TileSize::Four => self.run_tiles::<S, Four, 4, 6>(simd, images, scratch, slice),
+            TileSize::Two => self.run_tiles::<S, Two, 2, 4>(simd, images, worker),
+            TileSize::Four => self.run_tiles::<S, Four, 4, 6>(simd, images, worker),
         }
     }
 }
@@ -81,14 +64,13 @@ impl Winograd {
         &self,
         simd: S,
         images: &[ImageIo<'_>],
-        scratch: &mut Scratch,
-        slice: WorkSlice,
+        worker: &mut Worker<'_>,
     ) {
         let units = images.len() * self.units_per_image();
         let [unit_slice, channel_slice] =
-            match self.partitions_channels(units, slice.count, S::LANES) {
-                true => [WorkSlice::WHOLE, slice],
-                false => [slice, WorkSlice::WHOLE],
+            match self.partitions_channels(units, worker.slice.count, S::LANES) {
+                true => [WorkSlice::WHOLE, worker.slice],
+                false => [worker.slice, WorkSlice::WHOLE],
             };
         let tiles = self.weights.tiles();
         let tiles = &tiles[channel_slice.of(tiles.len())];
@@ -99,7 +81,7 @@ impl Winograd {
         let bound: Vec<BoundEpilogue<'_>> = images.iter().map(|image| self.bind(image)).collect();
 
         let [phases, transformed, sums, lines, _] = self.buffers();
-        let (phases, rest) = scratch.floats.as_mut_slice().split_at_mut(phases);
+        let (phases, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(phases);
         let (transformed, rest) = rest.split_at_mut(transformed);
         let (sums, rest) = rest.split_at_mut(sums);
         let (lines, piece) = rest.split_at_mut(lines);
@@ -329,8 +311,8 @@ impl Winograd {
                         for (x, column) in line.iter_mut().zip(&columns) {
                             *x = column[i];
                         }
-                        let together = simd.interleave_all(F::output(simd, line));
-                        for (part, &elements) in together.iter().enumerate() {
+                        let interleaved = simd.interleave_all(F::output(simd, line));
+                        for (part, &elements) in interleaved.iter().enumerate() {
                             simd.store(to.add(i * row + part * S::LANES), elements);
                         }
                     }
@@ -360,7 +342,7 @@ impl Winograd {
     fn apply_epilogue(
         &self,
         image: &ImageIo<'_>,
-        after: &BoundEpilogue<'_>,
+        epilogue: &BoundEpilogue<'_>,
         tile: RowTile,
         piece: &Piece,
         buffers: &Buffers<'_>,
@@ -382,7 +364,7 @@ impl Winograd {
         unsafe {
             let from = StridedPtr::new(buffers.piece.as_ptr(), self.piece_stride());
             let to = StridedPtr::new(y.start().wrapping_add(start), plane);
-            after.apply(span, from, to);
+            epilogue.apply(span, from, to);
         }
     }
 }

@@ -4,8 +4,8 @@ use super::{AddendMatrix, PANEL_COLUMNS, PackedGemm, panel_columns, panel_width,
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::gemm::prefetch::Prefetch;
-use crate::kernels::{ImageIo, SimdKernel, WorkSlice};
-use crate::memory::{Scratch, ScratchSize, SharedSlice};
+use crate::kernels::{ImageIo, SimdKernel, WorkSlice, Worker};
+use crate::memory::{ScratchSize, SharedSlice};
 use crate::simd::{Isa, MAX_LANES, Simd, load_up_to, store_up_to};
 use std::ops::Range;
 
@@ -21,13 +21,7 @@ impl SimdKernel for PackedGemm {
 
     /// Threads partition the batch where it is large enough, else the panels, else the tiles.
     #[inline(always)]
-    fn run_image<S: Simd>(
-        &self,
-        simd: S,
-        image: &ImageIo<'_>,
-        scratch: &mut Scratch,
-        slice: WorkSlice,
-    ) {
+    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
         let ImageIo { x, y } = image;
         let PackedGemm {
             m, n, k, packed, ..
@@ -36,12 +30,12 @@ impl SimdKernel for PackedGemm {
         let mut own = [WorkSlice::WHOLE; 3];
         let axis = [batch, panels]
             .iter()
-            .position(|&units| units >= slice.count);
-        own[axis.unwrap_or(2)] = slice;
+            .position(|&units| units >= worker.slice.count);
+        own[axis.unwrap_or(2)] = worker.slice;
         let tiles = &self.tiles[own[2].of(self.tiles.len())];
 
         let [rows, panel] = self.runtime_packing();
-        let (rows, rest) = scratch.floats.as_mut_slice().split_at_mut(rows);
+        let (rows, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(rows);
         let (panel, sums) = rest.split_at_mut(panel);
         let mut buffers = Buffers { rows, panel, sums };
         for index in own[0].of(batch) {
