@@ -175,7 +175,7 @@ impl CalibratedDetector {
             Some(bytes) => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 let statistics = Statistics::beside(&stem, &bytes);
-                write_atomically(&folder.join(&statistics.file), &bytes)?;
+                write_atomically(folder.join(&statistics.file), &bytes)?;
                 Some(statistics)
             }
         };
