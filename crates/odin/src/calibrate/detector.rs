@@ -266,7 +266,10 @@ impl OpenDetector {
             .batch_size(self.batch_size)
             .device(self.device)
             .onnx_runtime(self.libraries.clone());
-        let builder = self.with_scores(builder, &record, folder, &classifier)?;
+        let about = |e: Error| e.about(path.display());
+        let builder = self
+            .with_scores(builder, &record, folder, &classifier)
+            .map_err(about)?;
         Ok(CalibratedDetector::new(record, builder.build()?))
     }
 

@@ -219,8 +219,10 @@ impl Statistics {
 
 impl DetectorRecord {
     /// The score that decides.
+    ///
+    /// # Panics
+    /// When [`DetectorRecord::scores`] was emptied: reading and calibrating refuse such a detector.
     pub fn deciding(&self) -> &SavedScore {
-        // Reading and calibrating refuse a detector without scores.
         &self.scores[0]
     }
 

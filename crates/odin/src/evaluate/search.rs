@@ -236,6 +236,12 @@ impl Tuner {
         let takes_part = |s: &Setting| s.temperature == largest && s.magnitude <= LARGEST_MODERATE;
         let places = (0..settings.len()).filter(|&i| takes_part(&settings[i]));
         let places: Vec<usize> = places.collect();
+        if places.is_empty() {
+            let problem = format!(
+                "the grid has no ε up to {LARGEST_MODERATE} at its largest T, of which the rule chooses one"
+            );
+            return Err(Error::new(ErrorKind::Invalid, problem));
+        }
         // Sums in another order must not break ties.
         let rounded = |value: f64| (value * 1e12).round() / 1e12;
         let value = |&i: &usize| rounded(self.objective.of(&metrics[i]));

@@ -285,16 +285,24 @@ fn normalization(
         },
         (None, None) => assume::normalization(&network.graph, layout, channels, image_shape),
     };
-    let about = |e: Error| unfit(&from, format!("{e} ({from})"));
-    let value = match scale {
-        Some(scale) => value.with_scale(scale.value).map_err(about)?,
+    // What does not fit is said of whoever said it.
+    let about = |from: &Provenance, e: Error| unfit(from, format!("{e} ({from})"));
+    let value = match &scale {
+        Some(scale) => value
+            .with_scale(scale.value)
+            .map_err(|e| about(&scale.from, e))?,
         None => value,
     };
-    let value = match order {
-        Some(order) => value.with_channels(order.value),
+    let value = value
+        .for_channels(channels, layout)
+        .map_err(|e| about(&from, e))?;
+    let value = match &order {
+        Some(order) => value
+            .with_channels(order.value)
+            .for_channels(channels, layout)
+            .map_err(|e| about(&order.from, e))?,
         None => value,
     };
-    let value = value.for_channels(channels, layout).map_err(about)?;
     let pictures = matches!(layout, Layout::Nchw | Layout::Nhwc) && matches!(channels, 1 | 3);
     match value.out_of_scale().filter(|_| pictures) {
         None => Ok(Sourced { value, from }),

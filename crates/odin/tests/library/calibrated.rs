@@ -536,18 +536,18 @@ fn restored_scores_are_the_same_bit_for_bit() {
 fn saving_over_a_detector_leaves_no_file_behind() {
     let (folder, saved) = saved_with_statistics();
     let statistics = saved.statistics.unwrap().file;
-    let all = ["detector.toml", &statistics, "net.safetensors"];
+    let [toml_file, net] = ["detector.toml", "net.safetensors"];
     std::fs::write(folder.path().join("mine.statistics.safetensors"), "").unwrap();
     let mut kept = CalibratedDetector::open(toml(&folder)).unwrap();
     kept.save(toml(&folder)).unwrap();
     let own = "mine.statistics.safetensors";
-    assert_eq!(files(folder.path()), [all[0], all[1], own, all[2]]);
+    assert_eq!(files(folder.path()), [&statistics, toml_file, own, net]);
     let energy = CalibratedDetector::options().scores(["energy", "odin"]);
     let mut energy = energy.open(toml(&folder)).unwrap();
     assert_eq!(energy.record().deciding().name, "energy");
     assert_eq!(energy.detector().score_names(), ["msp", "odin", "energy"]);
     energy.save(toml(&folder)).unwrap();
-    assert_eq!(files(folder.path()), [all[0], own, all[2]]);
+    assert_eq!(files(folder.path()), [toml_file, own, net]);
     let again = CalibratedDetector::open(toml(&folder)).unwrap();
     assert_eq!(again.record(), energy.record());
 }

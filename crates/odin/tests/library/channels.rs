@@ -76,18 +76,19 @@ fn settings() -> [Setting; 3] {
     [(1000.0, 0.0014), (1.0, 0.02), (10.0, 0.0)].map(|(t, e)| Setting::new(t, e).unwrap())
 }
 
-/// The largest difference of a score of each kind: logits beside the largest of them, and softmax
-/// scores as they are.
-fn differences(a: &[Score], b: &[Score]) -> [f64; 2] {
-    let mut worst = [0.0f64; 2];
+/// The largest differences: of logits beside the largest of them, of MSP, and of ODIN scores times
+/// T, which is about that of logits.
+fn differences(a: &[Score], b: &[Score], temperature: f64) -> [f64; 3] {
+    let mut worst = [0.0f64; 3];
     let largest = |score: &Score| score.values()[2..].iter().fold(0f64, |m, v| m.max(v.abs()));
     for (a, b) in a.iter().zip(b) {
         assert_eq!(a.prediction, b.prediction);
-        let scale = largest(b);
-        for (i, (x, y)) in a.values().iter().zip(b.values()).enumerate() {
+        let pairs = a.values().iter().zip(b.values());
+        for (i, difference) in pairs.map(|(a, b)| (a - b).abs()).enumerate() {
             let (kind, difference) = match i {
-                0 | 1 => (1, (x - y).abs()),
-                _ => (0, (x - y).abs() / scale),
+                0 => (1, difference),
+                1 => (2, difference * temperature),
+                _ => (0, difference / largest(b)),
             };
             worst[kind] = worst[kind].max(difference);
         }
@@ -95,8 +96,8 @@ fn differences(a: &[Score], b: &[Score]) -> [f64; 2] {
     worst
 }
 
-/// At a scale of 256 all of it is exact; at 255 the input differs in its last bits, which a few
-/// dozen layers enlarge. A direction near 0 may change its sign.
+/// At a scale of 256 all of it is exact. At 255 the input differs in its last bits, which a few
+/// dozen layers enlarge: to 2.4e-6 at most on the machine where this was written.
 #[test]
 fn blue_first_and_levels_are_another_way_to_say_the_same() {
     for network in NETWORKS {
@@ -116,14 +117,14 @@ fn blue_first_and_levels_are_another_way_to_say_the_same() {
                 match scale {
                     256.0 => assert_eq!(found, expected, "{network}, {setting}"),
                     _ => {
-                        let [logits, scores] = differences(&found, &expected);
-                        let difference = format!("{network}, {setting}: {logits:e} {scores:e}");
-                        assert!(logits < 1e-6 && scores < 1e-6, "{difference}");
+                        let found = differences(&found, &expected, setting.temperature);
+                        let difference = format!("{network}, {setting}: {found:?}");
+                        assert!(found.iter().all(|d| *d < 1e-5), "{difference}");
                     }
                 }
                 // The order of channels matters.
                 let unturned = detector(&plain, setting).score(&images).unwrap();
-                assert_ne!(found, unturned, "{network}, {setting}");
+                assert_ne!(expected, unturned, "{network}, {setting}");
             }
         }
     }

@@ -152,7 +152,9 @@ fn accuracy_is_that_of_classes_of_one_name() {
     let digits = ["nought", "one", "two", "three", "four", "five"];
     let turned = ["five", "four", "three", "two", "one", "nought"];
     let numbers = ["0", "1", "2", "3", "4", "5"];
-    let (same, reversed): (fn(usize) -> usize, fn(usize) -> usize) = (|l| l, |l| 5 - l);
+    type Label = fn(usize) -> usize;
+    let same: Label = |label| label;
+    let reversed: Label = |label| 5 - label;
     let right = Ok(359.0 / 361.0);
     let other_names = |set: &str| {
         Err(NoAccuracy::OtherNames {
@@ -164,7 +166,7 @@ fn accuracy_is_that_of_classes_of_one_name() {
     type Case<'a> = (
         Option<&'a [&'a str]>,
         Option<&'a [&'a str]>,
-        fn(usize) -> usize,
+        Label,
         Result<f64, NoAccuracy>,
     );
     let cases: [Case<'_>; 13] = [
@@ -237,6 +239,6 @@ fn a_sweep_is_as_accurate_as_a_detector() {
     let mut scores = sweep.score_set(&images, |_| {}).unwrap();
     let own = DEMO.in_set.truncated(60);
     assert_eq!(scores.accuracy(classifier), own.accuracy(classifier));
-    scores.class_names = Some(texts(&["a"]));
+    scores.class_names = Some(texts(&["a", "b", "c", "d", "e", "f", "g"]));
     assert!(scores.accuracy(classifier).is_err());
 }

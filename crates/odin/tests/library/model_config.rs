@@ -142,7 +142,6 @@ fn what_does_not_fit_the_model_is_refused() {
         (onnx, "mean = [0.5, 0.5]\nstd = [1.0, 1.0]", "3 channels"),
         (onnx, "layout = \"NCL\"", "NCL"),
         (onnx, "size = 48", "48x48"),
-        (onnx, "output = \"absent\"", "absent"),
         (onnx, "mean = 123.7\nstd = 58.4", "the scale must be 255"),
         (onnx, "mean = 0.5\nstd = 58.4", "contain 58.4"),
         ("onnx/mlp.torchscript9.onnx", "channels = \"BGR\"", "BGR"),
@@ -155,6 +154,11 @@ fn what_does_not_fit_the_model_is_refused() {
         let opened = Classifier::open(fixture(file), options);
         refused(opened, ErrorKind::Invalid, &[wanted, "this.toml"]);
     }
+    let mut given = ModelConfig::default();
+    given.output = Some("absent".to_string());
+    let opened = Classifier::open(fixture(onnx), given);
+    let parts = ["torchscript9.onnx", "no output \"absent\"", "[\"output\"]"];
+    refused(opened, ErrorKind::Classifier, &parts);
 }
 
 /// Numbers of levels from 0 to 255 are taken where the scale says so, and by networks that take no

@@ -148,15 +148,16 @@ fn parts_do_not_depend_on_how_a_set_is_listed() {
 fn parts_of_parts_are_those_of_the_set() {
     let (_folder, images) = labelled_array(&[10, 10]);
     let middle = images.range(5..15);
-    assert_eq!(
-        names(&middle),
-        ["5", "6", "7", "8", "9", "10", "11", "12", "13", "14"]
-    );
-    assert_eq!(names(&middle.range(8..99)), ["13", "14"]);
-    assert_eq!(names(&middle.these([9, 0, 0, 10])), ["14", "5", "5"]);
-    assert_eq!(names(&middle.these([9, 0]).range(1..2)), ["5"]);
+    let places = |images: &Images| -> Vec<usize> {
+        let names = names(images).into_iter();
+        names.map(|name| name.parse().unwrap()).collect()
+    };
+    assert!(places(&middle).into_iter().eq(5..15));
+    assert_eq!(places(&middle.range(8..99)), [13, 14]);
+    assert_eq!(places(&middle.these([9, 0, 0, 10])), [14, 5, 5]);
+    assert_eq!(places(&middle.these([9, 0]).range(1..2)), [5]);
     assert_eq!(labels(&middle.at_most(4, 0)), [0, 0, 1, 1]);
-    assert!(middle.range(4..2).is_empty());
+    assert!(middle.range(12..99).is_empty());
     // Sets made of a part come from its images alone.
     let one = images.range(3..4);
     let shuffled = one.synthetic(SyntheticKind::PixelShuffle, 0).unwrap();
@@ -199,7 +200,7 @@ fn labels_without_decoding_are_those_of_the_images() {
         ("cifar-100-binary.tar.gz", true),
         ("mnist", true),
         ("svhn/test_32x32.mat", true),
-        ("svhn/doubles.mat", true),
+        ("svhn/plain.mat", true),
         ("archives/set.zip", true),
         ("archives/gnu.tar.gz", true),
         ("archives/pax.tgz", true),

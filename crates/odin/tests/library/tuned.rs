@@ -30,11 +30,13 @@ static TUNED: LazyLock<Tuned> = LazyLock::new(|| tune(&options(), true));
 fn a_tuned_setting_says_what_it_was_chosen_by() {
     let mean_score = options().in_only(InOnlyRule::MeanScore);
     let auroc = options().objective(Objective::Auroc);
+    let fixed = TuneOptions::default();
     // How, with out-of-distribution images or without, the rule, and how many other images.
     for (options, with_out, rule, out_images) in [
         (options(), true, "fpr95", 30),
         (auroc, true, "auroc", 30),
-        (options(), false, "fpr95", 120),
+        (options(), false, "auroc", 120),
+        (fixed, false, "fixed", 0),
         (mean_score, false, "mean-score", 0),
     ] {
         let tuned = tune(&options, with_out);
