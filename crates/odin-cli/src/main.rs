@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::progress::say(&format!("error: {error:#}"));
+            if let Some(advice) = output::advice::of(&error) {
+                output::progress::say(advice);
+            }
             match error.is::<args::UsageError>() {
                 true => ExitCode::from(2),
                 false => ExitCode::FAILURE,

@@ -1,6 +1,6 @@
 //! What `odin score` says of a single image.
 
-use crate::ScoreRecord;
+use crate::score_file::ScoreRecord;
 
 /// The decision about one image.
 #[derive(Debug, Clone, PartialEq)]

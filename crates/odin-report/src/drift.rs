@@ -1,7 +1,7 @@
 //! What `odin drift` found.
 
-use crate::ScoreColumn;
 use crate::columns::aligned;
+use crate::score_file::ScoreColumn;
 use crate::terms::percent;
 use odin_metrics::{Drift, Error, Interval, Rate, RateChange, Verdict, kolmogorov_smirnov};
 use serde_json::{Value, json};

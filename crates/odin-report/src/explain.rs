@@ -1,6 +1,6 @@
 //! What `odin explain` shows of a program, step by step.
 
-use crate::Network;
+use crate::network::Network;
 use odin::Program;
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! What `odin inspect` shows of a model.
 
-use crate::{Network, compile};
+use crate::compile;
+use crate::network::Network;
 use odin::{Classifier, DetectorCard, Inspection, ModelFile};
 use serde_json::{Value, json};
 use std::fmt::Write;

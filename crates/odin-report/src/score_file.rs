@@ -2,12 +2,17 @@
 //! back. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
 //! `p_value`, `is_in_distribution` and `error`.
 
+mod column;
 mod csv;
 mod jsonl;
 mod parquet;
+mod record;
 
+pub use column::ScoreColumn;
+pub use record::{ScoreFileError, ScoreRecord, ScoreValues};
+
+use record::problem;
 use serde_json::{Map, Value};
-use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
@@ -34,48 +39,6 @@ impl ScoreFormat {
             _ => None,
         }
     }
-}
-
-/// One image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScoreRecord {
-    /// Its name, unique in the file.
-    pub file: String,
-    /// What was found, or why nothing was.
-    pub outcome: Result<ScoreValues, String>,
-}
-
-/// What was found of an image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScoreValues {
-    /// The predicted class.
-    pub prediction: usize,
-    /// Its name, where known.
-    pub class: Option<String>,
-    /// The scores, in the order of the columns; high for in-distribution images.
-    pub scores: Vec<f64>,
-    /// The percentile of the score that decides among in-distribution scores.
-    pub percentile: f64,
-    /// Its conformal p-value.
-    pub p_value: f64,
-    /// The decision.
-    pub is_in_distribution: bool,
-}
-
-/// A problem with a score file; the text names what and where, but not the file.
-#[derive(Debug)]
-pub struct ScoreFileError(String);
-
-impl fmt::Display for ScoreFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ScoreFileError {}
-
-fn problem(text: impl fmt::Display) -> ScoreFileError {
-    ScoreFileError(text.to_string())
 }
 
 /// Writes records.
@@ -167,43 +130,6 @@ pub fn record_to_json(record: &ScoreRecord, scores: &[String]) -> String {
 pub fn record_from_json(text: &str, scores: &[String]) -> Result<ScoreRecord, ScoreFileError> {
     let object: Map<String, Value> = serde_json::from_str(text).map_err(problem)?;
     jsonl::record(&object, scores)
-}
-
-/// The scores of one name in a file, and the decisions.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct ScoreColumn {
-    /// The score of every image that has one.
-    pub scores: Vec<f64>,
-    /// Whether each of these images was taken for in-distribution; empty where the file has no
-    /// decisions.
-    pub decisions: Vec<bool>,
-    /// How many images have an error in place of a score.
-    pub errors: usize,
-}
-
-impl ScoreColumn {
-    fn push(&mut self, score: Option<f64>, decision: Option<bool>) {
-        match score {
-            Some(score) => {
-                self.scores.push(score);
-                self.decisions.extend(decision);
-            }
-            None => self.errors += 1,
-        }
-    }
-
-    /// Decisions are for all images or for none.
-    fn checked(self) -> Result<Self, ScoreFileError> {
-        match self.decisions.len() {
-            0 => Ok(self),
-            n if n == self.scores.len() => Ok(self),
-            n => Err(problem(format!(
-                "{} images have a score and {n} a decision",
-                self.scores.len()
-            ))),
-        }
-    }
 }
 
 /// Reads one score of a file that [`ScoreWriter`] wrote, or of any CSV or JSON lines with a column

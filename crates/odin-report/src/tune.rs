@@ -1,8 +1,8 @@
 //! What `odin tune` found.
 
-use crate::Network;
 use crate::columns::{aligned, entry};
 use crate::csv::Line;
+use crate::network::Network;
 use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
 use odin_metrics::Metrics;

@@ -1,5 +1,6 @@
 //! Output: standard output, standard error, and files.
 
+pub(crate) mod advice;
 pub(crate) mod atomic;
 pub(crate) mod progress;
 pub(crate) mod score_files;

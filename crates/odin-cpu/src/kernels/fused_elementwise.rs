@@ -31,7 +31,7 @@ struct Leaf {
 /// An operator applied to a block of each source register.
 #[derive(Debug, Clone, Copy)]
 struct Instruction {
-    function: ElementwiseOp,
+    op: ElementwiseOp,
     from: [usize; 3],
     to: usize,
 }
@@ -109,12 +109,7 @@ impl Builder {
 
     /// Appends an operator and returns the register of its result. Of the source registers, those
     /// in `dead` are not read by later operators.
-    pub(crate) fn push(
-        &mut self,
-        function: ElementwiseOp,
-        from: &[usize],
-        dead: &[usize],
-    ) -> usize {
+    pub(crate) fn push(&mut self, op: ElementwiseOp, from: &[usize], dead: &[usize]) -> usize {
         let leaves = self.block.leaves.len();
         // A dead source may be the target: an instruction reads each vector before it writes it.
         self.free.extend(dead.iter().filter(|&&r| r >= leaves));
@@ -124,11 +119,7 @@ impl Builder {
         });
         let mut all = [from.first().copied().unwrap_or(0); 3];
         all[..from.len()].copy_from_slice(from);
-        self.block.code.push(Instruction {
-            function,
-            from: all,
-            to,
-        });
+        self.block.code.push(Instruction { op, from: all, to });
         to
     }
 
@@ -273,7 +264,7 @@ impl Evaluation<'_> {
             len: padded,
         };
         // SAFETY: `from` points to `padded` elements; the register or `y` has room for as many.
-        unsafe { apply(simd, instruction.function, &vectors) }
+        unsafe { apply(simd, instruction.op, &vectors) }
     }
 }
 
@@ -368,10 +359,10 @@ lanewise! {
 /// # Safety
 /// As for [`Args::map_vectors`], `K` being the number of operands of the function.
 #[inline(always)]
-unsafe fn apply<S: Simd>(simd: S, function: ElementwiseOp, v: &Args) {
+unsafe fn apply<S: Simd>(simd: S, op: ElementwiseOp, v: &Args) {
     // SAFETY: by the contract.
     unsafe {
-        match function {
+        match op {
             ElementwiseOp::Relu => v.map_vectors(simd, Relu),
             ElementwiseOp::Unary(unary) => apply_unary(simd, unary, v),
             ElementwiseOp::Binary(binary) => apply_binary(simd, binary, v),

@@ -106,15 +106,11 @@ impl<'a> Aliasing<'a> {
                 continue;
             }
             let target = self.of(term);
+            let of_target = |read: &&Read| self.resolve(read.view).overlaps(target);
+            let of_target = || reads.iter().filter(of_target);
             // Once as the addend itself.
-            let reads_now = reads.iter().filter(|access| access.step == step);
-            let read_now = reads_now
-                .filter(|a| self.resolve(a.view).overlaps(target))
-                .count()
-                > 1;
-            let read_later = reads
-                .iter()
-                .any(|a| a.step > step && self.resolve(a.view).overlaps(target));
+            let read_now = of_target().filter(|read| read.step == step).count() > 1;
+            let read_later = of_target().any(|read| read.step > step);
             let written_later = groups[step + 1..]
                 .iter()
                 .any(|g| self.of(g.value).overlaps(target));

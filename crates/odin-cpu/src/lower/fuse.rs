@@ -250,16 +250,16 @@ impl<'a> Fusion<'a> {
 
     fn has_constant_weights(&self, v: ValueId) -> bool {
         let node = self.graph.node(v);
-        let known = |x: &ValueId| self.graph.constant_value(*x).is_some();
+        let constant = |x: &ValueId| self.graph.constant_value(*x).is_some();
         let shape = &node.ty.shape;
         let batched = is_batch_first(shape) && is_batch_first(self.graph.shape(node.operands[0]));
-        batched && shape.rank() <= 4 && node.operands[1..].iter().all(known)
+        batched && shape.rank() <= 4 && node.operands[1..].iter().all(constant)
     }
 
     /// A batch normalisation as scale and shift.
     fn affine(&self, norm: &op::BatchNorm, parameters: &[ValueId]) -> Option<Link> {
-        let known = |i: usize| self.graph.constant_value(parameters[i]).map(|t| t.data());
-        let (scale, shift, mean, var) = (known(0)?, known(1)?, known(2)?, known(3)?);
+        let constant = |i: usize| self.graph.constant_value(parameters[i]).map(|t| t.data());
+        let (scale, shift, mean, var) = (constant(0)?, constant(1)?, constant(2)?, constant(3)?);
         let channel = |c: usize| {
             let [scale, shift, mean, var] = [scale, shift, mean, var].map(|p| f64::from(p[c]));
             let factor = scale / (var + f64::from(norm.epsilon)).sqrt();

@@ -123,17 +123,17 @@ impl ArenaPlanner {
     fn allocate(&mut self, live_range: Range<usize>, len: usize, grain: usize) -> Slot {
         self.allocated
             .retain(|(other, _)| other.end >= live_range.start);
-        self.allocated.sort_by_key(|(_, place)| place.offset);
+        self.allocated.sort_by_key(|(_, slot)| slot.offset);
         let mut offset = 0;
-        for (_, place) in &self.allocated {
-            if place.offset >= offset + len {
+        for (_, slot) in &self.allocated {
+            if slot.offset >= offset + len {
                 break;
             }
-            offset = offset.max((place.offset + place.len).next_multiple_of(grain));
+            offset = offset.max((slot.offset + slot.len).next_multiple_of(grain));
         }
-        let place = Slot { offset, len };
+        let slot = Slot { offset, len };
         self.len = self.len.max((offset + len).next_multiple_of(grain));
-        self.allocated.push((live_range, place));
-        place
+        self.allocated.push((live_range, slot));
+        slot
     }
 }

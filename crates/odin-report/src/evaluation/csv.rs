@@ -1,6 +1,6 @@
 //! The results of an evaluation as CSV.
 
-use super::Report;
+use super::report::Report;
 use crate::csv::Line;
 use crate::terms::POSITIVE_CLASS;
 use odin::MetricsMode;

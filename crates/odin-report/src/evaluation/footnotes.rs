@@ -1,6 +1,6 @@
 //! What stands below the table of an evaluation.
 
-use super::{Report, SetInfo};
+use super::report::{Report, SetInfo};
 use crate::terms::LABELS;
 use odin::{Measured, NoAccuracy};
 

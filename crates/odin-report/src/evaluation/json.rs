@@ -1,6 +1,6 @@
 //! The results of an evaluation as JSON.
 
-use super::{Comparison, Report, SetInfo};
+use super::report::{Comparison, Report, SetInfo};
 use crate::terms::POSITIVE_CLASS;
 use odin::{Measured, MetricsMode};
 use serde_json::{Map, Value, json};

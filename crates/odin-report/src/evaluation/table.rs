@@ -1,7 +1,7 @@
 //! The results of an evaluation as a table.
 
 use super::footnotes::footnotes;
-use super::{Comparison, Report};
+use super::report::{Comparison, Report};
 use crate::columns::{aligned, entry};
 use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::Measured;

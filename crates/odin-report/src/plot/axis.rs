@@ -1,6 +1,6 @@
 //! Axes: round values, marks and their labels.
 
-use super::{drawable, range};
+use super::drawable::{drawable, range};
 
 /// An axis of a plot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! Heat maps.
 
 use super::axis::{round_values, short, to_step};
+use super::better::Better;
 use super::colour::Colour;
+use super::drawable::{drawable, range};
 use super::svg::{Anchor, Canvas, INK, MARGIN, Style, TEXT, shortened, widest};
-use super::{Better, drawable, range};
 
 /// The least height of a row; the least width of a column, where there are many and few.
 const LEAST_ROW: f64 = 30.0;

@@ -1,9 +1,9 @@
 //! Line plots.
 
-use super::axis::{Axis, Span, short};
+use super::axis::{Axis, Scale, Span, short};
+use super::better::Better;
 use super::colour::LINES;
 use super::svg::{Anchor, Canvas, FAINT_INK, GRID, MARGIN, Style, TEXT, shortened, widest};
-use super::{Better, Scale};
 
 /// The size of the area between the axes.
 const AREA: (f64, f64) = (600.0, 340.0);

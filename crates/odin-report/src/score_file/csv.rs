@@ -1,6 +1,7 @@
 //! Score files as CSV.
 
-use super::{ScoreColumn, ScoreFileError, ScoreRecord, problem};
+use super::column::ScoreColumn;
+use super::record::{ScoreFileError, ScoreRecord, problem};
 use crate::csv::Line;
 use odin::ScoredSet;
 use std::fs::File;

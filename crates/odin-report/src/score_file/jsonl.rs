@@ -1,6 +1,7 @@
 //! Score files as JSON lines.
 
-use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
+use super::column::ScoreColumn;
+use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

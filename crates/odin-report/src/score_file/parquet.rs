@@ -1,6 +1,7 @@
 //! Score files as Parquet.
 
-use super::{ScoreColumn, ScoreFileError, ScoreRecord, ScoreValues, problem};
+use super::column::ScoreColumn;
+use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::Result;

@@ -175,7 +175,7 @@ impl CalibratedDetector {
             Some(bytes) => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 let statistics = Statistics::beside(&stem, &bytes);
-                write_atomically(&folder.join(&statistics.file), &bytes)?;
+                write_atomically(folder.join(&statistics.file), &bytes)?;
                 Some(statistics)
             }
         };
@@ -297,11 +297,13 @@ impl OpenDetector {
                 format!("the model {} of the detector is not there", path.display()),
             ));
         }
+        let source = ModelSource::open(&path)?;
+        if source.sha256 != record.model.sha256 {
+            return Err(other_model(record, &source));
+        }
         // The detector says all that a `model.toml` beside the model could, which is not read.
         let options = ClassifierOptions::from(record.model.config.clone());
-        let classifier = Classifier::from_source(&ModelSource::open(&path)?, options)?;
-        record.check_model(&classifier)?;
-        Ok(classifier)
+        Classifier::from_source(&source, options)
     }
 
     /// A builder that computes the scores of a detector.
@@ -343,6 +345,30 @@ impl OpenDetector {
         };
         Ok(builder.fitted(fitted).scorers(own).i_odin(i_odin))
     }
+}
+
+/// The file is not the model that the detector was calibrated with; what differs.
+fn other_model(record: &DetectorRecord, source: &ModelSource) -> Error {
+    let own = &record.model;
+    let mut differences = vec![format!(
+        "SHA-256 {} instead of {}",
+        source.sha256, own.sha256
+    )];
+    if let Ok(found) = Classifier::from_source(source, ClassifierOptions::default()) {
+        if found.architecture() != own.architecture {
+            let (found, own) = (found.architecture(), &own.architecture);
+            differences.push(format!("{found} instead of {own}"));
+        }
+        if found.classes() != own.classes {
+            let (found, own) = (found.classes(), own.classes);
+            differences.push(format!("{found} classes instead of {own}"));
+        }
+    }
+    let problem = format!(
+        "this is not the model that the detector was calibrated with: {}; thresholds hold for one model only: calibrate again, or give the right file",
+        differences.join(", ")
+    );
+    Error::new(ErrorKind::OtherModel, problem).about(&source.name)
 }
 
 /// The path of a file as a file in `folder` names it: relative where it lies in it or below.

@@ -1,7 +1,7 @@
 //! What a `detector.toml` says.
 
 use crate::model::sha256;
-use crate::{Classifier, Error, ErrorKind, ModelConfig, Setting};
+use crate::{Error, ErrorKind, ModelConfig, Setting};
 use odin_metrics::{Calibration, Interval, OperatingPoint, ReferenceScores};
 use std::path::{Path, PathBuf};
 
@@ -222,35 +222,6 @@ impl DetectorRecord {
     pub fn deciding(&self) -> &SavedScore {
         // Reading and calibrating refuse a detector without scores.
         &self.scores[0]
-    }
-
-    /// Whether this is the network that the detector was calibrated with.
-    ///
-    /// # Errors
-    /// [`ErrorKind::OtherModel`] says what differs.
-    pub(super) fn check_model(&self, classifier: &Classifier) -> Result<(), Error> {
-        let file = classifier.file();
-        let (own, found) = (&self.model, file.sha256.as_deref().unwrap_or("unknown"));
-        if found == own.sha256 {
-            return Ok(());
-        }
-        let mut differences = vec![format!("SHA-256 {found} instead of {}", own.sha256)];
-        if classifier.architecture() != own.architecture {
-            let found = classifier.architecture();
-            differences.push(format!("{found} instead of {}", own.architecture));
-        }
-        if classifier.classes() != own.classes {
-            let found = classifier.classes();
-            differences.push(format!("{found} classes instead of {}", own.classes));
-        }
-        Err(Error::new(
-            ErrorKind::OtherModel,
-            format!(
-                "{} is not the model that the detector was calibrated with: {}; thresholds hold for one model only: calibrate again, or give the right file",
-                file.name,
-                differences.join(", ")
-            ),
-        ))
     }
 
     /// Keeps the scores of these names, in this order; the first decides.

@@ -241,7 +241,7 @@ fn read(text: &str) -> Result<DetectorRecord, String> {
     let found = checksum(text);
     if raw.checksum != found {
         return Err(format!(
-            "the file was changed after it was written: its checksum is {found}, `{CHECKSUM}` says {:?}; `odin calibrate` writes it anew",
+            "the file was changed after it was written: its checksum is {found}, `{CHECKSUM}` says {:?}; calibrate again",
             raw.checksum
         ));
     }
@@ -254,7 +254,7 @@ fn check_format(text: &str) -> Result<(), String> {
         toml::from_str(text).map_err(|e| e.to_string().trim_end().to_string())?;
     match table.get(DETECTOR_MARK).and_then(toml::Value::as_integer) {
         None => Err(format!(
-            "this is no calibrated detector (it has no `{DETECTOR_MARK}`); `odin calibrate` writes one"
+            "this is no calibrated detector (it has no `{DETECTOR_MARK}`); calibrating writes one"
         )),
         Some(format) if FORMATS.iter().any(|&known| i64::from(known) == format) => Ok(()),
         Some(format) => Err(format!(

@@ -78,6 +78,8 @@ pub struct Evaluation {
     pub odin: Measured,
     /// The other scores of the sets, by name.
     pub others: Vec<(String, Measured)>,
+    /// Whether the baseline gives both sets the same scores.
+    same_scores: bool,
 }
 
 /// An AUROC below this is that of sets that are taken for each other.
@@ -106,10 +108,8 @@ impl Evaluation {
                 .take(2)
                 .map(|(_, measured)| measured.metrics.auroc)
         };
-        if self.n_in == self.n_out && aurocs().all(|auroc| auroc == 0.5) {
-            return Some(
-                "the scores of both sets are distributed exactly alike: are they the same images?",
-            );
+        if self.same_scores {
+            return Some("both sets have exactly the same scores: are they the same images?");
         }
         let swapped = aurocs().all(|auroc| auroc < SWAPPED);
         swapped.then_some(
@@ -221,5 +221,11 @@ pub fn evaluate(
         baseline: measured(MSP)?,
         odin: measured(ODIN)?,
         others: others.collect::<Result<_, Error>>()?,
+        same_scores: sorted(in_set.scores(MSP)?) == sorted(out_set.scores(MSP)?),
     })
+}
+
+fn sorted(mut scores: Vec<f64>) -> Vec<f64> {
+    scores.sort_by(f64::total_cmp);
+    scores
 }

@@ -25,7 +25,7 @@ use crate::{DetectorBuilder, Error, Grid, Images, Progress, Setting};
 pub struct TuneOptions {
     grid: Option<Grid>,
     objective: Option<Objective>,
-    in_only: InOnlyRule,
+    in_only: Option<InOnlyRule>,
     seed: u64,
 }
 
@@ -37,7 +37,7 @@ impl Default for TuneOptions {
         Self {
             grid: None,
             objective: None,
-            in_only: InOnlyRule::default(),
+            in_only: None,
             seed: 0,
         }
     }
@@ -83,9 +83,10 @@ impl TuneOptions {
         self
     }
 
-    /// How to choose where there are no out-of-distribution images.
+    /// How to choose where there are no out-of-distribution images; [`InOnlyRule::Fixed`] unless
+    /// set, or [`InOnlyRule::Synthetic`] where a grid is.
     pub fn in_only(mut self, rule: InOnlyRule) -> Self {
-        self.in_only = rule;
+        self.in_only = Some(rule);
         self
     }
 
@@ -109,7 +110,12 @@ impl TuneOptions {
         mut progress: impl FnMut(&str, Progress),
     ) -> Result<Tuned, Error> {
         let classifier = builder.classifier().clone();
-        let in_only = out_images.is_none().then_some(self.in_only);
+        let usual = match self.grid {
+            None => InOnlyRule::Fixed,
+            Some(_) => InOnlyRule::Synthetic,
+        };
+        let rule = self.in_only.unwrap_or(usual);
+        let in_only = out_images.is_none().then_some(rule);
         let grid = self.grid.clone().unwrap_or_else(|| Grid::for_rule(in_only));
         let objective = self
             .objective
@@ -121,7 +127,7 @@ impl TuneOptions {
                 let out_set = tuner.score(out, |p| progress(out.name(), p))?;
                 tuner.against(&in_set, &out_set)?
             }
-            None => tuner.in_only(self.in_only, images, &in_set, progress)?,
+            None => tuner.in_only(rule, images, &in_set, progress)?,
         };
         Ok(Tuned::new(&classifier, &search, &in_set))
     }

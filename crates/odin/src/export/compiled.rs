@@ -73,9 +73,7 @@ impl CompiledDetector {
         let file = source.onnx().transpose()?;
         let network = Classifier::from_source(&source, ClassifierOptions::default())?;
         let (Some(card), Some(file)) = (network.detector_card().cloned(), file) else {
-            return Err(problem(
-                "this is no compiled detector; `odin compile` makes one of a model".to_string(),
-            ));
+            return Err(problem("this is no compiled detector".to_string()));
         };
         let graph = file.graph()?;
         let place = |name: &str| {

@@ -48,8 +48,9 @@ impl InputPipeline {
     /// When an image has not the shape that the network takes.
     pub(crate) fn normalize(&self, images: &[Image]) -> Result<Vec<f32>, Error> {
         let mut batch = Vec::with_capacity(images.len() * self.len());
-        for image in images {
-            self.check_shape(image)?;
+        for (i, image) in images.iter().enumerate() {
+            let about = |e: Error| e.about(format_args!("image {i} of the batch"));
+            self.check_shape(image).map_err(about)?;
             self.normalization
                 .apply(&image.pixels, self.layout, &mut batch);
         }

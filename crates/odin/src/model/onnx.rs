@@ -30,7 +30,7 @@ pub(super) fn read(
         let (from, axes) = (&layout.from, layout.value.axes());
         let layout = layout.value;
         unfit(from, format!(
-            "{name}: the layout {layout} has {axes} axes without the batch, the input has the extents {extents:?}"
+            "{name}: the layout {layout} ({from}) has {axes} axes without the batch, the input has the extents {extents:?}"
         ))
     })?;
     let image_shape = with_size(name, image_shape, layout.value, &stack)?;

@@ -80,7 +80,7 @@ impl ModelSource {
             sha256: sha256(&bytes),
             folder: Some(path.parent().unwrap_or(Path::new("")).to_path_buf()),
             name,
-            bytes: Bytes(Arc::new(bytes.into())),
+            bytes: Bytes(Arc::new(bytes)),
         })
     }
 

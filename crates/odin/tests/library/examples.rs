@@ -75,14 +75,15 @@ fn own_score() {
 fn compile() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
     let arguments = [
-        &demo("model.safetensors").to_string_lossy(),
-        "0.305185",
-        "0.377469",
-        "pixels-u8",
-        &*path.to_string_lossy(),
+        text(&demo("model.safetensors")),
+        "0.305185".to_string(),
+        "0.377469".to_string(),
+        "pixels-u8".to_string(),
+        text(&path),
     ];
-    compile::run(&arguments.map(str::to_string)).unwrap();
+    compile::run(&arguments).unwrap();
     let compiled = odin::CompiledDetector::open(&path, 1).unwrap();
     assert_eq!(compiled.card().setting, Setting::PAPER);
 }

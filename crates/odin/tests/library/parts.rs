@@ -117,6 +117,10 @@ impl DataSet for Shuffled {
         self.0.sample_name(self.place(i))
     }
 
+    fn label(&self, i: usize) -> Option<usize> {
+        self.0.label(self.place(i))
+    }
+
     fn get(&self, i: usize) -> Result<Sample, odin::data::Error> {
         self.0.get(self.place(i))
     }

@@ -111,7 +111,6 @@ impl Journal {
             serde_json::from_str(&first).context("this is no journal of odin score")?;
         for (key, what) in [
             ("odin_score", "format of the journal"),
-            ("odin_version", "version of odin"),
             ("detector", "detector"),
             ("shard", "shard"),
             ("device", "device"),

@@ -1,0 +1,18 @@
+//! What a user can do about an error of the library, which knows no option of the command line.
+
+use odin::ErrorKind;
+
+/// A sentence for the line below an error that the library caused.
+pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
+    let of_library = error.chain().find_map(|cause| cause.downcast_ref());
+    match of_library.map(odin::Error::kind)? {
+        ErrorKind::Shape => Some(
+            "Images are only resized when asked to: --transform resize:HxW; --image-size gives a checkpoint's own size, if it is another.",
+        ),
+        ErrorKind::NotFound => Some("--nn names the model where it lies now."),
+        ErrorKind::Saved => Some(
+            "`odin calibrate` writes detectors, and `odin tune -o tuned.toml` settings for its --tuned.",
+        ),
+        _ => None,
+    }
+}

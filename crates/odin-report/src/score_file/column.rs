@@ -1,0 +1,40 @@
+//! What is read of a score file.
+
+use super::record::{ScoreFileError, problem};
+
+/// The scores of one name in a file, and the decisions.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ScoreColumn {
+    /// The score of every image that has one.
+    pub scores: Vec<f64>,
+    /// Whether each of these images was taken for in-distribution; empty where the file has no
+    /// decisions.
+    pub decisions: Vec<bool>,
+    /// How many images have an error in place of a score.
+    pub errors: usize,
+}
+
+impl ScoreColumn {
+    pub(super) fn push(&mut self, score: Option<f64>, decision: Option<bool>) {
+        match score {
+            Some(score) => {
+                self.scores.push(score);
+                self.decisions.extend(decision);
+            }
+            None => self.errors += 1,
+        }
+    }
+
+    /// Decisions are for all images or for none.
+    pub(super) fn checked(self) -> Result<Self, ScoreFileError> {
+        match self.decisions.len() {
+            0 => Ok(self),
+            n if n == self.scores.len() => Ok(self),
+            n => Err(problem(format!(
+                "{} images have a score and {n} a decision",
+                self.scores.len()
+            ))),
+        }
+    }
+}
