@@ -1,7 +1,7 @@
 use crate::distributions::{Chance, beta_quantile, binomial_cdf};
 use crate::error::Error;
 use crate::interval::{Interval, TAILS};
-use crate::scores::sorted;
+use crate::sorted::sorted;
 use crate::threshold::{check_tpr, kept_at_tpr, share_from};
 
 /// A threshold chosen from in-distribution scores alone, and how sure it is; see [`calibrate`].

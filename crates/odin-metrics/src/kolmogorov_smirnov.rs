@@ -2,7 +2,7 @@ use std::f64::consts::PI;
 
 use crate::error::Error;
 use crate::exact::leading;
-use crate::scores::sorted;
+use crate::sorted::sorted;
 
 /// Cells of the recurrence up to which the p-value is exact; they take about a tenth of a second.
 const MAX_CELLS: u128 = 1 << 25;

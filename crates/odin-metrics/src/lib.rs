@@ -52,6 +52,7 @@ mod paper;
 mod rates;
 mod reference;
 mod scores;
+mod sorted;
 mod threshold;
 
 pub use bootstrap::Bootstrap;

@@ -1,5 +1,5 @@
 use crate::error::{Error, ErrorKind};
-use crate::scores::sorted;
+use crate::sorted::sorted;
 
 /// Where every later rank is exact: this many of the lowest scores are all kept.
 const LOWEST: u64 = 500;

@@ -1,10 +1,11 @@
 use crate::bootstrap::Bootstrap;
 use crate::counts::Counts;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::exact::ExactPlan;
 use crate::interval::Interval;
 use crate::metrics::Metrics;
 use crate::paper::{PaperMetrics, PaperPlan, PaperProtocol};
+use crate::sorted::sorted;
 use crate::threshold::OperatingPoint;
 
 /// The scores of an in-distribution and an out-of-distribution set, checked and sorted once.
@@ -116,27 +117,4 @@ impl Scores {
     fn paper_plan(&self, protocol: &PaperProtocol) -> PaperPlan {
         PaperPlan::new(&self.in_scores, &self.out_scores, protocol)
     }
-}
-
-/// A checked copy of the scores of one side in ascending order.
-pub(crate) fn sorted(side: &str, scores: &[f64]) -> Result<Vec<f64>, Error> {
-    if scores.is_empty() {
-        return Err(Error::new(
-            ErrorKind::EmptyScores,
-            format!("there are no {side} scores; at least one is needed"),
-        ));
-    }
-    if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
-        return Err(Error::new(
-            ErrorKind::NonFiniteScore,
-            format!(
-                "the {side} score at index {index} (counted from 0) is {}; scores must be finite: \
-                 check this input and the model's weights for NaN or infinity",
-                scores[index]
-            ),
-        ));
-    }
-    let mut scores = scores.to_vec();
-    scores.sort_unstable_by(f64::total_cmp);
-    Ok(scores)
 }

@@ -1,6 +1,6 @@
 use crate::counts::share;
 use crate::error::{Error, ErrorKind};
-use crate::scores::sorted;
+use crate::sorted::sorted;
 
 /// A threshold and what it does: an input is taken for in-distribution iff its score is `>=`
 /// the threshold.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::text::{decimal, latin1, raw_unicode, twos_complement, unquote, utf8};
+use super::text::{decimal, latin1, malformed, raw_unicode, twos_complement, unquote, utf8};
 use super::{Id, Object, Options, Python2Strings, Value, opcode as op};
 use crate::error::Error;
 
@@ -446,8 +446,4 @@ fn truncated() -> Error {
 
 fn underflow() -> Error {
     Error::damaged("an instruction takes more values than there are; the file is damaged")
-}
-
-pub(super) fn malformed(expected: &str) -> Error {
-    Error::damaged(format!("expected {expected}; the file is damaged"))
 }

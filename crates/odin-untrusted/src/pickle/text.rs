@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::str;
 
 use super::Value;
-use super::machine::malformed;
 use crate::error::Error;
+
+pub(super) fn malformed(expected: &str) -> Error {
+    Error::damaged(format!("expected {expected}; the file is damaged"))
+}
 
 /// An integer in digits.
 pub(super) fn decimal<'a>(digits: &[u8]) -> Result<Value<'a>, Error> {
