@@ -98,3 +98,13 @@ pub use odin_data as data;
 pub use odin_metrics as metrics;
 /// Scores beside ODIN.
 pub use odin_scores as scores;
+
+/// The snippets of the pages, as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+}
