@@ -36,7 +36,7 @@ pub enum Size {
     ShorterSide(usize),
 }
 
-/// One step of a [`Transform`].
+/// One step of a [`Transform`](crate::Transform).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
