@@ -1,10 +1,11 @@
 //! What `odin drift` found.
 
 use crate::columns::aligned;
-use crate::score_file::ScoreColumn;
+use crate::score_file::{DetectorId, ScoreColumn};
 use crate::terms::percent;
 use odin_metrics::{Drift, Error, Interval, Rate, RateChange, Verdict, kolmogorov_smirnov};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -48,6 +49,7 @@ struct Period {
     errors: usize,
     median: f64,
     rejected: Rate,
+    detectors: BTreeSet<DetectorId>,
 }
 
 impl Period {
@@ -57,6 +59,7 @@ impl Period {
             scored: column.scores.len(),
             errors: column.errors,
             median: median(&column.scores),
+            detectors: column.detectors.clone(),
             rejected: match rejection {
                 Rejection::Threshold { threshold, .. } => {
                     Rate::rejected(&column.scores, *threshold)?
@@ -89,6 +92,15 @@ impl Period {
             "rejection_rate": self.rejected.share(),
             "rejection_rate_ci95": ends(self.rejected.interval()),
         })
+    }
+}
+
+/// The one detector of a file, as files have it that one run wrote, or the first of them.
+fn names(detectors: &BTreeSet<DetectorId>) -> String {
+    match (detectors.first(), detectors.len()) {
+        (None, _) => "none".to_string(),
+        (Some(only), 1) => only.to_string(),
+        (Some(first), count) => format!("{first} and {} others", count - 1),
     }
 }
 
@@ -215,7 +227,21 @@ impl DriftReport {
                 percent(after)
             ));
         }
+        warnings.extend(self.other_detector());
         warnings
+    }
+
+    /// Two files of different detectors, where both say which they are of.
+    fn other_detector(&self) -> Option<String> {
+        let (before, after) = (&self.reference.detectors, &self.new.detectors);
+        let differ = !before.is_empty() && !after.is_empty() && before != after;
+        differ.then(|| {
+            format!(
+                "the files are of different detectors ({}, {}): what differs may be the detector",
+                names(before),
+                names(after)
+            )
+        })
     }
 
     fn what_is_visible(&self) -> String {

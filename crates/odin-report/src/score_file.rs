@@ -1,9 +1,10 @@
 //! The scores of many images as CSV, JSON lines or Parquet, written a record at a time and read
 //! back. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
-//! `p_value`, `is_in_distribution` and `error`.
+//! `p_value`, `is_in_distribution`, `error` and, where the detector is named, `detector`.
 
 mod column;
 mod csv;
+mod detector;
 mod jsonl;
 mod parquet;
 mod record;
@@ -11,6 +12,7 @@ mod record;
 pub use column::ScoreColumn;
 pub use record::{ScoreFileError, ScoreRecord, ScoreValues};
 
+pub(crate) use detector::DetectorId;
 use record::problem;
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -44,6 +46,7 @@ impl ScoreFormat {
 /// Writes records.
 pub struct ScoreWriter<W: Write + Send> {
     scores: Vec<String>,
+    detector: Option<DetectorId>,
     inner: Inner<W>,
 }
 
@@ -58,19 +61,46 @@ impl<W: Write + Send> ScoreWriter<W> {
     ///
     /// # Errors
     /// When nothing can be written.
-    pub fn new(mut out: W, format: ScoreFormat, scores: &[String]) -> Result<Self, ScoreFileError> {
+    pub fn new(out: W, format: ScoreFormat, scores: &[String]) -> Result<Self, ScoreFileError> {
+        Self::begin(out, format, scores, None)
+    }
+
+    /// The same with a last column `detector`, which is the same in all records: the first 16 hex
+    /// digits of the detector's checksum.
+    ///
+    /// # Errors
+    /// When nothing can be written, or the checksum is none.
+    pub fn of_detector(
+        out: W,
+        format: ScoreFormat,
+        scores: &[String],
+        checksum: &str,
+    ) -> Result<Self, ScoreFileError> {
+        let detector = DetectorId::of_checksum(checksum);
+        let none = || problem(format!("{checksum:?} is no checksum of a detector"));
+        Self::begin(out, format, scores, Some(detector.ok_or_else(none)?))
+    }
+
+    fn begin(
+        mut out: W,
+        format: ScoreFormat,
+        scores: &[String],
+        detector: Option<DetectorId>,
+    ) -> Result<Self, ScoreFileError> {
         let inner = match format {
             ScoreFormat::Csv => {
-                csv::write_header(&mut out, scores).map_err(problem)?;
+                csv::write_header(&mut out, scores, detector.as_ref()).map_err(problem)?;
                 Inner::Csv(out)
             }
             ScoreFormat::JsonLines => Inner::JsonLines(out),
-            ScoreFormat::Parquet => Inner::Parquet(Box::new(
-                parquet::Writer::new(out, scores).map_err(problem)?,
-            )),
+            ScoreFormat::Parquet => {
+                let writer = parquet::Writer::new(out, scores, detector.clone());
+                Inner::Parquet(Box::new(writer.map_err(problem)?))
+            }
         };
         Ok(Self {
             scores: scores.to_vec(),
+            detector,
             inner,
         })
     }
@@ -91,10 +121,13 @@ impl<W: Write + Send> ScoreWriter<W> {
             )));
         }
         match &mut self.inner {
-            Inner::Csv(out) => csv::write(out, record, self.scores.len()).map_err(problem),
-            Inner::JsonLines(out) => jsonl::write(out, record, &self.scores).map_err(problem),
-            Inner::Parquet(writer) => writer.write(record).map_err(problem),
+            Inner::Csv(out) => csv::write(out, record, self.scores.len(), self.detector.as_ref()),
+            Inner::JsonLines(out) => {
+                jsonl::write(out, record, &self.scores, self.detector.as_ref())
+            }
+            Inner::Parquet(writer) => return writer.write(record).map_err(problem),
         }
+        .map_err(problem)
     }
 
     /// Ends the file; gives what was written to.
@@ -118,9 +151,9 @@ pub fn set_to_csv(set: &odin::ScoredSet) -> String {
     csv::of_set(set)
 }
 
-/// A record as one line of JSON, without the line's end.
+/// A record as one line of JSON, without the line's end and the detector.
 pub fn record_to_json(record: &ScoreRecord, scores: &[String]) -> String {
-    jsonl::line(record, scores)
+    jsonl::line(record, scores, None)
 }
 
 /// The reverse of [`record_to_json`].

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use odin_report::{
-    ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
-    record_from_json, record_to_json,
+    DriftReport, Rejection, ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues,
+    ScoreWriter, read_column, record_from_json, record_to_json,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
@@ -497,5 +497,100 @@ fn records_have_a_value_for_each_score() {
         let mut writer = ScoreWriter::new(Vec::new(), format, &["odin".to_string()]).unwrap();
         let error = writer.write(&record).unwrap_err().to_string();
         assert!(error.contains("3 scores, the file 1 columns"), "{error}");
+    }
+}
+
+/// A record of a score and an error, in a file that names its detector.
+fn of_detector(format: ScoreFormat, checksum: &str) -> Result<Vec<u8>, ScoreFileError> {
+    let (names, records) = (names(), records());
+    let mut writer = ScoreWriter::of_detector(Vec::new(), format, &names, checksum)?;
+    for record in &records[..2] {
+        writer.write(record)?;
+    }
+    writer.finish()
+}
+
+#[test]
+fn the_detector_is_the_last_column_of_every_record() {
+    let id = "0123456789abcdef";
+    let checksum = id.repeat(4);
+    let bytes = of_detector(ScoreFormat::Csv, &checksum).unwrap();
+    let mut reader = csv::Reader::from_reader(&bytes[..]);
+    let header = reader.headers().unwrap().clone();
+    assert_eq!(header.iter().last(), Some("detector"));
+    assert_eq!(header.len(), header_of(&names()).len() + 1);
+    let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(records.len(), 2);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.iter().last() == Some(id))
+    );
+
+    let bytes = of_detector(ScoreFormat::JsonLines, &checksum).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let end = format!(",\"detector\":\"{id}\"}}");
+    assert_eq!(text.lines().filter(|line| line.ends_with(&end)).count(), 2);
+    // The other columns are read as without it.
+    let read = |line: &str| record_from_json(line, &names()).unwrap();
+    assert_same(
+        &text.lines().map(read).collect::<Vec<_>>(),
+        &self::records()[..2],
+    );
+
+    let path = path("of-detector.parquet");
+    std::fs::write(&path, of_detector(ScoreFormat::Parquet, &checksum).unwrap()).unwrap();
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    for row in reader.get_row_iter(None).unwrap() {
+        let row = row.unwrap();
+        let last = row.get_column_iter().last().unwrap();
+        assert_eq!(last, (&"detector".to_string(), &Field::Str(id.to_string())));
+    }
+    for (format, _) in FORMATS {
+        for no_checksum in ["", "0123456789abcde", "0123456789abcdeX", "0123456789abcdé"] {
+            let error = of_detector(format, no_checksum).unwrap_err().to_string();
+            assert!(error.contains("no checksum"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn drift_warns_of_files_of_different_detectors() {
+    let (one, other) = ("1".repeat(64), "2".repeat(64));
+    let column = |name: &str, bytes: &[u8], format| column(bytes, format, name, "odin").unwrap();
+    for (format, extension) in FORMATS {
+        let read = |name: &str, checksum: &str| {
+            let bytes = of_detector(format, checksum).unwrap();
+            column(&format!("drift-{name}.{extension}"), &bytes, format)
+        };
+        let (one, other) = (read("one", &one), read("other", &other));
+        let none = written(format, &names(), &records()[..2]);
+        let none = column(&format!("drift-none.{extension}"), &none, format);
+        // Anybody may have a column of this name.
+        let foreign = b"odin,is_in_distribution,detector\n0.5,true,sensor 7\n0.5,true,1\n";
+        let foreign = column("drift-foreign.csv", foreign, ScoreFormat::Csv);
+        let warned = |reference: &ScoreColumn, new: &ScoreColumn| {
+            let report = DriftReport::new(
+                "odin",
+                Rejection::Decisions,
+                0.01,
+                (Path::new("a"), reference),
+                (Path::new("b"), new),
+            );
+            let report = report.unwrap();
+            let warning = "the files are of different detectors (1111111111111111, 2222222222222222): what differs may be the detector";
+            let warned = report.warnings().iter().any(|found| found == warning);
+            assert_eq!(report.to_json().contains(warning), warned);
+            assert_eq!(report.warnings().join("").contains("detector"), warned);
+            warned
+        };
+        assert!(warned(&one, &other), "{extension}");
+        for (reference, new) in [(&one, &one), (&one, &none), (&none, &one), (&none, &none)] {
+            assert!(!warned(reference, new), "{extension}");
+        }
+        assert!(
+            !warned(&one, &foreign) && !warned(&foreign, &none),
+            "{extension}"
+        );
     }
 }

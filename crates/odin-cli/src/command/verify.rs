@@ -6,9 +6,10 @@ use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Selection, Spec};
 use crate::resolve::device::{self, threads};
 use crate::resolve::{network, registry};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use odin::{
-    Agreement, Classifier, CompiledDetector, Detector, DetectorInput, Image, Images, Progress,
+    Agreement, Classifier, CompiledDetector, Detector, DetectorInput, ErrorKind, Image, Images,
+    Progress,
 };
 use odin_data::registry::Registry;
 use odin_report::AgreementReport;
@@ -21,7 +22,11 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
     let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn, &args.network, args.transform.as_ref(), &registry)?;
     network::announce(&classifier, args.quiet.on);
-    let file = CompiledDetector::open(&args.detector, threads(args.threads))?;
+    let file = CompiledDetector::open(&args.detector, threads(args.threads));
+    let file = file.map_err(|error| match error.kind() {
+        ErrorKind::Classifier => anyhow!("{error}\n`odin compile` writes compiled detectors."),
+        _ => error.into(),
+    })?;
     if !args.quiet.on {
         for notice in differences(&file, &classifier) {
             say(&notice);

@@ -1,6 +1,8 @@
 //! What is read of a score file.
 
+use super::detector::DetectorId;
 use super::record::{ScoreFileError, problem};
+use std::collections::BTreeSet;
 
 /// The scores of one name in a file, and the decisions.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,10 +15,19 @@ pub struct ScoreColumn {
     pub decisions: Vec<bool>,
     /// How many images have an error in place of a score.
     pub errors: usize,
+    /// The detectors that the records name; none where the file has no such column.
+    pub(crate) detectors: BTreeSet<DetectorId>,
 }
 
 impl ScoreColumn {
-    pub(super) fn push(&mut self, score: Option<f64>, decision: Option<bool>) {
+    /// `detector` is what the cell of that column holds.
+    pub(super) fn push(
+        &mut self,
+        score: Option<f64>,
+        decision: Option<bool>,
+        detector: Option<&str>,
+    ) {
+        self.detectors.extend(detector.and_then(DetectorId::read));
         match score {
             Some(score) => {
                 self.scores.push(score);

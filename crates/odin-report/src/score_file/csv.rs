@@ -1,21 +1,32 @@
 //! Score files as CSV.
 
 use super::column::ScoreColumn;
+use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, problem};
 use crate::csv::Line;
 use odin::ScoredSet;
 use std::fs::File;
 use std::io::{BufReader, Result, Write};
 
-pub(super) fn write_header(out: &mut impl Write, scores: &[String]) -> Result<()> {
+pub(super) fn write_header(
+    out: &mut impl Write,
+    scores: &[String],
+    detector: Option<&DetectorId>,
+) -> Result<()> {
     let line = Line::default()
         .cells(["file", "prediction", "class"])
         .cells(scores)
-        .cells(["percentile", "p_value", "is_in_distribution", "error"]);
+        .cells(["percentile", "p_value", "is_in_distribution", "error"])
+        .cells(detector.map(|_| COLUMN));
     out.write_all(line.end().as_bytes())
 }
 
-pub(super) fn write(out: &mut impl Write, record: &ScoreRecord, scores: usize) -> Result<()> {
+pub(super) fn write(
+    out: &mut impl Write,
+    record: &ScoreRecord,
+    scores: usize,
+    detector: Option<&DetectorId>,
+) -> Result<()> {
     let line = Line::default().cell(&record.file);
     let line = match &record.outcome {
         Ok(values) => line
@@ -27,7 +38,8 @@ pub(super) fn write(out: &mut impl Write, record: &ScoreRecord, scores: usize) -
             .cell(""),
         // No prediction, class and scores; no percentile, p-value and decision.
         Err(error) => line.cells(vec![""; scores + 5]).cell(error),
-    };
+    }
+    .cells(detector);
     out.write_all(line.end().as_bytes())
 }
 
@@ -63,6 +75,7 @@ pub(super) fn read_column(
         ))
     })?;
     let decision = place("is_in_distribution");
+    let detector = place(COLUMN);
     let mut scores = ScoreColumn::default();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(problem)? {
@@ -84,7 +97,8 @@ pub(super) fn read_column(
                 )));
             }
         };
-        scores.push(value, decision);
+        let detector = detector.and_then(|place| record.get(place));
+        scores.push(value, decision, detector.map(str::trim));
     }
     Ok(scores)
 }

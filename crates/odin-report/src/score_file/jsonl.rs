@@ -1,6 +1,7 @@
 //! Score files as JSON lines.
 
 use super::column::ScoreColumn;
+use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -10,11 +11,16 @@ pub(super) fn write(
     out: &mut impl Write,
     record: &ScoreRecord,
     scores: &[String],
+    detector: Option<&DetectorId>,
 ) -> std::io::Result<()> {
-    writeln!(out, "{}", line(record, scores))
+    writeln!(out, "{}", line(record, scores, detector))
 }
 
-pub(super) fn line(record: &ScoreRecord, scores: &[String]) -> String {
+pub(super) fn line(
+    record: &ScoreRecord,
+    scores: &[String],
+    detector: Option<&DetectorId>,
+) -> String {
     let values = record.outcome.as_ref().ok();
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_string(), value);
@@ -31,6 +37,9 @@ pub(super) fn line(record: &ScoreRecord, scores: &[String]) -> String {
         json!(values.map(|v| v.is_in_distribution)),
     );
     put("error", json!(record.outcome.as_ref().err()));
+    if let Some(detector) = detector {
+        put(COLUMN, json!(detector.as_str()));
+    }
     Value::Object(object).to_string()
 }
 
@@ -96,7 +105,8 @@ pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreF
                 )));
             }
         };
-        column.push(value, decision);
+        let detector = object.get(COLUMN).and_then(Value::as_str);
+        column.push(value, decision, detector);
     }
     Ok(column)
 }

@@ -1,6 +1,7 @@
 //! Score files as Parquet.
 
 use super::column::ScoreColumn;
+use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -20,16 +21,18 @@ const ROW_GROUP: usize = 65_536;
 pub(super) struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
     scores: usize,
+    detector: Option<DetectorId>,
     records: Vec<ScoreRecord>,
 }
 
 impl<W: Write + Send> Writer<W> {
-    pub(super) fn new(out: W, scores: &[String]) -> Result<Self> {
+    pub(super) fn new(out: W, scores: &[String], detector: Option<DetectorId>) -> Result<Self> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
-        let schema = Arc::new(schema(scores)?);
+        let schema = Arc::new(schema(scores, detector.is_some())?);
         Ok(Self {
             file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?,
             scores: scores.len(),
+            detector,
             records: Vec::new(),
         })
     }
@@ -78,6 +81,10 @@ impl<W: Write + Send> Writer<W> {
         let errors = records.iter().map(|r| r.outcome.as_ref().err());
         let errors = errors.map(|error| error.map(|error| text(error)));
         column::<ByteArrayType>(&mut group, errors.collect())?;
+        if let Some(detector) = &self.detector {
+            let detector = Some(text(detector.as_str()));
+            column::<ByteArrayType>(&mut group, vec![detector; records.len()])?;
+        }
         group.close()?;
         Ok(())
     }
@@ -99,7 +106,7 @@ fn column<T: DataType>(
     Ok(())
 }
 
-fn schema(scores: &[String]) -> Result<Type> {
+fn schema(scores: &[String], with_detector: bool) -> Result<Type> {
     let field = |name: &str, physical: Physical, repetition: Repetition| -> Result<Arc<Type>> {
         let text = (physical == Physical::BYTE_ARRAY).then_some(LogicalType::String);
         let field = Type::primitive_type_builder(name, physical)
@@ -121,6 +128,9 @@ fn schema(scores: &[String]) -> Result<Type> {
     fields.push(optional("p_value", Physical::DOUBLE)?);
     fields.push(optional("is_in_distribution", Physical::BOOLEAN)?);
     fields.push(optional("error", Physical::BYTE_ARRAY)?);
+    if with_detector {
+        fields.push(optional(COLUMN, Physical::BYTE_ARRAY)?);
+    }
     Type::group_type_builder("scores")
         .with_fields(fields)
         .build()
@@ -167,7 +177,11 @@ fn read(file: File, score: &str) -> std::result::Result<ScoreColumn, ScoreFileEr
                 )));
             }
         };
-        column.push(value, decision);
+        let detector = match field(COLUMN) {
+            Some(Field::Str(detector)) => Some(detector.as_str()),
+            _ => None,
+        };
+        column.push(value, decision, detector);
     }
     Ok(column)
 }

@@ -191,7 +191,8 @@ impl Journal {
         self.out.flush().with_context(cannot)?;
         let atomic = AtomicFile::of_only_writer(out, "--out")?;
         let file = BufWriter::new(atomic.create()?);
-        let mut writer = ScoreWriter::new(file, format, &self.heading.scores)?;
+        let mut writer =
+            ScoreWriter::of_detector(file, format, &self.heading.scores, &self.heading.detector)?;
         for line in self.reader()?.lines.lines() {
             let record = record_from_json(&line?, &self.heading.scores)?;
             each(&record);

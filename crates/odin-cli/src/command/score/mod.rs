@@ -236,7 +236,8 @@ impl Job<'_> {
             return self.conclude(tally);
         };
         let out = BufWriter::new(Stdout::new());
-        let mut writer = ScoreWriter::new(out, format, &self.columns())?;
+        let checksum = self.detector.record().checksum();
+        let mut writer = ScoreWriter::of_detector(out, format, &self.columns(), &checksum)?;
         self.score(0, |record, _| {
             tally.count(&record);
             Ok(writer.write(&record)?)

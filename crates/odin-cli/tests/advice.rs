@@ -1,0 +1,83 @@
+//! What the program says of an error of the library: its words, and below them the option or the
+//! command that helps.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Arguments, what the library says and what the program adds; no option is in the former.
+const ERRORS: [(&str, &str, &str); 6] = [
+    (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset wide.npy",
+        "8x12 (height x width)",
+        "Images are only resized when asked to: --transform resize:HxW; --image-size gives a checkpoint's own size, if it is another.",
+    ),
+    (
+        "score --detector moved.toml {demo}/in.npy",
+        "of the detector is not there",
+        "--nn names the model where it lies now.",
+    ),
+    (
+        "compile --detector moved.toml -o d.onnx",
+        "of the detector is not there",
+        "--nn names the model where it lies now.",
+    ),
+    (
+        "score --detector none.toml {demo}/in.npy",
+        "this is no calibrated detector",
+        "`odin calibrate` writes detectors, and `odin tune -o tuned.toml` settings for its --tuned.",
+    ),
+    (
+        "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --tuned none.toml -o d.toml",
+        "this is no tuned setting",
+        "`odin calibrate` writes detectors, and `odin tune -o tuned.toml` settings for its --tuned.",
+    ),
+    (
+        "verify {demo}/model.safetensors --nn {demo}/model.safetensors",
+        "this is no compiled detector",
+        "`odin compile` writes compiled detectors.",
+    ),
+];
+
+#[test]
+fn the_program_adds_the_advice() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let demo = demo.display().to_string();
+    let odin = |args: &str| {
+        let args = args.split_whitespace().map(|a| a.replace("{demo}", &demo));
+        let mut odin = Command::new(env!("CARGO_BIN_EXE_odin"));
+        odin.args(args).current_dir(here).output().unwrap()
+    };
+    std::fs::copy(
+        format!("{demo}/model.safetensors"),
+        here.join("net.safetensors"),
+    )
+    .unwrap();
+    let calibrate = "calibrate --nn net.safetensors --in-dataset {demo}/in.npy --limit 100";
+    let calibrated = odin(&format!("{calibrate} -o moved.toml"));
+    assert!(calibrated.status.success());
+    std::fs::remove_file(here.join("net.safetensors")).unwrap();
+    std::fs::write(here.join("none.toml"), "size = 32\n").unwrap();
+    let mut wide = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    let head = "{'descr': '|u1', 'fortran_order': False, 'shape': (5, 8, 12), }";
+    wide.extend(format!("{head:<117}\n").bytes());
+    wide.extend([0; 5 * 8 * 12]);
+    std::fs::write(here.join("wide.npy"), wide).unwrap();
+    for (args, error, advice) in ERRORS {
+        let output = odin(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = format!("odin {args}\n{stderr}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let (message, found) = stderr.trim_end().rsplit_once('\n').expect(&said);
+        let (_, message) = message.rsplit_once("error: ").expect(&said);
+        assert!(message.contains(error), "{said}");
+        assert!(
+            !message.contains("--") && !message.contains("`odin"),
+            "{said}"
+        );
+        assert_eq!(found, advice, "{said}");
+    }
+}
