@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
 }
 
 fn odin(folder: &Path, args: &[&str]) {
@@ -41,8 +43,16 @@ fn of_csv(path: &Path) -> HashMap<String, [f64; 2]> {
 fn resized_photos_score_alike_in_library_and_command() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    fs::copy(repository("demo/model.safetensors"), here.join("net.safetensors")).unwrap();
-    fs::write(here.join("net.toml"), "transform = \"resize:11:bicubic,centre-crop:8\"\n").unwrap();
+    fs::copy(
+        repository("demo/model.safetensors"),
+        here.join("net.safetensors"),
+    )
+    .unwrap();
+    fs::write(
+        here.join("net.toml"),
+        "transform = \"resize:11:bicubic,centre-crop:8\"\n",
+    )
+    .unwrap();
     let photos = repository("crates/odin-cli/tests/frozen/v0.1/images");
     let photos = photos.to_str().unwrap();
     let known = repository("demo/in.npy");
@@ -50,7 +60,17 @@ fn resized_photos_score_alike_in_library_and_command() {
     let mut args: Vec<&str> = calibrate.split(' ').collect();
     args.extend(["--in-dataset", known.to_str().unwrap()]);
     odin(here, &args);
-    odin(here, &["score", "--detector", "detector.toml", photos, "-o", "scores.csv"]);
+    odin(
+        here,
+        &[
+            "score",
+            "--detector",
+            "detector.toml",
+            photos,
+            "-o",
+            "scores.csv",
+        ],
+    );
     let by_command = of_csv(&here.join("scores.csv"));
     assert!(by_command.len() > 5, "{by_command:?}");
 
@@ -59,14 +79,22 @@ fn resized_photos_score_alike_in_library_and_command() {
     let images = calibrated.open_images(photos).unwrap();
     let judged = calibrated.judge(&images).filter_map(Result::ok);
     let by_calibrated: HashMap<String, [f64; 2]> = judged
-        .map(|verdict| (name(&verdict.name), [verdict.score.msp(), verdict.score.odin()]))
+        .map(|verdict| {
+            (
+                name(&verdict.name),
+                [verdict.score.msp(), verdict.score.odin()],
+            )
+        })
         .collect();
     assert_eq!(by_calibrated, by_command);
 
     let model = here.join("net.safetensors");
     let classifier = Classifier::open(model, ClassifierOptions::default()).unwrap();
     let setting = Setting::new(1000.0, 0.005).unwrap();
-    let detector = Detector::builder(&classifier).setting(setting).build().unwrap();
+    let detector = Detector::builder(&classifier)
+        .setting(setting)
+        .build()
+        .unwrap();
     let rows = detector.rows(&classifier.open_images(photos).unwrap());
     let by_detector: HashMap<String, [f64; 2]> = rows
         .filter_map(Result::ok)

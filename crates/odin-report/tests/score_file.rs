@@ -517,14 +517,14 @@ fn the_detector_is_the_last_column_of_every_record() {
     let bytes = of_detector(ScoreFormat::Csv, &checksum).unwrap();
     let mut reader = csv::Reader::from_reader(&bytes[..]);
     let header = reader.headers().unwrap().clone();
-    assert_eq!(header.iter().last(), Some("detector"));
+    assert_eq!(header.iter().next_back(), Some("detector"));
     assert_eq!(header.len(), header_of(&names()).len() + 1);
     let records: Vec<_> = reader.records().map(Result::unwrap).collect();
     assert_eq!(records.len(), 2);
     assert!(
         records
             .iter()
-            .all(|record| record.iter().last() == Some(id))
+            .all(|record| record.iter().next_back() == Some(id))
     );
 
     let bytes = of_detector(ScoreFormat::JsonLines, &checksum).unwrap();

@@ -30,7 +30,7 @@ pub(crate) struct Tune {
     pub(crate) tune_on: Option<String>,
 
     /// What to do without out-of-distribution images: `fixed` takes the paper's T = 1000 and
-    /// ε = 0.0014, which no rule tried was better than (docs/tuning.md); `synthetic` tunes on sets
+    /// ε = 0.0014, than which no rule was shown better (docs/tuning.md); `synthetic` tunes on sets
     /// made from the in-set (shuffled pixels, blends of two images, noise) with ε up to 0.002;
     /// `mean-score` takes the ε of the largest mean ODIN score at the largest T (Hsu et al. 2020)
     /// [default: fixed, or synthetic where a grid is given]

@@ -7,7 +7,8 @@ use odin::{Measured, NoAccuracy};
 /// What the reader of a table should know of its numbers, one sentence or two each.
 pub(super) fn footnotes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Err(reason @ NoAccuracy::OtherClasses { .. }) = &report.accuracy {
+    let unlabelled = &NoAccuracy::Unlabelled;
+    if let Some(reason) = report.accuracy.as_ref().err().filter(|e| *e != unlabelled) {
         let in_dataset = &report.in_dataset;
         notes.push(format!("No accuracy is given for {in_dataset}: {reason}."));
     }

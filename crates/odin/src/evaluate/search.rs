@@ -13,8 +13,8 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InOnlyRule {
-    /// [`Setting::PAPER`], whatever the images: no rule that was tried did better on networks and
-    /// sets that it had not seen (`docs/tuning.md`).
+    /// [`Setting::PAPER`], whatever the images: no rule that was tried was shown to be better
+    /// (`docs/tuning.md`).
     #[default]
     Fixed,
     /// Tunes on sets made from the in-distribution images (shuffled pixels, blends of two images,

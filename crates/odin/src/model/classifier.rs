@@ -285,6 +285,18 @@ fn normalization(
         },
         (None, None) => assume::normalization(&network.graph, layout, channels, image_shape),
     };
+    if let Some(scale) = scale.as_ref().filter(|scale| scale.value != 1.0)
+        && matches!(from, Provenance::File | Provenance::Registry)
+        && scale.from != from
+    {
+        return Err(unfit(
+            &scale.from,
+            format!(
+                "the scale {} ({}) is that of a mean and std, which are said elsewhere ({from}); say all three in one place",
+                scale.value, scale.from
+            ),
+        ));
+    }
     // What does not fit is said of whoever said it.
     let about = |from: &Provenance, e: Error| unfit(from, format!("{e} ({from})"));
     let value = match &scale {
