@@ -128,7 +128,10 @@ impl Tally {
             }
             Err(reason) => {
                 self.failed += 1;
-                let failure = || format!("{}: {reason}", record.file);
+                let failure = || match reason.contains(&record.file) {
+                    true => reason.clone(),
+                    false => format!("{}: {reason}", record.file),
+                };
                 self.first_failure.get_or_insert_with(failure);
             }
         }
