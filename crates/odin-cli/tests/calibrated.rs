@@ -401,7 +401,7 @@ fn jobs_that_do_not_fit_are_refused() {
             "",
             "images/broken.bmp",
             1,
-            "no image could be scored: images/broken.bmp: ",
+            "no image could be scored: images/broken.bmp",
         ),
         ("", "images -o images", 2, ".csv"),
     ];

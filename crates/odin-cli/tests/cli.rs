@@ -293,6 +293,15 @@ const RUNS: &[Run] = &[
         &[],
     ),
     (
+        "compile --nn {demo}/model.safetensors --format json --quiet -o mobile.onnx",
+        &[
+            "\"file\": \"mobile.onnx\"",
+            "\"shape\": \"[N, 1, 8, 8]\"",
+            "\"threshold\": null",
+        ],
+        &[],
+    ),
+    (
         "compile --nn {onnx}/mobilenet_v2.dynamo18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o mobile.onnx",
         &["input [N, 3, 32, 32]: the model's own input"],
         &["(given)"],
@@ -686,6 +695,16 @@ fn mistakes_end_in_a_message_that_names_them() {
             .all(|e| e.as_ref().unwrap().file_name() == "data"),
         "{left:?}"
     );
+}
+
+#[test]
+fn what_was_fetched_is_one_json_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = json(&odin(folder.path(), "fetch Uniform Gaussian --format json"));
+    for (i, name) in ["Uniform", "Gaussian"].iter().enumerate() {
+        assert_eq!(rows[i]["name"], *name);
+        assert_eq!(rows[i]["status"], "generated");
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ impl DecisionReport<'_> {
         let file = &self.record.file;
         let values = match &self.record.outcome {
             Ok(values) => values,
+            // Many reasons begin with the file.
+            Err(reason) if reason.contains(file) => return format!("no decision: {reason}\n"),
             Err(reason) => return format!("no decision: {file}: {reason}\n"),
         };
         let class = match &values.class {

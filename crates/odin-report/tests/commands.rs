@@ -194,6 +194,11 @@ fn a_decision_begins_its_line() {
             None,
             "no decision: photo.jpg: it is no image\n",
         ),
+        (
+            Err("a/photo.jpg does not decode".to_string()),
+            None,
+            "no decision: a/photo.jpg does not decode\n",
+        ),
     ] {
         let file = "photo.jpg".to_string();
         let report = DecisionReport {
