@@ -304,7 +304,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     (
         "--nn net.safetensors --in-dataset in.npy --out-dataset Uniform --magnitude 1e300",
         1,
-        &["in, 00000", "the magnitude"],
+        &["in, 00", "the magnitude"],
     ),
 ];
 
