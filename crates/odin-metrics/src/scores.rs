@@ -21,7 +21,7 @@ impl Scores {
     /// Checks and sorts the scores; their order does not matter.
     ///
     /// # Errors
-    /// [`ErrorKind::EmptyScores`] when a side has no score, [`ErrorKind::NonFiniteScore`] when a
+    /// [`ErrorKind::EmptyScores`](crate::ErrorKind::EmptyScores) when a side has no score, [`ErrorKind::NonFiniteScore`](crate::ErrorKind::NonFiniteScore) when a
     /// score is NaN or infinite; the message names the side and the index.
     pub fn new(in_scores: &[f64], out_scores: &[f64]) -> Result<Self, Error> {
         Ok(Self {
@@ -81,7 +81,7 @@ impl Scores {
     /// detection error (its tables hold the minimum over all thresholds).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidTpr`] unless `0 < tpr <= 1`.
+    /// [`ErrorKind::InvalidTpr`](crate::ErrorKind::InvalidTpr) unless `0 < tpr <= 1`.
     pub fn operating_point(&self, tpr: f64) -> Result<OperatingPoint, Error> {
         OperatingPoint::at_tpr(&self.in_scores, &self.out_scores, tpr)
     }
@@ -90,7 +90,7 @@ impl Scores {
     /// threshold that keeps the most under a bound on what may slip through.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFpr`] unless `0 <= fpr <= 1`; [`ErrorKind::UnreachableFpr`] when even
+    /// [`ErrorKind::InvalidFpr`](crate::ErrorKind::InvalidFpr) unless `0 <= fpr <= 1`; [`ErrorKind::UnreachableFpr`](crate::ErrorKind::UnreachableFpr) when even
     /// the highest in-score as threshold lets more than the share `fpr` of the out-scores pass.
     pub fn operating_point_at_fpr(&self, fpr: f64) -> Result<OperatingPoint, Error> {
         OperatingPoint::at_fpr(&self.in_scores, &self.out_scores, fpr)
