@@ -75,7 +75,7 @@ fn the_program_adds_the_advice() {
         let (_, message) = message.rsplit_once("error: ").expect(&said);
         assert!(message.contains(error), "{said}");
         assert!(
-            !message.contains("--") && !message.contains("`odin"),
+            !message.contains("--") && !message.contains("`odin "),
             "{said}"
         );
         assert_eq!(found, advice, "{said}");
