@@ -8,5 +8,5 @@ python=$target/peers/venv/bin/python
 [ -x "$python" ] || python3 -m venv "$target/peers/venv"
 "$python" -m pip install --quiet --disable-pip-version-check -r benches/peers/requirements.txt
 
-cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir "$target" --bin odin_bench
+cargo build --release --locked -p odin-benches --target-dir "$target" --bin odin_bench
 echo "Now: $python benches/peers/peers.py --help"

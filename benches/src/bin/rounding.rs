@@ -1,7 +1,7 @@
 //! Rounding errors of ODIN's scores against PyTorch's in f64, on real images: those of PyTorch in
 //! f32 and of the engine, with and without Winograd's method, side by side as a Markdown table.
 //!
-//!     cargo run --release --manifest-path benches/Cargo.toml --bin rounding -- ../shared/refdata
+//!     cargo run --release -p odin-benches --bin rounding -- ../shared/refdata
 
 use anyhow::{Context, Result, ensure};
 use odin::{Classifier, Normalization};
