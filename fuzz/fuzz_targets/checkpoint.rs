@@ -1,4 +1,4 @@
-//! Any bytes as a checkpoint.
+//! See `odin_fuzz::target::checkpoint`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| odin_fuzz::check::checkpoint(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| odin_fuzz::target::checkpoint::run(input));

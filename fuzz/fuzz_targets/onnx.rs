@@ -1,4 +1,4 @@
-//! Any bytes as an ONNX file.
+//! See `odin_fuzz::target::onnx`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| odin_fuzz::check::onnx(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| odin_fuzz::target::onnx::run(input));

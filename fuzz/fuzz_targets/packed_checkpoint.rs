@@ -1,12 +1,4 @@
-//! Checkpoints inside of sound archives: the pickle machine and the three containers of
-//! `torch.save`.
+//! See `odin_fuzz::target::packed_checkpoint`.
 #![no_main]
 
-use odin_fuzz::check;
-use odin_fuzz::pack::Packed;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    if let Some(bytes) = Packed::of(input).and_then(|packed| packed.bytes()) {
-        check::checkpoint(&bytes);
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| odin_fuzz::target::packed_checkpoint::run(input));

@@ -1,20 +1,4 @@
-//! Sets of images inside of sound archives and folders: CIFAR, idx, npz, image folders.
+//! See `odin_fuzz::target::packed_data_set`.
 #![no_main]
 
-use odin_data::{OpenOptions, open, open_bytes};
-use odin_fuzz::check;
-use odin_fuzz::pack::{Container, Packed};
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let Some(packed) = Packed::of(input) else {
-        return;
-    };
-    let options = OpenOptions::default();
-    if packed.container == Container::Folder {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        packed.write_to(folder.path());
-        check::data_set(open(folder.path(), &options));
-    } else if let Some(bytes) = packed.bytes() {
-        check::data_set(open_bytes("x", bytes, &options));
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| odin_fuzz::target::packed_data_set::run(input));

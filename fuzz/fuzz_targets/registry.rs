@@ -1,23 +1,4 @@
-//! Any text as a registry file, on top of the embedded one.
+//! See `odin_fuzz::target::registry`.
 #![no_main]
 
-use std::path::Path;
-use std::sync::LazyLock;
-
-use libfuzzer_sys::fuzz_target;
-use odin_data::registry::Registry;
-
-static EMBEDDED: LazyLock<Registry> =
-    LazyLock::new(|| Registry::embedded().expect("the embedded registry is sound"));
-
-fuzz_target!(|text: &str| {
-    let mut registry = EMBEDDED.clone();
-    if registry.extend_from_toml(text, "fuzzed").is_err() {
-        return assert_eq!(registry, *EMBEDDED);
-    }
-    for entry in registry.entries() {
-        assert_eq!(registry.get(&entry.name), Some(entry));
-    }
-    registry.list(Path::new("/nowhere"));
-    registry.paper_out_datasets();
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| odin_fuzz::target::registry::run(input));

@@ -4,3 +4,5 @@
 pub mod check;
 pub mod pack;
 pub mod seal;
+pub mod seeds;
+pub mod target;

@@ -1,0 +1,240 @@
+//! What fuzzing starts from, made of the test fixtures of the readers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use crate::pack::SEPARATOR;
+use crate::seal::sealed;
+use flate2::read::MultiGzDecoder;
+use odin::{
+    CalibrationOptions, Classifier, ClassifierOptions, Detector, DetectorRecord, Statistics,
+};
+use odin_data::NoiseKind;
+use odin_formats::Checkpoint;
+use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
+
+/// Larger seeds only slow the fuzzer down.
+const MAX_SEED: usize = 64 << 10;
+
+type Members = Vec<(String, Vec<u8>)>;
+
+/// An input to begin with.
+pub struct Seed {
+    /// The target it is for.
+    pub target: &'static str,
+    /// The fixture that it was made of.
+    pub name: String,
+    /// The input.
+    pub bytes: Vec<u8>,
+}
+
+/// The seeds of all targets.
+///
+/// # Errors
+/// When a fixture cannot be read, or is not what it was.
+pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = root.join("../crates");
+    let mut seeds = Seeds::default();
+
+    for (name, bytes) in files(&crates.join("odin-formats/tests/fixtures"))? {
+        seeds.add("checkpoint", &name, &bytes);
+        if let Some(members) = zip_members(&bytes) {
+            seeds.add("packed_checkpoint", &name, &joined(b'z', &members));
+        } else if let Some(members) = tar_members(&bytes) {
+            seeds.add("packed_checkpoint", &name, &joined(b't', &members));
+        } else {
+            let members = [(String::new(), bytes.clone())].to_vec();
+            seeds.add("packed_checkpoint", &name, &joined(b'c', &members));
+        }
+        if let Ok(checkpoint) = Checkpoint::from_bytes(&bytes, &name) {
+            seeds.add("zoo", &name, shapes(&checkpoint).as_bytes());
+        }
+    }
+
+    for (name, bytes) in files(&crates.join("odin-formats/tests/fixtures/onnx"))? {
+        if name.ends_with(".onnx") {
+            seeds.add("onnx", &name, &bytes);
+        }
+    }
+
+    for (name, bytes) in files(&crates.join("odin-data/tests/fixtures"))? {
+        seeds.add("data_set", &name, &[b"\0", &bytes[..]].concat());
+        seeds.add(
+            "image",
+            &name,
+            &[b"resize:7x5:bicubic\n", &bytes[..]].concat(),
+        );
+        let unpacked = gunzip(&bytes).unwrap_or(bytes);
+        if let Some(members) = zip_members(&unpacked) {
+            seeds.add("packed_data_set", &name, &joined(b'd', &members));
+            seeds.add("unpack", &name, &joined(b'z', &below_images(members)));
+        } else if let Some(members) = tar_members(&unpacked) {
+            seeds.add("packed_data_set", &name, &joined(b't', &members));
+            seeds.add(
+                "packed_data_set",
+                &format!("{name}.folder"),
+                &joined(b'f', &members),
+            );
+            seeds.add("unpack", &name, &joined(b'g', &below_images(members)));
+        } else {
+            let members = [(name.clone(), unpacked)].to_vec();
+            seeds.add("packed_data_set", &name, &joined(b'z', &members));
+        }
+    }
+
+    let registry = fs::read_to_string(crates.join("odin-data/registry.toml"))?;
+    for (i, entry) in registry.split("\n\n[[").enumerate() {
+        seeds.add("registry", &i.to_string(), format!("[[{entry}").as_bytes());
+    }
+
+    for (i, text) in detectors(&root.join("../demo/model.safetensors"))?
+        .iter()
+        .enumerate()
+    {
+        // The target's checksum is the reader's, or else the fuzzer gets nowhere.
+        DetectorRecord::from_toml(&sealed(&text.replace("checksum = ", "checksum = 0#")))?;
+        seeds.add("saved_detector", &i.to_string(), text.as_bytes());
+    }
+    for (byte, format) in [
+        (b'c', ScoreFormat::Csv),
+        (b'j', ScoreFormat::JsonLines),
+        (b'p', ScoreFormat::Parquet),
+    ] {
+        for count in [0, 1, 9] {
+            let mut file = score_file(format, count)?;
+            file.insert(0, byte);
+            seeds.add("score_file", &format!("{format:?}-{count}"), &file);
+        }
+    }
+    Ok(seeds.0)
+}
+
+/// With thresholds for each class and out-of-distribution images, and without.
+fn detectors(model: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let classifier = Classifier::open(model, ClassifierOptions::default())?;
+    let detector = || Detector::builder(&classifier).build();
+    let scored = |kind| -> Result<_, Box<dyn std::error::Error>> {
+        Ok(detector()?.score_set(&classifier.noise(kind, 12, 0)?, |_| {})?)
+    };
+    let (inside, outside) = (scored(NoiseKind::Uniform)?, scored(NoiseKind::Gaussian)?);
+    let mut texts = Vec::new();
+    for per_class in [false, true] {
+        let options = CalibrationOptions::default().per_class(per_class);
+        let outside = per_class.then_some(&outside);
+        let calibrated = options.calibrate(detector()?, &inside, outside)?;
+        let mut saved = calibrated.record().clone();
+        saved.model.path = PathBuf::from("model.safetensors");
+        saved.statistics = per_class.then(|| Statistics::of("fitted.safetensors", b""));
+        texts.push(saved.to_toml());
+    }
+    Ok(texts)
+}
+
+fn score_file(format: ScoreFormat, count: usize) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut writer = ScoreWriter::new(Vec::new(), format, &["odin".to_string()])?;
+    for i in 0..count {
+        let values = ScoreValues {
+            prediction: i,
+            class: (i % 2 == 0).then(|| "a, \"b\"".to_string()),
+            scores: vec![1.0 / (i + 1) as f64],
+            percentile: i as f64,
+            p_value: 0.5,
+            is_in_distribution: i % 3 == 0,
+        };
+        let outcome = match i % 4 {
+            3 => Err("bad".to_string()),
+            _ => Ok(values),
+        };
+        let file = format!("{i}.png");
+        writer.write(&ScoreRecord { file, outcome })?;
+    }
+    Ok(writer.finish()?)
+}
+
+#[derive(Default)]
+struct Seeds(Vec<Seed>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, name: &str, seed: &[u8]) {
+        if seed.len() <= MAX_SEED {
+            self.0.push(Seed {
+                target,
+                name: name.to_string(),
+                bytes: seed.to_vec(),
+            });
+        }
+    }
+}
+
+/// The files below a folder, by their names.
+fn files(folder: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if let Some(name) = path.file_name() {
+            found.insert(name.to_string_lossy().into_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// As [`odin_fuzz::pack`] takes it apart.
+fn joined(container: u8, members: &Members) -> Vec<u8> {
+    let parts: Vec<Vec<u8>> = members
+        .iter()
+        .map(|(name, content)| [name.as_bytes(), b"\n", content].concat())
+        .collect();
+    [vec![container], parts.join(SEPARATOR)].concat()
+}
+
+fn below_images(members: Members) -> Members {
+    let below = |(name, content)| (format!("images/{name}"), content);
+    members.into_iter().map(below).collect()
+}
+
+fn zip_members(bytes: &[u8]) -> Option<Members> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let mut members = Members::new();
+    for i in 0..archive.len() {
+        let mut member = archive.by_index(i).ok()?;
+        let mut content = Vec::new();
+        member.read_to_end(&mut content).ok()?;
+        members.push((member.name().ok()?.into_owned(), content));
+    }
+    Some(members)
+}
+
+fn tar_members(bytes: &[u8]) -> Option<Members> {
+    let mut members = Members::new();
+    for entry in tar::Archive::new(bytes).entries().ok()? {
+        let mut entry = entry.ok()?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).ok()?;
+        if entry.header().entry_type().is_file() {
+            members.push((name, content));
+        }
+    }
+    (!members.is_empty()).then_some(members)
+}
+
+fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes).read_to_end(&mut unpacked).ok()?;
+    Some(unpacked)
+}
+
+/// As the target `zoo` reads it.
+fn shapes(checkpoint: &Checkpoint) -> String {
+    let mut text = String::from("\n");
+    for (name, tensor) in checkpoint.tensors() {
+        let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
+        text += &format!("{name} {}\n", shape.join("x"));
+    }
+    text
+}
