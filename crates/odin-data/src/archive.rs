@@ -1,4 +1,4 @@
-//! Folders and archives as one thing: a list of named files that are read on demand.
+//! Folders and archives behind one interface: a list of named files that are read on demand.
 
 mod blob;
 mod folder;

@@ -1,4 +1,4 @@
-//! Random numbers that are the same on every platform.
+//! Seeded streams of random numbers, the same on every platform.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;

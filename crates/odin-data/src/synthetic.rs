@@ -1,4 +1,4 @@
-//! Sets that are made of the images of another one.
+//! Synthetic out-of-distribution sets, made from the images of another set.
 
 use std::fmt;
 use std::ops::{Deref, Range};

@@ -1,4 +1,4 @@
-//! What is done to images before a model sees them.
+//! Image transforms that are applied before normalisation: resizing and cropping.
 
 mod crop;
 mod parse;

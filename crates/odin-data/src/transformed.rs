@@ -1,4 +1,4 @@
-//! Sets with a transform on top.
+//! A data set with a transform applied to every image.
 
 use crate::error::Error;
 use crate::sets::{DataSet, Sample};

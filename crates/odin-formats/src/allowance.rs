@@ -1,4 +1,4 @@
-//! How far the compressed parts of a checkpoint may unfold.
+//! The decompression budget of a checkpoint.
 
 use std::io::Read;
 

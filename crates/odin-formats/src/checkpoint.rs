@@ -1,4 +1,4 @@
-//! The weights of a trained classifier, whatever file they come from.
+//! The weights of a trained classifier, whatever container they come from.
 
 use std::fmt;
 

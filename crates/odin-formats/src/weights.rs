@@ -1,4 +1,4 @@
-//! What all containers do with the tensors that they hold.
+//! Checks and names the tensors of every container: finite values, prefixes of wrappers removed.
 
 use indexmap::IndexMap;
 use odin_error::shown;

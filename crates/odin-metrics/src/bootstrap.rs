@@ -1,3 +1,5 @@
+//! Confidence intervals of metrics by a stratified percentile bootstrap.
+
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::thread;

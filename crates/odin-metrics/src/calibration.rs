@@ -1,3 +1,6 @@
+//! Thresholds at a target TPR from in-distribution scores, with distribution-free confidence
+//! intervals.
+
 use crate::distributions::{Chance, beta_quantile, binomial_cdf};
 use crate::error::Error;
 use crate::interval::{Interval, TAILS};

@@ -1,3 +1,5 @@
+//! Cumulative counts of sorted scores, of a sample and of its bootstrap resamples.
+
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 

@@ -1,3 +1,5 @@
+//! Drift between two periods: tests of the score distribution and of the rejection rate.
+
 use crate::error::{Error, ErrorKind};
 use crate::kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
 use crate::rates::{Rate, RateChange};

@@ -1,3 +1,5 @@
+//! The exact metrics, with ties handled as ties.
+
 use crate::counts::{Counts, share};
 use crate::metrics::Metrics;
 

@@ -1,3 +1,5 @@
+//! Confidence intervals.
+
 /// Probabilities of the lower and the upper end of a 95 % interval.
 pub(crate) const TAILS: (f64, f64) = (0.025, 0.975);
 

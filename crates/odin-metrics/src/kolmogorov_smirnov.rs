@@ -1,3 +1,5 @@
+//! The two-sample Kolmogorov-Smirnov test.
+
 use std::f64::consts::PI;
 
 use crate::error::Error;

@@ -1,3 +1,5 @@
+//! The five metrics of the paper as one type.
+
 /// The five metrics of the paper, one `T` for each.
 ///
 /// `Metrics<f64>` holds the values, as fractions in `[0, 1]`; `Metrics<Interval>` their

@@ -1,3 +1,5 @@
+//! Proportions: Wilson intervals, Newcombe's interval of a difference, Fisher's exact test.
+
 use crate::distributions::hypergeometric_pmf;
 use crate::error::{Error, ErrorKind};
 use crate::interval::Interval;

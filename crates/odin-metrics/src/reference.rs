@@ -1,3 +1,5 @@
+//! A compact empirical distribution of calibration scores, for percentiles and conformal p-values.
+
 use crate::error::{Error, ErrorKind};
 use crate::sorted::sorted;
 

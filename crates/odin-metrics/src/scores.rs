@@ -1,3 +1,5 @@
+//! The scores of an in- and an out-of-distribution set, from which all metrics are computed.
+
 use crate::bootstrap::Bootstrap;
 use crate::counts::Counts;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Scores of one side, checked and in ascending order.
+//! The scores of one set, validated and in ascending order.
 
 use crate::{Error, ErrorKind};
 

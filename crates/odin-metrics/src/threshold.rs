@@ -1,3 +1,5 @@
+//! Thresholds and their operating points: TPR, FPR and detection error.
+
 use crate::counts::share;
 use crate::error::{Error, ErrorKind};
 use crate::sorted::sorted;

@@ -1,4 +1,5 @@
-//! CUDA, cuDNN and TensorRT as Python packages bring them, where no loader looks for them.
+//! Loads CUDA, cuDNN and TensorRT from their Python packages, where the dynamic loader does not
+//! look for them.
 
 use ort::util::preload_dylib;
 use std::fs;

@@ -1,3 +1,5 @@
+//! A graph as a session of ONNX Runtime, and its runs.
+
 use crate::error::reason;
 use crate::{Error, ErrorKind, Provider, Runtime};
 use odin_formats::onnx::{self, InputType, Labels};

@@ -1,3 +1,5 @@
+//! The error of this crate.
+
 /// What went wrong, for a caller that wants to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,3 +1,5 @@
+//! The execution providers of ONNX Runtime, and their session options.
+
 use crate::cuda_libraries;
 use crate::error::reason;
 use crate::{Error, ErrorKind, Runtime};

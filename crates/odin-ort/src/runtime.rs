@@ -1,3 +1,5 @@
+//! Loads the library of ONNX Runtime, once per process.
+
 use crate::error::reason;
 use crate::{Error, ErrorKind, Provider};
 use ort::LoadDynamicError;

@@ -1,4 +1,4 @@
-//! What `odin verify` found: how far a compiled detector is from the model that it was made of.
+//! The report of `odin verify`: the differences between a compiled detector and its model.
 
 use odin::Agreement;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What `odin calibrate` found.
+//! The report of `odin calibrate`.
 
 use crate::columns::aligned;
 use crate::terms::{POSITIVE_CLASS, percent};

@@ -1,4 +1,4 @@
-//! What `odin compile` wrote.
+//! The report of `odin compile`.
 
 use odin::{DetectorCard, DetectorInput};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Lines of CSV as RFC 4180 has them.
+//! CSV rows as RFC 4180 defines them.
 
 use std::fmt::{Display, Write};
 

@@ -1,4 +1,4 @@
-//! What `odin score` says of a single image.
+//! The line of text that `odin score` prints for a single image.
 
 use crate::score_file::ScoreRecord;
 

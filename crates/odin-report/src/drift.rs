@@ -1,4 +1,4 @@
-//! What `odin drift` found.
+//! The report of `odin drift`.
 
 use crate::columns::aligned;
 use crate::score_file::{DetectorId, ScoreColumn};

@@ -1,4 +1,4 @@
-//! What `odin explain` shows of a program, step by step.
+//! The report of `odin explain`: a program step by step, with cost and time.
 
 use crate::network::Network;
 use odin::Program;

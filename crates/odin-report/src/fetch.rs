@@ -1,4 +1,4 @@
-//! What `odin fetch` did for each name.
+//! The report of `odin fetch`.
 
 use odin_data::fetch::{Check, Fetched};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What `odin inspect` shows of a model.
+//! The report of `odin inspect`.
 
 use crate::compile;
 use crate::network::Network;

@@ -1,4 +1,4 @@
-//! What the commands print: tables for a terminal, JSON and CSV; files of scores; plots.
+//! Reports of the commands: tables for a terminal, JSON and CSV; score files; plots.
 
 mod agreement;
 mod calibration;

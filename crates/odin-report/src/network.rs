@@ -1,4 +1,4 @@
-//! What reports say of a network.
+//! The description of a network in reports: file, format, classes, preprocessing.
 
 use odin::{ChannelOrder, Classifier, Layout, Preprocessing};
 use serde_json::{Value, json};

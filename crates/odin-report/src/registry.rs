@@ -1,4 +1,4 @@
-//! What `odin list` shows: the data sets and networks that the registry names.
+//! The report of `odin list`: the data sets and networks of the registry.
 
 use crate::columns::left_aligned;
 use odin_data::registry::{ListRow, Located};

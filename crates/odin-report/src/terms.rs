@@ -1,4 +1,4 @@
-//! What reports call things, and how they write rates.
+//! The names of metrics and of the positive class in reports, and the format of rates.
 
 /// The positive class, named in every format.
 pub(crate) const POSITIVE_CLASS: &str = "in-distribution";

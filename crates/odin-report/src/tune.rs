@@ -1,4 +1,4 @@
-//! What `odin tune` found.
+//! The report of `odin tune`.
 
 use crate::columns::{aligned, entry};
 use crate::csv::Line;

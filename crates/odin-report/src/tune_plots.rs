@@ -1,4 +1,4 @@
-//! A grid as the pictures of the paper: a heat map, and the metric against T and against ε.
+//! Plots of a grid search: a heat map, and the metric against T and against ε.
 
 use crate::plot::{Axis, Better, HeatMap, Line, LinePlot, Scale};
 use crate::tune::TuneReport;

@@ -1,3 +1,5 @@
+//! Fits scores to training images.
+
 use crate::error::{Error, ErrorKind};
 use crate::fitted::Fitted;
 use crate::head::Head;

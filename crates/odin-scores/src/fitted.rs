@@ -1,3 +1,5 @@
+//! Fitted scores: evaluated, saved as tensors, and restored.
+
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};

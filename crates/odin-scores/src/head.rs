@@ -1,3 +1,5 @@
+//! The last linear layer of a network.
+
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};

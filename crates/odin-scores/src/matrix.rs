@@ -1,3 +1,5 @@
+//! Row-major matrices of f32.
+
 /// A matrix of f32, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Matrix {

@@ -1,3 +1,5 @@
+//! The scores of this crate: formulas, sources, names, and what each needs.
+
 use std::fmt;
 use std::str::FromStr;
 

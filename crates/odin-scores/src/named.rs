@@ -1,4 +1,4 @@
-//! Scores by name with their parameters, as people write them: `knn:k=5`, `ash:0.65`.
+//! Parses and formats scores with parameters, such as `knn:k=5` and `ash:0.65`.
 
 use crate::error::{Error, ErrorKind};
 use crate::method::Method;

@@ -1,3 +1,5 @@
+//! The logits and features of one image, and the trait of scores computed from them.
+
 use std::fmt;
 
 /// What a network says of one image.

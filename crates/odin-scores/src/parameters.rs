@@ -1,3 +1,5 @@
+//! The parameters of the scores.
+
 use crate::error::{Error, ErrorKind};
 
 /// The parameters of the scores. The defaults are those of the papers, as [`Method`] says of each.

@@ -1,3 +1,5 @@
+//! Named tensors, as which fitted scores are saved.
+
 use crate::error::{Error, ErrorKind};
 use crate::matrix::Matrix;
 

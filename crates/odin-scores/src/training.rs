@@ -1,3 +1,5 @@
+//! Logits, features and labels of training images.
+
 use crate::error::{Error, ErrorKind};
 use crate::numeric::argmax;
 

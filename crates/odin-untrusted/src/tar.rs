@@ -1,4 +1,4 @@
-//! Tar archives: their members one after the other, with long names, whoever wrote them.
+//! Tar archives: their members in order, with long names of the GNU and PAX formats.
 
 use std::io::{self, Read, Seek};
 

@@ -1,4 +1,4 @@
-//! Zip archives: members that are stored or deflated.
+//! Zip archives: stored and deflated members.
 
 use std::io::{Read, Seek};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Atomic writes: a file appears under its name when it is complete, or not at all.
 
 use crate::{Error, ErrorKind};
 use std::io::Write;

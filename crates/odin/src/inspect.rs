@@ -1,4 +1,4 @@
-//! What a network costs, and which of its operators have no gradient.
+//! The cost of a network and of ODIN on it, and its operators without a gradient rule.
 
 use crate::Classifier;
 pub use odin_graph::cost::multiply_adds;

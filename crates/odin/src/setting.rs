@@ -1,4 +1,4 @@
-//! The temperature and the magnitude that ODIN scores with.
+//! The setting of ODIN: temperature T and magnitude ε.
 
 use crate::{Error, ErrorKind};
 use std::fmt;

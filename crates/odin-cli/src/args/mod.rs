@@ -1,4 +1,4 @@
-//! The command line as typed values.
+//! The command line as typed values, parsed by clap.
 
 mod calibrate;
 mod compile;

@@ -1,4 +1,4 @@
-//! `odin eval`: scores sets and measures how well they are told apart.
+//! `odin eval`: scores sets and measures how well the scores separate them.
 
 use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, SettingOptions, UsageError};

@@ -1,4 +1,4 @@
-//! `odin explain`: shows the program that a network becomes, step by step, timed.
+//! `odin explain`: prints the program that a network is lowered to, step by step, with timings.
 
 use crate::args::Explain;
 use crate::output::stdout::write_stdout;

@@ -1,4 +1,4 @@
-//! `odin fetch`: downloads what the registry names.
+//! `odin fetch`: downloads data sets and networks of the registry.
 
 use crate::args::Fetch;
 use crate::output::progress::{OverwrittenLine, duration, say};

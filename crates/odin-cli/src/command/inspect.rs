@@ -1,4 +1,4 @@
-//! `odin inspect`: shows what a model is.
+//! `odin inspect`: describes a model: inputs, outputs, operators, cost, normalisation.
 
 use crate::args::Inspect;
 use crate::output::stdout::write_stdout;

@@ -1,4 +1,4 @@
-//! `odin list`: shows what the registry names.
+//! `odin list`: lists the data sets and networks of the registry.
 
 use crate::args::List;
 use crate::output::stdout::write_stdout;

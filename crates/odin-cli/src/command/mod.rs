@@ -1,4 +1,4 @@
-//! The commands: one file each, which runs it.
+//! The commands, one file each.
 
 pub(crate) mod calibrate;
 pub(crate) mod compile;

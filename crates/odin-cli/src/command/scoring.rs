@@ -1,4 +1,4 @@
-//! Scores sets of images, with progress on standard error.
+//! Scores sets of images, with progress on standard error and the names of skipped images.
 
 use crate::args::RunOptions;
 use crate::output::progress::{Meter, say};

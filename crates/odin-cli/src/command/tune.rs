@@ -1,4 +1,4 @@
-//! `odin tune`: searches the temperature and the magnitude.
+//! `odin tune`: searches for the temperature and the magnitude.
 
 use super::scoring::{or_skip_bad, tell_skipped};
 use crate::args::{Format, Tune, UsageError};

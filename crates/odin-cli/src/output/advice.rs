@@ -1,4 +1,5 @@
-//! What a user can do about an error of the library, which knows no option of the command line.
+//! Hints below errors of the library, in terms of command-line options, which the library does not
+//! know.
 
 use odin::ErrorKind;
 

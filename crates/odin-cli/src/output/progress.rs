@@ -1,4 +1,4 @@
-//! Standard error: messages and progress.
+//! Messages and progress on standard error.
 
 use odin::Progress;
 use std::io::{IsTerminal, Write};

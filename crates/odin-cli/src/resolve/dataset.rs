@@ -1,4 +1,4 @@
-//! Data sets: found by name or path, opened and checked before the first image is scored.
+//! Data sets, found by name or path, opened and checked before the first image is scored.
 
 use super::registry::{located, named, unknown};
 use crate::args::{RegistryOptions, RunOptions, SplitArg, UsageError};

@@ -1,4 +1,4 @@
-//! The device that the user names, and detectors that run there.
+//! The device that `--device` names, and detectors that run on it.
 
 use crate::args::{ComputeOptions, DeviceOptions, UsageError};
 use crate::output::progress::say;

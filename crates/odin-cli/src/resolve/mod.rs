@@ -1,4 +1,4 @@
-//! Arguments become a validated configuration, once, before any work begins.
+//! Resolves arguments to a validated configuration, once, before any work begins.
 
 pub(crate) mod dataset;
 pub(crate) mod device;

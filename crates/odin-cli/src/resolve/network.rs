@@ -1,4 +1,4 @@
-//! The network that the user names, opened as a classifier.
+//! The network that `--nn` names, opened as a classifier.
 
 use super::registry::{self, located};
 use crate::args::{ImageSize, NetworkOptions, SettingOptions, UsageError};

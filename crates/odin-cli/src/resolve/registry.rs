@@ -1,4 +1,4 @@
-//! The registry of data sets and networks, and where their content lies.
+//! The registry of data sets and networks, and where their content is on disk.
 
 use crate::args::RegistryOptions;
 use anyhow::{Context, Result, bail};

@@ -1,4 +1,5 @@
-//! The scores beside the baseline and ODIN that `--score` names, fitted where need be.
+//! The scores beside the baseline and ODIN that `--score` names, fitted to training images where
+//! they need it.
 
 use super::dataset::{Selection, Spec};
 use super::device;

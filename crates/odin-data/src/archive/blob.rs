@@ -1,4 +1,4 @@
-//! Bytes of known length in memory or in a file, and the unpacking of compressed ones.
+//! Random-access bytes of known length, in memory or in a file, and decompression into them.
 
 use std::borrow::Cow;
 use std::fs::File;

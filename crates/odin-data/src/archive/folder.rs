@@ -1,4 +1,4 @@
-//! Folders of the file system.
+//! Folders of the file system as lists of files.
 
 use std::fs::File;
 use std::io::{self, Read};

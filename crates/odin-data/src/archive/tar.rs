@@ -1,4 +1,4 @@
-//! Uncompressed tar archives as folders.
+//! Uncompressed tar archives as lists of files.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Zip archives as folders.
+//! Zip archives as lists of files.
 
 use std::io::Read;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Digests of files.
+//! Lengths and checksums of files, and their comparison with those of the registry.
 
 use std::io::{self, Read, Seek, SeekFrom};
 

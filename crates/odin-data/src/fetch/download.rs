@@ -1,4 +1,4 @@
-//! One file, from the first of its addresses that has it.
+//! Downloads one file from the first of its URLs that serves it, with retries.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! One HTTP request, and what its answer means.
+//! Sends one HTTP request and classifies the response.
 
 use std::io::{self, Read};
 

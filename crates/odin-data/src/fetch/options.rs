@@ -1,4 +1,4 @@
-//! How files are fetched, and what is told of it.
+//! Options of a fetch, its progress events, and its result.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A download that is not complete: `NAME.part`, and the note that says what it is a part of.
+//! A partial download: `NAME.part`, and the note that says which version of which URL it is a part
+//! of.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};

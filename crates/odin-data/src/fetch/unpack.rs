@@ -1,4 +1,4 @@
-//! Unpacks an archive below the data folder, trusting nothing in it.
+//! Unpacks an archive below the data folder; nothing in it is trusted.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

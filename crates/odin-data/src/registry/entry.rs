@@ -1,4 +1,5 @@
-//! What the registry knows of a name.
+//! The entries of the registry: names, licences, files, checksums, and facts about sets and
+//! networks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where the content of a name lies.
+//! Finds the content of a registry entry on disk.
 
 use std::path::{Path, PathBuf};
 

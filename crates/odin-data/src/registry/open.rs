@@ -1,4 +1,4 @@
-//! Opens what lies at an entry's place, and compares it with what the registry says.
+//! Opens the data set of a registry entry and checks it against the entry.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! From the text of a registry file to checked entries.
+//! Parses and validates registry files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

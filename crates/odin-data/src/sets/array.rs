@@ -1,4 +1,4 @@
-//! Sets that are one array of images, signals or vectors, read one by one.
+//! Sets stored as one array of images, signals or vectors, read image by image.
 
 use std::sync::Arc;
 

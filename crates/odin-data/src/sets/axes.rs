@@ -1,4 +1,4 @@
-//! Which axis of an array is which.
+//! Infers which axes of an array are samples, channels, rows and columns.
 
 use super::origin::Origin;
 use super::{ArrayLayout, OpenOptions};

@@ -1,4 +1,4 @@
-//! What every set of images is.
+//! The trait of data sets, and their samples.
 
 use crate::error::Error;
 use crate::image::Image;

@@ -1,4 +1,4 @@
-//! Several sources as one set, and lists of image files.
+//! Concatenation of several sets, and sets from lists of image files.
 
 use std::path::{Path, PathBuf};
 

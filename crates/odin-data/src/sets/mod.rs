@@ -1,4 +1,4 @@
-//! Sets of images, and the readers of all that they are made of.
+//! Data sets, and the readers of the formats that they are stored in.
 
 mod array;
 mod axes;

@@ -1,4 +1,4 @@
-//! Opens sets: finds the reader that a path or a run of bytes belongs to.
+//! Opens sets: recognises the format of a path, or of bytes in memory, by content.
 
 use std::borrow::Cow;
 use std::fs;

@@ -1,4 +1,4 @@
-//! How sets are opened.
+//! Options for opening sets.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! Where a set comes from.
+//! The origin of a set's bytes: what messages call it, the set's name, files beside it, given
+//! labels.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Crops.
+//! Centre and random crops.
 
 use rand_chacha::rand_core::Rng;
 

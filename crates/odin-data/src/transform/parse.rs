@@ -1,4 +1,4 @@
-//! Transforms as text.
+//! Parses transforms, and formats them as text that can be parsed again.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! Steps that are taken one after the other.
+//! A transform as a sequence of steps.
 
 use std::borrow::Cow;
 use std::fmt;

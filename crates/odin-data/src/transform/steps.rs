@@ -1,4 +1,4 @@
-//! The steps of a transform.
+//! The steps of a transform and their parameters.
 
 use std::fmt;
 

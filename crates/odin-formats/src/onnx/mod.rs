@@ -1,4 +1,4 @@
-//! ONNX files: classifiers in, detectors out.
+//! Reads classifiers from ONNX files, and writes graphs, such as compiled detectors, as ONNX files.
 //!
 //! Reading a file takes at most about 120 times its size, and 128 MB on top: a message of two
 //! bytes becomes a record, and constants may unfold to a few million elements more than the file

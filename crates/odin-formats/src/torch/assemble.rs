@@ -1,4 +1,4 @@
-//! Makes a checkpoint of a saved object and the storages beside it.
+//! Builds a checkpoint from an unpickled object and the storages beside it.
 
 use indexmap::IndexMap;
 

@@ -1,4 +1,4 @@
-//! Which pickled values are tensors, modules and mappings.
+//! Recognises tensors, modules and mappings among pickled values.
 
 use std::cell::Cell;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! How the pickles of checkpoints are read.
+//! Options and limits for reading the pickles of checkpoints.
 
 use odin_untrusted::ErrorKind;
 use odin_untrusted::pickle::{Options, Pickle, Python2Strings};

@@ -1,4 +1,4 @@
-//! Weights by name, and the layers that take them.
+//! Looks up weights by name, and adds the layers that use them.
 
 use std::collections::HashSet;
 

@@ -1,3 +1,5 @@
+//! The threshold grid of the authors' procedure: `numpy.arange` in f64.
+
 /// Number of steps between the ends of the threshold grid.
 const STEPS: usize = 100_000;
 

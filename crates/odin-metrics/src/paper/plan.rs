@@ -1,3 +1,5 @@
+//! Places of the grid's points among the sorted scores, and the metrics computed from them.
+
 use std::ops::RangeInclusive;
 
 use super::grid::Grid;

@@ -1,4 +1,4 @@
-//! What stands below the table of an evaluation.
+//! The footnotes of an evaluation's table.
 
 use super::report::{Report, SetInfo};
 use crate::terms::LABELS;

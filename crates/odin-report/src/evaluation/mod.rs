@@ -1,4 +1,4 @@
-//! What `odin eval` found.
+//! The report of `odin eval`, as a table, JSON or CSV.
 
 mod csv;
 mod footnotes;

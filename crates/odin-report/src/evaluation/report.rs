@@ -1,4 +1,4 @@
-//! An evaluation: sets, what is known of them, what was measured.
+//! The data of an evaluation's report: model, sets, metrics.
 
 use crate::network::Network;
 use odin::{Evaluation, MetricsMode, NoAccuracy};

@@ -1,4 +1,4 @@
-//! Axes: round values, marks and their labels.
+//! Axes of plots: linear and logarithmic scales, round ticks, labels.
 
 use super::drawable::{drawable, range};
 

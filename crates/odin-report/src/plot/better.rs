@@ -1,4 +1,4 @@
-//! Which values are good.
+//! Whether small or large values of a metric are good.
 
 /// Which values of a metric are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Colours of plots.
+//! The colours of plots.
 
 /// Viridis, the perceptually even scale of matplotlib (CC0), at every tenth: also a scale of
 /// brightness, and so the same to every colour vision.

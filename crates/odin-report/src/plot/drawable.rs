@@ -1,4 +1,4 @@
-//! Which values can be drawn.
+//! The range of the values that can be drawn.
 
 /// The least and the largest of the values that can be drawn; `None` without any.
 pub(super) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {

@@ -1,4 +1,4 @@
-//! The SVG that plots are drawn as.
+//! Writes SVG documents: texts, rectangles, lines, and estimated text widths.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What is read of a score file.
+//! One score of a score file, read back.
 
 use super::detector::DetectorId;
 use super::record::{ScoreFileError, problem};

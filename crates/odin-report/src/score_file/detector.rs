@@ -1,4 +1,4 @@
-//! Which detector the scores of a file are of.
+//! The column that identifies the detector, by the first hex digits of its checksum.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What score files hold of an image, and what may be wrong with them.
+//! The record of one image in a score file, and errors of reading one.
 
 use std::fmt;
 

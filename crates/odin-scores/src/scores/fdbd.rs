@@ -1,3 +1,5 @@
+//! fDBD: distances to decision boundaries.
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

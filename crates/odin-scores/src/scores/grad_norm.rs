@@ -1,3 +1,5 @@
+//! GradNorm: the norm of the gradient of the last layer's weight, in closed form.
+
 use super::Score;
 use crate::numeric::{norm_l1, softmax};
 use crate::observation::Observation;

@@ -1,3 +1,5 @@
+//! KL matching: divergences from the mean softmax of each class.
+
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::numeric::{dot_f64, softmax};

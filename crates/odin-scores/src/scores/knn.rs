@@ -1,3 +1,5 @@
+//! KNN: the distance to the k-th nearest training image.
+
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;

@@ -1,4 +1,4 @@
-//! Scores that read nothing but the logits, and are fitted to nothing.
+//! Scores of the logits alone, without fitted statistics.
 
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! One file a score, or a family of scores, with what they share.
+//! The scores, one file each or one for a family, and what they share.
 
 mod fdbd;
 mod gaussian;

@@ -1,3 +1,5 @@
+//! NCI: alignment of centred features with the weights of the predicted class.
+
 use std::sync::Arc;
 
 use super::{Fitting, MEAN, Restoring, Score};

@@ -1,6 +1,6 @@
-//! Scores that change the features and ask for the energy of the logits that follow. What the
-//! network made of the features as they were is not computed again: only differences are, or
-//! what is left of the sum.
+//! Activation shaping (ReAct, ASH, SCALE): the energy of the logits of changed features. The logits
+//! of the unchanged features are updated rather than computed again, or the kept features alone are
+//! summed.
 
 use std::sync::Arc;
 

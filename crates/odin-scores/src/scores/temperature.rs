@@ -1,3 +1,5 @@
+//! Temperature scaling: the softmax at the temperature of the least negative log-likelihood.
+
 use super::logits::{doubles, msp};
 use super::{Fitting, Restoring, Score};
 use crate::error::{Error, ErrorKind};

@@ -1,3 +1,5 @@
+//! ViM: the energy minus a virtual logit.
+
 use super::logits::energy;
 use super::{Fitting, Restoring, Score};
 use crate::error::{Error, ErrorKind};

@@ -1,4 +1,4 @@
-//! What a calibrated detector decides about an image.
+//! The decision of a calibrated detector about an image: threshold, percentile, conformal p-value.
 
 use super::record::{DetectorRecord, SavedScore};
 use crate::{Error, ErrorKind, Score};

@@ -1,4 +1,5 @@
-//! A detector that decides: a network, a setting, scores and thresholds as one value.
+//! Calibrated detectors: a network, a setting, scores and thresholds as one value, which judges
+//! images.
 
 use super::decision::Decision;
 use super::record::{DetectorRecord, Statistics};

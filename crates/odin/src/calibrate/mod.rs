@@ -1,4 +1,5 @@
-//! From scored in-distribution images to a detector that decides, saved as `detector.toml`.
+//! Calibration: thresholds chosen on scored images, and the detector that decides by them, saved as
+//! `detector.toml`.
 
 mod decision;
 mod detector;

@@ -1,4 +1,4 @@
-//! From scored in-distribution images to a detector with a threshold.
+//! Options of a calibration, and the choice of thresholds.
 
 use super::detector::CalibratedDetector;
 use super::record::{

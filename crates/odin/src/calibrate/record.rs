@@ -1,4 +1,4 @@
-//! What a `detector.toml` says.
+//! The content of a `detector.toml` as typed values.
 
 use crate::model::sha256;
 use crate::{Error, ErrorKind, ModelConfig, Setting};

@@ -1,4 +1,4 @@
-//! The text of a `detector.toml`. The structs here are its keys.
+//! Serialisation of `detector.toml`. The structs here are its keys.
 
 use super::record::{
     CalibrationImages, ClassThreshold, DetectorRecord, SavedCalibration, SavedModel, SavedPoint,

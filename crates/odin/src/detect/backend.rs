@@ -1,4 +1,4 @@
-//! The engines that run a detector, behind one interface.
+//! The engines that run a detector, behind one interface, and the devices that they run on.
 
 use crate::{Error, ErrorKind};
 use odin_cpu::{Options, Output, WeightCache};

@@ -1,4 +1,4 @@
-//! From images that were read to what is computed for each of them.
+//! Scores a batch of decoded images, with a result or an error for each image.
 
 use super::run::ImageError;
 use crate::input::{InputPipeline, Reading};

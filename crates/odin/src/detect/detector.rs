@@ -1,4 +1,4 @@
-//! A classifier with ODIN built into it, ready to score images at one setting.
+//! A classifier with ODIN built into it, which scores images at one setting.
 
 use super::backend::{Backend, Device, EngineOptions};
 use super::score::{I_ODIN, MSP, ODIN, max_softmax};

@@ -1,4 +1,4 @@
-//! Scores that are fitted to training images.
+//! Fits scores beside ODIN to training images.
 
 use super::backend::{Backend, EngineOptions};
 use super::collect::usable;

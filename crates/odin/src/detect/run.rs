@@ -1,4 +1,4 @@
-//! What a run over a set tells: how far it is, and which images have no score.
+//! The progress of a run over a set, and the images that have no score.
 
 use crate::{Error, ErrorKind};
 use std::fmt;

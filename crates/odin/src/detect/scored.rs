@@ -1,4 +1,4 @@
-//! The scores of the images of a set.
+//! The scores of the images of a set, all at once or image by image.
 
 use super::collect::each_of_batch;
 use super::detector::Detector;

@@ -1,4 +1,4 @@
-//! What was fitted, as the content of a safetensors file.
+//! Saves the fitted statistics of scores as safetensors, and restores them.
 
 use crate::{Classifier, Error, ErrorKind};
 use odin_scores::{Fitted, Method, NamedTensor, Values, restore, tensors};

@@ -1,4 +1,4 @@
-//! ODIN at many temperatures and magnitudes, with everything shared that can be.
+//! ODIN at a grid of temperatures and magnitudes, which share forward and backward passes.
 
 use super::backend::Backend;
 use super::collect::usable;

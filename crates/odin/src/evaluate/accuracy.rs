@@ -1,4 +1,4 @@
-//! How often a network is right on the images that were scored.
+//! The accuracy of the network on scored images.
 
 use crate::model::places_of_classifier;
 use crate::{Classifier, NoAccuracy, ScoredSet, SweepScores};

@@ -1,4 +1,4 @@
-//! How well scores tell two sets apart.
+//! Metrics of scores, and their confidence intervals: how well two sets are separated.
 
 use crate::detect::{MSP, ODIN};
 use crate::{Detector, Error, ErrorKind, ScoredSet};

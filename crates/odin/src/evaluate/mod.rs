@@ -1,4 +1,4 @@
-//! How well scores tell sets apart, how often the network is right, and which setting to take.
+//! Evaluation: metrics of scored sets, accuracy of the network, and the search for a setting.
 
 mod accuracy;
 mod evaluation;

@@ -1,4 +1,4 @@
-//! What a setting is chosen by, and the choice among settings by their values.
+//! The objective of a search, and the choice of the best setting by its values.
 
 use crate::{Error, ErrorKind, Setting};
 use odin_metrics::Metrics;

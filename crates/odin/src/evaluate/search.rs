@@ -1,4 +1,4 @@
-//! The search for a setting over a grid.
+//! Grid search for a setting, with or without out-of-distribution images.
 
 use super::objective::{Choice, Objective, choose};
 use crate::{

@@ -1,4 +1,4 @@
-//! A tuned setting as a value, and as a file: `tuned.toml`.
+//! A tuned setting, and its file `tuned.toml`.
 
 use super::search::{Rule, Search};
 use crate::files::write_atomically;

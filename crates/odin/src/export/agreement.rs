@@ -1,4 +1,4 @@
-//! How far a compiled detector is from the detector that it should equal.
+//! The largest differences between a compiled detector and the detector that it should equal.
 
 use super::compiled::{CompiledDetector, Outputs};
 use crate::detect::{RawOutputs, max_softmax};

@@ -1,4 +1,4 @@
-//! A classifier and all of ODIN in one ONNX file.
+//! Compiles a classifier and all of ODIN to one ONNX file.
 
 use crate::{
     ChannelOrder, Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind,

@@ -1,4 +1,4 @@
-//! A compiled detector: the ONNX file that `compile` writes, run as it is.
+//! Runs a compiled detector, the ONNX file that `compile` writes.
 
 use crate::detect::each_of_batch;
 use crate::input::{Batches, InputPipeline};

@@ -1,4 +1,4 @@
-//! A classifier and all of ODIN in one ONNX file, and such a file run as it is.
+//! Compiles detectors to ONNX, runs compiled ones, and compares the two.
 
 mod agreement;
 mod compile;

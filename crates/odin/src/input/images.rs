@@ -1,4 +1,4 @@
-//! The images of a set as a network sees them, and parts of them.
+//! The images of a set, transformed for a network, and subsets of them.
 
 use super::parts::stratified_order;
 use crate::{Classifier, Error, ErrorKind};

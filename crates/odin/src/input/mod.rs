@@ -1,5 +1,4 @@
-//! From where images lie to what a network takes: sets opened through the model, parts of them,
-//! reading ahead, normalisation.
+//! The input of a network: sets opened through the model, subsets, decoding ahead, normalisation.
 
 mod images;
 mod parts;

@@ -1,4 +1,4 @@
-//! Which images are a part of a set, where not all take part.
+//! Stratified subsets of a set, independent of the order in which it is listed.
 
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

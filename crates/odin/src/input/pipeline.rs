@@ -1,4 +1,4 @@
-//! From decoded images to a batch of a network's input.
+//! Preprocessing: from decoded images to a batch of a network's input.
 
 use crate::{Classifier, Error, ErrorKind, Layout, Normalization};
 use odin_data::{Image, Transform};

@@ -1,4 +1,4 @@
-//! Images are read and decoded, by several threads, while those before them are scored.
+//! Reads and decodes images on several threads, ahead of those that are being scored.
 
 use super::Images;
 use crate::{Error, ErrorKind};

@@ -1,4 +1,4 @@
-//! Parts of a job that several machines share.
+//! Shards of a scoring job that several machines share.
 
 use super::parts::name_hash;
 use crate::{Error, ErrorKind};

@@ -1,5 +1,5 @@
-//! What is assumed of a network's normalisation when nobody says it: what its graph shows, or
-//! what is usual.
+//! The normalisation that is assumed where no source states one: read off the graph, or the usual
+//! one.
 
 use super::{Layout, Normalization, Provenance, Sourced};
 use odin_graph::op::Binary;

@@ -1,4 +1,4 @@
-//! What a compiled detector says of itself, in the metadata of its ONNX file.
+//! The metadata of a compiled detector, stored as properties of its ONNX file.
 
 use super::{ChannelOrder, Layout, Normalization};
 use crate::{Error, ErrorKind, Setting};

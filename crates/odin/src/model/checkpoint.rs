@@ -1,4 +1,4 @@
-//! From a checkpoint to the network whose weights it holds.
+//! Builds the network of a checkpoint.
 
 use super::config_stack::ConfigStack;
 use super::network::{Network, unfit};

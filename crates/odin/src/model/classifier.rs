@@ -1,4 +1,4 @@
-//! A trained network with what it needs to be fed.
+//! A trained network with its preprocessing and the names of its classes.
 
 use super::config_stack::ConfigStack;
 use super::network::{Network, invalid, unfit};

@@ -1,4 +1,4 @@
-//! `model.toml`: what a model file leaves open.
+//! `model.toml`: the settings that a model file leaves open.
 
 use super::{ChannelOrder, Layout, Normalization};
 use crate::{Error, ErrorKind};

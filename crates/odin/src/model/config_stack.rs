@@ -1,4 +1,4 @@
-//! What is said of a model, and where: the caller, a `model.toml`, the file, a registry.
+//! The precedence of settings: the caller, a `model.toml`, the model file, a registry.
 
 use super::{Layout, ModelConfig, Normalization};
 use odin_data::Transform;

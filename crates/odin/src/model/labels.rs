@@ -1,4 +1,4 @@
-//! Labels of a set as classes of a network.
+//! Maps the labels of a set to the classes of a network.
 
 use super::Classifier;
 use std::collections::HashMap;

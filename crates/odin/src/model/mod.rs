@@ -1,5 +1,4 @@
-//! A trained network with everything from a decoded image to logits: its file, its graph, and how
-//! images become its input.
+//! Models: a trained network with everything from a decoded image to logits.
 
 mod assume;
 mod card;

@@ -1,4 +1,4 @@
-//! What the readers of model files give, before it is known how images become its input.
+//! A network as its file defines it, before its preprocessing is resolved.
 
 use super::{DetectorCard, Layout, ModelFile, Sourced};
 use crate::{Error, ErrorKind, Provenance};

@@ -1,4 +1,4 @@
-//! How pixels become the network's input.
+//! Normalisation: mean, standard deviation, scale and channel order of a network's input.
 
 use crate::{Error, ErrorKind, Layout};
 use std::fmt;

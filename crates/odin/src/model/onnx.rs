@@ -1,4 +1,4 @@
-//! From an ONNX file to its network, whose input may be left open by the file.
+//! Reads the network of an ONNX file, and resolves the input size where the file leaves it open.
 
 use super::checkpoint::from_metadata;
 use super::config_stack::ConfigStack;

@@ -1,4 +1,4 @@
-//! How `numpy` arrays of bytes appear in pickles.
+//! Decodes pickled `numpy` arrays of bytes.
 
 use std::borrow::Cow;
 

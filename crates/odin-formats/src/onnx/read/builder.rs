@@ -1,4 +1,4 @@
-//! The graph that is being built of a file, what it is built of, and how much may still be made.
+//! Builds a graph from the nodes of a file, within a budget of elements.
 
 use super::const_value::{ConstValue, Kind};
 use super::number::Number;

@@ -1,4 +1,4 @@
-//! What makes a file a classifier: images in, logits out.
+//! Finds the classifier in a file: its image input, and its logits without a final softmax.
 
 use super::super::proto::data_type;
 use super::builder::{Value, invalid};

@@ -1,6 +1,6 @@
-//! The ONNX project's own tests of operators. `scripts/onnx_conformance.py DIR` writes them;
-//! `ODIN_ONNX_CONFORMANCE=DIR` names the folder. What is refused is allowed to be, what is wrong
-//! is not.
+//! Runs the ONNX project's own test cases of operators. `scripts/onnx_conformance.py DIR` writes
+//! them; `ODIN_ONNX_CONFORMANCE=DIR` names the folder. A case may be refused; a wrong result is a
+//! failure.
 
 use super::super::proto::{ModelProto, TensorProto, data_type};
 use super::builder::{Value, invalid};

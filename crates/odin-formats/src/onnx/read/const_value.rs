@@ -1,5 +1,4 @@
-//! Constants that the reader computes with: shape values, axes, indices, and what is computed from
-//! them.
+//! Constants that the reader computes with: shape values, axes, indices (constant evaluation).
 
 use super::number::Number;
 use crate::Error;

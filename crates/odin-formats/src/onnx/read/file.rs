@@ -1,4 +1,4 @@
-//! An ONNX file that has been decoded: what it says before any graph is made of it.
+//! A decoded ONNX file, before a graph is built from it.
 
 use super::builder::Value;
 use super::import::Importer;

@@ -1,4 +1,5 @@
-//! Walks through the nodes of a file and writes them as a graph.
+//! Imports the nodes of a file into a graph: resolves names, inlines functions, takes branches,
+//! evaluates constants.
 
 use super::builder::{Builder, Value};
 use super::node::{Node, label};

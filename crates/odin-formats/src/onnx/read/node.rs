@@ -1,4 +1,4 @@
-//! One node of a file: its operands and settings.
+//! One node of a file: its operands and attributes.
 
 use super::builder::{Builder, Value};
 use super::const_value::ConstValue;

@@ -1,4 +1,4 @@
-//! Numbers of which some grow with the batch, and arithmetic on them.
+//! Numbers that may be symbolic in the batch size, and arithmetic on them.
 
 use odin_graph::Dim;
 

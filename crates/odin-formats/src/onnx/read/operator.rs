@@ -1,4 +1,4 @@
-//! What the reader knows of an operator: how it becomes part of a graph, and what it gives of
+//! The table entry of an ONNX operator: how it becomes part of a graph, and how it is evaluated on
 //! constants.
 
 use super::builder::{Builder, Value};

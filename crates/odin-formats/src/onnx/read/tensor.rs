@@ -1,4 +1,4 @@
-//! Constant data of a file.
+//! Tensors of a file: initializers, embedded or in external data.
 
 use super::const_value::{ConstValue, Kind};
 use super::number::Number;

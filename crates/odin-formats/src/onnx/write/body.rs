@@ -1,4 +1,4 @@
-//! The body of a file: one node after the other.
+//! Writes the nodes of a graph, one after the other.
 
 use super::encoder::{Encoder, InputType};
 use super::form::Form;

@@ -1,4 +1,4 @@
-//! Transposed convolutions, in the forms that runtimes are good at.
+//! Transposed convolutions, in the form that runtimes execute fastest.
 
 use super::encoder::Encoder;
 use super::form::Form;

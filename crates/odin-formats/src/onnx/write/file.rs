@@ -1,4 +1,4 @@
-//! The file around the nodes.
+//! Writes the ONNX model: the nodes, inputs and outputs, operator-set version, metadata.
 
 use super::encoder::{Encoder, InputType};
 use crate::Error;

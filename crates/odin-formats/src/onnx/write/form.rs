@@ -1,4 +1,4 @@
-//! A node that is being written.
+//! The ONNX form of a node: operator, inputs and attributes.
 
 use crate::onnx::proto::{AttributeProto, NodeProto, attribute_type};
 use odin_graph::op::Window;

@@ -1,4 +1,4 @@
-//! Names that are given once.
+//! Allocates unique names.
 
 use std::collections::HashMap;
 

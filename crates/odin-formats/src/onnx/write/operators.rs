@@ -1,4 +1,4 @@
-//! The ONNX form of every operator.
+//! The ONNX form of every graph operator.
 
 use super::encoder::Encoder;
 use super::form::Form;

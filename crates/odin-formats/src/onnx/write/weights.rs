@@ -1,4 +1,5 @@
-//! How operators read their weights.
+//! Which operators pack a weight matrix, and the roles of constants, after which initializers are
+//! named.
 
 use odin_graph::Op;
 use odin_graph::op::{ConvTranspose, Window};

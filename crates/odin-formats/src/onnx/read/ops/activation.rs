@@ -1,4 +1,4 @@
-//! Activations.
+//! Activation functions.
 
 use super::elementwise::map;
 use crate::Error;

@@ -1,4 +1,4 @@
-//! Arithmetic and conversions.
+//! Arithmetic and type conversions.
 
 use super::elementwise::{arithmetic, map, round};
 use crate::Error;

@@ -1,4 +1,4 @@
-//! Convolutions and pools.
+//! Convolutions and pooling.
 
 use crate::Error;
 use crate::onnx::read::builder::Builder;

@@ -1,4 +1,4 @@
-//! Evaluation of operators that work element by element.
+//! Constant evaluation of elementwise operators.
 
 use crate::Error;
 use crate::onnx::read::builder::Builder;

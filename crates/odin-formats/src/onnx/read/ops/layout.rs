@@ -1,4 +1,4 @@
-//! Operators that move elements as a whole.
+//! Operators that rearrange elements: Transpose, Concat, Tile, Pad, DepthToSpace, SpaceToDepth.
 
 use super::pick::{fixed_extent, pick};
 use crate::Error;

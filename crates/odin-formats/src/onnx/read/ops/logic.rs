@@ -1,4 +1,4 @@
-//! Comparisons, truth values and choices.
+//! Comparisons, Boolean operators, Where and If.
 
 use super::elementwise::{joint_shape, map, predicate};
 use crate::onnx::read::builder::Builder;

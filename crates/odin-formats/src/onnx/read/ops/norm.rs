@@ -1,4 +1,4 @@
-//! Normalisations.
+//! Normalisation operators.
 
 use crate::Error;
 use crate::onnx::read::builder::{Builder, Built};

@@ -1,4 +1,5 @@
-//! Entries of an axis: parts, single ones, and weighted sums of them.
+//! Operators that select entries along axes: Split, Slice, Gather, GatherND, ScatterND; and
+//! weighted sums of entries.
 
 use crate::Error;
 use crate::onnx::read::builder::{Builder, Built, Value, invalid};

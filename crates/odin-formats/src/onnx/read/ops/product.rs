@@ -1,4 +1,4 @@
-//! Products of matrices.
+//! Matrix products: MatMul, Gemm, Einsum.
 
 use crate::Error;
 use crate::onnx::read::builder::Builder;

@@ -1,4 +1,4 @@
-//! Reductions along axes.
+//! Reductions along axes, ArgMax and OneHot.
 
 use super::arithmetic::magnitude;
 use crate::Error;

@@ -1,4 +1,5 @@
-//! The same elements under another shape.
+//! Operators that change the shape and keep the elements: Reshape, Flatten, Squeeze, Unsqueeze; and
+//! Expand.
 
 use crate::Error;
 use crate::onnx::read::builder::{Builder, is_batched};

@@ -1,4 +1,4 @@
-//! Enlarging and shrinking: along each axis a weighted sum of entries.
+//! Resize and Upsample: along each axis, weighted sums of entries.
 
 use super::pick::mix;
 use crate::Error;

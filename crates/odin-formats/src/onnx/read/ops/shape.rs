@@ -1,4 +1,4 @@
-//! Shapes as values, and constants that are made of them.
+//! Shapes as values, and constants made from them: Shape, Size, Constant, ConstantOfShape, Range.
 
 use super::reshape::shape_from;
 use crate::Error;
