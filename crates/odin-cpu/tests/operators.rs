@@ -284,7 +284,7 @@ fn scaled(g: &Graph, factor: f32) -> Graph {
     g
 }
 
-/// Chains of what is computed together, before and after convolutions and alone, with the signs
+/// Chains of fused operators, as prologues and epilogues of convolutions and alone, with the signs
 /// of activations kept for gradients.
 #[test]
 fn fused_chains() {
@@ -435,8 +435,8 @@ fn broadcasting() {
     );
 }
 
-/// Elementwise operators that are computed together, with values that several blocks need, and
-/// the gradient, at sizes that cross the edges of blocks.
+/// Elementwise operators that are fused, with values that several blocks need, and the gradient, at
+/// sizes that cross the edges of blocks.
 #[test]
 fn elementwise_blocks() {
     for shape in [&[1][..], &[5], &[17, 31], &[3, 7, 50], &[4, 300, 2]] {

@@ -67,7 +67,7 @@ pub(crate) trait Store: Send + Sync {
     /// The whole content of `self.entries()[index]`, at most [`MAX_FILE`] bytes.
     fn read(&self, index: usize) -> Result<Vec<u8>, Error>;
 
-    /// How messages call an entry.
+    /// The name of an entry in messages.
     fn title(&self, index: usize) -> String {
         let name = self.entries().get(index).map_or("", |e| &e.name);
         escape(&match self.is_archive() {

@@ -7,7 +7,7 @@ use odin_untrusted::inflate::Budget;
 
 use crate::Error;
 
-/// What a file may unfold to. What is inside of a compressed part shares the allowance of the
+/// How many bytes a file may unpack to. Compressed parts inside of others share the budget of the
 /// file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {

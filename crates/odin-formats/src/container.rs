@@ -26,7 +26,7 @@ const EXTENSIONS: [&str; 9] = [
     "safetensors",
 ];
 
-/// Files that get the name of a checkpoint by accident, by how they begin.
+/// The first bytes of files that are often mistaken for checkpoints.
 const IMPOSTORS: [(&[u8], &str); 6] = [
     (b"<!DOCTYPE", "a web page: the download went wrong"),
     (b"<!doctype", "a web page: the download went wrong"),

@@ -14,10 +14,9 @@
 //! # Ok::<(), odin_formats::Error>(())
 //! ```
 //!
-//! A checkpoint is data from strangers. Nothing in it is executed: a pickle's instructions run
-//! on a machine that builds records, never objects. Every length is checked against what the
-//! file holds, compressed parts unfold to a limit, and damage of any kind ends in an
-//! [`Error`].
+//! A checkpoint is untrusted input. Nothing in it is executed: a pickle's instructions run on a
+//! machine that builds records, never objects. Every length is checked against what the file holds,
+//! compressed parts are unpacked up to a limit, and damage of any kind ends in an [`Error`].
 
 mod allowance;
 mod checkpoint;

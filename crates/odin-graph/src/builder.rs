@@ -54,7 +54,8 @@ impl Graph {
         self.add(Op::AvgPool(pool), &[x])
     }
 
-    /// The mean over all spatial axes: `[N, C, spatial...]` to `[N, C, 1...]`.
+    /// Global average pooling, the mean over all spatial axes: `[N, C, spatial...]` to `[N, C,
+    /// 1...]`.
     pub fn global_average_pool(&mut self, x: ValueId) -> Added {
         let axes = (2..self.shape(x).rank()).collect();
         self.reduce(x, ReduceKind::Mean, axes, true)

@@ -7,7 +7,7 @@ use crate::interval::{Interval, TAILS};
 use crate::sorted::sorted;
 use crate::threshold::{check_tpr, kept_at_tpr, share_from};
 
-/// A threshold chosen from in-distribution scores alone, and how sure it is; see [`calibrate`].
+/// A threshold chosen from in-distribution scores alone, with its uncertainty; see [`calibrate`].
 ///
 /// Two things are uncertain. The threshold that would keep exactly the wanted share of *all*
 /// in-distribution images is known only within `threshold_interval`. And this threshold keeps a
@@ -40,7 +40,7 @@ pub struct Calibration {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ThresholdInterval {
     /// The lower end. A detector with this threshold keeps the target TPR with 97.5 % confidence:
-    /// the choice of who must not reject too many good images.
+    /// the conservative choice where few in-distribution images may be rejected.
     pub lower: Option<f64>,
     /// The upper end. With this threshold the TPR is at most the target, with the same
     /// confidence.
@@ -115,8 +115,8 @@ fn last_rank(n: usize, condition: impl Fn(usize) -> bool) -> usize {
     good
 }
 
-/// Chooses the threshold that keeps the share `tpr` of the in-distribution scores, and says how
-/// sure it is. No out-of-distribution data is needed; in-distribution inputs score high.
+/// Chooses the threshold that keeps the share `tpr` of the in-distribution scores, and computes its
+/// confidence intervals. No out-of-distribution data is needed; in-distribution inputs score high.
 ///
 /// The threshold is that of [`threshold_at_tpr`](crate::threshold_at_tpr): the largest δ that
 /// keeps at least the share `tpr` of these scores, the `⌈tpr n⌉`-th highest. So it is the

@@ -89,7 +89,7 @@ impl Scores {
     }
 
     /// The smallest in-score δ with `FPR(δ) <= fpr`, with its TPR, FPR, and detection error: the
-    /// threshold that keeps the most under a bound on what may slip through.
+    /// threshold of the highest TPR under a bound on the FPR.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFpr`](crate::ErrorKind::InvalidFpr) unless `0 <= fpr <= 1`; [`ErrorKind::UnreachableFpr`](crate::ErrorKind::UnreachableFpr) when even

@@ -81,9 +81,9 @@ impl OperatingPoint {
     }
 }
 
-/// The largest threshold δ that keeps at least the share `tpr` of the scores: `share of
-/// in_scores >= δ` is at least `tpr`. It is one of the scores, and no out-of-distribution data
-/// is needed to find it. [`calibrate`](crate::calibrate) also says how sure it is.
+/// The largest threshold δ that keeps at least the share `tpr` of the scores: `share of in_scores
+/// >= δ` is at least `tpr`. It is one of the scores, and no out-of-distribution data is needed to
+/// find it. [`calibrate`](crate::calibrate) also gives confidence intervals.
 ///
 /// # Errors
 /// [`ErrorKind::EmptyScores`], [`ErrorKind::NonFiniteScore`], or [`ErrorKind::InvalidTpr`] unless

@@ -18,7 +18,7 @@ pub struct Engine {
     outputs: Vec<Port>,
 }
 
-/// What goes in or comes out under a name.
+/// An input or output of the session.
 #[derive(Debug)]
 struct Port {
     name: String,

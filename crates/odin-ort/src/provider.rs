@@ -32,16 +32,16 @@ pub enum Provider {
     DirectMl(u16),
 }
 
-/// How a provider is got hold of.
+/// The name of a provider, and how a library with it is installed.
 struct Source {
     name: &'static str,
     command: &'static str,
-    /// What the machine must have beside the library.
+    /// The requirements beside the library.
     needs: &'static str,
 }
 
 impl Provider {
-    /// What ONNX Runtime calls it.
+    /// Its name in ONNX Runtime.
     pub fn name(self) -> &'static str {
         self.source().name
     }
@@ -180,7 +180,8 @@ impl Provider {
     }
 }
 
-/// Algorithms are chosen by rule and not by a race, whose winner changes from run to run.
+/// Convolution algorithms are chosen by cuDNN's heuristic rather than by timing, whose choice
+/// varies from run to run.
 fn cuda(device: u16) -> ep::CUDA {
     ep::CUDA::default()
         .with_device_id(device.into())

@@ -26,7 +26,7 @@ impl AgreementReport {
         self.agreement.holds(self.tolerance)
     }
 
-    /// For people.
+    /// As text for a terminal.
     pub fn to_table(&self) -> String {
         let agreement = &self.agreement;
         let verdict = if self.holds() {

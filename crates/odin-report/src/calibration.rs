@@ -53,7 +53,7 @@ impl<'a> CalibrationReport<'a> {
         })
     }
 
-    /// For people.
+    /// As text for a terminal.
     pub fn to_table(&self) -> String {
         let (d, images) = (self.detector, &self.detector.images);
         let mut text = String::new();

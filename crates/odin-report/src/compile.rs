@@ -22,7 +22,7 @@ pub struct CompileReport {
 }
 
 impl CompileReport {
-    /// For people.
+    /// As text for a terminal.
     pub fn to_table(&self) -> String {
         let mut text = format!("{}: {}, {} bytes\n", self.file, self.format, self.bytes);
         let mut entry = |name: &str, value: String| {

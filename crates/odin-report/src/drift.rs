@@ -104,7 +104,7 @@ fn names(detectors: &BTreeSet<DetectorId>) -> String {
     }
 }
 
-/// The middle score, or the mean of the two in the middle.
+/// The median.
 fn median(scores: &[f64]) -> f64 {
     let mut ascending = scores.to_vec();
     ascending.sort_by(f64::total_cmp);
@@ -119,11 +119,11 @@ fn median(scores: &[f64]) -> f64 {
 /// What the new period must show to be called moved by one test alone.
 #[derive(Debug, PartialEq)]
 struct Visible {
-    /// So few rejected images, or fewer; none where even 0 would not do.
+    /// At most this many rejected images; `None` where not even 0 shows a decrease.
     at_most: Option<u64>,
-    /// So many rejected images, or more; none where even all would not do.
+    /// At least this many rejected images; `None` where not even all show an increase.
     at_least: Option<u64>,
-    /// So large a difference of the distributions, by Kolmogorov's limit.
+    /// At least this difference of the empirical distribution functions, by Kolmogorov's limit.
     statistic: f64,
 }
 
@@ -145,8 +145,7 @@ impl Visible {
     }
 }
 
-/// On the way from `start` to `end`, where a condition fails first and then holds, the first
-/// place where it holds.
+/// The first place from `start` to `end` where a condition holds that, once met, stays met.
 fn first_on_the_way<E>(
     start: u64,
     end: u64,
@@ -269,7 +268,7 @@ impl DriftReport {
         }
     }
 
-    /// For people.
+    /// As text for a terminal.
     pub fn to_table(&self) -> String {
         let rejected = match &self.rejection {
             Rejection::Decisions => "as the files decided".to_string(),

@@ -10,7 +10,7 @@ pub struct FetchReport {
     pub rows: Vec<FetchRow>,
 }
 
-/// What became of one name.
+/// The result for one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FetchRow {
     /// The name in the registry.

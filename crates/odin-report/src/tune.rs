@@ -26,9 +26,9 @@ pub struct TuneReport {
     pub grid: Grid,
     /// One search, or one for each set that was tuned on.
     pub searches: Vec<Search>,
-    /// What an image took.
+    /// Passes per image.
     pub passes: Passes,
-    /// What it would have taken in separate runs.
+    /// Passes per image that separate runs would have taken.
     pub passes_apart: Passes,
     /// The seed of noise and synthetic sets.
     pub seed: u64,
@@ -86,7 +86,7 @@ pub struct TuneTest {
 }
 
 impl TuneReport {
-    /// For people.
+    /// As text for a terminal.
     pub fn to_table(&self) -> String {
         let mut text = self.header();
         for search in &self.searches {
@@ -187,7 +187,7 @@ impl TuneReport {
         }
     }
 
-    /// What a person should know before trusting the choice.
+    /// Warnings about the choice.
     fn notes(&self, search: &Search) -> Vec<String> {
         let choice = &search.choice;
         let mut notes = Vec::new();
@@ -439,7 +439,7 @@ impl TuneReport {
     }
 }
 
-/// What a score reaches that says nothing.
+/// The worst value of the objective.
 fn worst(objective: Objective) -> f64 {
     match objective {
         Objective::FprAt95Tpr => 1.0,

@@ -10,8 +10,8 @@ use crate::error::Error;
 /// up tables of about this size for each, and an empty member takes few bytes of the file.
 const MEMBER_COST: u64 = 16 << 10;
 
-/// How many bytes may still be made out of a compressed file. All its parts share one budget, or
-/// each layer of compression would earn the next one more.
+/// How many bytes may still be decompressed from a file. All its parts share one budget; otherwise
+/// each layer of compression would increase the budget of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     limit: u64,
@@ -63,7 +63,7 @@ impl Budget {
         left.is_some()
     }
 
-    /// All that a decoder gives.
+    /// Reads a decoder to its end.
     ///
     /// # Errors
     /// `Damaged` when the decoder fails, `TooLarge` when it gives more than the budget has left.
@@ -79,7 +79,7 @@ impl Budget {
         }
     }
 
-    /// Hands all that a decoder gives to a sink, piece by piece, and returns how much it was.
+    /// Copies a decoder's output to a sink and returns its length.
     ///
     /// # Errors
     /// When the decoder or the sink fails, or there is more than the budget has left; the sink has

@@ -12,7 +12,7 @@ pub enum ErrorKind {
     Shape,
     /// An argument is out of its range.
     Invalid,
-    /// What the caller says of a model does not fit it.
+    /// The caller's settings for a model do not fit it.
     Options,
     /// The network gave a value that is not a number.
     NotFinite,
@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Saved,
     /// A model is not the one that a detector or a setting was made for.
     OtherModel,
-    /// A detector has a score of somebody's own that is not registered.
+    /// A detector has a user-defined score that is not registered.
     MissingScorer,
     /// A file that is needed is not there.
     NotFound,

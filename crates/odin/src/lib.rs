@@ -2,7 +2,7 @@
 //! *Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks*, ICLR
 //! 2018) and its baseline, the maximum softmax probability (MSP, Hendrycks & Gimpel 2017).
 //!
-//! Three values decide, each with nothing left to say twice:
+//! Three types hold everything that a score or a decision depends on:
 //!
 //! - a [`Classifier`] is a trained network with everything from a decoded image to logits;
 //! - a [`CalibratedDetector`] is a classifier with a [`Setting`], scores and thresholds, opened from
@@ -49,9 +49,9 @@
 //!
 //! High scores mean in-distribution, everywhere. An image is taken for in-distribution when its
 //! score reaches a threshold. [`measure`] gives the field's five metrics of scores from anywhere,
-//! [`evaluate`] those of scored sets, [`TuneOptions`] chooses a setting, and a crate of yours adds
-//! scores of its own by implementing [`Scorer`]. The parts that this crate stands on can be reached
-//! through it: [`data`], [`metrics`], [`scores`].
+//! [`evaluate`] those of scored sets, [`TuneOptions`] chooses a setting, and user-defined scores
+//! implement [`Scorer`]. The crates that this one is built on are re-exported: [`data`],
+//! [`metrics`], [`scores`].
 
 mod calibrate;
 mod detect;

@@ -7,7 +7,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Finds the threshold that separates in- from out-of-distribution images, from in-distribution
-/// images alone, says how sure it is, and writes everything that `odin score` needs as one
+/// images alone, with its confidence interval, and writes everything that `odin score` needs as one
 /// detector.toml.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -28,7 +28,8 @@ pub(crate) struct Calibrate {
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]
     pub(crate) in_dataset: Option<String>,
 
-    /// Out-of-distribution images, to know what the threshold lets pass, or to choose it by
+    /// Out-of-distribution images, to measure the threshold's false-positive rate or to choose it
+    /// by
     #[arg(long, alias = "out_dataset", value_name = "SPEC")]
     pub(crate) out_dataset: Option<String>,
 
@@ -45,7 +46,7 @@ pub(crate) struct Calibrate {
     #[arg(long, requires = "out_dataset", conflicts_with = "fpr")]
     pub(crate) lowest_error: bool,
 
-    /// A threshold of its own for each class that has images enough; the others take that of all
+    /// Choose a threshold for each predicted class with enough images; the others get that of all
     #[arg(long, conflicts_with_all = ["fpr", "lowest_error"])]
     pub(crate) per_class: bool,
 

@@ -20,7 +20,7 @@ Inputs: pixels-u8 is `images`, uint8 [N, H, W, C]; pixels-f32 is `images`, float
 [0, 1]; normalized is the model's own input. The magnitude is on the [0, 1] pixel scale always.")]
 pub(crate) struct Compile {
     /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
-    /// name; with --detector, where the model lies now
+    /// name; with --detector, the present path of its model
     #[arg(long, value_name = "FILE|NAME", required_unless_present = "detector")]
     pub(crate) nn: Option<String>,
 
@@ -40,7 +40,7 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
 
-    /// What the file takes: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
+    /// The input of the file: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
     /// models, pixels-f32 for others]
     #[arg(long, value_name = "KIND")]
     pub(crate) input: Option<odin::DetectorInput>,

@@ -4,8 +4,8 @@ use super::shared::FormatOption;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Compares the scores of a new period of use with those of a reference period: whether the share
-/// of rejected images has moved, or the distribution of the scores.
+/// Tests for drift: whether the rejection rate or the distribution of the scores has changed from a
+/// reference period of use to a new one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +25,7 @@ pub(crate) struct Drift {
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: PathBuf,
 
-    /// The scores of the new period, likewise
+    /// The scores of the new period, in one of the same formats
     #[arg(value_name = "NEW")]
     pub(crate) new: PathBuf,
 
@@ -48,11 +48,11 @@ pub(crate) struct Drift {
     #[arg(long, value_name = "FILE")]
     pub(crate) detector: Option<PathBuf>,
 
-    /// The probability that a period without any change is called moved
+    /// The significance level: the probability that drift is reported without any change
     #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = level)]
     pub(crate) level: f64,
 
-    /// End with exit code 3 when something has moved
+    /// Exit with code 3 when drift is detected
     #[arg(long)]
     pub(crate) fail_on_drift: bool,
 

@@ -3,9 +3,9 @@
 use super::shared::{FormatOption, NetworkOptions, NnOption};
 use clap::Args;
 
-/// Shows the program that a network with ODIN built in becomes on this machine's CPU: what is
-/// computed together, shapes, arithmetic, bytes moved, and how long each step takes for an image
-/// on one thread.
+/// Shows the program that a network with ODIN built in is lowered to on this machine's CPU: the
+/// operators fused in each step, shapes, arithmetic, bytes moved, and the time of each step for an
+/// image on one thread.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -16,11 +16,11 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) nn: NnOption,
 
-    /// How often an image is run; each step counts at its fastest
+    /// How often an image is run; the fastest time of each step is shown
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repetitions: u32,
 
-    /// How many threads share the image
+    /// The number of threads that share the image
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: u32,
 

@@ -4,7 +4,7 @@ use super::shared::{FormatOption, QuietOption, RegistryOptions};
 use clap::Args;
 
 /// Downloads, verifies and, where needed, unpacks data sets and networks into the data folder.
-/// What lies there already is only verified.
+/// Files that are there already are only verified.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,7 @@ pub(crate) struct Fetch {
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
 
-    /// Use no network: verify and unpack what is here
+    /// Use no network: verify and unpack what is there already
     #[arg(long)]
     pub(crate) offline: bool,
 

@@ -3,8 +3,8 @@
 use super::shared::{FormatOption, NetworkOptions};
 use clap::Args;
 
-/// Shows what a model is: inputs and outputs, operators, parameters, cost, how images become its
-/// input, and whether ODIN can be built into it.
+/// Describes a model: inputs and outputs, operators, parameters, cost, how images become its input,
+/// and whether ODIN can be built into it.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:

@@ -3,7 +3,7 @@
 use super::shared::{FormatOption, RegistryOptions};
 use clap::Args;
 
-/// Shows every known data set and network, its licence, and whether it is here.
+/// Lists the known data sets and networks, their licences, and whether they are downloaded.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:

@@ -66,20 +66,20 @@ pub(crate) enum Command {
     Tune(Box<Tune>),
     /// Find the threshold, and write a detector that `odin score` uses
     Calibrate(Box<Calibrate>),
-    /// Judge images by a calibrated detector
+    /// Score images and decide by a calibrated detector
     Score(Box<Score>),
-    /// Tell whether scores or rejections have moved from one period of use to another
+    /// Test whether scores or rejections drift from one period of use to another
     Drift(Drift),
-    /// Show what a model is: inputs, operators, cost, normalisation
+    /// Describe a model: inputs, operators, cost, normalisation
     Inspect(Inspect),
-    /// Show the program that a network becomes, and where its time goes
+    /// Show the program that a network is lowered to, and the time of each step
     Explain(Explain),
     /// Write a model with ODIN built in as one ONNX file for any runtime
     Compile(Box<Compile>),
-    /// Compare a compiled detector with the model it was made of
+    /// Compare a compiled detector with the model it was compiled from
     Verify(Box<Verify>),
     /// Download data sets and networks that are known by name
     Fetch(Fetch),
-    /// Show every known data set and network, its licence, and whether it is here
+    /// List the known data sets and networks, and whether they are downloaded
     List(List),
 }

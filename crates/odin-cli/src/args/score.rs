@@ -4,8 +4,8 @@ use super::shared::{ComputeOptions, QuietOption};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// Judges images by a calibrated detector: prediction, scores, percentile among in-distribution
-/// images, conformal p-value, decision.
+/// Scores images and decides by a calibrated detector: prediction, scores, percentile among
+/// in-distribution images, conformal p-value, decision.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ pub(crate) struct Score {
     )]
     pub(crate) scores: Vec<String>,
 
-    /// The model file, where it does not lie any more where the detector says
+    /// The model file, if it is no longer where the detector says
     #[arg(long, value_name = "FILE")]
     pub(crate) nn: Option<PathBuf>,
 
@@ -45,8 +45,8 @@ pub(crate) struct Score {
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
-    /// How scores are written [default: as the file's extension says; on standard output csv, or
-    /// text for a single image]
+    /// The output format [default: by the file's extension; on standard output csv, or text for a
+    /// single image]
     #[arg(long, value_enum)]
     pub(crate) format: Option<ScoreFormatArg>,
 
@@ -54,7 +54,7 @@ pub(crate) struct Score {
     #[arg(long, value_name = "I/N", default_value_t = odin::Shard::WHOLE)]
     pub(crate) shard: odin::Shard,
 
-    /// Go on where a killed job of the same command stopped
+    /// Resume an interrupted job of the same command
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
 
@@ -67,7 +67,7 @@ pub(crate) struct Score {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ScoreFormatArg {
-    /// A line for people
+    /// A line of text
     Text,
     Csv,
     /// A JSON object on each line

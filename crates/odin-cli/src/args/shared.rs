@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// A mistake in the arguments that only shows when they are put together; exit code 2.
+/// A usage error that shows only when arguments are combined; exit code 2.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -30,7 +30,7 @@ pub(crate) struct FormatOption {
 }
 
 impl FormatOption {
-    /// Makes the text that is asked for.
+    /// Formats the result as requested.
     pub(crate) fn text(
         self,
         table: impl FnOnce() -> String,
@@ -46,7 +46,7 @@ impl FormatOption {
 /// Whether a command prints progress and remarks.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct QuietOption {
-    /// Say nothing on standard error but errors
+    /// Print nothing but errors on standard error
     #[arg(id = "quiet", long)]
     pub(crate) on: bool,
 }
@@ -96,8 +96,8 @@ pub(crate) struct RegistryOptions {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// How a model file is read: what it leaves open. They stand last in a command, for their heading
-/// holds for all that follow.
+/// How a model file is read: what it leaves open. They stand last in a command, since their heading
+/// applies to all options that follow.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
@@ -106,9 +106,9 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) model_config: Option<PathBuf>,
 
-    /// The mean of each channel that the network's inputs are normalised with, on the [0, 1]
-    /// scale (but see --scale); one value stands for all [default: what model.toml, the file or the registry says,
-    /// or else what is usual]
+    /// The mean of each channel that the network's inputs are normalised with, on the [0, 1] scale
+    /// (but see --scale); one value stands for all [default: what model.toml, the file or the
+    /// registry says, or else the usual ones]
     #[arg(
         long,
         value_delimiter = ',',
@@ -143,8 +143,8 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "H[xW]")]
     pub(crate) image_size: Option<ImageSize>,
 
-    /// The order of the axes of an ONNX model's input: NCHW, NHWC, NCDHW (volumes), NCL,
-    /// NLC (signals) or NF (vectors) [default: as its extents look]
+    /// The order of the axes of an ONNX model's input: NCHW, NHWC, NCDHW (volumes), NCL, NLC
+    /// (signals) or NF (vectors) [default: inferred from its extents]
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<odin::Layout>,
 
@@ -156,14 +156,14 @@ pub(crate) struct NetworkOptions {
     pub(crate) registry: RegistryOptions,
 }
 
-/// How much is computed at once, and where.
+/// Batch size, threads and device.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ComputeOptions {
     /// Images read at a time; the scores of the built-in engine do not depend on it
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<usize>)]
     pub(crate) batch_size: usize,
 
-    /// Threads that work at once [default: the available cores]
+    /// The number of threads [default: the available cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 
@@ -179,11 +179,11 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
-    /// Where noise, random crops and resampling start from
+    /// The seed of noise, random crops and bootstrap resampling
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 
-    /// Leave out images that do not decode, counting and naming them
+    /// Skip images that do not decode; they are counted and named
     #[arg(long)]
     pub(crate) skip_bad: bool,
 
@@ -218,7 +218,7 @@ pub(crate) struct ScoreOptions {
     #[arg(long, value_name = "SPEC", help_heading = "Other scores")]
     pub(crate) fit_on: Option<String>,
 
-    /// How many of them, evenly over the classes, at most
+    /// Use at most N of them, evenly over the classes
     #[arg(
         long,
         value_name = "N",
@@ -257,7 +257,8 @@ pub(super) fn positive<N: std::str::FromStr + PartialOrd + From<u8>>(
     number.ok_or_else(|| "expected a whole number from 1".to_string())
 }
 
-/// More threads than any machine has cores are a slip of the hand, and take minutes to start.
+/// The largest number of threads: more than any machine has cores is a typing error, and would take
+/// minutes to start.
 const MAX_THREADS: usize = 1024;
 
 pub(super) fn threads(text: &str) -> Result<usize, String> {

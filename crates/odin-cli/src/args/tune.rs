@@ -29,8 +29,8 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["in_only", "transfer"])]
     pub(crate) tune_on: Option<String>,
 
-    /// What to do without out-of-distribution images: `fixed` takes the paper's T = 1000 and
-    /// ε = 0.0014, than which no rule was shown better (docs/tuning.md); `synthetic` tunes on sets
+    /// The rule without out-of-distribution images: `fixed` takes the paper's T = 1000 and ε =
+    /// 0.0014, which no other rule was shown to beat (docs/tuning.md); `synthetic` tunes on sets
     /// made from the in-set (shuffled pixels, blends of two images, noise) with ε up to 0.002;
     /// `mean-score` takes the ε of the largest mean ODIN score at the largest T (Hsu et al. 2020)
     /// [default: fixed, or synthetic where a grid is given]
@@ -44,8 +44,8 @@ pub(crate) struct Tune {
     )]
     pub(crate) in_only: Option<odin::InOnlyRule>,
 
-    /// An out-of-distribution set whose test images show what the choice is worth, repeatable: a
-    /// path, a registry name, Uniform, Gaussian, or `all` for the paper's seven
+    /// An out-of-distribution set on whose test images the choice is evaluated, repeatable: a path,
+    /// a registry name, Uniform, Gaussian, or `all` for the paper's seven
     #[arg(long, alias = "out_dataset", value_name = "SPEC")]
     pub(crate) out_dataset: Vec<String>,
 
@@ -62,8 +62,8 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "E,...|A:B:N")]
     pub(crate) magnitudes: Option<Magnitudes>,
 
-    /// What to choose by: fpr95, auroc, detection-error, aupr-in or aupr-out [default: fpr95, or
-    /// auroc with --in-only]
+    /// The objective: fpr95, auroc, detection-error, aupr-in or aupr-out [default: fpr95, or auroc
+    /// with --in-only]
     #[arg(long, value_name = "METRIC")]
     pub(crate) objective: Option<odin::Objective>,
 

@@ -4,7 +4,7 @@ use super::shared::{DeviceOptions, FormatOption, NetworkOptions, QuietOption, po
 use clap::Args;
 use std::path::PathBuf;
 
-/// Runs a compiled detector and the model that it was made of on the same images, and reports
+/// Runs a compiled detector and the model that it was compiled from on the same images, and reports
 /// the largest differences. Exit code 1 when they differ by more than the tolerance.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -20,7 +20,7 @@ pub(crate) struct Verify {
     #[arg(value_name = "DETECTOR")]
     pub(crate) detector: PathBuf,
 
-    /// The network that it was made of
+    /// The network that it was compiled from
     #[arg(long, value_name = "FILE|NAME")]
     pub(crate) nn: String,
 
@@ -29,11 +29,11 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "SPEC", default_value = "random")]
     pub(crate) images: String,
 
-    /// How many images, at most
+    /// The largest number of images
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = positive::<u64>)]
     pub(crate) count: u64,
 
-    /// Where random images start from
+    /// The seed of random images
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 
@@ -46,7 +46,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "STEPS")]
     pub(crate) transform: Option<odin_data::Transform>,
 
-    /// Threads that work at once [default: the available cores]
+    /// The number of threads [default: the available cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 

@@ -114,7 +114,7 @@ fn tell_replaced(out: &Path, quiet: bool) {
     }
 }
 
-/// What a person should know before trusting the threshold.
+/// Warnings about the threshold.
 fn warn(args: &Calibrate, calibrated: &CalibratedDetector) -> Result<()> {
     let images = calibrated.record().images.in_images;
     match minimum_images(args.tpr)? {

@@ -49,7 +49,7 @@ fn is_toml(path: &Path) -> bool {
         .is_some_and(|extension| extension == "toml")
 }
 
-/// The extension says what is written.
+/// The extension determines the format.
 fn check_out(args: &Tune) -> Result<()> {
     let Some(path) = &args.out else {
         return Ok(());
@@ -89,7 +89,7 @@ fn grid(args: &Tune) -> Result<Grid> {
 /// The rule without out-of-distribution images, if there are none to tune on.
 fn in_only(args: &Tune) -> Option<InOnlyRule> {
     let has_out_set = args.tune_on.is_some() || args.transfer;
-    // Whoever names settings to try wants one of them.
+    // Where settings to try are given, one of them must be chosen.
     let usual = match args.temperatures.is_empty() && args.magnitudes.is_none() {
         true => InOnlyRule::Fixed,
         false => InOnlyRule::Synthetic,
@@ -214,7 +214,7 @@ impl Tuning<'_> {
         self.setup.prepare(builder.free_scores()?, finish)
     }
 
-    /// The scores of images at many settings, with what is said meanwhile.
+    /// Scores images at many settings, with progress on standard error.
     fn score(
         &self,
         images: &Images,
@@ -229,7 +229,7 @@ impl Tuning<'_> {
         Ok(scores)
     }
 
-    /// What the choices are worth on images that took no part in them.
+    /// Evaluates the chosen settings on images that took no part in the choice.
     fn tests(
         &self,
         in_set: &TwoParts,

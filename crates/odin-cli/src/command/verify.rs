@@ -104,8 +104,8 @@ fn compare(
     Ok(agreement)
 }
 
-/// The images, as levels where the detector takes bytes: what lies between two levels cannot be
-/// given to it.
+/// The images, rounded to 8-bit levels where the detector takes bytes, which cannot express values
+/// in between.
 fn read(batch: &Images, input: DetectorInput) -> Result<Vec<Image>> {
     let mut images = Vec::with_capacity(batch.len());
     for i in 0..batch.len() {

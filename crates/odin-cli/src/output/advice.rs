@@ -3,7 +3,7 @@
 
 use odin::ErrorKind;
 
-/// A sentence for the line below an error that the library caused.
+/// The hint for an error that the library caused, if there is one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
     let of_library = error.chain().find_map(|cause| cause.downcast_ref());
     match of_library.map(odin::Error::kind)? {

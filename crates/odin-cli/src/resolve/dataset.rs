@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// as of the paper's sets.
 const VALIDATION_IMAGES: usize = 1000;
 
-/// The seed of the order in which images are taken: the same in all commands, so that what tuned
-/// does not test.
+/// The seed of the order in which images are taken: the same in all commands, so that no image both
+/// tunes and tests.
 const ORDER: u64 = 0;
 
 /// The network that sets are opened for, and which of their images are used.
@@ -205,7 +205,7 @@ impl Spec {
         }
     }
 
-    /// A file or folder that has the name of the registry's set, and is not what is meant.
+    /// A file or folder of the same name as the registry's set, which takes precedence over it.
     pub(crate) fn shadowed(&self) -> Option<&str> {
         let other = Path::new(&self.typed);
         let shadowed = self.entry.is_some() && other.exists() && self.path() != Some(other);
@@ -421,7 +421,7 @@ impl OpenSet {
     }
 }
 
-/// Paths longer than this are no names any more.
+/// The longest path that serves as a name.
 const MOST_PARTS: usize = 16;
 
 /// Gives sets that lie at several places under one name longer ones: with the extension, then

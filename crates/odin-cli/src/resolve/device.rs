@@ -98,7 +98,7 @@ pub(crate) fn open(
     found(opened, device, &looked)
 }
 
-/// What was prepared, or where its library was looked for in vain.
+/// The prepared detector, or an error that lists where the library was looked for.
 fn found<T>(prepared: Result<T, odin::Error>, device: Device, looked: &str) -> Result<T> {
     match prepared {
         Err(error) if error.kind() == ErrorKind::Device => {
@@ -163,8 +163,8 @@ fn pythons() -> Vec<PathBuf> {
     environment.into_iter().chain([on_path.into()]).collect()
 }
 
-/// Prints the folder of the package onnxruntime, which is not imported. The working folder is
-/// not searched: what lies there by chance must not be loaded.
+/// Prints the folder of the package onnxruntime, which is not imported. The working folder is not
+/// searched: a module that happens to be there must not be loaded.
 const FOLDER_OF_PACKAGE: &str = "\
 import sys
 sys.path = [p for p in sys.path if p]

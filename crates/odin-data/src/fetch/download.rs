@@ -25,7 +25,7 @@ pub(super) struct Download {
     pub(super) check: Check,
 }
 
-/// Why an address did not bring the file.
+/// Why the file could not be had from a URL.
 pub(super) struct SourceFailure {
     pub(super) url: String,
     pub(super) reason: String,

@@ -10,15 +10,15 @@ use super::options::FetchOptions;
 use super::part::Version;
 use crate::error::Error;
 
-/// Why a request did not bring the file.
+/// Why a request failed.
 pub(super) enum Failure {
     /// The same request may succeed later.
     Temporary(String),
-    /// This address will not do.
+    /// The same request would fail again.
     Permanent(String),
 }
 
-/// What a server answered.
+/// The response of a server.
 pub(super) enum Answer {
     /// The whole file.
     Whole {
@@ -108,7 +108,7 @@ pub(super) fn get(
         .get(url)
         .header(header::ACCEPT_ENCODING, "identity")
         .config()
-        // What starts encrypted must not be redirected to a connection that is not.
+        // HTTPS must not be redirected to plain HTTP.
         .https_only(url.starts_with("https://"))
         .build();
     if let Some((from, version)) = resume {

@@ -49,7 +49,7 @@ impl Default for FetchOptions {
     }
 }
 
-/// What a fetch is doing.
+/// An event in the progress of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {

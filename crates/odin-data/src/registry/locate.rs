@@ -6,7 +6,7 @@ use super::{Entry, Registry};
 use crate::error::Error;
 use crate::noise::NoiseKind;
 
-/// What was found of a name.
+/// Where the content of an entry was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Located {
@@ -17,7 +17,7 @@ pub enum Located {
     Packed(PathBuf),
     /// Noise, which is generated and needs no file.
     Generated(NoiseKind),
-    /// It lies nowhere that it was looked for.
+    /// It was not found.
     Missing {
         /// Where it was looked for, in this order.
         looked_at: Vec<PathBuf>,
@@ -26,7 +26,7 @@ pub enum Located {
     },
 }
 
-/// The file names that a network has when somebody brings it along.
+/// The file names under which a network is looked for that the user has put there.
 const WEIGHT_EXTENSIONS: [&str; 4] = ["pth", "pt", "safetensors", "onnx"];
 
 impl Registry {

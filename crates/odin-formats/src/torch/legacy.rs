@@ -65,8 +65,8 @@ pub(super) fn check_machine(facts: &Pickle<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The storages that follow the list of keys. A storage says how many elements it has; how
-/// long one is, the saved object says.
+/// The storages that follow the list of keys. A storage begins with the number of its elements;
+/// their type is in the saved object.
 fn storages<'a>(
     mut input: &'a [u8],
     object: &Pickle<'_>,

@@ -2,8 +2,9 @@
 //! Networks*, CVPR 2017.
 //!
 //! A layer is BN-ReLU-conv1x1-BN-ReLU-conv3x3 with bottleneck, BN-ReLU-conv3x3 without, and its
-//! output is laid beside its input. Between blocks stands a transition, BN-ReLU-conv1x1-mean
-//! of 2x2; behind the last one BN-ReLU, mean over the image, classifier.
+//! output is concatenated with its input. Between blocks there is a transition,
+//! BN-ReLU-conv1x1-average pooling of 2x2; after the last block BN-ReLU, global average pooling,
+//! classifier.
 
 use odin_graph::ValueId;
 
@@ -26,7 +27,7 @@ struct Names {
     transition_inner: (&'static str, &'static str),
     /// What the last BN may be called.
     last_norm: &'static [&'static str],
-    /// Whether a layer puts its output in front of its input.
+    /// Whether a layer concatenates its output in front of its input.
     new_first: bool,
 }
 

@@ -8,9 +8,9 @@
 //! - A convolution of size k is padded by k / 2. The first one has stride 1 when it is small,
 //!   and stride 2 followed by a 3x3 maximum pool of stride 2 when it is 7x7.
 //! - The first block of every stage but the first halves the resolution; in a bottleneck its 3x3
-//!   convolution does. A DenseNet's transitions end in a 2x2 mean.
-//! - Before the classifier each channel is averaged over the whole image, which at the size that
-//!   a network was trained for equals the fixed window some programs use.
+//!   convolution does. A DenseNet's transitions end in 2x2 average pooling.
+//! - Before the classifier there is global average pooling, which at the size that a network was
+//!   trained for equals the fixed window some programs use.
 //! - Batch normalisation adds 1e-5 to the variance. Dropout is off.
 //!
 //! Nothing is guessed beyond that: every tensor must be used, and have the shape it must have.

@@ -285,12 +285,12 @@ impl<'a> Net<'a> {
         self.graph.add_values(a, b).map_err(graph_error)
     }
 
-    /// Channels laid side by side.
+    /// Concatenates channels.
     pub(super) fn concat(&mut self, parts: &[ValueId]) -> Added {
         self.graph.concat(parts, 1).map_err(graph_error)
     }
 
-    /// The mean of every 2x2 pixels.
+    /// 2x2 average pooling of stride 2.
     pub(super) fn halve(&mut self, x: ValueId) -> Added {
         let window = Window::new(&[2, 2]).stride(2);
         self.graph.avg_pool(x, window, false).map_err(graph_error)
@@ -316,7 +316,7 @@ impl<'a> Net<'a> {
         self.graph.max_pool(x, window).map_err(graph_error)
     }
 
-    /// Every second pixel, and zeros for `extra` more channels, half of them in front.
+    /// Subsamples by 2 and pads with `extra` channels of zeros, half of them in front.
     pub(super) fn slice_and_pad(&mut self, x: ValueId, step: usize, extra: usize) -> Added {
         use odin_graph::op::{PadAxis, SliceAxis};
         let dims = self.graph.shape(x).dims();
@@ -336,7 +336,7 @@ impl<'a> Net<'a> {
         self.graph.pad(sliced, vec![pad], 0.0).map_err(graph_error)
     }
 
-    /// Mean over the image, then a fully connected layer to the logits.
+    /// Global average pooling, then a fully connected layer to the logits.
     pub(super) fn classify(&mut self, x: ValueId) -> Added {
         let named = |name: &&&str| self.params.any(&format!("{name}."));
         let name = CLASSIFIERS

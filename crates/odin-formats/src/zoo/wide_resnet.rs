@@ -1,7 +1,7 @@
 //! Wide ResNet: Zagoruyko, Komodakis, *Wide Residual Networks*, BMVC 2016.
 //!
 //! A block is BN-ReLU-conv3x3-BN-ReLU-conv3x3, added to its input; where the width changes, to a
-//! 1x1 convolution of it. Behind the last block: BN-ReLU, mean over the image, classifier.
+//! 1x1 convolution of it. After the last block: BN-ReLU, global average pooling, classifier.
 
 use odin_graph::ValueId;
 

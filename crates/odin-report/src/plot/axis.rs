@@ -5,7 +5,7 @@ use super::drawable::{drawable, range};
 /// An axis of a plot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// The quantity that it shows, with its unit.
     pub label: String,
     /// How values become places.
     pub scale: Scale,
@@ -54,8 +54,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Around the values that the scale can show, with a little air, and wide enough to have
-    /// ticks.
+    /// Around the values that the scale can show, with a margin, and wide enough to have ticks.
     pub(super) fn around(scale: Scale, values: impl IntoIterator<Item = f64>) -> Self {
         let shown = values.into_iter().filter(|value| scale.shows(*value));
         let (low, high) = range(shown.map(|value| scale.position(value))).unwrap_or((0.0, 1.0));

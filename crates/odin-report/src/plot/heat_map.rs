@@ -63,7 +63,7 @@ pub struct HeatMap {
     pub marked: Option<(usize, usize)>,
 }
 
-/// Where things are.
+/// The layout of the plot.
 struct Layout {
     /// Upper left corner of the cells.
     left: f64,

@@ -3,7 +3,7 @@
 use super::record::{DetectorRecord, SavedScore};
 use crate::{Error, ErrorKind, Score};
 
-/// What a calibrated detector makes of an image.
+/// The decision of a calibrated detector about an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Decision {

@@ -36,7 +36,7 @@ pub struct CalibratedDetector {
     detector: Detector,
 }
 
-/// What a calibrated detector says of one image.
+/// The verdict of a calibrated detector on one image.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -50,8 +50,8 @@ pub struct Verdict {
     pub decision: Decision,
 }
 
-/// The verdicts on images in their order, each made when it is asked for, a batch at a time; the
-/// images behind are decoded meanwhile.
+/// The verdicts on images in their order, computed on demand, a batch at a time, while later images
+/// are decoded.
 #[derive(Debug)]
 #[must_use = "images are judged as they are asked for"]
 pub struct Verdicts<'a> {
@@ -85,14 +85,14 @@ impl CalibratedDetector {
     ///
     /// # Errors
     /// When one of the files cannot be read, was changed, or is not the one that the detector was
-    /// calibrated with; [`ErrorKind::MissingScorer`] when it has a score of somebody's own
+    /// calibrated with; [`ErrorKind::MissingScorer`] when it has a user-defined score
     /// ([`OpenDetector::scorer`]).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::options().open(path)
     }
 
-    /// How a detector is opened: on which threads and device, with which scores of one's own, with
-    /// a model that lies elsewhere. Nothing of it changes a score.
+    /// How a detector is opened: threads, device, user-defined scores, another path of the model.
+    /// None of these changes a score.
     pub fn options() -> OpenDetector {
         OpenDetector {
             model: None,
@@ -206,7 +206,7 @@ pub struct OpenDetector {
 }
 
 impl OpenDetector {
-    /// Where the model lies now; where the detector says, unless set.
+    /// The present path of the model; that in the detector, unless set.
     pub fn model(mut self, path: impl Into<PathBuf>) -> Self {
         self.model = Some(path.into());
         self
@@ -236,7 +236,7 @@ impl OpenDetector {
         self
     }
 
-    /// Registers a score of one's own, which the detector was calibrated with, by its name.
+    /// Registers a user-defined score that the detector was calibrated with, by its name.
     pub fn scorer(mut self, scorer: impl Scorer + 'static) -> Self {
         self.scorers.push(Arc::new(scorer));
         self

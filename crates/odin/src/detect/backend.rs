@@ -113,7 +113,7 @@ impl FromStr for Device {
     }
 }
 
-/// What an engine is made ready with.
+/// What an engine is prepared with.
 #[derive(Debug, Clone)]
 pub(crate) struct EngineOptions {
     pub(crate) device: Device,
@@ -132,7 +132,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// A graph made ready to run somewhere.
+/// A graph prepared to run on a device.
 pub(crate) enum Backend {
     BuiltIn(odin_cpu::Engine),
     #[cfg(feature = "onnxruntime")]
@@ -224,7 +224,7 @@ impl Backend {
         }
     }
 
-    /// What a report calls it.
+    /// Its name in reports.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::BuiltIn(_) => format!("built-in {}", env!("CARGO_PKG_VERSION")),

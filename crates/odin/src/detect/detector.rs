@@ -113,8 +113,8 @@ impl DetectorBuilder {
         self
     }
 
-    /// How many threads work at once; 1 unless set. The scores of the built-in engine do not
-    /// depend on it. As many threads decode images.
+    /// The number of threads; 1 unless set. The scores of the built-in engine do not depend on it.
+    /// As many threads decode images.
     pub fn threads(mut self, threads: usize) -> Self {
         self.engine.threads = threads;
         self
@@ -154,13 +154,13 @@ impl DetectorBuilder {
         self
     }
 
-    /// Adds a score of one's own, computed from the same forward pass.
+    /// Adds a user-defined score, computed from the same forward pass.
     pub fn scorer(mut self, scorer: impl Scorer + 'static) -> Self {
         self.scorers.own.push(Arc::new(scorer));
         self
     }
 
-    /// Adds scores of one's own that are shared.
+    /// Adds user-defined scores that are shared.
     pub fn scorers(mut self, scorers: impl IntoIterator<Item = Arc<dyn Scorer>>) -> Self {
         self.scorers.own.extend(scorers);
         self

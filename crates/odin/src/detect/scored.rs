@@ -17,7 +17,7 @@ pub struct Row {
     pub name: String,
     /// Its true class, where the set knows it.
     pub label: Option<usize>,
-    /// What the detector says.
+    /// Its predicted class and scores.
     pub score: Score,
 }
 
@@ -62,8 +62,8 @@ impl ScoredSet {
     }
 }
 
-/// The rows of images in their order, each scored when it is asked for, a batch at a time; the
-/// images behind are decoded meanwhile. Memory does not grow with their number.
+/// The rows of images in their order, scored on demand, a batch at a time, while later images are
+/// decoded. Memory does not grow with their number.
 #[must_use = "images are scored as they are asked for"]
 pub struct Rows<'a> {
     detector: &'a Detector,
@@ -108,7 +108,7 @@ impl Detector {
         }
     }
 
-    /// Scores all images of a set; the images behind are decoded meanwhile.
+    /// Scores all images of a set, while later images are decoded.
     ///
     /// # Errors
     /// When an image cannot be read (unless such are skipped) or has the wrong shape, or no

@@ -20,7 +20,7 @@ pub struct Grid {
     magnitudes: Vec<f64>,
 }
 
-/// More settings than this are a slip of the hand, and take all memory.
+/// The largest grid: more settings are a typing error, and would exhaust memory.
 const MAX_SETTINGS: usize = 100_000;
 
 impl Grid {
@@ -190,7 +190,7 @@ impl Sweep {
         &self.settings
     }
 
-    /// What an image takes.
+    /// Passes per image.
     pub fn passes(&self) -> Passes {
         let moving = self.settings.iter().filter(|s| s.magnitude > 0.0);
         Passes {
@@ -199,7 +199,7 @@ impl Sweep {
         }
     }
 
-    /// What an image would take, if each setting was a run of its own.
+    /// Passes per image if each setting were a run of its own.
     pub fn passes_apart(&self) -> Passes {
         Passes {
             forward: 2 * self.settings.len(),

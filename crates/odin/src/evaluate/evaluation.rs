@@ -30,9 +30,9 @@ impl MetricsMode {
 pub struct Intervals {
     /// The number of resamples.
     pub resamples: usize,
-    /// Where the resampling starts from.
+    /// The seed of the resampling.
     pub seed: u64,
-    /// How many threads may work on it; the intervals do not depend on it.
+    /// The number of threads; the intervals do not depend on it.
     pub threads: usize,
 }
 
@@ -82,7 +82,7 @@ pub struct Evaluation {
     same_scores: bool,
 }
 
-/// An AUROC below this is that of sets that are taken for each other.
+/// Below this AUROC the two sets are probably swapped.
 const SWAPPED: f64 = 0.35;
 
 impl Evaluation {
@@ -101,7 +101,7 @@ impl Evaluation {
             .chain(others.map(|(name, measured)| (name.as_str(), measured)))
     }
 
-    /// What is hardly meant: sets that are the same images, or that are swapped.
+    /// Warnings of likely mistakes: the sets are the same images, or are swapped.
     pub fn suspicion(&self) -> Option<&'static str> {
         let aurocs = || {
             self.named()

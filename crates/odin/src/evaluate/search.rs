@@ -19,7 +19,7 @@ pub enum InOnlyRule {
     Fixed,
     /// Tunes on sets made from the in-distribution images (shuffled pixels, blends of two images,
     /// noise), by the mean of the objective over them. Only settings of the largest temperature and
-    /// of an ε up to 0.002 take part: others are chosen too often for what such sets are unlike.
+    /// of an ε up to 0.002 take part: others are too often chosen for artefacts of such sets.
     Synthetic,
     /// The ε of the largest mean ODIN score at the largest T (Hsu et al., *Generalized ODIN*, CVPR
     /// 2020, section 3.3).
@@ -93,10 +93,10 @@ pub struct Search {
     pub choice: Choice,
 }
 
-/// What tuning on synthetic sets is called.
+/// The name of the synthetic sets in results.
 const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
 
-/// Larger ε are chosen on synthetic sets for what other sets do not have (`docs/tuning.md`).
+/// Larger ε are chosen on synthetic sets for artefacts that other sets lack (`docs/tuning.md`).
 const LARGEST_MODERATE: f64 = 0.002;
 
 /// A network prepared for a search over a grid.
@@ -242,14 +242,14 @@ impl Tuner {
             );
             return Err(Error::new(ErrorKind::Invalid, problem));
         }
-        // Sums in another order must not break ties.
+        // Rounded, so that the order of summation does not break ties.
         let rounded = |value: f64| (value * 1e12).round() / 1e12;
         let value = |&i: &usize| rounded(self.objective.of(&metrics[i]));
         let values: Vec<f64> = places.iter().map(value).collect();
         let candidates: Vec<Setting> = places.iter().map(|&i| settings[i]).collect();
         let mut choice = choose(&candidates, &values, self.objective.is_larger_better())?;
         choice.index = places[choice.index];
-        // A larger one would be no better advice.
+        // The rule excludes larger ones, so they are not to be recommended.
         choice.at_largest_magnitude = false;
         Ok(choice)
     }

@@ -31,8 +31,7 @@ pub struct TuneOptions {
 
 impl Default for TuneOptions {
     /// The grid that suits the rule ([`Grid::for_rule`]); by the false-positive rate at 95 %
-    /// true-positive rate against out-of-distribution images, by the AUROC against sets that are
-    /// made.
+    /// true-positive rate against out-of-distribution images, by the AUROC against synthetic sets.
     fn default() -> Self {
         Self {
             grid: None,
@@ -61,7 +60,7 @@ impl Grid {
 }
 
 impl Objective {
-    /// What to choose by where nobody says it.
+    /// The default objective.
     pub fn for_rule(in_only: Option<InOnlyRule>) -> Self {
         match in_only {
             None => Self::FprAt95Tpr,
@@ -77,20 +76,20 @@ impl TuneOptions {
         self
     }
 
-    /// What to choose by.
+    /// The objective.
     pub fn objective(mut self, objective: Objective) -> Self {
         self.objective = Some(objective);
         self
     }
 
-    /// How to choose where there are no out-of-distribution images; [`InOnlyRule::Fixed`] unless
-    /// set, or [`InOnlyRule::Synthetic`] where a grid is.
+    /// The rule without out-of-distribution images; [`InOnlyRule::Fixed`] unless set, or
+    /// [`InOnlyRule::Synthetic`] where a grid is.
     pub fn in_only(mut self, rule: InOnlyRule) -> Self {
         self.in_only = Some(rule);
         self
     }
 
-    /// Where sets made from the images start from.
+    /// The seed of synthetic sets.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

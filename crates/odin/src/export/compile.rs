@@ -74,13 +74,14 @@ impl CompileOptions {
         self
     }
 
-    /// The true-positive rate that the threshold was chosen for. Only written down.
+    /// The true-positive rate that the threshold was chosen for. Recorded in the file; nothing is
+    /// computed from it.
     pub fn target_tpr(mut self, target_tpr: f64) -> Self {
         self.target_tpr = Some(target_tpr);
         self
     }
 
-    /// What the file takes.
+    /// The input of the file.
     pub fn input(mut self, input: DetectorInput) -> Self {
         self.input = input;
         self
@@ -100,7 +101,7 @@ impl CompileOptions {
 /// Writes a classifier, with ODIN built into it, as an ONNX file that any runtime executes:
 /// forward pass, input gradient, perturbation, second forward pass, scores and decision.
 ///
-/// `docs/detector_file.md` describes the file. It says of itself what [`DetectorCard`] holds.
+/// `docs/detector_file.md` describes the file. Its metadata are those of [`DetectorCard`].
 ///
 /// # Errors
 /// When an option is out of its range, or an operator of the network has no gradient or no form

@@ -9,8 +9,8 @@ use odin_data::Image;
 use odin_graph::odin::names;
 use std::path::Path;
 
-/// A file that [`compile`](crate::compile) wrote, ready to run as it is, by the built-in engine:
-/// the gradient, the perturbation, the scores and the decision are those in the file.
+/// A file that [`compile`](crate::compile) wrote, run by the built-in engine: the gradient, the
+/// perturbation, the scores and the decision are computed by the nodes in the file.
 pub struct CompiledDetector {
     engine: Engine,
     threads: usize,
@@ -38,7 +38,7 @@ const OUTPUTS: [&str; 4] = [names::LOGITS, names::PREDICTION, names::MSP, names:
 /// Images that are run at once.
 const BATCH: usize = 32;
 
-/// What a compiled detector says of one image. Scores are high for in-distribution images.
+/// The outputs of a compiled detector for one image. Scores are high for in-distribution images.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CompiledScore {
@@ -102,7 +102,7 @@ impl CompiledDetector {
         })
     }
 
-    /// What the file says of itself.
+    /// The metadata of the file.
     pub fn card(&self) -> &DetectorCard {
         &self.card
     }

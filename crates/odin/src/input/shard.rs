@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A part of a job that several machines share: part `i` of `n`. An image belongs to a part by its
-/// name alone, so that the machines need not talk to each other.
+/// name alone, so that the machines need not communicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// From 0.

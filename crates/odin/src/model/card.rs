@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// written only where these are not what the first took for granted.
 const FORMATS: [&str; 2] = ["1", "2"];
 
-/// What a detector file takes.
+/// The input of a compiled detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DetectorInput {
@@ -57,7 +57,7 @@ impl FromStr for DetectorInput {
     }
 }
 
-/// What a compiled detector says of itself, in its metadata properties.
+/// The metadata of a compiled detector.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DetectorCard {
@@ -67,7 +67,7 @@ pub struct DetectorCard {
     pub threshold: Option<f64>,
     /// The true-positive rate that the threshold was chosen for.
     pub target_tpr: Option<f64>,
-    /// What the file takes.
+    /// The input of the file.
     pub input: DetectorInput,
     /// The order of the axes of the network's own input.
     pub layout: Layout,

@@ -14,19 +14,19 @@ use odin_graph::{Graph, passes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a caller says of a model, beside where it lies.
+/// The settings of a model that a caller can give.
 ///
 /// Each setting comes from the first place that has it: [`ClassifierOptions::given`], the
-/// `model.toml`, the model file, [`ClassifierOptions::defaults`], the network itself. What
-/// nobody says is assumed; [`Classifier::preprocessing`] tells which is which.
+/// `model.toml`, the model file, [`ClassifierOptions::defaults`], the network itself. Settings that
+/// no source states are assumed; [`Classifier::preprocessing`] tells which is which.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassifierOptions {
-    /// What is so whatever any file says.
+    /// Settings that take precedence over every file.
     pub given: ModelConfig,
     /// The `model.toml`; without one, the file beside the model ([`ModelConfig::beside`]).
     pub config_file: Option<PathBuf>,
-    /// What is so unless a file says otherwise, such as what a registry knows.
+    /// Defaults, over which every file takes precedence, such as those of a registry.
     pub defaults: ModelConfig,
 }
 
@@ -151,7 +151,7 @@ impl Classifier {
         Self::assemble(checkpoint::of_zoo(checkpoint, model, from), &stack)
     }
 
-    /// Puts together what the file holds and what is said of it.
+    /// Combines the network of the file with the settings from all sources.
     fn assemble(network: Network, stack: &ConfigStack) -> Result<Self, Error> {
         let name = network.file.name.clone();
         Self::assembled(network, stack).map_err(|e| e.about(name))
@@ -237,7 +237,7 @@ impl Classifier {
         transform.map(|transform| &transform.value)
     }
 
-    /// How images become the network's input, and who says so.
+    /// How images become the network's input, and the source of each setting.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.0.preprocessing
     }
@@ -266,7 +266,7 @@ impl Classifier {
     }
 }
 
-/// The normalisation that is said, or else the one that is read off the network or usual.
+/// The normalisation that a source states, or else the assumed one.
 fn normalization(
     network: &Network,
     channels: usize,
@@ -278,7 +278,7 @@ fn normalization(
     let said = stack.first(|config| config.normalization.as_ref());
     let Sourced { value, from } = match (said, &scale) {
         (Some(said), _) => said,
-        // Whoever says on which scale the network takes pixels has no other normalisation.
+        // A scale without a mean and std means that there is no other normalisation.
         (None, Some(scale)) => Sourced {
             value: Normalization::identity(),
             from: scale.from.clone(),
@@ -297,7 +297,7 @@ fn normalization(
             ),
         ));
     }
-    // What does not fit is said of whoever said it.
+    // An error names the source of the setting that does not fit.
     let about = |from: &Provenance, e: Error| unfit(from, format!("{e} ({from})"));
     let value = match &scale {
         Some(scale) => value

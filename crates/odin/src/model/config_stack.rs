@@ -17,9 +17,9 @@ pub enum Provenance {
     File,
     /// The caller's defaults for this model say so, such as those of a registry.
     Registry,
-    /// The network shows it; how.
+    /// It was read off the graph; how.
     Network(String),
-    /// Nobody says so; what was assumed.
+    /// No source states it; what was assumed.
     Assumed(String),
 }
 

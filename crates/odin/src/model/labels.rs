@@ -4,7 +4,7 @@ use super::Classifier;
 use std::collections::HashMap;
 use std::fmt;
 
-/// Why the labels of a set say nothing about how good a classifier is.
+/// Why the accuracy is unknown: the labels of a set are not classes of the classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAccuracy {

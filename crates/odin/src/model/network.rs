@@ -20,7 +20,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
-/// What is said of a model and does not fit it, by the caller or by a file.
+/// The error of a setting, by the caller or by a file, that does not fit the model.
 pub(super) fn unfit(from: &Provenance, message: impl Into<String>) -> Error {
     match from {
         Provenance::Given => Error::new(ErrorKind::Options, message),

@@ -11,7 +11,7 @@ pub enum ChannelOrder {
     /// Red, green, blue, as images are read.
     #[default]
     Rgb,
-    /// Blue, green, red, as networks born in Caffe or fed by OpenCV take them.
+    /// Blue, green, red, as networks from Caffe, or with images from OpenCV, take them.
     Bgr,
 }
 

@@ -71,7 +71,7 @@ fn refuse_compiled(path: &Path) -> Result<()> {
     .into())
 }
 
-/// A score that was not calibrated is a mistake in the options.
+/// A score that was not calibrated is a usage error.
 fn in_words(error: anyhow::Error, args: &Score) -> anyhow::Error {
     let kind = error.downcast_ref::<odin::Error>().map(odin::Error::kind);
     match kind {
@@ -186,7 +186,7 @@ impl Job<'_> {
                     let decision = verdict.decision;
                     each(self.record(verdict), Some(decision))?;
                 }
-                // The images behind would fail, too.
+                // Later images would fail, too.
                 Err(ImageError { error, .. }) if error.kind() == ErrorKind::Engine => {
                     return Err(error.into());
                 }

@@ -2,8 +2,8 @@
 
 use odin_graph::Dim;
 
-/// A number, or that many for each image: extents that grow with the batch stay symbols. So do
-/// numbers that grow from image to image: `value + slope · n` for the n-th.
+/// A number that is fixed, proportional to the batch size (`value · N`, as extents of batch axes
+/// are), or affine in the index of the image (`value + slope · n` for the n-th).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Number {
     pub(super) value: f64,
@@ -76,7 +76,7 @@ fn grows_along(a: Number, b: Number) -> bool {
     a.slope != 0.0 || b.slope != 0.0
 }
 
-/// Where a result grows with the batch in another way than its value says, there is none.
+/// Arithmetic; `None` where the result depends on the batch size in another way.
 impl Number {
     pub(super) fn add(self, b: Self) -> Option<Self> {
         let value = self.value + b.value;
@@ -115,7 +115,7 @@ impl Number {
         allowed.then(|| of_batch(self, b, value))
     }
 
-    /// Of integers the quotient is cut off.
+    /// Integer division truncates.
     pub(super) fn div(self, b: Self, ints: bool) -> Option<Self> {
         if grows_along(self, b) || (ints && b.value == 0.0) {
             return None;

@@ -7,10 +7,10 @@ use super::node::Node;
 use crate::Error;
 use odin_graph::ValueId;
 
-/// What an operator's node gives.
+/// The result of importing a node.
 pub(super) type Read = Result<Vec<Value>, Error>;
 
-/// What an operator gives of constants; `None` when it is to become part of the graph.
+/// Evaluates an operator on constants; `None` where the node is to become part of the graph.
 pub(super) type Evaluated = Result<Option<ConstValue>, Error>;
 
 /// The same of an operator that moves elements, which may give several parts.

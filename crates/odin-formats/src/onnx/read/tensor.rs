@@ -47,7 +47,7 @@ fn width(data_type: i32) -> Result<usize, Error> {
     }
 }
 
-/// What the ONNX project calls an element type.
+/// The name of an element type in the ONNX standard.
 pub(super) fn type_name(data_type: i32) -> String {
     use data_type::*;
     let name = match data_type {

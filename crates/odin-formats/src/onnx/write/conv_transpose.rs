@@ -7,8 +7,8 @@ use odin_graph::ValueId;
 use odin_graph::op::ConvTranspose;
 
 impl Encoder<'_> {
-    /// Of stride 1, a convolution with its weights turned around: runtimes have fast
-    /// convolutions. Otherwise itself.
+    /// A transposed convolution of stride 1 becomes a convolution with flipped, transposed weights,
+    /// which runtimes compute faster; any other stays as it is.
     pub(super) fn conv_transpose(
         &mut self,
         value: ValueId,

@@ -25,7 +25,7 @@ pub(super) struct Encoder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) input: InputType,
     pub(super) names: Names,
-    /// What each value written so far is called.
+    /// The name of each value written so far.
     pub(super) values: Vec<Option<String>>,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) initializers: Vec<TensorProto>,
@@ -103,8 +103,8 @@ impl<'a> Encoder<'a> {
 
     /// The name under which a constant is read in this way: its own for the first way, negated
     /// twice for each other. OpenVINO (seen in 2026.4) keeps one packed copy of a square matrix
-    /// that several operators share, although each packs it in its own way, and computes
-    /// nonsense. An operator in between that it folds, but does not see through, makes it two
+    /// that several operators share, although each packs it in its own way, and computes wrong
+    /// results. An operator in between that it folds, but does not see through, makes it two
     /// matrices there and one in the file.
     fn packed(&mut self, constant: String, packing: Packing) -> String {
         let known = self.packings.entry(constant.clone()).or_default();

@@ -4,24 +4,24 @@
 use odin_graph::Op;
 use odin_graph::op::{ConvTranspose, Window};
 
-/// The operator that lays out a matrix of weights for itself, which of its operands they are, and
-/// whether it reads them transposed.
+/// How a runtime packs a weight matrix: for which operator, as which operand, and whether
+/// transposed.
 pub(super) type Packing = (&'static str, usize, bool);
 
-/// How an operator reads a matrix of weights, if it is one that lays them out for itself.
+/// How a runtime packs the operand of an operator, if it is a weight matrix that runtimes pack.
 pub(super) fn packing(op: &Op, position: usize) -> Option<Packing> {
     let transposed = match (op, position) {
         (Op::Gemm(gemm), 0) => gemm.trans_a,
         (Op::Gemm(gemm), 1) => gemm.trans_b,
         (Op::Conv(_), 1) | (Op::MatMul | Op::Transpose(_), _) => false,
-        // In the other form its weights are turned around first.
+        // In the form of a convolution its weights are flipped first.
         (Op::ConvTranspose(conv), 1) if equivalent_window(conv).is_none() => false,
         _ => return None,
     };
     Some((op.name(), position, transposed))
 }
 
-/// What a constant is to its reader.
+/// The role of a constant in the operator that reads it.
 pub(super) fn role(op: &Op, position: usize) -> &'static str {
     match (op, position) {
         (Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul, 0 | 1) => "weight",

@@ -409,7 +409,7 @@ pub(super) fn mix(
     if axis + 2 == rank {
         return g.op(Op::MatMul, &[matrix, x]);
     }
-    // The axis next to the last trades places with this one, and back.
+    // The axis is transposed to the last place but one, and back.
     let mut perm: Vec<usize> = (0..rank).collect();
     perm.swap(axis, rank - 2);
     let swapped = g.op(Op::Transpose(perm.clone()), &[x])?;

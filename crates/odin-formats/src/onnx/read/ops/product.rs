@@ -63,7 +63,7 @@ fn einsum(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         }
         operands.push((x, labels.clone()));
     }
-    // What only one operand has and nobody asks for is summed first.
+    // Labels of only one operand that the result lacks are summed over first.
     for i in 0..operands.len() {
         let (x, own) = operands[i].clone();
         let others: Vec<char> = operands
