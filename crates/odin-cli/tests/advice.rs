@@ -16,12 +16,12 @@ const ERRORS: [(&str, &str, &str); 6] = [
     (
         "score --detector moved.toml {demo}/in.npy",
         "of the detector is not there",
-        "--nn names the model where it lies now.",
+        "--nn gives the present path of the model.",
     ),
     (
         "compile --detector moved.toml -o d.onnx",
         "of the detector is not there",
-        "--nn names the model where it lies now.",
+        "--nn gives the present path of the model.",
     ),
     (
         "score --detector none.toml {demo}/in.npy",

@@ -103,7 +103,7 @@ const RUNS: &[Run] = &[
         "a.csv lower.jsonl",
         0,
         &[
-            "Moved: more images are rejected, and the scores are distributed otherwise, in the middle lower.",
+            "Moved: more images are rejected, and the score distribution differs, with a lower median.",
             "16.7%",
             "+15.0%",
         ],
@@ -120,8 +120,8 @@ const RUNS: &[Run] = &[
         "a.csv higher.csv --fail-on-drift",
         3,
         &[
-            "Moved: fewer images are rejected, and the scores",
-            "in the middle higher",
+            "Moved: fewer images are rejected, and the score distribution",
+            "with a higher median",
         ],
         &[],
     ),

@@ -226,7 +226,7 @@ fn runs() -> Vec<Run> {
         (
             "--nn net.safetensors --in-dataset in.npy --out-dataset Gaussian",
             values([("/results/0/n_out", json!(50))]),
-            "write ./Gaussian for what lies here",
+            "write ./Gaussian for the path of that name",
         ),
     ]
 }

@@ -108,7 +108,7 @@ fn read_wrapped(
 }
 
 fn one_less(wrappers_left: usize) -> Result<usize, Error> {
-    let too_deep = || Error::unsupported("too many archives inside of each other; unpack them");
+    let too_deep = || Error::unsupported("archives are nested too deeply; unpack them");
     wrappers_left.checked_sub(1).ok_or_else(too_deep)
 }
 

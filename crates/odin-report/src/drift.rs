@@ -356,15 +356,11 @@ impl DriftReport {
         };
         let (before, after) = (self.reference.median, self.new.median);
         let scores = match before.total_cmp(&after) {
-            std::cmp::Ordering::Less => {
-                "the scores are distributed otherwise, in the middle higher"
-            }
+            std::cmp::Ordering::Less => "the score distribution differs, with a higher median",
             std::cmp::Ordering::Equal => {
-                "the scores are distributed otherwise, about the same middle"
+                "the score distribution differs, with about the same median"
             }
-            std::cmp::Ordering::Greater => {
-                "the scores are distributed otherwise, in the middle lower"
-            }
+            std::cmp::Ordering::Greater => "the score distribution differs, with a lower median",
         };
         match (self.verdict.rejections_moved, self.verdict.scores_moved) {
             (true, true) => format!("Moved: {rejections}, and {scores}."),

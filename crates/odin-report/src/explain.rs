@@ -92,7 +92,7 @@ impl<'a> ExplainReport<'a> {
         entry(
             "Memory",
             &format!(
-                "{} an image in the works, {} a thread, weights besides",
+                "{} for values per image, {} for scratch per thread, weights not included",
                 kilobytes(self.program.image_bytes),
                 kilobytes(self.program.thread_bytes)
             ),

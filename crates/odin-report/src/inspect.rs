@@ -147,10 +147,10 @@ impl<'a> InspectionReport<'a> {
 fn gradients(inspection: &Inspection) -> String {
     let missing = inspection.without_gradient.len();
     match (&inspection.odin_multiply_adds, missing) {
-        (Ok(_), _) => "every operator on the way to the input has one".to_string(),
+        (Ok(_), _) => "every operator between input and logits has one".to_string(),
         (Err(error), 0) => format!("ODIN cannot be built in: {error}"),
-        (Err(_), 1) => "one operator on the way to the input has none".to_string(),
-        (Err(_), n) => format!("{n} operators on the way to the input have none"),
+        (Err(_), 1) => "one operator between input and logits has none".to_string(),
+        (Err(_), n) => format!("{n} operators between input and logits have none"),
     }
 }
 

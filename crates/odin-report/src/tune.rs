@@ -44,7 +44,7 @@ fn describe(rule: &Rule) -> String {
             let (end, name) = (extreme(*objective), objective.as_str());
             format!("{end} {name}; ties: smaller ε, then smaller T")
         }
-        Rule::Fixed => "none: without out-of-distribution images the paper's setting is kept, than which no rule was shown to be better (docs/tuning.md); --tune-on names a set to tune on".to_string(),
+        Rule::Fixed => "none: without out-of-distribution images the paper's setting is kept, which no other rule was shown to beat (docs/tuning.md); --tune-on names a set to tune on".to_string(),
         Rule::MeanScore { temperature } => format!(
             "largest mean ODIN score of in-distribution images at T = {temperature} (Hsu et al. 2020)"
         ),
@@ -213,7 +213,7 @@ impl TuneReport {
             ));
         }
         if choice.at_largest_magnitude && matches!(search.rule, Rule::MeanScore { .. }) {
-            notes.push("this is the largest ε of the grid, as it usually is by this rule: the mean score grows on, whether or not sets are told apart better (docs/tuning.md)".to_string());
+            notes.push("this is the largest ε of the grid, as is usual by this rule: the mean score keeps growing, whether or not sets are separated better (docs/tuning.md)".to_string());
         } else if choice.at_largest_magnitude {
             notes.push("this is the largest ε of the grid: a larger one may be better".to_string());
         }

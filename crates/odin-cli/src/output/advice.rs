@@ -10,7 +10,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
         ErrorKind::Shape => Some(
             "Images are only resized when asked to: --transform resize:HxW; --image-size gives a checkpoint's own size, if it is another.",
         ),
-        ErrorKind::NotFound => Some("--nn names the model where it lies now."),
+        ErrorKind::NotFound => Some("--nn gives the present path of the model."),
         ErrorKind::Saved => Some(
             "`odin calibrate` writes detectors, and `odin tune -o tuned.toml` settings for its --tuned.",
         ),

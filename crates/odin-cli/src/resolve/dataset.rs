@@ -385,7 +385,7 @@ impl OpenSet {
         let (name, all) = (self.name(), self.all);
         if let Some(folder) = self.spec.shadowed() {
             say(&format!(
-                "{name}: the set of the registry is used; write ./{folder} for what lies here"
+                "{name}: the set of the registry is used; write ./{folder} for the path of that name"
             ));
         }
         if let Some(expected) = self.info(0).expected_images {

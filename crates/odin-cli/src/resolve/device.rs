@@ -133,7 +133,7 @@ fn libraries(options: &DeviceOptions) -> Result<(Vec<PathBuf>, String)> {
         return Ok((vec![path], "--onnxruntime".to_string()));
     }
     if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
-        let said = format!("{LIBRARY_VARIABLE} (--onnxruntime PATH goes before it)");
+        let said = format!("{LIBRARY_VARIABLE} (--onnxruntime PATH takes precedence)");
         return Ok((vec![path.into()], said));
     }
     let mut libraries = vec![PathBuf::from(DEFAULT_LIBRARY)];

@@ -129,9 +129,7 @@ impl<'a> Objects<'a> {
             return Ok(None);
         };
         let Some(left) = rebuilds_left.checked_sub(1) else {
-            return Err(Error::corrupt(
-                "tensors wrapped into each other without end",
-            ));
+            return Err(Error::corrupt("tensors are wrapped too deeply"));
         };
         match (module, name) {
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {

@@ -292,7 +292,7 @@ fn normalization(
         return Err(unfit(
             &scale.from,
             format!(
-                "the scale {} ({}) is that of a mean and std, which are said elsewhere ({from}); say all three in one place",
+                "the scale {} ({}) is that of a mean and std, which come from another source ({from}); give all three in one place",
                 scale.value, scale.from
             ),
         ));

@@ -115,7 +115,7 @@ impl<'a> Builder<'a> {
         };
         if !constant.data.iter().all(|n| n.is_fixed()) {
             return Err(Error::unsupported(
-                "the size of the batch is used as a number to compute with",
+                "the symbolic batch size is used as a value of the graph",
             ));
         }
         let data: Vec<f32> = constant.data.iter().map(|n| n.value as f32).collect();

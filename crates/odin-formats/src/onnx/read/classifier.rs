@@ -151,12 +151,11 @@ fn strip_softmax(graph: &Graph, output: ValueId, notices: &mut Vec<String>) -> V
     }
     match (softmax_operand(graph, value), &graph.node(value).op) {
         (Some(logits), _) => {
-            notices
-                .push("the final Softmax of the model was taken off: ODIN works on logits".into());
+            notices.push("the final Softmax of the model was removed: ODIN works on logits".into());
             logits
         }
         (None, Op::Unary(Unary::Sigmoid)) => {
-            notices.push("the model ends in a Sigmoid, not in logits of a softmax: its classes may not exclude each other, and what ODIN says of it means little".into());
+            notices.push("the model ends in a Sigmoid, not in logits of a softmax: its classes may not exclude each other, and its ODIN scores mean little".into());
             output
         }
         _ => output,

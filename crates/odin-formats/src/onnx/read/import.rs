@@ -141,7 +141,7 @@ impl<'a> Importer<'a> {
         }
         let Some(&(i, initializer)) = self.initializers.get(name) else {
             return Err(Error::corrupt(format!(
-                "nothing gives {name:?}, which it reads"
+                "its input {name:?} is not the output of any node"
             )));
         };
         let value = self.builder.initializer(self.weights, i, initializer);

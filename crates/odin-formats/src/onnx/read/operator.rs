@@ -115,7 +115,7 @@ impl Operator {
             (None, InGraph::ShapeValues(build)) => build(builder, node)?,
             (None, InGraph::Refuse | InGraph::Branch) => {
                 return Err(Error::unsupported(format!(
-                    "{} is supported for shapes and other constants only, this one works on what is computed from the input",
+                    "{} is supported for shapes and other constants only, here an operand depends on the input",
                     self.name
                 )));
             }

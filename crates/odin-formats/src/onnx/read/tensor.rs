@@ -246,7 +246,7 @@ fn external(
 ) -> Result<Vec<u8>, Error> {
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key);
     let path = external_file(tensor, folder)?;
-    let path = path.ok_or_else(|| Error::corrupt("its data lies nowhere"))?;
+    let path = path.ok_or_else(|| Error::corrupt("its external data has no location"))?;
     let number =
         |key: &str| match entry(key) {
             Some(e) => e.value.parse::<u64>().map(Some).map_err(|_| {
@@ -269,7 +269,7 @@ fn external(
 fn external_path(location: &str, folder: Option<&Path>) -> Result<PathBuf, Error> {
     let Some(folder) = folder else {
         return Err(Error::unsupported(format!(
-            "its data lies in the file {location:?}, which only a model opened by its path has at hand"
+            "its data lies in the file {location:?}; external data is read only for a model opened by its path"
         )));
     };
     let inside = Path::new(location)

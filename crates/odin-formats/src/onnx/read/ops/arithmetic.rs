@@ -163,7 +163,7 @@ fn convert(g: &mut Builder<'_>, node: &Node<'_>, to: i32) -> Read {
         }
         DType::Int if matches!(to, INT32 | INT64) => one(x),
         other => Err(Error::unsupported(format!(
-            "what is computed from the input, here {other}, is not turned into {}",
+            "casting a value of type {other} that depends on the input to {} is not supported",
             type_name(to)
         ))),
     }

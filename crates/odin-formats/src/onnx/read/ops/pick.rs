@@ -138,7 +138,7 @@ fn slice_lists(
             Dim::PerImage(k) if start == 0 && step == 1 && end >= k as i64 => continue,
             Dim::PerImage(_) => {
                 return Err(Error::unsupported(format!(
-                    "cutting axis {axis} of {shape} would tell the images of a batch apart"
+                    "slicing axis {axis} of {shape} would select some images of the batch"
                 )));
             }
         };
