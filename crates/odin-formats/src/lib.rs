@@ -1,4 +1,5 @@
-//! Readers of trained classifiers: PyTorch checkpoints, safetensors, and the zoo of architectures
+//! Readers and writers of model files: PyTorch checkpoints, safetensors, ONNX, and the zoo of
+//! architectures.
 //!
 //! [`Checkpoint::open`] reads named weights from every container that `torch.save` has
 //! written and from safetensors. [`zoo::build`] recognises the architecture that they belong to

@@ -186,10 +186,10 @@ impl ClassCalibrations {
 }
 
 /// [`calibrate`] for each class apart, and for all together. `scores_of_classes[c]` holds the
-/// scores of the images that the network *predicts* to be of class `c`: in use only the
-/// prediction is known, so grouping by labels would promise a TPR that nobody gets. A class with
-/// fewer than `minimum` images, or none, falls back to the overall threshold;
-/// [`minimum_images`] is a sound minimum.
+/// scores of the images that the network *predicts* to be of class `c`: in use only the prediction
+/// is known, so grouping by labels would state a TPR that does not hold in use. A class with fewer
+/// than `minimum` images, or none, falls back to the overall threshold; [`minimum_images`] is a
+/// sound minimum.
 ///
 /// # Errors
 /// Those of [`calibrate`]; the index of a score that is not finite counts through all classes in

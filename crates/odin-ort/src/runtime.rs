@@ -127,7 +127,7 @@ fn start(builder: EnvironmentBuilder, library: &Path) -> Result<Runtime, Error> 
         ))
     };
     // What goes wrong comes back as an error. Without this it would also be printed, together with
-    // warnings of hardware that nobody asked for.
+    // irrelevant warnings of hardware.
     let silent = |_: LogLevel, _: &str, _: &str, _: &str, _: &str| {};
     let builder = builder
         .with_name("odin")

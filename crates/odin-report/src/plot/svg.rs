@@ -180,7 +180,7 @@ impl Canvas {
     }
 }
 
-/// The width of a text, estimated for wide fonts: nobody can know which one will be used.
+/// The width of a text, estimated for wide fonts: the viewer chooses the font.
 fn text_width(text: &str, size: f64) -> f64 {
     let units = |c: char| if c < '\u{1100}' { 0.6 } else { 1.0 };
     size * text.chars().map(units).sum::<f64>()

@@ -17,8 +17,8 @@ impl DetectorId {
         Self::read(checksum.get(..DIGITS)?)
     }
 
-    /// What a cell holds; `None` where it is something else, for a column of this name may be
-    /// anybody's.
+    /// What a cell holds; `None` where it is something else, for other programs may use a column of
+    /// this name.
     pub(super) fn read(cell: &str) -> Option<Self> {
         let is_digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         let is_id = cell.len() == DIGITS && cell.bytes().all(is_digit);

@@ -369,7 +369,7 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match &mut self.values[target.0 as usize] {
             Value::List(list) => list.extend_from_slice(items),
-            // A subclass of list or set, whose items nobody asks for.
+            // A subclass of list or set, whose items are not needed.
             Value::Object(_) => {}
             _ => return Err(malformed("a list to append to")),
         }

@@ -440,7 +440,7 @@ pub(crate) struct RawOutputs {
     pub(crate) perturbed_logits: Vec<f32>,
     /// The input of the last linear layer; empty where no score needs it.
     features: Vec<f32>,
-    /// The logits of the image of which one coordinate moved; empty where nobody asks for them.
+    /// The logits of the image of which one coordinate moved; empty unless i-ODIN is requested.
     i_odin_logits: Vec<f32>,
 }
 

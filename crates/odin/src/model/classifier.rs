@@ -242,7 +242,7 @@ impl Classifier {
         &self.0.preprocessing
     }
 
-    /// Whether the network takes vectors, and nobody says which images these are.
+    /// Whether the network takes vectors, and no source states which images these are.
     pub fn takes_any_shape(&self) -> bool {
         self.layout() == Layout::Nf && matches!(self.image_shape(), [1, 1, _])
     }

@@ -109,8 +109,8 @@ impl Layout {
         }
     }
 
-    /// Whether a size that somebody states is that of images of this shape. One number, which
-    /// stands for both sides, may be the positions of a signal.
+    /// Whether a given size is that of images of this shape. One number, which stands for both
+    /// sides, may be the positions of a signal.
     pub(crate) fn has_size(self, [_, h, w]: [usize; 3], [height, width]: [usize; 2]) -> bool {
         match self {
             Layout::Nchw | Layout::Nhwc => [h, w] == [height, width],

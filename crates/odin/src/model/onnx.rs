@@ -109,8 +109,8 @@ fn assumed_layout(name: &str, extents: &[usize]) -> Result<Sourced<Layout>, Erro
     })
 }
 
-/// The shape of the images of an ONNX file, checked against the size that somebody states. The
-/// size of a vector says which images it is the elements of.
+/// The shape of the images of an ONNX file, checked against a given size. The size of a vector says
+/// which images it is the elements of.
 fn with_size(
     name: &str,
     [c, h, w]: [usize; 3],

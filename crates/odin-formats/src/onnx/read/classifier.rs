@@ -41,7 +41,7 @@ pub struct Model {
     pub outputs: Vec<String>,
     /// The metadata properties of the file.
     pub metadata: IndexMap<String, String>,
-    /// What was done that the user should know of, such as a final Softmax taken off.
+    /// What was done that the user should know of, such as a final Softmax that was removed.
     pub notices: Vec<String>,
     /// How many nodes of each operator the file has, by name.
     pub operators: IndexMap<String, usize>,
