@@ -1,4 +1,4 @@
-//! Text tables with aligned columns, and lines of a name and a value.
+//! Tables: aligned columns, two spaces between them, and lines of a name and a value.
 
 use std::fmt::Write;
 

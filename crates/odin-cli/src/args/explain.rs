@@ -20,7 +20,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repetitions: u32,
 
-    /// The number of threads that share the image
+    /// How many threads share the image
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: u32,
 

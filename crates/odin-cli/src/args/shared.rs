@@ -257,8 +257,7 @@ pub(super) fn positive<N: std::str::FromStr + PartialOrd + From<u8>>(
     number.ok_or_else(|| "expected a whole number from 1".to_string())
 }
 
-/// The largest number of threads: more than any machine has cores is a typing error, and would take
-/// minutes to start.
+/// More threads than any machine has cores are a slip of the hand, and take minutes to start.
 const MAX_THREADS: usize = 1024;
 
 pub(super) fn threads(text: &str) -> Result<usize, String> {

@@ -1,4 +1,4 @@
-//! Messages and progress on standard error.
+//! Standard error: messages and progress.
 
 use odin::Progress;
 use std::io::{IsTerminal, Write};

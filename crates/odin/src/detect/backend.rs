@@ -132,7 +132,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// A graph prepared to run on a device.
+/// A graph made ready to run somewhere.
 pub(crate) enum Backend {
     BuiltIn(odin_cpu::Engine),
     #[cfg(feature = "onnxruntime")]
