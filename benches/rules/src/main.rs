@@ -12,7 +12,7 @@ use odin::{
     Classifier, ClassifierOptions, Detector, Grid, Image, Images, Method, Normalization, Sweep,
 };
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Scores sets at every setting of a grid
 #[derive(Parser)]
