@@ -10,11 +10,15 @@ pub enum ErrorKind {
     Unsupported,
     /// The content exceeds a limit.
     TooLarge,
+    /// The path leads to no regular file but to a directory, FIFO, socket or device.
+    NotRegular,
+    /// The file cannot be opened or read.
+    Io,
 }
 
 odin_error::error_type! {
     /// An error of this crate. Its message says what is wrong with the bytes, not whose they are:
-    /// the caller knows the file.
+    /// the caller knows the file. Only errors of [`file`](crate::file), which gets a path, name it.
     ErrorKind
 }
 
@@ -25,6 +29,10 @@ impl Error {
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
+    }
+
+    pub(crate) fn not_regular(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotRegular, message)
     }
 
     pub(crate) fn too_large(message: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! Readers of untrusted bytes: bounded inflate, zip, tar and pickle.
+//! Readers of untrusted bytes: files that must end, bounded inflate, zip, tar and pickle.
 //!
 //! What reads a format of checkpoints or data sets reads its containers here, so that the limits
 //! against hostile files are stated once. No reader panics, none allocates more than a stated
@@ -6,6 +6,7 @@
 //! Names are given as they are in the file: escape them before they are shown.
 
 mod error;
+pub mod file;
 pub mod inflate;
 pub mod pickle;
 pub mod tar;
