@@ -604,6 +604,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         2,
         "--threads",
     ),
+    ("list --registry /dev/zero", 1, "not a regular file"),
     ("explain", 2, "--nn"),
     (
         "explain --nn {demo}/model.safetensors --repetitions 0",

@@ -45,6 +45,19 @@ impl Error {
         Self::new(ErrorKind::Invalid, message)
     }
 
+    /// A file that is not there, has no end, is too large or cannot be read; the cause names it.
+    pub(crate) fn unreadable_file(cause: odin_untrusted::Error) -> Self {
+        use odin_untrusted::ErrorKind as Cause;
+        let io: Option<&std::io::Error> =
+            std::error::Error::source(&cause).and_then(|source| source.downcast_ref());
+        let kind = match (cause.kind(), io.map(std::io::Error::kind)) {
+            (_, Some(std::io::ErrorKind::NotFound)) => ErrorKind::NotFound,
+            (Cause::Io | Cause::NotRegular, _) => ErrorKind::Io,
+            _ => ErrorKind::Malformed,
+        };
+        Self::from_cause(kind, cause)
+    }
+
     /// An I/O failure while doing `action` ("read", "create") to `path`.
     pub(crate) fn io(action: &str, path: &Path, cause: std::io::Error) -> Self {
         let kind = match cause.kind() {

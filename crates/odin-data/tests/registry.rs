@@ -266,6 +266,39 @@ fn mistakes_are_named_by_file_entry_and_field() {
             &["dataset `mydata`", "size"],
         ),
         (
+            network(("'mydata.zip'", "'Checksums.toml'")),
+            &["dataset `mydata`", "`file.name`", "the program's own"],
+        ),
+        (
+            network(("'mydata.zip'", "'mydata.zip.part'")),
+            &["dataset `mydata`", "`file.name`", ".part"],
+        ),
+        (
+            network(("'mydata.zip'", "'Test_32x32.mat'")),
+            &["`mydata`", "`Test_32x32.mat`", "another file of `svhn`"],
+        ),
+        (
+            network(("'mydata.zip'", "'isun'")),
+            &["`mydata`", "`isun`", "the folder of `iSUN`", "`file.name`"],
+        ),
+        (
+            network(("'mydata.zip'", "'resnet20.pth'")),
+            &["`mydata`", "`resnet20.pth`", "the content of `resnet20`"],
+        ),
+        (
+            network(("'mine'", "'iSUN.tar.gz'")),
+            &[
+                "`iSUN.tar.gz`",
+                "the folder of it",
+                "of `iSUN`",
+                "another `name`",
+            ],
+        ),
+        (
+            network(("'mydata.zip'", "'mydata'")) + "\nunpack = true\nmember = 'x'",
+            &["`mydata`", "the name of the folder"],
+        ),
+        (
             network(("images = 5", "generator = 'pink'")),
             &["`generator`", "pink"],
         ),
@@ -383,6 +416,24 @@ const PLACES: &[(&[&str], &str, &str)] = &[
     ),
     (&["test_32x32.mat"], "svhn", "test_32x32.mat"),
     (&["svhn/test_32x32.mat"], "svhn", "svhn/test_32x32.mat"),
+    // Earlier versions moved what they unpacked piece by piece, and here were stopped.
+    (
+        &[
+            ".unpacking-tiny-imagenet/tiny-imagenet-200/x",
+            "tiny-imagenet/readme",
+            "tiny-imagenet-200.zip",
+        ],
+        "tiny-imagenet",
+        "packed tiny-imagenet-200.zip",
+    ),
+    (
+        &[
+            ".unpacking-tiny-imagenet/tiny-imagenet-200/x",
+            "tiny-imagenet/readme",
+        ],
+        "tiny-imagenet",
+        "missing",
+    ),
     (&["Imagenet.tar.gz.part"], "Imagenet", "missing"),
     (&["Imagenet_resize/0.png"], "Imagenet", "missing"),
     (&["densenet10/readme"], "densenet10", "missing"),
@@ -414,12 +465,117 @@ fn names_are_looked_for_where_their_files_usually_lie() {
             }
             Located::Missing { looked_at, how } => {
                 assert!(looked_at.iter().all(|path| path.starts_with(dir.path())));
-                assert!(looked_at.len() >= 3 && how.contains("odin fetch"), "{how}");
+                assert!(looked_at.len() >= 3 && how.contains("download it"), "{how}");
                 "missing".to_owned()
             }
             other => panic!("{other:?}"),
         };
         assert_eq!(found, *expected, "{name} with {files:?}");
+    }
+}
+
+fn dataset(name: &str, file: &str) -> String {
+    format!(
+        "[[dataset]]\nname = '{name}'\ntitle = 'x'\nlicence = 'x'\ncitation = 'x'\n\
+         [[dataset.file]]\nunpack = true\n{file}\n"
+    )
+}
+
+/// Two entries of one file are no accident; two files of one name are.
+#[test]
+fn entries_may_share_a_file_but_not_a_name() {
+    let one = "name = 'a.zip'\nurls = ['https://example.org/a.zip']\nmember =";
+    let both = |second: &str| {
+        dataset("one", &format!("{one} 'train'")) + &dataset("two", &format!("{second} 'test'"))
+    };
+    let extended = |text: &str| embedded().extend_from_toml(text, "mine.toml");
+    extended(&both(one)).unwrap();
+    for (from, to) in [
+        ("example.org/a.zip", "example.com/a.zip"),
+        ("urls", "size = 5\nurls"),
+        ("urls", "md5 = '00000000000000000000000000000000'\nurls"),
+        ("'a.zip'", "'A.zip'"),
+    ] {
+        let error = extended(&both(&one.replacen(from, to, 1))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        let words = ["mine.toml", "`one`", "`two`", "another file", "`file.name`"];
+        for word in words {
+            assert!(error.to_string().contains(word), "no {word} in {error}");
+        }
+    }
+}
+
+/// Files to make, and where `mine`, whose member this is, is found beside an entry `other`.
+const SHARED: &[(&str, &[&str], Option<&str>)] = &[
+    ("images", &["images/0.png"], None),
+    (
+        "images",
+        &["images/0.png", "mine/images/1.png"],
+        Some("mine/images"),
+    ),
+    ("other/test", &["other/test/0.png"], None),
+    ("Other", &["Other/0.png"], None),
+    ("other.zip", &["other.zip"], None),
+    ("resnet20.pth", &["resnet20.pth"], None),
+    ("only/mine", &["only/mine/0.png"], Some("only/mine")),
+];
+
+#[test]
+fn content_that_may_be_anothers_is_not_taken() {
+    for (member, files, expected) in SHARED {
+        let dir = tempfile::tempdir().unwrap();
+        for file in *files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "content").unwrap();
+        }
+        let file = |name: &str, member: &str| {
+            let urls = format!("urls = ['https://example.org/{name}']");
+            format!("name = '{name}.zip'\n{urls}\nmember = '{member}'")
+        };
+        let text =
+            dataset("mine", &file("mine", member)) + &dataset("other", &file("other", "images"));
+        let mut registry = embedded();
+        registry.extend_from_toml(&text, "mine.toml").unwrap();
+        let found = match registry.locate("mine", dir.path()).unwrap() {
+            Located::Here(path) => Some(path),
+            Located::Missing { .. } => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            found,
+            expected.map(|path| dir.path().join(path)),
+            "{member}"
+        );
+    }
+}
+
+#[test]
+fn a_registry_file_is_read_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("good.toml"), USERS).unwrap();
+    fs::write(path("latin1.toml"), b"# \xe4").unwrap();
+    let large = fs::File::create(path("large.toml")).unwrap();
+    large.set_len(1 << 40).unwrap();
+    let mut registry = embedded();
+    registry.extend_from_file(&path("good.toml")).unwrap();
+    let origin = registry.entry("mine").unwrap().origin.clone();
+    assert_eq!(Path::new(&origin), path("good.toml"));
+    let mut cases = vec![
+        (path("none.toml"), ErrorKind::NotFound, "none.toml"),
+        (path("latin1.toml"), ErrorKind::Malformed, "UTF-8"),
+        (path("large.toml"), ErrorKind::Malformed, "too large"),
+        (path(""), ErrorKind::Io, "not a regular file"),
+    ];
+    if cfg!(unix) {
+        cases.push(("/dev/zero".into(), ErrorKind::Io, "not a regular file"));
+    }
+    for (path, kind, word) in cases {
+        let error = registry.extend_from_file(&path).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(error.to_string().contains("registry"), "{error}");
     }
 }
 

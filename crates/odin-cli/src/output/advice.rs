@@ -2,6 +2,7 @@
 //! know.
 
 use odin::ErrorKind;
+use odin_data::registry::Entry;
 
 /// The hint for an error that the library caused, if there is one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
@@ -15,5 +16,13 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
             "`odin calibrate` writes detectors, and `odin tune -o tuned.toml` settings for its --tuned.",
         ),
         _ => None,
+    }
+}
+
+/// The end of an error that an entry of the registry is not here.
+pub(crate) fn of_missing(entry: &Entry) -> String {
+    match entry.files.is_empty() {
+        true => String::new(),
+        false => format!("\n`odin fetch {}` downloads it.", entry.name),
     }
 }

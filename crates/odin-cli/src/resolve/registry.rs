@@ -1,6 +1,7 @@
 //! The registry of data sets and networks, and where their content is on disk.
 
 use crate::args::RegistryOptions;
+use crate::output::advice;
 use anyhow::{Context, Result, bail};
 use odin_data::fetch::{FetchOptions, fetch};
 use odin_data::registry::{Entry, Located, Registry};
@@ -10,10 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn open(options: &RegistryOptions) -> Result<Registry> {
     let mut registry = Registry::embedded()?;
     for path in &options.files {
-        let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the registry file {origin}"))?;
-        registry.extend_from_toml(&text, &origin)?;
+        registry.extend_from_file(path)?;
     }
     Ok(registry)
 }
@@ -36,9 +34,10 @@ pub(crate) fn located(entry: &Entry, data_dir: &Path) -> Result<PathBuf> {
                 .map(|p| format!("  {}", p.display()))
                 .collect();
             bail!(
-                "{} is not here. It was looked for at\n{}\n{how}",
+                "{} is not here. It was looked for at\n{}\n{how}{}",
                 entry.name,
-                places.join("\n")
+                places.join("\n"),
+                advice::of_missing(entry)
             )
         }
         _ => bail!("{} is generated, there is no file of it", entry.name),

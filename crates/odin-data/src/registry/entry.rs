@@ -167,6 +167,16 @@ pub struct RemoteFile {
     pub unpack: bool,
     /// The path inside the archive of the file or folder to use.
     pub member: Option<String>,
+    /// Whether another entry's content may lie at the path `member` of the data folder.
+    pub(super) member_is_shared: bool,
+}
+
+impl RemoteFile {
+    /// Whether both are the same file of the network, whatever is used of it.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let of = |file: &Self| (file.urls.clone(), file.size, file.checksums.clone());
+        self.name == other.name && of(self) == of(other)
+    }
 }
 
 /// Checksums of a file, in lower-case hexadecimal digits. All that are given must match.

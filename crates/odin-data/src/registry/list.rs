@@ -24,6 +24,9 @@ pub struct ListRow {
     pub citation: String,
     /// Whether it is here, and where.
     pub located: Located,
+    /// Whether it is here and comes from a file of which the registry knows no full checksum, so
+    /// that nobody has said that it is the right one.
+    pub unverified: bool,
 }
 
 impl Registry {
@@ -31,7 +34,8 @@ impl Registry {
     pub fn list(&self, data_dir: &Path) -> Vec<ListRow> {
         self.entries()
             .iter()
-            .map(|entry| ListRow {
+            .map(|entry| (entry, entry.locate(data_dir)))
+            .map(|(entry, located)| ListRow {
                 name: entry.name.clone(),
                 kind: entry.kind.as_str(),
                 title: entry.title.clone(),
@@ -39,7 +43,13 @@ impl Registry {
                 images: entry.dataset().and_then(|dataset| dataset.images),
                 licence: entry.licence.clone(),
                 citation: entry.citation.clone(),
-                located: entry.locate(data_dir),
+                unverified: match &located {
+                    Located::Here(path) | Located::Packed(path) => {
+                        entry.is_unverified(path, data_dir)
+                    }
+                    _ => false,
+                },
+                located,
             })
             .collect()
     }

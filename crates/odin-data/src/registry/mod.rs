@@ -20,14 +20,22 @@ mod list;
 mod locate;
 mod open;
 mod parse;
+mod places;
 
 pub use entry::{Checksums, DatasetEntry, Entry, EntryKind, NetworkEntry, Rebuild, RemoteFile};
 pub use list::ListRow;
 pub use locate::Located;
 
-pub(crate) use locate::archive_paths;
+pub(crate) use locate::{archive_paths, earlier_staging, has_content};
+
+use std::path::Path;
+
+use odin_untrusted::file::read_regular;
 
 use crate::error::{Error, ErrorKind};
+
+/// The largest registry file, in bytes.
+const FILE_LIMIT: u64 = 16 << 20;
 
 /// Data sets and networks by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +64,8 @@ impl Registry {
     ///
     /// # Errors
     /// `Malformed`, naming file, entry and field: no TOML, an unknown, missing or ill-formed
-    /// field, a name or alias that is taken, a reference to a data set that is not known.
+    /// field, a name or alias that is taken, a reference to a data set that is not known, a file
+    /// that would lie where another entry's content lies.
     pub fn extend_from_toml(&mut self, text: &str, origin: &str) -> Result<(), Error> {
         let new = parse::parse(text, origin)?;
         check_names_within(&new, origin)?;
@@ -70,11 +79,29 @@ impl Registry {
                 None => entries.push(entry),
             }
         }
-        let extended = Self { entries };
+        let mut extended = Self { entries };
         extended.check_names()?;
         extended.check_references()?;
+        extended.check_places()?;
+        extended.mark_shared_members();
         *self = extended;
         Ok(())
+    }
+
+    /// Adds the entries of the registry file at `path`, as
+    /// [`extend_from_toml`](Self::extend_from_toml) does.
+    ///
+    /// # Errors
+    /// Those of `extend_from_toml`; `NotFound` and `Io` if the file cannot be read or is not a
+    /// regular file, `Malformed` if it is not UTF-8 or larger than 16 MiB.
+    pub fn extend_from_file(&mut self, path: &Path) -> Result<(), Error> {
+        let origin = path.display().to_string();
+        let text = read_regular(path, FILE_LIMIT);
+        let text = text.map_err(|error| Error::unreadable_file(error).about("registry"))?;
+        let text = String::from_utf8(text).map_err(|error| {
+            Error::malformed(format!("registry {origin} is not a text in UTF-8")).because(error)
+        })?;
+        self.extend_from_toml(&text, &origin)
     }
 
     /// All entries, in the order of the files.

@@ -285,6 +285,7 @@ fn checked_files(files: Vec<RawFile>) -> Result<Vec<RemoteFile>, String> {
 impl RawFile {
     fn check(self) -> Result<RemoteFile, String> {
         check_component("file.name", &self.name)?;
+        check_not_ours(&self.name)?;
         if self.urls.is_empty() {
             return Err(format!("`file.urls` of {} is empty", self.name));
         }
@@ -319,6 +320,7 @@ impl RawFile {
             size: self.size,
             unpack: self.unpack,
             member: self.member,
+            member_is_shared: false,
         })
     }
 }
@@ -338,6 +340,18 @@ fn check_component(field: &str, text: &str) -> Result<(), String> {
         "`{field}` has {text:?}; expected 1 to 120 of the characters A-Z a-z 0-9 . _ + - and \
          space, the first and last not a dot or space"
     ))
+}
+
+/// The data folder has files of the program's own beside those of the registry.
+fn check_not_ours(file: &str) -> Result<(), String> {
+    let name = file.to_ascii_lowercase();
+    if name == "checksums.toml" || name.ends_with(".part") || name.ends_with(".part.toml") {
+        return Err(format!(
+            "`file.name` is {file:?}; checksums.toml and names that end in .part or .part.toml \
+             are kept for the program's own files"
+        ));
+    }
+    Ok(())
 }
 
 fn hex(
