@@ -65,6 +65,12 @@ impl<R: Read + Seek> Archive<R> {
         &self.members
     }
 
+    /// Whether two entries of the directory have one name. Of these, [`members`](Self::members)
+    /// has the last only.
+    pub fn has_duplicate_names(&self) -> bool {
+        self.zip.has_duplicate_names()
+    }
+
     /// The place of the member of this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.zip.index_for_name(name)

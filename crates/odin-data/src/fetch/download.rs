@@ -6,17 +6,27 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-use super::http::{self, Answer, Failure};
+use super::http::{self, Answer, Failure, Resume};
 use super::options::{Check, FetchOptions, Progress};
+use super::pace::Pace;
 use super::part::Part;
 use super::record::settle;
 use crate::error::Error;
-use crate::registry::RemoteFile;
+use crate::registry::{Checksums, RemoteFile};
 
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// How many bytes are looked at to tell a file from a web page.
 const SNIFFED: usize = 512;
+
+/// What became of a file.
+pub(super) enum Outcome {
+    Done(Download),
+    /// How each address failed.
+    Failed(Vec<SourceFailure>),
+    /// Somebody else has put it there meanwhile.
+    AlreadyThere,
+}
 
 /// A complete, verified file under its final name.
 pub(super) struct Download {
@@ -32,15 +42,15 @@ pub(super) struct SourceFailure {
     pub(super) wrong_checksum: bool,
 }
 
-/// Tries the addresses in order. The outer error is one of the disk, which ends everything; the
-/// inner one says how each address failed.
+/// Tries the addresses in order. The error is one of the disk, which ends everything.
 pub(super) fn download(
     agent: &Agent,
     file: &RemoteFile,
     data_dir: &Path,
     options: &FetchOptions,
     progress: &mut dyn FnMut(&Progress<'_>),
-) -> Result<Result<Download, Vec<SourceFailure>>, Error> {
+) -> Result<Outcome, Error> {
+    let path = data_dir.join(&file.name);
     let mut transfer = Transfer {
         agent,
         file,
@@ -49,17 +59,21 @@ pub(super) fn download(
         progress,
         part: Part::open(data_dir, &file.name)?,
     };
+    // Only now nobody else can be about to do so.
+    if path.exists() {
+        transfer.part.close()?;
+        return Ok(Outcome::AlreadyThere);
+    }
     // First the address that what is here came from, so that it is not lost.
     let mut urls: Vec<_> = file.urls.iter().collect();
-    urls.sort_by_key(|url| transfer.part.resumable_from(url).is_none());
+    urls.sort_by_key(|url| !transfer.part.is_of_use_to(url));
     let mut failures = Vec::new();
     for url in urls {
         match transfer.from(url) {
             Ok(Ok(check)) => {
-                let path = data_dir.join(&file.name);
                 transfer.part.finish(&path)?;
                 let url = url.clone();
-                return Ok(Ok(Download { path, url, check }));
+                return Ok(Outcome::Done(Download { path, url, check }));
             }
             Ok(Err(failure)) => {
                 let reason = &failure.reason;
@@ -73,7 +87,7 @@ pub(super) fn download(
         }
     }
     transfer.part.close()?;
-    Ok(Err(failures))
+    Ok(Outcome::Failed(failures))
 }
 
 struct Transfer<'a> {
@@ -99,7 +113,7 @@ impl Transfer<'_> {
             match self.receive(url)? {
                 Ok(()) => match self.verify()? {
                     Ok(check) => return Ok(Ok(check)),
-                    // Its parts may be of different versions of the file.
+                    // Its parts may be of different versions after all, whatever the server said.
                     Err(_) if second_chance && self.part.is_pieced_together() => {
                         second_chance = false;
                         self.part.clear()?;
@@ -137,12 +151,20 @@ impl Transfer<'_> {
         if self.part.is_complete_from(url) {
             return Ok(Ok(()));
         }
-        let resume = self.part.resumable_from(url);
-        let answer = http::get(self.agent, url, resume.map(|v| (self.part.len(), v)));
-        let answer = match answer {
+        let pace = Pace {
+            bytes_per_second: self.options.min_rate,
+            over: self.options.rate_time,
+        };
+        let resumable = self.part.resumable_from(url);
+        let resume = resumable.map(|(version, validator)| Resume {
+            from: self.part.len(),
+            length: version.length,
+            validator,
+        });
+        let answer = match http::get(self.agent, url, resume, pace) {
             Ok(Answer::CannotResume) => {
                 self.part.clear()?;
-                http::get(self.agent, url, None)
+                http::get(self.agent, url, None, pace)
             }
             other => other,
         };
@@ -150,13 +172,17 @@ impl Transfer<'_> {
             Ok(Answer::Whole {
                 version,
                 content_type,
+                has_end,
                 mut body,
             }) => {
+                if !has_end && let Err(failure) = self.check_end_is_known() {
+                    return Ok(Err(failure));
+                }
                 let start = match sniff(&mut body, &self.file.name, content_type.as_deref()) {
                     Ok(start) => start,
                     Err(failure) => return Ok(Err(failure)),
                 };
-                if let Err(failure) = self.check_size(version.total) {
+                if let Err(failure) = self.check_size(version.length) {
                     return Ok(Err(failure));
                 }
                 self.part.start(version)?;
@@ -196,6 +222,12 @@ impl Transfer<'_> {
                 self.part.clear()?;
                 return Ok(Err(failure));
             }
+            if let Some(total) = total.filter(|&total| bytes > total) {
+                self.part.clear()?;
+                return Ok(Err(Failure::Temporary(format!(
+                    "the server sent more than the {total} bytes that it said the file has"
+                ))));
+            }
             (self.progress)(&Progress::Received { bytes, total });
         }
         let len = self.part.len();
@@ -208,6 +240,18 @@ impl Transfer<'_> {
             )),
             _ => Ok(()),
         })
+    }
+
+    /// Refuses a body that ends with its connection where nothing could tell that it was cut.
+    fn check_end_is_known(&self) -> Result<(), Failure> {
+        if self.file.size.is_some() || self.file.checksums != Checksums::default() {
+            return Ok(());
+        }
+        Err(Failure::Permanent(
+            "the server does not say how long the file is, and the registry knows neither its \
+             size nor a checksum, so that a part of it could not be told from the whole"
+                .to_owned(),
+        ))
     }
 
     fn check_size(&self, total: Option<u64>) -> Result<(), Failure> {

@@ -1,16 +1,22 @@
 //! Sends one HTTP request and classifies the response.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
-use ureq::http::{HeaderMap, StatusCode, header};
+use odin_untrusted::file::read_regular;
+use ureq::http::{HeaderMap, StatusCode, header, response};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
 use super::options::FetchOptions;
-use super::part::Version;
+use super::pace::{Pace, Paced};
+use super::part::{Validator, Version};
 use crate::error::Error;
 
-/// Why a request failed.
+/// The largest file of certificates, in bytes. Those of a whole system take a few hundred thousand.
+const CERTIFICATES_LIMIT: u64 = 16 << 20;
+
+/// Why a request did not bring the file.
 pub(super) enum Failure {
     /// The same request may succeed later.
     Temporary(String),
@@ -24,6 +30,8 @@ pub(super) enum Answer {
     Whole {
         version: Version,
         content_type: Option<String>,
+        /// Whether its end can be told from that of a connection which was cut.
+        has_end: bool,
         body: Box<dyn Read>,
     },
     /// The file from the asked-for byte to its end.
@@ -47,6 +55,7 @@ pub(super) fn agent(options: &FetchOptions) -> Result<Agent, Error> {
         .max_redirects(options.max_redirects)
         .timeout_connect(Some(options.connect_timeout))
         .timeout_resolve(Some(options.connect_timeout))
+        .timeout_recv_response(Some(options.read_timeout))
         .timeout_per_read(Some(options.read_timeout))
         .timeout_per_write(Some(options.read_timeout))
         .max_idle_connections(0)
@@ -78,8 +87,8 @@ fn proxy(address: &str, no_proxy: &[String]) -> Result<Proxy, Error> {
 fn tls(options: &FetchOptions) -> Result<TlsConfig, Error> {
     let mut builder = TlsConfig::builder();
     if let Some(path) = &options.root_certificates {
-        let pem = std::fs::read(path)
-            .map_err(|error| Error::io("read the certificate file", path, error))?;
+        let pem = read_regular(path, CERTIFICATES_LIMIT);
+        let pem = pem.map_err(|error| Error::unreadable_file(error).about("certificates"))?;
         let certificates: Vec<_> = parse_pem(&pem)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -97,12 +106,23 @@ fn tls(options: &FetchOptions) -> Result<TlsConfig, Error> {
     Ok(builder.build())
 }
 
-/// Asks for the file at `url`, from byte `resume.0` on if given and if it is still of the version
-/// `resume.1`.
+/// A part of a file that is here.
+pub(super) struct Resume<'a> {
+    /// Its bytes.
+    pub(super) from: u64,
+    /// The bytes of the whole file.
+    pub(super) length: Option<u64>,
+    /// What the whole file must still have.
+    pub(super) validator: &'a Validator,
+}
+
+/// Asks for the file at `url`, or for the rest of it if it is still the one of which a part is
+/// here. Its body fails when it comes too slowly.
 pub(super) fn get(
     agent: &Agent,
     url: &str,
-    resume: Option<(u64, &Version)>,
+    resume: Option<Resume<'_>>,
+    pace: Pace,
 ) -> Result<Answer, Failure> {
     let mut request = agent
         .get(url)
@@ -111,52 +131,79 @@ pub(super) fn get(
         // HTTPS must not be redirected to plain HTTP.
         .https_only(url.starts_with("https://"))
         .build();
-    if let Some((from, version)) = resume {
-        request = request.header(header::RANGE, format!("bytes={from}-"));
-        if let Some(validator) = strong_validator(version) {
-            request = request.header(header::IF_RANGE, validator);
-        }
+    if let Some(part) = &resume {
+        request = request
+            .header(header::RANGE, format!("bytes={}-", part.from))
+            .header(header::IF_RANGE, part.validator.as_str());
     }
     let response = request.call().map_err(|error| failure(&error))?;
     let (head, body) = response.into_parts();
     let length = body.content_length();
     match (head.status, resume) {
         (StatusCode::OK, _) => Ok(Answer::Whole {
-            version: version(url, &head.headers, length),
+            version: Version {
+                url: url.to_owned(),
+                length,
+                validator: validator(&head.headers),
+            },
             content_type: text(&head.headers, header::CONTENT_TYPE),
-            body: Box::new(body.into_reader()),
+            has_end: has_end(&head),
+            body: Box::new(Paced::new(body.into_reader(), pace)),
         }),
-        (StatusCode::PARTIAL_CONTENT, Some((from, expected))) => {
-            let range = text(&head.headers, header::CONTENT_RANGE);
-            let range = range.as_deref().and_then(ContentRange::parse);
-            let total = range.as_ref().map(|range| range.total);
-            let same = version(url, &head.headers, total).is_same_as(expected);
-            match range {
-                Some(range) if same && range.is_rest_from(from) => {
-                    Ok(Answer::Rest(Box::new(body.into_reader())))
-                }
-                _ => Ok(Answer::CannotResume),
-            }
+        (StatusCode::PARTIAL_CONTENT, Some(part)) if part.continues_with(&head, length) => {
+            Ok(Answer::Rest(Box::new(Paced::new(body.into_reader(), pace))))
         }
-        (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Ok(Answer::CannotResume),
+        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
+            Ok(Answer::CannotResume)
+        }
         (status, _) => Err(refused(status)),
     }
 }
 
-/// The value for If-Range. A weak entity tag does not promise the same bytes.
-fn strong_validator(version: &Version) -> Option<&str> {
-    let etag = version.etag.as_deref();
-    etag.filter(|etag| !etag.starts_with("W/"))
-        .or(version.last_modified.as_deref())
+impl Resume<'_> {
+    /// Whether a partial answer of this length is exactly the rest, of the same version.
+    fn continues_with(&self, head: &response::Parts, length: Option<u64>) -> bool {
+        let same = match self.validator {
+            Validator::Etag(etag) => Some(etag) == text(&head.headers, header::ETAG).as_ref(),
+            Validator::LastModified(date) => {
+                Some(date) == text(&head.headers, header::LAST_MODIFIED).as_ref()
+            }
+        };
+        let range = text(&head.headers, header::CONTENT_RANGE);
+        let range = range.as_deref().and_then(ContentRange::parse);
+        same && range.is_some_and(|range| {
+            range.is_rest_from(self.from)
+                && self.length == Some(range.total)
+                && length.is_none_or(|length| length == range.total - range.first)
+        })
+    }
 }
 
-fn version(url: &str, headers: &HeaderMap, total: Option<u64>) -> Version {
-    Version {
-        url: url.to_owned(),
-        etag: text(headers, header::ETAG),
-        last_modified: text(headers, header::LAST_MODIFIED),
-        total,
+/// How much older than the answer a file must be for its date to say that it is the same: a date
+/// has no fractions of a second, and two clocks may differ.
+const DATE_IS_STRONG_AFTER: Duration = Duration::from_secs(60);
+
+/// The strong validator of an answer (RFC 9110, 8.8), if it has one. A weak entity tag does not
+/// promise the same bytes, nor does the date of a file that was changed just now.
+fn validator(headers: &HeaderMap) -> Option<Validator> {
+    let etag = text(headers, header::ETAG).filter(|etag| !etag.starts_with("W/"));
+    if let Some(etag) = etag {
+        return Some(Validator::Etag(etag));
     }
+    let date = |name| httpdate::parse_http_date(&text(headers, name)?).ok();
+    let age = date(header::DATE)?.duration_since(date(header::LAST_MODIFIED)?);
+    let is_strong = age.is_ok_and(|age| age >= DATE_IS_STRONG_AFTER);
+    let text = text(headers, header::LAST_MODIFIED).filter(|_| is_strong);
+    text.map(Validator::LastModified)
+}
+
+/// Whether the answer says where its body ends.
+fn has_end(head: &response::Parts) -> bool {
+    let coding = text(&head.headers, header::TRANSFER_ENCODING).unwrap_or_default();
+    let mut codings = coding.split(',').map(str::trim);
+    let is_chunked = codings.any(|coding| coding.eq_ignore_ascii_case("chunked"));
+    head.headers.contains_key(header::CONTENT_LENGTH)
+        || (is_chunked && head.version == ureq::http::Version::HTTP_11)
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {

@@ -6,24 +6,29 @@
 //! address it is a part of. Whatever ends a download early (a cut connection, Ctrl-C, a full
 //! disk) leaves just these two, and the next call goes on from there. Where the registry knows no
 //! checksum, the first one seen is recorded in `checksums.toml` in the data folder and checked
-//! from then on. `docs/registry.md` gives the rules in full.
+//! from then on, which finds changes but verifies nothing. An archive is unpacked into a folder
+//! beside, of which one renaming makes the content. `docs/registry.md` gives the rules in full.
 
 mod checksum;
 mod download;
 mod http;
+mod lock;
 mod options;
+mod pace;
 mod part;
 mod record;
 mod unpack;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use odin_untrusted::file::open_regular;
 
 pub use options::{Check, FetchOptions, Fetched, Progress, UnpackLimits};
 
 use crate::error::{Error, ErrorKind};
 use crate::registry::{Entry, Located, RemoteFile, archive_paths};
 use checksum::Digests;
+use download::{Download, Outcome};
 
 /// Gets the content of `entry` into `data_dir`, which is created if needed.
 ///
@@ -54,7 +59,7 @@ pub fn fetch(
         Located::Packed(archive) => {
             let file = file_at(entry, &archive, data_dir).ok_or_else(|| no_address(entry))?;
             let check = verify_present(file, &archive, data_dir, progress)?;
-            let path = ready(entry, file, archive, data_dir, options, progress)?;
+            let path = ready(entry, file, archive, check, data_dir, options, progress)?;
             Ok(Fetched::Present { path, check })
         }
         Located::Missing { looked_at, how } if options.offline => {
@@ -86,21 +91,13 @@ fn fetch_missing(
     let agent = http::agent(options)?;
     let mut failures = Vec::new();
     for file in &entry.files {
-        let downloaded = download::download(&agent, file, data_dir, options, progress)?;
-        match downloaded {
-            Ok(download::Download { path, url, check }) => {
-                let path = ready(entry, file, path, data_dir, options, progress);
-                if path.is_err() && check == Check::FirstSeen {
-                    // Another version of a file that does not unpack must be welcome.
-                    record::forget(data_dir, &file.name)?;
-                }
-                return Ok(Fetched::Downloaded {
-                    path: path?,
-                    check,
-                    url,
-                });
+        match download::download(&agent, file, data_dir, options, progress)? {
+            Outcome::Done(Download { path, url, check }) => {
+                let path = ready(entry, file, path, check, data_dir, options, progress)?;
+                return Ok(Fetched::Downloaded { path, check, url });
             }
-            Err(failed) => failures.extend(failed),
+            Outcome::AlreadyThere => return fetch(entry, data_dir, options, progress),
+            Outcome::Failed(failed) => failures.extend(failed),
         }
     }
     Err(download_error(entry, data_dir, &failures))
@@ -123,7 +120,7 @@ fn verify_present(
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<Check, Error> {
     progress(&Progress::Verifying { path });
-    let mut content = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let mut content = open_regular(path).map_err(Error::unreadable_file)?;
     let digests = Digests::of(&mut content).map_err(|error| Error::io("read", path, error))?;
     record::settle(file, &digests, data_dir)?.map_err(|mismatch| {
         Error::new(
@@ -141,17 +138,21 @@ fn ready(
     entry: &Entry,
     file: &RemoteFile,
     path: PathBuf,
+    check: Check,
     data_dir: &Path,
     options: &FetchOptions,
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<PathBuf, Error> {
-    match &file.member {
-        Some(member) if file.unpack => {
-            progress(&Progress::Unpacking { path: &path });
-            unpack::unpack(&path, data_dir, &entry.name, member, &options.unpack_limits)
-        }
-        _ => Ok(path),
+    let Some(member) = file.member.as_ref().filter(|_| file.unpack) else {
+        return Ok(path);
+    };
+    progress(&Progress::Unpacking { path: &path });
+    let unpacked = unpack::unpack(&path, data_dir, &entry.name, member, &options.unpack_limits);
+    if unpacked.is_err() && check == Check::FirstSeen {
+        // Another version of a file that does not unpack must be welcome.
+        record::forget(data_dir, &file.name)?;
     }
+    unpacked
 }
 
 fn no_address(entry: &Entry) -> Error {
@@ -181,8 +182,8 @@ fn download_error(entry: &Entry, data_dir: &Path, failures: &[download::SourceFa
     }
     if let Some(rebuild) = entry.dataset().and_then(|dataset| dataset.rebuild.as_ref()) {
         message += &format!(
-            "\n  - rebuild it: `odin fetch {from}`, then use {from} with the transform `{}` (the \
-             same kind of images, not the same files)",
+            "\n  - rebuild it: get {from}, and use it with the transform `{}` (the same kind of \
+             images, not the same files)",
             rebuild.transform_text,
             from = rebuild.from,
         );

@@ -17,6 +17,10 @@ pub struct FetchOptions {
     pub connect_timeout: Duration,
     /// The longest wait for the next bytes.
     pub read_timeout: Duration,
+    /// The fewest bytes a second that a server may send, on average over `rate_time`.
+    pub min_rate: u64,
+    /// The time over which `min_rate` is measured.
+    pub rate_time: Duration,
     /// The most redirects to follow for one request.
     pub max_redirects: u32,
     /// The largest download in bytes, for a file whose size the registry does not know.
@@ -39,6 +43,8 @@ impl Default for FetchOptions {
             backoff: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(20),
             read_timeout: Duration::from_secs(30),
+            min_rate: 1024,
+            rate_time: Duration::from_secs(30),
             max_redirects: 10,
             max_download_bytes: 8 << 30,
             unpack_limits: UnpackLimits::default(),
@@ -139,12 +145,20 @@ impl Fetched {
 pub enum Check {
     /// The checksum in the registry.
     Registry,
-    /// The checksum that was recorded when the file was first seen here.
+    /// The checksum that was recorded when the file was first seen here. It is the same file, but
+    /// nobody has said that it is the right one.
     Recorded,
-    /// Nothing to check against; the checksum seen is now recorded.
+    /// Nothing to check against; the checksum seen is now recorded, unverified.
     FirstSeen,
     /// Not checked: an unpacked or differently named file or folder has no checksum.
     Unchecked,
+}
+
+impl Check {
+    /// Whether somebody else vouches for the content: the registry has its checksum.
+    pub fn is_verified(self) -> bool {
+        self == Self::Registry
+    }
 }
 
 /// What an archive may unpack to.

@@ -1,36 +1,45 @@
 //! A partial download: `NAME.part`, and the note that says which version of which URL it is a part
 //! of.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use odin_untrusted::file::read_regular;
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Digests;
-use super::record::write_atomically;
-use crate::error::{Error, ErrorKind};
+use super::lock::{IfHeld, open_locked};
+use super::record::{sync_folder, write_atomically};
+use crate::error::Error;
+
+/// The largest note, in bytes. Ours are as long as an address and a header of HTTP.
+const NOTE_LIMIT: u64 = 1 << 20;
 
 /// What identifies a version of a file on a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Version {
     pub(super) url: String,
-    pub(super) etag: Option<String>,
-    pub(super) last_modified: Option<String>,
-    pub(super) total: Option<u64>,
+    /// Bytes of the whole file.
+    pub(super) length: Option<u64>,
+    pub(super) validator: Option<Validator>,
 }
 
-impl Version {
-    /// Whether nothing that both sides tell differs, and they tell enough to decide.
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
-            a.is_none() || b.is_none() || a == b
+/// A strong validator: where it is the same, every byte is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Validator {
+    Etag(String),
+    LastModified(String),
+}
+
+impl Validator {
+    /// As the server sent it.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Etag(text) | Self::LastModified(text) => text,
         }
-        self.url == other.url
-            && self.total.is_some()
-            && self.total == other.total
-            && agree(&self.etag, &other.etag)
-            && agree(&self.last_modified, &other.last_modified)
     }
 }
 
@@ -48,22 +57,7 @@ impl Part {
     /// Opens or creates `NAME.part` in `folder`.
     pub(super) fn open(folder: &Path, name: &str) -> Result<Self, Error> {
         let path = folder.join(format!("{name}.part"));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| Error::io("create", &path, error))?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!(
-                    "{} is being downloaded by another process; wait for it to end",
-                    path.display()
-                ),
-            ));
-        }
+        let mut file = open_locked(&path, IfHeld::Refuse("downloaded"))?;
         let len = file
             .seek(SeekFrom::End(0))
             .map_err(|error| Error::io("read", &path, error))?;
@@ -76,9 +70,9 @@ impl Part {
             pieced_together: len > 0,
         };
         // A note that cannot be read is no note: the download starts over.
-        part.version = std::fs::read_to_string(part.note_path())
+        part.version = read_regular(&part.note_path(), NOTE_LIMIT)
             .ok()
-            .and_then(|text| toml::from_str(&text).ok());
+            .and_then(|text| toml::from_slice(&text).ok());
         Ok(part)
     }
 
@@ -97,22 +91,31 @@ impl Part {
     }
 
     /// The version that the bytes here belong to, if there are bytes and they can be continued
-    /// from `url`.
-    pub(super) fn resumable_from(&self, url: &str) -> Option<&Version> {
-        self.version
-            .as_ref()
-            .filter(|version| self.len > 0 && version.url == url)
+    /// from `url`: without a strong validator the rest may be that of another version.
+    pub(super) fn resumable_from(&self, url: &str) -> Option<(&Version, &Validator)> {
+        let version = self.version_from(url)?;
+        Some((version, version.validator.as_ref()?))
     }
 
     /// Whether all bytes of the version are here.
     pub(super) fn is_complete_from(&self, url: &str) -> bool {
-        let total = self.resumable_from(url).and_then(|version| version.total);
-        total == Some(self.len)
+        let length = self.version_from(url).and_then(|version| version.length);
+        length == Some(self.len)
+    }
+
+    /// Whether anything that is here saves asking `url` for it.
+    pub(super) fn is_of_use_to(&self, url: &str) -> bool {
+        self.is_complete_from(url) || self.resumable_from(url).is_some()
+    }
+
+    fn version_from(&self, url: &str) -> Option<&Version> {
+        let version = self.version.as_ref()?;
+        (self.len > 0 && version.url == url).then_some(version)
     }
 
     /// The length of the whole file, where the server told.
     pub(super) fn total(&self) -> Option<u64> {
-        self.version.as_ref()?.total
+        self.version.as_ref()?.length
     }
 
     /// Whether the bytes came in more than one answer.
@@ -169,12 +172,14 @@ impl Part {
         synced.map_err(|error| Error::io("write", &self.path, error))?;
         std::fs::rename(&self.path, path)
             .map_err(|error| Error::io("rename to its final name", &self.path, error))?;
+        sync_folder(&self.folder);
         remove_if_there(&self.note_path())
     }
 
-    /// Leaves nothing behind if nothing was received.
+    /// Leaves nothing behind that could not be continued.
     pub(super) fn close(self) -> Result<(), Error> {
-        if self.len > 0 {
+        let url = self.version.as_ref().map(|version| version.url.as_str());
+        if url.is_some_and(|url| self.resumable_from(url).is_some()) {
             return Ok(());
         }
         remove_if_there(&self.note_path())?;

@@ -2,17 +2,21 @@
 //! as they were when the files were first seen.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Digests;
+use super::lock::{IfHeld, open_locked};
 use super::options::Check;
 use crate::error::Error;
 use crate::registry::RemoteFile;
 
 const FILE_NAME: &str = "checksums.toml";
+/// The largest list, in bytes. A longer one is cut, and then is none.
+const LIMIT: u64 = 16 << 20;
 const HEADER: &str = "\
 # Checksums of downloaded files as they were when first seen here. A file that differs is refused.
 # Remove a file's section to accept another version of it.
@@ -49,7 +53,9 @@ fn check_or_record(
     digests: &Digests,
 ) -> Result<Result<Check, String>, Error> {
     let path = data_dir.join(FILE_NAME);
-    let mut records = load(&path)?;
+    // Nobody else's record may get lost between reading and writing.
+    let file = open_locked(&path, IfHeld::Wait)?;
+    let mut records = load(&file, &path)?;
     if let Some(seen) = records.get(name) {
         if seen.sha256.eq_ignore_ascii_case(&digests.sha256) && seen.size == digests.size {
             return Ok(Ok(Check::Recorded));
@@ -76,20 +82,19 @@ fn check_or_record(
 /// Removes the record of `name`.
 pub(super) fn forget(data_dir: &Path, name: &str) -> Result<(), Error> {
     let path = data_dir.join(FILE_NAME);
-    let mut records = load(&path)?;
+    let file = open_locked(&path, IfHeld::Wait)?;
+    let mut records = load(&file, &path)?;
     match records.remove(name) {
         Some(_) => save(&path, data_dir, &records),
         None => Ok(()),
     }
 }
 
-fn load(path: &Path) -> Result<BTreeMap<String, Seen>, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(Error::io("read", path, error)),
-    };
-    toml::from_str(&text).map_err(|error| {
+fn load(file: &File, path: &Path) -> Result<BTreeMap<String, Seen>, Error> {
+    let mut text = Vec::new();
+    let read = file.take(LIMIT).read_to_end(&mut text);
+    read.map_err(|error| Error::io("read", path, error))?;
+    toml::from_slice(&text).map_err(|error| {
         Error::malformed(format!(
             "{} is not a list of checksums; mend it or move it away",
             path.display()
@@ -109,6 +114,15 @@ pub(super) fn write_atomically(path: &Path, folder: &Path, text: &str) -> Result
     let failed = |error| Error::io("write", path, error);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder);
     Ok(())
+}
+
+/// Makes the names in a folder last. Not every system can, and those that cannot do it anyway.
+pub(super) fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }

@@ -4,16 +4,21 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use odin_untrusted::file::open_regular;
 use odin_untrusted::inflate::{Budget, CopyError, gunzip};
 use odin_untrusted::{tar, zip};
 
+use super::lock::{IfHeld, open_locked};
 use super::options::UnpackLimits;
+use super::record::sync_folder;
 use crate::error::{Error, ErrorKind};
+use crate::registry::{earlier_staging, has_content};
 
 /// Unpacks `archive` into `data_dir/name` and returns the path of `member` there.
 ///
-/// Everything is unpacked into a folder beside, which is renamed when it is complete. Links,
-/// devices and names that lead out of the folder are refused.
+/// Everything is unpacked into a folder beside. When it is complete and on the disk, one renaming
+/// makes it the content: whatever ends this early leaves no `member`. Links, devices and names
+/// that lead out of the folder are refused.
 pub(super) fn unpack(
     archive: &Path,
     data_dir: &Path,
@@ -21,30 +26,27 @@ pub(super) fn unpack(
     member: &str,
     limits: &UnpackLimits,
 ) -> Result<PathBuf, Error> {
-    let file = File::open(archive).map_err(|error| Error::io("open", archive, error))?;
-    if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            format!(
-                "{} is being unpacked by another process; wait for it to end",
-                archive.display()
-            ),
-        ));
+    let file = open_regular(archive).map_err(Error::unreadable_file)?;
+    let target = data_dir.join(name);
+    let ready = target.join(member);
+    let staging = Staging::create(data_dir.join(format!(".{name}.unpacking")))?;
+    // Another process may have unpacked it until now.
+    if has_content(&ready) {
+        return Ok(ready);
     }
-    let staging = Staging::create(data_dir.join(format!(".unpacking-{name}")))?;
     let mut sink = Sink {
         archive,
-        folder: staging.path.clone(),
+        folder: staging.content.clone(),
         budget: Budget::new(limits.max_bytes),
         max_members: limits.max_members,
     };
     unpack_any(file, &mut sink)?;
-    if !staging.path.join(member).exists() {
-        return Err(sink.malformed(&format!("holds no {member}")));
+    if !has_content(&staging.content.join(member)) {
+        return Err(sink.malformed(&format!("holds no {member}, or nothing in it")));
     }
-    let target = data_dir.join(name);
-    staging.move_into(&target, member)?;
-    Ok(target.join(member))
+    staging.move_to(&target, member)?;
+    remove_all(&data_dir.join(earlier_staging(name)))?;
+    Ok(ready)
 }
 
 fn unpack_any(mut file: File, sink: &mut Sink<'_>) -> Result<(), Error> {
@@ -85,6 +87,9 @@ fn unpack_tar(stream: impl Read, sink: &mut Sink<'_>) -> Result<(), Error> {
 fn unpack_zip(file: impl Read + Seek, sink: &mut Sink<'_>) -> Result<(), Error> {
     let archive = zip::Archive::open(file);
     let mut archive = archive.map_err(|error| sink.unreadable(error))?;
+    if archive.has_duplicate_names() {
+        return Err(sink.malformed("holds two members of one name"));
+    }
     let members = archive.members().to_vec();
     if members.len() as u64 > sink.max_members {
         return Err(sink.too_many());
@@ -114,13 +119,22 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn folder(&self, name: &str) -> Result<(), Error> {
         let path = self.path(name)?;
-        std::fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))
+        self.create_folder(name, &path)
+    }
+
+    fn create_folder(&self, name: &str, path: &Path) -> Result<(), Error> {
+        std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                self.refused(name, "a file has the name of a folder")
+            }
+            _ => Error::io("create", path, error),
+        })
     }
 
     fn file(&mut self, name: &str, content: &mut dyn Read) -> Result<(), Error> {
         let path = self.path(name)?;
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            self.create_folder(name, parent)?;
         }
         let mut file = match File::create_new(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -206,53 +220,90 @@ impl Sink<'_> {
     }
 }
 
-/// The folder that an archive is unpacked into. It disappears unless it is moved.
+/// The folder that an archive is unpacked into, and the lock that gives it to one process. Both
+/// disappear with this value; what an interrupted run left is cleared by the next one.
 struct Staging {
-    path: PathBuf,
+    content: PathBuf,
+    folder: PathBuf,
+    _lock: File,
 }
 
+const LOCK: &str = "lock";
+
 impl Staging {
-    fn create(path: PathBuf) -> Result<Self, Error> {
-        // What an interrupted run left.
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &path, error));
-            }
-            _ => {}
-        }
-        std::fs::create_dir(&path).map_err(|error| Error::io("create", &path, error))?;
-        Ok(Self { path })
+    fn create(folder: PathBuf) -> Result<Self, Error> {
+        let created = std::fs::create_dir_all(&folder);
+        created.map_err(|error| Error::io("create", &folder, error))?;
+        let lock = open_locked(&folder.join(LOCK), IfHeld::Refuse("unpacked"))?;
+        let content = folder.join("content");
+        remove_all(&content)?;
+        std::fs::create_dir(&content).map_err(|error| Error::io("create", &content, error))?;
+        Ok(Self {
+            content,
+            folder,
+            _lock: lock,
+        })
     }
 
-    /// Moves the content into `target`. What leads to `member` comes last: by its presence the
-    /// content counts as here.
-    fn move_into(self, target: &Path, member: &str) -> Result<(), Error> {
-        let read = |error| Error::io("read", &self.path, error);
-        let last = member.split('/').next().unwrap_or(member);
-        let mut names = Vec::new();
-        for child in std::fs::read_dir(&self.path).map_err(read)? {
-            names.push(child.map_err(read)?.file_name());
-        }
-        names.sort_by_key(|name| name == last);
-        std::fs::create_dir_all(target).map_err(|error| Error::io("create", target, error))?;
-        for name in names {
-            let to = target.join(&name);
-            if to.exists() {
-                return Err(Error::new(
-                    ErrorKind::Io,
-                    format!("{} is in the way; move it and try again", to.display()),
-                ));
+    /// Makes the content `target`, or, if there is something in `target` already, moves what leads
+    /// to `member` there. Either is one renaming.
+    fn move_to(&self, target: &Path, member: &str) -> Result<(), Error> {
+        sync_all_below(&self.content).map_err(|error| Error::io("write", &self.content, error))?;
+        // An empty folder is nothing. Any other is not removed by this.
+        let _ = std::fs::remove_dir(target);
+        let (from, to) = match target.symlink_metadata() {
+            Err(_) => (self.content.clone(), target.to_owned()),
+            Ok(_) => {
+                let first = member.split('/').next().unwrap_or(member);
+                (self.content.join(first), target.join(first))
             }
-            std::fs::rename(self.path.join(&name), &to)
-                .map_err(|error| Error::io("create", &to, error))?;
+        };
+        if to.symlink_metadata().is_ok() {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("{} is in the way; move it and try again", to.display()),
+            ));
         }
+        std::fs::rename(from, &to).map_err(|error| Error::io("create", &to, error))?;
+        to.parent().into_iter().for_each(sync_folder);
         Ok(())
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // Nothing to report to, and the next run clears it.
-        let _ = std::fs::remove_dir_all(&self.path);
+        // Nothing to report to, and the next run clears it. The lock goes last but for the folder,
+        // which is another process's already if that is not empty.
+        let _ = remove_all(&self.content);
+        let _ = std::fs::remove_file(self.folder.join(LOCK));
+        let _ = std::fs::remove_dir(&self.folder);
     }
+}
+
+fn remove_all(folder: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", folder, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until everything below the folder is on the disk.
+#[cfg(target_os = "linux")]
+fn sync_all_below(folder: &Path) -> io::Result<()> {
+    // One call instead of one for each of perhaps a hundred thousand files.
+    Ok(rustix::fs::syncfs(File::open(folder)?)?)
+}
+
+/// Waits until everything below the folder is on the disk.
+#[cfg(not(target_os = "linux"))]
+fn sync_all_below(folder: &Path) -> io::Result<()> {
+    for entry in walkdir::WalkDir::new(folder) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            File::options().write(true).open(entry.path())?.sync_all()?;
+        }
+    }
+    Ok(())
 }

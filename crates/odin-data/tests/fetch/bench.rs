@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use odin_data::fetch::{FetchOptions, Fetched, Progress, fetch};
-use odin_data::registry::Registry;
+use odin_data::registry::{Entry, Registry};
 use odin_data::{Error, ErrorKind};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -47,6 +47,12 @@ impl Bench {
         fields: &str,
         progress: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<Fetched, Error> {
+        let entry = self.entry(file, fields);
+        fetch(&entry, data_dir, &self.options, progress)
+    }
+
+    /// The entry `thing`.
+    pub(crate) fn entry(&self, file: &str, fields: &str) -> Entry {
         let urls = [self.server.url("/a"), self.server.url("/b")];
         let text = format!(
             "[[dataset]]
@@ -62,12 +68,7 @@ impl Bench {
         );
         let mut registry = Registry::embedded().unwrap();
         registry.extend_from_toml(&text, "test.toml").unwrap();
-        fetch(
-            registry.entry("thing").unwrap(),
-            data_dir,
-            &self.options,
-            progress,
-        )
+        registry.entry("thing").unwrap().clone()
     }
 
     /// Asserts that the fetch fails with this kind and a message with all of these words, and

@@ -1,6 +1,7 @@
 //! Whatever the server does, the file is right or absent.
 
 use std::fs;
+use std::time::Duration;
 
 use odin_data::ErrorKind;
 use odin_data::fetch::{Check, Fetched, Progress, fetch};
@@ -19,6 +20,15 @@ fn file() -> Vec<u8> {
 
 fn ok(request: &Request) -> Reply {
     well_behaved(request, &file(), "\"v1\"")
+}
+
+const OLD: &str = "Mon, 01 Jan 2018 00:00:00 GMT";
+
+/// A reply of 2 January 2018, 0:00.
+fn dated(reply: Reply, last_modified: &str) -> Reply {
+    reply
+        .header("Date", "Tue, 02 Jan 2018 00:00:00 GMT")
+        .header("Last-Modified", last_modified)
 }
 
 /// The file arrives complete and right.
@@ -127,32 +137,62 @@ const ARRIVES: &[Arrives] = &[
         ranges: &[0, 1000, 0],
     },
     Arrives {
+        why: "cut, and continued by its date",
+        handler: |r| match (r.number, r.range) {
+            (0, _) => dated(Reply::new(200, file()), OLD).cut_after(1000),
+            (_, Some(from)) => dated(rest(&file(), from), OLD),
+            (_, None) => ok(r),
+        },
+        ranges: &[0, 1000],
+    },
+    Arrives {
         why: "the file changed, the date tells",
         handler: |r| match (r.number, r.range) {
-            (0, _) => Reply::new(200, vec![7; LEN])
-                .header("Last-Modified", "Mon, 01 Jan 2018 00:00:00 GMT")
-                .cut_after(1000),
+            (0, _) => dated(Reply::new(200, vec![7; LEN]), OLD).cut_after(1000),
+            (_, Some(from)) => dated(rest(&file(), from), "Mon, 01 Jan 2018 00:00:01 GMT"),
+            (_, None) => ok(r),
+        },
+        ranges: &[0, 1000, 0],
+    },
+    Arrives {
+        why: "the file changed, the server ignores If-Range, only its length tells",
+        handler: |r| match (r.number, r.range) {
+            (0, _) => well_behaved(r, &vec![7; LEN + 5], "\"v1\"").cut_after(1000),
+            (_, Some(from)) => rest(&file(), from).header("ETag", "\"v1\""),
+            (_, None) => ok(r),
+        },
+        ranges: &[0, 1000, 0],
+    },
+    Arrives {
+        why: "the file changed, the server swears that it did not, only the checksum tells",
+        handler: |r| match (r.number, r.range) {
+            (0, _) => well_behaved(r, &vec![7; LEN], "\"v1\"").cut_after(1000),
+            _ => ok(r),
+        },
+        ranges: &[0, 1000, 0],
+    },
+    Arrives {
+        why: "a rest that is shorter than its range",
+        handler: |r| match (r.number, r.range) {
+            (0, _) => ok(r).cut_after(1000),
             (_, Some(from)) => {
-                rest(&file(), from).header("Last-Modified", "Tue, 02 Jan 2018 00:00:00 GMT")
+                let mut reply = ok(r);
+                reply.body.truncate(LEN - from - 1);
+                reply
             }
             (_, None) => ok(r),
         },
         ranges: &[0, 1000, 0],
     },
     Arrives {
-        why: "the file changed, only its length tells",
+        why: "a rest that is longer than its range",
         handler: |r| match (r.number, r.range) {
-            (0, _) => Reply::new(200, vec![7; LEN + 5]).cut_after(1000),
-            (_, Some(from)) => rest(&file(), from),
-            (_, None) => ok(r),
-        },
-        ranges: &[0, 1000, 0],
-    },
-    Arrives {
-        why: "the file changed, only the checksum tells",
-        handler: |r| match (r.number, r.range) {
-            (0, _) => Reply::new(200, vec![7; LEN]).cut_after(1000),
-            (_, Some(from)) => rest(&file(), from),
+            (0, _) => ok(r).cut_after(1000),
+            (_, Some(_)) => {
+                let mut reply = ok(r).chunked();
+                reply.body.push(0);
+                reply
+            }
             (_, None) => ok(r),
         },
         ranges: &[0, 1000, 0],
@@ -383,6 +423,42 @@ const FAILS: &[Fails] = &[
         left: &[],
     },
     Fails {
+        why: "its end cannot be told from a cut",
+        file: "thing.bin",
+        fields: "",
+        handler: |_| Reply::new(200, file()).without_length(),
+        kind: ErrorKind::Network,
+        words: &["does not say how long the file is"],
+        left: &[],
+    },
+    Fails {
+        why: "shorter than the size in the registry, and nothing else known",
+        file: "thing.bin",
+        fields: "size = 200000",
+        handler: |_| Reply::new(200, file()).without_length().cut_after(1000),
+        kind: ErrorKind::Checksum,
+        words: &["it has 1000 bytes, expected 200000"],
+        left: &[],
+    },
+    Fails {
+        why: "shorter than it says, and of no known version",
+        file: "thing.bin",
+        fields: "",
+        handler: |_| Reply::new(200, file()).cut_after(1000),
+        kind: ErrorKind::Network,
+        words: &["given up after 3 retries"],
+        left: &[],
+    },
+    Fails {
+        why: "no last chunk",
+        file: "thing.bin",
+        fields: "",
+        handler: |_| Reply::new(200, file()).chunked().cut_after(1000),
+        kind: ErrorKind::Network,
+        words: &["given up after 3 retries"],
+        left: &[],
+    },
+    Fails {
         why: "cut for ever",
         file: "thing.bin",
         fields: "",
@@ -443,6 +519,100 @@ fn the_next_call_goes_on_where_the_last_one_ended() {
         .collect();
     assert_eq!(lines, ["GET /a", "GET /b", "GET /b"]);
     assert_eq!(bench.ranges(), [0, 0, 60_000]);
+}
+
+/// What the first answer says of the version, whose strong validator it is not or does not stay.
+const OTHER_VERSIONS: &[(&str, &[(&str, &str)], &[(&str, &str)])] = &[
+    ("nothing is said", &[], &[]),
+    ("a weak tag", &[("ETag", "W/\"v\"")], &[("ETag", "W/\"v\"")]),
+    (
+        "a date without a clock",
+        &[("Last-Modified", OLD)],
+        &[("Last-Modified", OLD)],
+    ),
+    (
+        "a date that is too near",
+        &[
+            ("Last-Modified", OLD),
+            ("Date", "Mon, 01 Jan 2018 00:00:59 GMT"),
+        ],
+        &[("Last-Modified", OLD)],
+    ),
+    (
+        "a date that is no date",
+        &[("Last-Modified", "yesterday"), ("Date", OLD)],
+        &[("Last-Modified", "yesterday")],
+    ),
+    ("no tag any more", &[("ETag", "\"v\"")], &[]),
+    ("another tag", &[("ETag", "\"v\"")], &[("ETag", "\"w\"")]),
+    (
+        "no date any more",
+        &[
+            ("Last-Modified", OLD),
+            ("Date", "Tue, 02 Jan 2018 00:00:00 GMT"),
+        ],
+        &[],
+    ),
+];
+
+/// Without a checksum nothing but the server's answers can tell. It has another file of the same
+/// length after its first answer, and takes no notice of If-Range.
+#[test]
+fn no_file_is_put_together_from_two_versions() {
+    for &(why, first, then) in OTHER_VERSIONS {
+        for retries in [0, 3] {
+            let mut bench = Bench::new(move |r| {
+                let reply = match (r.number, r.range) {
+                    (0, _) => Reply::new(200, vec![7; LEN]).cut_after(1000),
+                    (_, Some(from)) => rest(&file(), from),
+                    (_, None) => Reply::new(200, file()),
+                };
+                let headers = if r.number == 0 { first } else { then };
+                headers
+                    .iter()
+                    .fold(reply, |reply, (name, value)| reply.header(name, *value))
+            });
+            bench.options.retries = retries;
+            let fetched = bench.fetch("thing.bin", "").unwrap();
+            assert!(
+                fs::read(bench.path("thing.bin")).unwrap() == file(),
+                "{why}"
+            );
+            let Fetched::Downloaded { check, .. } = fetched else {
+                panic!("{why}: {fetched:?}");
+            };
+            assert_eq!(check, Check::FirstSeen);
+            assert!(!check.is_verified());
+            assert_eq!(bench.names(), ["checksums.toml", "thing.bin"], "{why}");
+        }
+    }
+}
+
+#[test]
+fn a_chunked_file_of_unknown_length_arrives() {
+    let bench = Bench::new(|_| Reply::new(200, file()).chunked());
+    bench.fetch("thing.bin", "").unwrap();
+    assert!(fs::read(bench.path("thing.bin")).unwrap() == file());
+}
+
+#[test]
+fn a_server_that_is_too_slow_ends_in_an_error() {
+    let slowly: Handler = |r| ok(r).one_byte_every(Duration::from_millis(2));
+    let mut bench = Bench::new(slowly);
+    bench.options.retries = 0;
+    bench.options.min_rate = 2000;
+    bench.options.rate_time = Duration::from_millis(100);
+    let words = ["too slow: less than 2000 bytes a second over 0.1 s"];
+    bench.fails("thing.bin", "", ErrorKind::Network, &words);
+    bench.options.min_rate = 1;
+    bench.options.read_timeout = Duration::from_millis(50);
+    bench.fails(
+        "thing.bin",
+        "",
+        ErrorKind::Network,
+        &["did not answer in time"],
+    );
+    assert_eq!(bench.names(), [""; 0]);
 }
 
 #[test]

@@ -111,12 +111,7 @@ fn a_damaged_record_is_named() {
 fn offline_never_asks() {
     let mut bench = bench();
     bench.options.offline = true;
-    let words = [
-        "thing is not here",
-        "offline",
-        "thing.bin",
-        "odin fetch thing",
-    ];
+    let words = ["thing is not here", "offline", "thing.bin", "download it"];
     bench.fails("thing.bin", "", ErrorKind::NotFound, &words);
     assert!(bench.server.requests().is_empty());
 }
@@ -178,11 +173,20 @@ fn one_download_of_a_file_at_a_time() {
     bench.fetch("thing.bin", "").unwrap();
 }
 
+/// A note of an earlier version may be of a file that was put together from two.
 #[test]
 fn an_unknown_or_broken_note_starts_over() {
-    for note in ["", "garbage", "url = 5"] {
+    for note in [
+        "",
+        "garbage",
+        "url = 5",
+        "url = '{url}'\ntotal = 9",
+        "url = '{url}'\netag = '\"v1\"'\ntotal = 5000",
+        "url = '{url}'\nlast_modified = 'Mon, 01 Jan 2018 00:00:00 GMT'\ntotal = 5000",
+    ] {
         let bench = bench();
         fs::write(bench.path("thing.bin.part"), "left over").unwrap();
+        let note = note.replace("{url}", &bench.server.url("/a"));
         fs::write(bench.path("thing.bin.part.toml"), note).unwrap();
         bench
             .fetch("thing.bin", &sha256_field(&content(5000)))
@@ -190,4 +194,82 @@ fn an_unknown_or_broken_note_starts_over() {
         assert_eq!(bench.ranges(), [0]);
         assert_eq!(bench.names(), ["thing.bin"]);
     }
+}
+
+/// Of two fetches at once each brings the whole file, or says that the other one is at it; under
+/// the final name there is never anything else.
+#[test]
+fn two_fetches_at_once_show_no_unverified_file() {
+    for _ in 0..20 {
+        let bench = bench();
+        let path = bench.path("thing.bin");
+        let fields = sha256_field(&content(5000));
+        let fetch_until_here = || {
+            loop {
+                match bench.fetch("thing.bin", &fields) {
+                    Ok(fetched) => break assert_eq!(fetched.path(), Some(path.as_path())),
+                    Err(error) => assert_error(&error, ErrorKind::Io, &["another process"]),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let fetches = [(); 3].map(|()| scope.spawn(fetch_until_here));
+            while !fetches.iter().all(|fetch| fetch.is_finished()) {
+                if let Ok(found) = fs::read(&path) {
+                    assert!(found == content(5000), "{} bytes", found.len());
+                }
+            }
+        });
+        assert_eq!(bench.names(), ["thing.bin"]);
+        assert_eq!(bench.server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn no_record_is_lost_to_another_fetch() {
+    let bench = bench();
+    let names: Vec<_> = (0..8).map(|i| format!("thing{i}.bin")).collect();
+    for name in &names {
+        fs::write(bench.path(name), name).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| bench.fetch(name, "").unwrap());
+        }
+    });
+    let record = fs::read_to_string(bench.path("checksums.toml")).unwrap();
+    for name in &names {
+        assert!(record.contains(name), "no {name} in {record}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn no_link_in_the_place_of_a_temporary_file_is_followed() {
+    let bench = bench();
+    fs::write(bench.path("precious"), "precious").unwrap();
+    for link in ["thing.bin.part", "checksums.toml"] {
+        std::os::unix::fs::symlink(bench.path("precious"), bench.path(link)).unwrap();
+        bench.fails(
+            "thing.bin",
+            "",
+            ErrorKind::Io,
+            &[link, "not a regular file"],
+        );
+        fs::remove_file(bench.path(link)).unwrap();
+    }
+    assert_eq!(fs::read(bench.path("precious")).unwrap(), b"precious");
+}
+
+#[cfg(unix)]
+#[test]
+fn certificates_without_an_end_are_refused() {
+    let mut bench = bench();
+    bench.options.root_certificates = Some("/dev/zero".into());
+    bench.fails(
+        "thing.bin",
+        "",
+        ErrorKind::Io,
+        &["/dev/zero", "not a regular file"],
+    );
 }

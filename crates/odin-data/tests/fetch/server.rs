@@ -24,6 +24,8 @@ pub(crate) enum Sent {
     CutAfter(usize),
     /// Nothing comes after this many bytes of the body, and the connection stays open.
     StallAfter(usize),
+    /// A byte of head and body each time.
+    OneByteEvery(Duration),
     /// The connection closes without an answer.
     Nothing,
 }
@@ -33,7 +35,18 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) sent: Sent,
-    pub(crate) with_length: bool,
+    pub(crate) ends: Ends,
+}
+
+/// How the client learns where the body ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// By Content-Length.
+    ByLength,
+    /// By a last chunk.
+    ByChunk,
+    /// By the end of the connection.
+    ByClosing,
 }
 
 impl Reply {
@@ -43,7 +56,7 @@ impl Reply {
             headers: Vec::new(),
             body: body.into(),
             sent: Sent::All,
-            with_length: true,
+            ends: Ends::ByLength,
         }
     }
 
@@ -70,7 +83,17 @@ impl Reply {
     }
 
     pub(crate) fn without_length(mut self) -> Self {
-        self.with_length = false;
+        self.ends = Ends::ByClosing;
+        self
+    }
+
+    pub(crate) fn chunked(mut self) -> Self {
+        self.ends = Ends::ByChunk;
+        self
+    }
+
+    pub(crate) fn one_byte_every(mut self, time: Duration) -> Self {
+        self.sent = Sent::OneByteEvery(time);
         self
     }
 }
@@ -184,15 +207,34 @@ fn serve(
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    if reply.with_length {
-        head += &format!("Content-Length: {}\r\n", reply.body.len());
+    let (length, mut body) = (reply.body.len(), reply.body);
+    match reply.ends {
+        Ends::ByLength => head += &format!("Content-Length: {length}\r\n"),
+        Ends::ByChunk => {
+            head += "Transfer-Encoding: chunked\r\n";
+            body = [
+                format!("{length:x}\r\n").as_bytes(),
+                &body,
+                b"\r\n0\r\n\r\n",
+            ]
+            .concat();
+        }
+        Ends::ByClosing => {}
     }
-    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    let head = format!("{head}\r\n");
+    if let Sent::OneByteEvery(time) = reply.sent {
+        for byte in head.as_bytes().iter().chain(&body) {
+            stream.write_all(&[*byte])?;
+            std::thread::sleep(time);
+        }
+        return Ok(());
+    }
+    stream.write_all(head.as_bytes())?;
     let bytes = match reply.sent {
-        Sent::All | Sent::Nothing => reply.body.len(),
         Sent::CutAfter(bytes) | Sent::StallAfter(bytes) => bytes,
+        _ => body.len(),
     };
-    stream.write_all(&reply.body[..bytes])?;
+    stream.write_all(&body[..bytes])?;
     stream.flush()?;
     if matches!(reply.sent, Sent::StallAfter(_)) {
         // Until the client gives up.

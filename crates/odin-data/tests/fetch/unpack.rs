@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 
 use flate2::{Compression, write::GzEncoder};
 use odin_data::fetch::Fetched;
+use odin_data::registry::Located;
 use odin_data::{Error, ErrorKind};
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
@@ -68,6 +69,24 @@ fn zip_of(members: &[Member]) -> Vec<u8> {
         }
     }
     writer.finish().unwrap().into_inner()
+}
+
+/// Two files of one name. The writer of the zip crate refuses to write them.
+fn zip_with_one_name_twice() -> Vec<u8> {
+    let mut bytes = zip_of(&[(FILE, "top/images/a", "1"), (FILE, "top/images/b", "2")]);
+    let (from, to) = (b"images/b", b"images/a");
+    let places: Vec<_> = (0..bytes.len() - from.len())
+        .filter(|&i| bytes[i..].starts_with(from))
+        .collect();
+    assert_eq!(
+        places.len(),
+        2,
+        "one in front of the content and one in the directory"
+    );
+    for place in places {
+        bytes[place..place + to.len()].copy_from_slice(to);
+    }
+    bytes
 }
 
 /// Puts the archive into the data folder and fetches it, which unpacks it.
@@ -176,7 +195,20 @@ fn hostile_members_end_the_unpacking() {
         (&[(EntryType::Fifo, "top/pipe", "")], "device"),
         (&[(FILE, "top/a", "1"), (FILE, "top/a", "2")], "twice"),
         (&[(FILE, "top/a", "1"), (FILE, "./top//a", "2")], "twice"),
+        (
+            &[(FILE, "top", "x"), (FILE, "top/images/a", "x")],
+            "the name of a folder",
+        ),
+        (
+            &[(FILE, "top/images", "x"), (DIR, "top/images/", "")],
+            "the name of a folder",
+        ),
+        (
+            &[(DIR, "top/images/", ""), (FILE, "top/images", "x")],
+            "twice",
+        ),
         (&[(FILE, "other", "x")], "holds no top/images"),
+        (&[(DIR, "top/images/", "")], "nothing in it"),
         (&[], "holds no top/images"),
     ];
     let zips: &[(&[Member], &str)] = &[
@@ -188,7 +220,8 @@ fn hostile_members_end_the_unpacking() {
     ];
     let tars = tars.iter().map(|(members, word)| (tar_of(members), word));
     let zips = zips.iter().map(|(members, word)| (zip_of(members), word));
-    for (archive, word) in tars.chain(zips) {
+    let one_name = (zip_with_one_name_twice(), &"two members of one name");
+    for (archive, word) in tars.chain(zips).chain([one_name]) {
         let bench = bench();
         let outer = bench.dir.path().parent().unwrap().join("evil");
         let error = unpack(&bench, &archive).unwrap_err();
@@ -240,14 +273,95 @@ fn a_damaged_archive_is_named_and_its_checksum_is_not_kept() {
     bench.fetch("thing.tar.gz", FIELDS).unwrap();
 }
 
+/// What a run that was killed may have left beside the archive, and after it nothing of the
+/// archive's is missing.
+const LEFT: &[&[&str]] = &[
+    &[".thing.unpacking/"],
+    &[".thing.unpacking/lock"],
+    &[
+        ".thing.unpacking/lock",
+        ".thing.unpacking/content/top/images/half",
+    ],
+    &["thing/"],
+    // Earlier versions moved one piece after the other, that with the member last.
+    &[".unpacking-thing/top/images/half"],
+    &[".unpacking-thing/top/images/a.txt", "thing/readme"],
+    &[
+        ".unpacking-thing/top/images/a.txt",
+        "thing/readme",
+        "thing/other/b.txt",
+    ],
+];
+
 #[test]
-fn what_an_interrupted_run_left_is_cleared() {
+fn what_an_interrupted_run_left_is_repaired() {
+    for archive_is_here in [true, false] {
+        for left in LEFT {
+            let archive = tar_of(GOOD);
+            let bench = Bench::new(move |_| Reply::new(200, archive.clone()));
+            if archive_is_here {
+                fs::write(bench.path("thing.pack"), tar_of(GOOD)).unwrap();
+            }
+            for path in *left {
+                let at = bench.path(path);
+                fs::create_dir_all(at.parent().unwrap()).unwrap();
+                match path.ends_with('/') {
+                    true => fs::create_dir(at).unwrap(),
+                    false => fs::write(at, "half").unwrap(),
+                }
+            }
+            let fetched = bench.fetch("thing.pack", FIELDS).unwrap();
+            let whole = bench.path("thing/top/images");
+            assert_eq!(fetched.path(), Some(whole.as_path()), "{left:?}");
+            let read = |name: &str| fs::read_to_string(whole.join(name)).unwrap();
+            assert_eq!([read("a.txt"), read("deep/b.txt")], ["A", "B"], "{left:?}");
+            assert!(!whole.join("half").exists(), "{left:?}");
+            let names = ["checksums.toml", "thing", "thing.pack"];
+            assert_eq!(bench.names(), names, "{left:?}");
+            assert_eq!(bench.server.requests().is_empty(), archive_is_here);
+        }
+    }
+}
+
+/// Whenever the set is found while it is unpacked, all of it is there.
+#[test]
+fn what_counts_as_here_is_whole() {
+    let names: Vec<_> = (0..100).map(|i| format!("top/images/{i}.txt")).collect();
+    let members = names
+        .iter()
+        .map(|name| (FILE, name.clone().leak() as &str, "x"));
+    let others = [(FILE, "a-readme", "R"), (FILE, "z/readme", "R")];
+    let archive = tar_of(&members.chain(others).collect::<Vec<_>>());
+    for _ in 0..4 {
+        let bench = bench();
+        fs::write(bench.path("thing.pack"), &archive).unwrap();
+        let entry = bench.entry("thing.pack", FIELDS);
+        std::thread::scope(|scope| {
+            let fetch = scope.spawn(|| bench.fetch("thing.pack", FIELDS).unwrap());
+            while !fetch.is_finished() {
+                if let Located::Here(path) = entry.locate(bench.dir.path()) {
+                    assert_eq!(path, bench.path("thing/top/images"));
+                    assert_eq!(fs::read_dir(path).unwrap().count(), names.len());
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn one_unpacking_at_a_time() {
     let bench = bench();
-    fs::create_dir(bench.path(".unpacking-thing")).unwrap();
-    fs::write(bench.path(".unpacking-thing/half"), "").unwrap();
+    fs::create_dir(bench.path(".thing.unpacking")).unwrap();
+    let lock = fs::File::create(bench.path(".thing.unpacking/lock")).unwrap();
+    lock.lock().unwrap();
+    let error = unpack(&bench, &tar_of(GOOD)).unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Io,
+        &["being unpacked by another process"],
+    );
+    lock.unlock().unwrap();
     unpack(&bench, &tar_of(GOOD)).unwrap();
-    assert!(!bench.path("thing/half").exists());
-    assert!(!bench.path(".unpacking-thing").exists());
 }
 
 #[test]
@@ -276,7 +390,7 @@ proptest! {
         archive.truncate(cut.index(archive.len()) + 1);
         let bench = bench();
         let outcome = unpack(&bench, &archive);
-        prop_assert!(!bench.path(".unpacking-thing").exists());
+        prop_assert!(!bench.path(".thing.unpacking").exists());
         prop_assert_eq!(outcome.is_ok(), bench.path("thing").exists());
     }
 
