@@ -62,6 +62,7 @@ impl FetchRow {
             "path": path.map(|path| path.display().to_string()),
             "url": url,
             "checksum": check.and_then(as_str),
+            "verified": check.map(Check::is_verified),
             "error": self.outcome.as_ref().err(),
         })
     }
@@ -70,9 +71,9 @@ impl FetchRow {
 fn in_words(check: Check) -> &'static str {
     match check {
         Check::Registry => "checksum as in the registry",
-        Check::Recorded => "checksum as recorded when first seen",
-        Check::FirstSeen => "no checksum is known; the one seen is recorded",
-        _ => "not checked",
+        Check::Recorded => "unverified: no checksum is known; the same file as when first seen",
+        Check::FirstSeen => "unverified: no checksum is known; the one seen is recorded",
+        _ => "unverified: not checked",
     }
 }
 

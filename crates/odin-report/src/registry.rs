@@ -33,7 +33,7 @@ impl RegistryReport {
                 row.images.map_or_else(unknown, |count| count.to_string()),
                 row.download_bytes.map_or_else(unknown, megabytes),
                 row.licence.clone(),
-                whereabouts(&row.located),
+                whereabouts(row),
             ]
         });
         left_aligned(&head.map(str::to_string), &rows.collect::<Vec<_>>())
@@ -56,16 +56,19 @@ impl RegistryReport {
                 "citation": row.citation,
                 "available": !matches!(row.located, Located::Missing { .. }),
                 "path": path,
+                "unverified": row.unverified,
             })
         });
         format!("{:#}\n", Value::Array(rows.collect()))
     }
 }
 
-fn whereabouts(located: &Located) -> String {
-    match located {
+fn whereabouts(row: &ListRow) -> String {
+    let unverified = if row.unverified { ", unverified" } else { "" };
+    match &row.located {
+        Located::Here(path) if row.unverified => format!("{} (unverified)", path.display()),
         Located::Here(path) => path.display().to_string(),
-        Located::Packed(path) => format!("{} (packed)", path.display()),
+        Located::Packed(path) => format!("{} (packed{unverified})", path.display()),
         Located::Generated(_) => "generated".to_string(),
         _ => "no".to_string(),
     }

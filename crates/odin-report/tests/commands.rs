@@ -72,6 +72,38 @@ fn the_registry_is_a_row_for_each_name() {
     assert_eq!(of("cifar10")["path"], Value::Null);
 }
 
+/// A file of which the registry has no full checksum is here, one of which it has, and an archive.
+#[test]
+fn what_nobody_has_verified_is_marked_in_the_list() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unverified");
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = [
+        ("resnet20-12fca82f.th", "resnet20", false, ""),
+        ("resnet32-d509ac18.th", "resnet32", true, " (unverified)"),
+        (
+            "densenet10.pth.tar.gz",
+            "densenet10",
+            true,
+            " (packed, unverified)",
+        ),
+        ("densenet100.pth", "densenet100", true, " (unverified)"),
+        ("tiny-imagenet-200.zip", "tiny-imagenet", false, " (packed)"),
+    ];
+    for (file, ..) in files {
+        std::fs::write(folder.join(file), "content").unwrap();
+    }
+    let rows = Registry::embedded().unwrap().list(&folder);
+    let report = RegistryReport { rows };
+    let (table, json) = (report.to_table(), parsed(&report.to_json()));
+    for (file, name, unverified, end) in files {
+        let mut rows = json.as_array().unwrap().iter();
+        let row = rows.find(|row| row["name"] == name).unwrap();
+        assert_eq!(row["unverified"], unverified, "{row}");
+        let line = table.lines().find(|line| line.contains(file)).unwrap();
+        assert!(line.trim_end().ends_with(&format!("{file}{end}")), "{line}");
+    }
+}
+
 #[test]
 fn what_was_fetched_is_a_line_or_an_object() {
     let path = || Path::new("data").join("a");
@@ -86,8 +118,8 @@ fn what_was_fetched_is_a_line_or_an_object() {
                 path: path(),
                 check: Check::Unchecked,
             }),
-            "x: data/a (was here; not checked)\n",
-            json!({"status": "present", "path": "data/a", "checksum": null, "url": null}),
+            "x: data/a (was here; unverified: not checked)\n",
+            json!({"status": "present", "path": "data/a", "checksum": null, "verified": false, "url": null}),
         ),
         (
             Ok(Fetched::Downloaded {
@@ -95,8 +127,24 @@ fn what_was_fetched_is_a_line_or_an_object() {
                 check: Check::FirstSeen,
                 url: "https://example.org/a".to_string(),
             }),
-            "x: data/a (from https://example.org/a; no checksum is known; the one seen is recorded)\n",
-            json!({"status": "downloaded", "url": "https://example.org/a", "checksum": "first-seen"}),
+            "x: data/a (from https://example.org/a; unverified: no checksum is known; the one seen is recorded)\n",
+            json!({"status": "downloaded", "url": "https://example.org/a", "checksum": "first-seen", "verified": false}),
+        ),
+        (
+            Ok(Fetched::Present {
+                path: path(),
+                check: Check::Recorded,
+            }),
+            "x: data/a (was here; unverified: no checksum is known; the same file as when first seen)\n",
+            json!({"status": "present", "checksum": "recorded", "verified": false}),
+        ),
+        (
+            Ok(Fetched::Present {
+                path: path(),
+                check: Check::Registry,
+            }),
+            "x: data/a (was here; checksum as in the registry)\n",
+            json!({"status": "present", "checksum": "registry", "verified": true}),
         ),
         (
             Err("no address worked".to_string()),
