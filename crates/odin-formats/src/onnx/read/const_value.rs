@@ -39,6 +39,16 @@ impl ConstValue {
         self.data.iter().map(int).collect()
     }
 
+    /// Real numbers as the file's runtimes hold them, in f32: `floor(0.7 · 20)` is 14, not 13.
+    pub(super) fn rounded(mut self) -> Self {
+        if self.kind == Kind::Float {
+            for number in &mut self.data {
+                number.value = f64::from(number.value as f32);
+            }
+        }
+        self
+    }
+
     /// The same numbers in another shape of as many elements.
     pub(super) fn reshaped(&self, shape: Vec<usize>) -> Result<Self, Error> {
         if shape.iter().product::<usize>() != self.data.len() {

@@ -187,7 +187,7 @@ fn converted(x: &ConstValue, to: i32) -> ConstValue {
         slope: n.slope,
     };
     let (shape, data) = (x.shape.clone(), x.data.iter().map(convert).collect());
-    ConstValue { kind, shape, data }
+    ConstValue { kind, shape, data }.rounded()
 }
 
 fn cast_like(g: &mut Builder<'_>, node: &Node<'_>) -> Read {

@@ -23,7 +23,7 @@ fn map_numbers(x: &[ConstValue], f: impl Fn(Number) -> Option<f64>) -> Evaluated
     let apply = |&n: &Number| Some(Number { value: f(n)?, ..n });
     let data: Option<Vec<Number>> = x.data.iter().map(apply).collect();
     let (kind, shape) = (x.kind, x.shape.clone());
-    Ok(data.map(|data| ConstValue { kind, shape, data }))
+    Ok(data.map(|data| ConstValue { kind, shape, data }.rounded()))
 }
 
 /// A function of two numbers, of two operands that are broadcast; the result is of the first one's
@@ -63,7 +63,7 @@ fn combine(
     let data: Option<Vec<Number>> = pairs.map(|(a, b)| f(*a, *b)).collect();
     let data = data
         .ok_or_else(|| Error::unsupported("unsupported arithmetic on the symbolic batch size"))?;
-    Ok(ConstValue { kind, shape, data })
+    Ok(ConstValue { kind, shape, data }.rounded())
 }
 
 /// The shape that operands are broadcast to.

@@ -1,9 +1,15 @@
 //! Resize and Upsample: along each axis, weighted sums of entries.
+//!
+//! Sizes and positions are computed in f32, in the order of ONNX Runtime's operations: where they
+//! are rounded to entries, an exact result would be another entry (`0.7 · 20` is 13.99999976 in f64
+//! and 14 in f32).
 
 use super::pick::mix;
 use crate::Error;
 use crate::onnx::read::builder::Builder;
+use crate::onnx::read::const_value::ConstValue;
 use crate::onnx::read::node::{Node, axis};
+use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::{Dim, Shape, ValueId};
 
@@ -26,14 +32,18 @@ struct Along {
     from: usize,
     to: usize,
     /// The factor, which need not be `to / from`.
-    scale: f64,
+    scale: f32,
 }
 
 /// Version 10 has operands `x, scales`, later ones `x, roi, scales, sizes`.
 fn resize(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let old = node.opset < 11;
     let coordinates = if old { "asymmetric" } else { "half_pixel" };
-    let nearest = if old { "floor" } else { "round_prefer_floor" };
+    let nearest = if old {
+        OLD_NEAREST
+    } else {
+        "round_prefer_floor"
+    };
     let filter = Filter {
         mode: node.text("mode", "nearest")?,
         coordinates: node.text("coordinate_transformation_mode", coordinates)?,
@@ -45,9 +55,14 @@ fn resize(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     if node.text("keep_aspect_ratio_policy", "stretch")? != "stretch" {
         return Err(Error::unsupported("resizing that keeps the aspect ratio"));
     }
-    let scales = numbers(g, node, if old { 1 } else { 2 })?;
-    let extents = numbers(g, node, 3)?;
-    apply(g, node, &filter, scales, extents)
+    let scales = operand(g, node, if old { 1 } else { 2 })?;
+    let extents = operand(g, node, 3)?;
+    let target = match (scales, extents) {
+        (Some(scales), None) => Target::Scales(in_f32(&scales)?),
+        (None, Some(extents)) => Target::Extents(extents.data),
+        _ => return Err(Error::corrupt("it must have either scales or sizes")),
+    };
+    apply(g, node, &filter, &target)
 }
 
 /// Versions 7 (scales as attribute) and 9 (as operand).
@@ -55,31 +70,44 @@ fn upsample(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let filter = Filter {
         mode: node.text("mode", "nearest")?,
         coordinates: "asymmetric".to_string(),
-        nearest: "floor".to_string(),
+        nearest: OLD_NEAREST.to_string(),
         cubic_a: -0.75,
         exclude_outside: false,
         antialias: false,
     };
     let scales = match node.floats("scales")? {
-        Some(scales) => Some(scales.iter().map(|&s| f64::from(s)).collect()),
-        None => numbers(g, node, 1)?,
+        Some(scales) => scales,
+        None => match operand(g, node, 1)? {
+            Some(scales) => in_f32(&scales)?,
+            None => return Err(Error::corrupt("it has no scales")),
+        },
     };
-    apply(g, node, &filter, scales, None)
+    apply(g, node, &filter, &Target::Scales(scales))
 }
 
-fn numbers(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<Vec<f64>>, Error> {
+/// What the axes are to be resized to.
+enum Target {
+    Scales(Vec<f32>),
+    Extents(Vec<Number>),
+}
+
+/// A constant operand that is there and not empty.
+fn operand(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<ConstValue>, Error> {
     let constant = node.constant(g, i)?;
-    let numbers = constant.map(|k| k.data.iter().map(|n| n.value).collect::<Vec<_>>());
-    Ok(numbers.filter(|n| !n.is_empty()))
+    Ok(constant.filter(|constant| !constant.data.is_empty()))
 }
 
-fn apply(
-    g: &mut Builder<'_>,
-    node: &Node<'_>,
-    filter: &Filter,
-    scales: Option<Vec<f64>>,
-    extents: Option<Vec<f64>>,
-) -> Read {
+fn in_f32(scales: &ConstValue) -> Result<Vec<f32>, Error> {
+    let scale = |n: &Number| match n.is_fixed() {
+        true => Ok(n.value as f32),
+        false => Err(Error::unsupported(
+            "a scale depends on the size of the batch",
+        )),
+    };
+    scales.data.iter().map(scale).collect()
+}
+
+fn apply(g: &mut Builder<'_>, node: &Node<'_>, filter: &Filter, target: &Target) -> Read {
     let mut x = node.value(g, 0)?;
     let dims = g.graph.shape(x).dims().to_vec();
     let axes: Vec<usize> = match node.ints("axes")? {
@@ -89,42 +117,78 @@ fn apply(
             .collect::<Result<_, _>>()?,
         None => (0..dims.len()).collect(),
     };
-    let given = scales
-        .as_ref()
-        .map(Vec::len)
-        .or(extents.as_ref().map(Vec::len));
-    if given != Some(axes.len()) {
-        return Err(Error::corrupt(
-            "it has neither a scale nor a size for each axis",
-        ));
+    let given = match target {
+        Target::Scales(scales) => scales.len(),
+        Target::Extents(extents) => extents.len(),
+    };
+    if given != axes.len() {
+        return Err(Error::corrupt(format!(
+            "it has scales or sizes for {given} axes, not for {}",
+            axes.len()
+        )));
     }
+    let mut resized = Vec::new();
     for (i, &axis) in axes.iter().enumerate() {
-        let Dim::Fixed(from) = dims[axis] else {
-            continue; // the batch axis
-        };
-        let along = match (&extents, &scales) {
-            (Some(extents), _) => Along {
-                from,
-                to: extents[i] as usize,
-                scale: extents[i] / from as f64,
-            },
-            (None, Some(scales)) => Along {
-                from,
-                to: (from as f64 * scales[i]).floor() as usize,
-                scale: scales[i],
-            },
-            (None, None) => continue,
-        };
-        if along.to == 0 || !(along.scale.is_finite() && along.scale > 0.0) {
-            return Err(Error::corrupt(format!(
-                "{from} entries cannot become {}",
-                along.to
-            )));
+        match dims[axis] {
+            Dim::Fixed(from) => resized.push((axis, target.along(i, from)?)),
+            batch @ Dim::PerImage(_) => target.check_batch(i, batch, g.fixed_batch)?,
         }
-        x = filter.resize(g, x, axis, along)?;
+    }
+    // ONNX Runtime copies what keeps its shape, whatever the scales are.
+    if resized.iter().all(|(_, along)| along.from == along.to) {
+        return one(x);
+    }
+    for (axis, along) in resized {
+        if along.scale != 1.0 {
+            x = filter.resize(g, x, axis, along)?;
+        }
     }
     one(x)
 }
+
+impl Target {
+    fn along(&self, i: usize, from: usize) -> Result<Along, Error> {
+        let (to, scale) = match self {
+            Self::Scales(scales) => ((scales[i] * from as f32).floor(), scales[i]),
+            Self::Extents(extents) if extents[i].is_fixed() => {
+                let to = extents[i].value as f32;
+                (to, to / from as f32)
+            }
+            Self::Extents(_) => {
+                return Err(Error::unsupported("a size depends on the number of images"));
+            }
+        };
+        match to >= 1.0 && scale.is_finite() && scale > 0.0 {
+            true => Ok(Along {
+                from,
+                to: to as usize,
+                scale,
+            }),
+            false => Err(Error::corrupt(format!("{from} entries cannot become {to}"))),
+        }
+    }
+
+    /// The axis of the batch must stay what it is.
+    fn check_batch(&self, i: usize, own: Dim, fixed_batch: Option<usize>) -> Result<(), Error> {
+        let kept = match self {
+            Self::Scales(scales) => scales[i] == 1.0,
+            Self::Extents(extents) if extents[i].per_image => extents[i].value == own.at(1) as f64,
+            Self::Extents(extents) => {
+                fixed_batch.is_some_and(|n| extents[i].value == own.at(n) as f64)
+            }
+        };
+        match kept {
+            true => Ok(()),
+            false => Err(Error::unsupported(
+                "it changes the number of images along the axis of the batch",
+            )),
+        }
+    }
+}
+
+/// How positions were rounded before there was an attribute for it: those of smaller results up,
+/// others down.
+const OLD_NEAREST: &str = "up when shrinking";
 
 impl Filter {
     fn resize(
@@ -152,21 +216,22 @@ impl Filter {
     }
 
     /// Where entry `i` of the result lies in the operand.
-    fn position(&self, along: Along, i: usize) -> Result<f64, Error> {
+    fn position(&self, along: Along, i: usize) -> Result<f32, Error> {
         let Along { from, to, scale } = along;
-        let (i, n) = (i as f64, from as f64);
-        let wanted = scale * n; // before it is rounded to whole entries
+        let [i, from, to] = [i, from, to].map(|n| n as f32);
         Ok(match self.coordinates.as_str() {
             "half_pixel" => (i + 0.5) / scale - 0.5,
-            "pytorch_half_pixel" if to == 1 => 0.0,
+            "pytorch_half_pixel" if to == 1.0 => 0.0,
             "pytorch_half_pixel" => (i + 0.5) / scale - 0.5,
             "half_pixel_symmetric" => {
-                let adjustment = to as f64 / wanted;
-                n / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
+                let adjustment = to / (scale * from);
+                let offset = from / 2.0 * (1.0 - adjustment);
+                let position = (f64::from(i) + 0.5) / f64::from(scale);
+                (f64::from(offset) + position - 0.5) as f32
             }
             "asymmetric" => i / scale,
-            "align_corners" if to == 1 => 0.0,
-            "align_corners" => i * (n - 1.0) / (wanted - 1.0),
+            "align_corners" if to == 1.0 => 0.0,
+            "align_corners" => i * (from - 1.0) / (to - 1.0),
             "tf_half_pixel_for_nn" => (i + 0.5) / scale,
             other => {
                 return Err(Error::unsupported(format!(
@@ -177,15 +242,16 @@ impl Filter {
     }
 
     /// Adds the weight of every entry for a result that lies at `x`.
-    fn weigh(&self, along: Along, x: f64, row: &mut [f64]) -> Result<(), Error> {
+    fn weigh(&self, along: Along, x: f32, row: &mut [f64]) -> Result<(), Error> {
+        let (x, scale) = (f64::from(x), f64::from(along.scale));
         let last = row.len().saturating_sub(1) as f64;
         let inside = |k: f64| k.clamp(0.0, last) as usize;
         if self.mode == "nearest" {
-            row[inside(self.round(x)?)] = 1.0;
+            row[inside(self.round(x, scale < 1.0)?)] = 1.0;
             return Ok(());
         }
         let stretch = match self.antialias {
-            true => along.scale.min(1.0),
+            true => scale.min(1.0),
             false => 1.0,
         };
         let radius = match self.mode.as_str() {
@@ -208,12 +274,20 @@ impl Filter {
         Ok(())
     }
 
-    fn round(&self, x: f64) -> Result<f64, Error> {
+    fn round(&self, x: f64, shrinks: bool) -> Result<f64, Error> {
+        let middle = x.floor() + 0.5;
+        // ONNX Runtime takes what is as near as this for a tie that f32 has missed.
+        let x = match (x - middle).abs() <= 1e-6 && self.nearest.starts_with("round") {
+            true => middle,
+            false => x,
+        };
         Ok(match self.nearest.as_str() {
             "round_prefer_floor" => (x - 0.5).ceil(),
             "round_prefer_ceil" => (x + 0.5).floor(),
             "floor" => x.floor(),
             "ceil" => x.ceil(),
+            OLD_NEAREST if shrinks => x.ceil(),
+            OLD_NEAREST => x.trunc(),
             other => return Err(Error::unsupported(format!("the nearest mode {other:?}"))),
         })
     }
