@@ -12,7 +12,7 @@ use odin_graph::{Dim, Op, Shape, ValueId};
 pub(super) const OPERATORS: &[Operator] = &[
     operator("Concat", concat).of_all(concat_constants),
     operator("DepthToSpace", depth_to_space),
-    operator("Dropout", identity),
+    operator("Dropout", dropout),
     operator("Identity", identity).of_first(|_, _, x| one_constant(x.clone())),
     operator("Pad", pad),
     operator("SpaceToDepth", space_to_depth),
@@ -22,6 +22,24 @@ pub(super) const OPERATORS: &[Operator] = &[
 
 fn identity(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     one(node.value(g, 0)?)
+}
+
+/// Nothing, unless the network is to be trained.
+fn dropout(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let trains = match node.opset {
+        ..=6 => node.int("is_test", 0)? == 0,
+        7..=11 => false,
+        12.. => {
+            let mode = node.constant(g, 2)?;
+            mode.is_some_and(|mode| mode.data.iter().any(|n| n.holds()))
+        }
+    };
+    match trains {
+        true => Err(Error::unsupported(
+            "it is in training mode; export the network for inference (model.eval())",
+        )),
+        false => identity(g, node),
+    }
 }
 
 /// The order of axes, reversed unless given.

@@ -64,10 +64,10 @@ fn affine(
 }
 
 fn batch(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
-    if node.int("training_mode", 0)? != 0 {
-        return Err(Error::unsupported(
-            "it is in training mode; export the network for inference (model.eval())",
-        ));
+    if let Some(sign) = sign_of_training(node)? {
+        return Err(Error::unsupported(format!(
+            "it is in training mode ({sign}); export the network for inference (model.eval())"
+        )));
     }
     let x = node.value(g, 0)?;
     let mut parameters = [x; 4];
@@ -78,6 +78,19 @@ fn batch(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let epsilon = node.float("epsilon", 1e-5)?;
     let operands = [x, scale, shift, mean, variance];
     one(g.op(Op::BatchNorm(BatchNorm { epsilon }), &operands)?)
+}
+
+/// What says that a normalisation is to use the statistics of the batch. Up to version 13 that is
+/// the number of its outputs, and in version 6 an attribute, too.
+fn sign_of_training(node: &Node<'_>) -> Result<Option<&'static str>, Error> {
+    let outputs = node.proto.output.iter().filter(|name| !name.is_empty());
+    let outputs = outputs.count();
+    Ok(match node.opset {
+        ..=6 if node.int("is_test", 0)? == 0 => Some("is_test is 0"),
+        ..=13 if outputs > 1 => Some("it gives the statistics of the batch, too"),
+        14.. if node.int("training_mode", 0)? != 0 => Some("training_mode is 1"),
+        _ => None,
+    })
 }
 
 /// The axes from `axis` on.
