@@ -4,7 +4,7 @@ use super::encoder::Encoder;
 use super::form::Form;
 use super::weights::equivalent_window;
 use odin_graph::ValueId;
-use odin_graph::op::ConvTranspose;
+use odin_graph::op::{ConvTranspose, Window};
 
 impl Encoder<'_> {
     /// A transposed convolution of stride 1 becomes a convolution with flipped, transposed weights,
@@ -23,10 +23,13 @@ impl Encoder<'_> {
                     .window(&window)
                     .int("group", conv.groups as i64)
             }
-            None => form
-                .window(&conv.window)
-                .ints("output_padding", conv.output_padding.iter().copied())
-                .int("group", conv.groups as i64),
+            None => {
+                let (window, output_padding) = with_equal_pads(conv)
+                    .unwrap_or_else(|| (conv.window.clone(), conv.output_padding.clone()));
+                form.window(&window)
+                    .ints("output_padding", output_padding)
+                    .int("group", conv.groups as i64)
+            }
         }
     }
 
@@ -72,4 +75,22 @@ impl Encoder<'_> {
         let w = Form::new("Reshape").input(w).input(joined);
         self.add(w, &format!("{name}/Reshape"))
     }
+}
+
+/// The same with as much padding at the end as at the beginning, where the output padding can make
+/// up for the difference: cutting off less is appending more. ONNX Runtime's CUDA provider leaves
+/// unequal pads to the CPU.
+fn with_equal_pads(conv: &ConvTranspose) -> Option<(Window, Vec<usize>)> {
+    let mut window = conv.window.clone();
+    let pads = window.pads_begin.iter().zip(&window.pads_end);
+    let output_padding = pads
+        .zip(&conv.output_padding)
+        .zip(&window.strides)
+        .map(|(((begin, end), appended), stride)| {
+            let appended = (appended + begin).checked_sub(*end)?;
+            (appended < *stride).then_some(appended)
+        })
+        .collect::<Option<Vec<usize>>>()?;
+    window.pads_end.clone_from(&window.pads_begin);
+    Some((window, output_padding))
 }

@@ -7,7 +7,7 @@ use crate::onnx::proto::*;
 use crate::{Checkpoint, zoo};
 use odin_graph::odin::{Settings, detector};
 use odin_graph::op::*;
-use odin_graph::{Dim, Graph, Op, Shape, Tensor, Type, ValueId};
+use odin_graph::{Array, Dim, Graph, Op, Shape, Tensor, Type, ValueId, interpret};
 use proptest::prelude::*;
 use prost::Message;
 use std::collections::HashSet;
@@ -169,6 +169,17 @@ fn uneven() -> Window {
     }
 }
 
+/// Padded as the gradients of convolutions of stride 2 are.
+fn less_at_the_end(pads_end: [usize; 2]) -> Window {
+    Window {
+        kernel: vec![3, 4],
+        strides: vec![2, 2],
+        dilations: vec![1, 1],
+        pads_begin: vec![1, 1],
+        pads_end: pads_end.to_vec(),
+    }
+}
+
 /// What follows `x [N, 4, 6, 6]`, and the nodes that it is written as.
 const FORMS: &[(Build, &[&str])] = &[
     (
@@ -199,6 +210,24 @@ const FORMS: &[(Build, &[&str])] = &[
             "Neg(weight)",
             "Neg(weight/Neg)",
             "Conv(Slice, weight/Neg_2) kernel_shape=[2, 3] strides=[1, 2] pads=[0, 1, 1, 2] dilations=[1, 1] group=1",
+        ],
+    ),
+    (
+        |g, x| transposed(g, x, less_at_the_end([0, 1]), 1),
+        &[
+            "ConvTranspose(x, weight) kernel_shape=[3, 4] strides=[2, 2] pads=[1, 1, 1, 1] dilations=[1, 1] output_padding=[1, 1] group=1",
+        ],
+    ),
+    (
+        |g, x| transposed(g, x, less_at_the_end([0, 2]), 1),
+        &[
+            "ConvTranspose(x, weight) kernel_shape=[3, 4] strides=[2, 2] pads=[1, 1, 1, 1] dilations=[1, 1] output_padding=[1, 0] group=1",
+        ],
+    ),
+    (
+        |g, x| transposed(g, x, less_at_the_end([0, 0]), 1),
+        &[
+            "ConvTranspose(x, weight) kernel_shape=[3, 4] strides=[2, 2] pads=[1, 1, 0, 0] dilations=[1, 1] output_padding=[0, 1] group=1",
         ],
     ),
     (
@@ -361,6 +390,38 @@ fn every_operator_has_the_form_that_onnx_defines() {
         let nodes = body(&model).node.iter();
         let nodes: Vec<String> = nodes.map(|n| render(body(&model), n)).collect();
         assert_eq!(nodes, *expected);
+    }
+}
+
+/// What is written equals what it was written from: read back, it gives the same numbers.
+#[test]
+fn transposed_convolutions_of_any_pads_are_read_back() {
+    for pads_begin in 0..3 {
+        for pads_end in 0..3 {
+            for appended in 0..2 {
+                let mut window = Window::new(&[3, 3]).stride(2);
+                (window.pads_begin, window.pads_end) = (vec![pads_begin; 2], vec![pads_end; 2]);
+                let mut g = Graph::new();
+                let images = Type::float(Shape::batched(&[4, 5, 5]));
+                let x = g.input("x", images).unwrap();
+                let w = weights(&mut g, &[4, 3, 3, 3]);
+                let conv = ConvTranspose {
+                    window,
+                    output_padding: vec![appended; 2],
+                    groups: 1,
+                };
+                let y = g.add(Op::ConvTranspose(conv), &[x, w]).unwrap();
+                g.output("y", y);
+                let bytes = write(&g, InputType::Float, &Labels::default()).unwrap();
+                let again = crate::onnx::read_graph(&bytes, "again").unwrap();
+                let run = |graph: &Graph| {
+                    let pixels = (0..100).map(|i| f64::from(i * 7 % 11)).collect();
+                    let x = Array::new(vec![1, 4, 5, 5], pixels);
+                    interpret::<f64>(graph, &[("x", x)]).unwrap()
+                };
+                assert_eq!(run(&g), run(&again), "{pads_begin}, {pads_end}, {appended}");
+            }
+        }
     }
 }
 
