@@ -8,7 +8,7 @@ use odin_untrusted::{inflate, tar};
 
 use crate::allowance::Allowance;
 use crate::checkpoint::Checkpoint;
-use crate::{Error, ErrorKind, safetensors, torch};
+use crate::{Error, ErrorKind, impostor, safetensors, torch};
 
 /// Wrappers around wrappers that are followed: a gzipped tar is two.
 const MAX_WRAPPERS: usize = 4;
@@ -26,21 +26,8 @@ const EXTENSIONS: [&str; 9] = [
     "safetensors",
 ];
 
-/// The first bytes of files that are often mistaken for checkpoints.
-const IMPOSTORS: [(&[u8], &str); 6] = [
-    (b"<!DOCTYPE", "a web page: the download went wrong"),
-    (b"<!doctype", "a web page: the download went wrong"),
-    (b"<html", "a web page: the download went wrong"),
-    (
-        b"version https://git-lfs",
-        "a Git LFS pointer: run `git lfs pull`",
-    ),
-    (
-        b"\x80",
-        "a pickle that torch.save did not write: save the state_dict with torch.save",
-    ),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras?)"),
-];
+/// How a pickle begins.
+const PICKLE: u8 = 0x80;
 
 impl Checkpoint {
     /// Reads a checkpoint, recognising its container by content and not by file name.
@@ -113,11 +100,14 @@ fn one_less(wrappers_left: usize) -> Result<usize, Error> {
 }
 
 fn unknown(bytes: &[u8]) -> Error {
-    let impostor = IMPOSTORS.iter().find(|(begin, _)| bytes.starts_with(begin));
-    let found = match impostor {
-        Some((_, what)) => format!("this is {what}"),
-        None if bytes.is_empty() => "the file is empty".to_owned(),
-        None => "the content is neither".to_owned(),
+    let found = match (impostor::recognise(bytes), bytes) {
+        (Some(what), _) => format!("this is {what}"),
+        (None, [PICKLE, ..]) => {
+            "this is a pickle that torch.save did not write: save the state_dict with torch.save"
+                .to_owned()
+        }
+        (None, []) => "the file is empty".to_owned(),
+        (None, _) => "the content is neither".to_owned(),
     };
     Error::new(
         ErrorKind::UnknownContainer,

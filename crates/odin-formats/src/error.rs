@@ -20,6 +20,10 @@ pub enum ErrorKind {
     UnknownArchitecture,
     /// A tensor of the architecture is missing, left over, or of the wrong shape.
     Mismatch,
+    /// An ONNX file leaves open which images its input takes.
+    OpenShape,
+    /// An ONNX file has several outputs, and nothing tells which of them holds the logits.
+    SeveralOutputs,
 }
 
 odin_error::error_type! {

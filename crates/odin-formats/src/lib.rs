@@ -24,6 +24,7 @@ mod checkpoint;
 mod container;
 mod element;
 mod error;
+mod impostor;
 pub mod onnx;
 mod safetensors;
 mod torch;

@@ -59,6 +59,8 @@ pub(crate) struct GraphProto {
     pub(crate) output: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "13")]
     pub(crate) value_info: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "15")]
+    pub(crate) sparse_initializer: Vec<SparseTensorProto>,
 }
 
 /// An operator written in other operators, as PyTorch's newer exporter writes some.
@@ -124,6 +126,8 @@ pub(crate) struct AttributeProto {
     pub(crate) r#type: i32,
     #[prost(string, tag = "21")]
     pub(crate) ref_attr_name: String,
+    #[prost(message, optional, boxed, tag = "22")]
+    pub(crate) sparse_tensor: Option<Box<SparseTensorProto>>,
 }
 
 /// Values of `AttributeProto::type`.
@@ -134,6 +138,7 @@ pub(crate) mod attribute_type {
     pub(crate) const TENSOR: i32 = 4;
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
+    pub(crate) const SPARSE_TENSOR: i32 = 11;
 }
 
 /// Constant data. Which field holds it is said by `data_type`, unless `raw_data` or a file
@@ -162,6 +167,26 @@ pub(crate) struct TensorProto {
     pub(crate) external_data: Vec<StringStringEntryProto>,
     #[prost(int32, tag = "14")]
     pub(crate) data_location: i32,
+}
+
+/// A constant of which only the elements that are not 0 are stored.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SparseTensorProto {
+    /// Those elements, under the name of the whole.
+    #[prost(message, optional, boxed, tag = "1")]
+    pub(crate) values: Option<Box<TensorProto>>,
+    /// Where they are: `[count]` positions in row-major order, or `[count, rank]` coordinates.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub(crate) indices: Option<Box<TensorProto>>,
+    #[prost(int64, repeated, packed = "false", tag = "3")]
+    pub(crate) dims: Vec<i64>,
+}
+
+impl SparseTensorProto {
+    /// The name of the constant.
+    pub(crate) fn name(&self) -> &str {
+        self.values.as_ref().map_or("", |values| &values.name)
+    }
 }
 
 /// Values of `TensorProto::data_type` and `TypeTensor::elem_type`.
@@ -219,6 +244,16 @@ pub(crate) struct TensorShapeProto {
 pub(crate) struct Dimension {
     #[prost(oneof = "Extent", tags = "1, 2")]
     pub(crate) value: Option<Extent>,
+}
+
+impl Dimension {
+    /// The extent, where it is a positive number. Some tools write 0 or -1 for one that is unknown.
+    pub(crate) fn fixed(&self) -> Option<i64> {
+        match self.value {
+            Some(Extent::Value(v)) if v > 0 => Some(v),
+            _ => None,
+        }
+    }
 }
 
 /// See [`Dimension`].

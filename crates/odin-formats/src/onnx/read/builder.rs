@@ -1,10 +1,11 @@
 //! Builds a graph from the nodes of a file, within a budget of elements.
 
-use super::const_value::{ConstValue, Kind};
+use super::const_value::{ConstValue, Kind, elements};
 use super::number::Number;
+use super::sparse;
 use super::tensor::{self, Decoded, Weights};
 use crate::Error;
-use crate::onnx::proto::TensorProto;
+use crate::onnx::proto::{SparseTensorProto, TensorProto};
 use odin_graph::op::{Compare, Pad, PadAxis, Reduce, ReduceKind};
 use odin_graph::{Dim, Graph, Op, Shape, Tensor, ValueId, interpret};
 use std::collections::{HashMap, HashSet};
@@ -78,7 +79,7 @@ impl<'a> Builder<'a> {
             let len = usize::try_from(found.len()).unwrap_or(usize::MAX);
             self.budget = self.budget.saturating_add(len);
         }
-        let extents = tensor::extents(proto)?;
+        let extents = tensor::extents(&proto.dims)?;
         self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
     }
 
@@ -97,6 +98,16 @@ impl<'a> Builder<'a> {
     pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
         self.account_for(proto)?;
         let constant = tensor::constant(proto, self.folder)?;
+        self.add_constant(constant)
+    }
+
+    /// A constant that is stored without its zeros.
+    pub(super) fn sparse_constant(&mut self, proto: &SparseTensorProto) -> Result<Value, Error> {
+        let (values, indices) = proto.parts()?;
+        self.account_for(values)?;
+        self.account_for(indices)?;
+        self.spend(elements(&proto.extents()?)?)?;
+        let constant = sparse::dense(proto, self.folder)?;
         self.add_constant(constant)
     }
 

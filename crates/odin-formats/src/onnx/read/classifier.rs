@@ -4,16 +4,20 @@ use super::super::proto::data_type;
 use super::builder::{Value, invalid};
 use super::file::File;
 use super::input::declare;
-use crate::{Error, ErrorKind};
+use super::output;
+use super::topology::reads;
+use crate::Error;
 use indexmap::IndexMap;
 use odin_graph::op::{Axis, Binary, Reduce, ReduceKind, Unary};
 use odin_graph::{Dim, Graph, Op, Shape, ValueId, passes};
+use std::collections::HashSet;
 
 /// What a file leaves open.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// The output that holds the logits, where there are several.
+    /// The output that holds the logits, where there are several; unless it is given, the one that
+    /// names, shapes and what is computed from what tell from the others.
     pub output: Option<String>,
     /// The extents of the input without the batch axis, where the file leaves them open; `None`
     /// for those that the file says.
@@ -60,11 +64,12 @@ impl File {
 
 fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let mut notices = Vec::new();
-    let output = choose_output(file, options, &mut notices)?;
+    let output = output::choose(file, options.output.as_deref(), &mut notices)?;
     let mut importer = file.importer();
     let nodes = file.nodes_for(&[output]);
-    let used = |name: &str| nodes.iter().any(|n| n.input.iter().any(|i| i == name));
-    let inputs: Vec<_> = file.inputs().filter(|i| used(&i.name)).collect();
+    let needed: HashSet<&str> = nodes.iter().copied().flat_map(reads).collect();
+    let inputs = file.inputs().filter(|i| needed.contains(i.name.as_str()));
+    let inputs: Vec<_> = inputs.collect();
     let [info] = inputs[..] else {
         let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
         return Err(Error::unsupported(format!(
@@ -104,7 +109,11 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
         input_is_bytes: elem_type.is_some_and(|t| t.elem_type == data_type::UINT8),
         producer: producer(file),
         opset: file.opset,
-        outputs: file.graph.output.iter().map(|o| o.name.clone()).collect(),
+        outputs: file
+            .output_names()
+            .into_iter()
+            .map(str::to_string)
+            .collect(),
         metadata: file.metadata(),
         notices,
         operators: file.count_operators(),
@@ -114,31 +123,6 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
 fn producer(file: &File) -> String {
     let (name, version) = (&file.model.producer_name, &file.model.producer_version);
     format!("{name} {version}").trim().to_string()
-}
-
-/// The output asked for, the one called logits, or the first.
-fn choose_output<'f>(
-    file: &'f File,
-    options: &ReadOptions,
-    notices: &mut Vec<String>,
-) -> Result<&'f str, Error> {
-    let names: Vec<&str> = file.graph.output.iter().map(|o| o.name.as_str()).collect();
-    if let Some(wanted) = &options.output {
-        return names.iter().find(|n| *n == wanted).copied().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Mismatch,
-                format!("it has no output {wanted:?}; its outputs are {names:?}"),
-            )
-        });
-    }
-    let chosen = names.iter().find(|n| **n == "logits").or(names.first());
-    let chosen = chosen.ok_or_else(|| Error::corrupt("it has no outputs"))?;
-    if names.len() > 1 {
-        notices.push(format!(
-            "of the outputs {names:?} the logits are taken from {chosen:?} (--output NAME takes another)"
-        ));
-    }
-    Ok(chosen)
 }
 
 /// The logits behind a final softmax, which ODIN has to take at a temperature of its own.

@@ -4,9 +4,10 @@ use super::builder::Value;
 use super::import::Importer;
 use super::input::declare;
 use super::tensor::Weights;
+use super::topology::{self, reads};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use crate::{Error, ErrorKind};
-use indexmap::IndexMap;
+use crate::{Error, ErrorKind, impostor};
+use indexmap::{IndexMap, IndexSet};
 use odin_graph::Graph;
 use prost::Message;
 use prost::bytes::Bytes;
@@ -61,6 +62,10 @@ impl File {
     ) -> Result<Self, Error> {
         let bytes = Bytes::from_owner(bytes);
         let (len, name) = (bytes.len(), name.into());
+        if let Some(found) = impostor::recognise(&bytes) {
+            let message = format!("expected an ONNX file, but this is {found}");
+            return Err(Error::new(ErrorKind::UnknownContainer, message).about(&name));
+        }
         let model = ModelProto::decode(bytes).map_err(|e| {
             Error::corrupt("this is no ONNX file, or it is damaged")
                 .because(e)
@@ -76,7 +81,7 @@ impl File {
         len: usize,
     ) -> Result<Self, Error> {
         let graph = model.graph.take().filter(|g| !g.node.is_empty());
-        let graph = graph.ok_or_else(|| {
+        let mut graph = graph.ok_or_else(|| {
             Error::corrupt("this is no ONNX file, or it is damaged: it has no nodes").about(&name)
         })?;
         let standard = |domain: &str| matches!(domain, "" | "ai.onnx");
@@ -91,6 +96,7 @@ impl File {
             ))
             .about(&name));
         }
+        topology::sort(&mut model, &mut graph).map_err(|e| e.about(&name))?;
         Ok(Self {
             weights: Weights::of(&graph.initializer),
             folder: folder.map(Path::to_path_buf),
@@ -128,7 +134,7 @@ impl File {
             let input = declare(&mut importer.builder, info, None)?;
             importer.define(&info.name, Value::Node(input));
         }
-        let names: Vec<&str> = self.graph.output.iter().map(|o| o.name.as_str()).collect();
+        let names = self.output_names();
         importer.nodes(self.nodes_for(&names), 0);
         importer.check()?;
         for name in names {
@@ -151,14 +157,17 @@ impl File {
 
     /// The inputs that are no weights.
     pub(super) fn inputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
-        let weights: HashSet<&str> = self
-            .graph
-            .initializer
-            .iter()
-            .map(|t| t.name.as_str())
-            .collect();
+        let dense = self.graph.initializer.iter().map(|t| t.name.as_str());
+        let sparse = self.graph.sparse_initializer.iter().map(|s| s.name());
+        let weights: HashSet<&str> = dense.chain(sparse).collect();
         let inputs = self.graph.input.iter();
         inputs.filter(move |i| !weights.contains(i.name.as_str()))
+    }
+
+    /// The names of the outputs, each once.
+    pub(super) fn output_names(&self) -> Vec<&str> {
+        let names = self.graph.output.iter().map(|o| o.name.as_str());
+        names.collect::<IndexSet<_>>().into_iter().collect()
     }
 
     /// The nodes that names are computed from, in the order of the file.
@@ -167,7 +176,7 @@ impl File {
         let mut nodes: Vec<&NodeProto> = Vec::new();
         for node in self.graph.node.iter().rev() {
             if node.output.iter().any(|name| needed.contains(&name[..])) {
-                reads(node, &mut needed);
+                needed.extend(reads(node));
                 nodes.push(node);
             }
         }
@@ -183,17 +192,5 @@ impl File {
         }
         counts.sort_keys();
         counts
-    }
-}
-
-/// Adds the names that a node reads, those read in its branches included.
-fn reads<'n>(node: &'n NodeProto, names: &mut HashSet<&'n str>) {
-    let mut open = vec![node];
-    while let Some(node) = open.pop() {
-        names.extend(node.input.iter().map(String::as_str));
-        for branch in node.attribute.iter().filter_map(|a| a.g.as_deref()) {
-            names.extend(branch.output.iter().map(|o| o.name.as_str()));
-            open.extend(&branch.node);
-        }
     }
 }

@@ -6,7 +6,9 @@ use super::node::{Node, label};
 use super::ops;
 use super::tensor::Weights;
 use crate::Error;
-use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto};
+use crate::onnx::proto::{
+    AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto,
+};
 use odin_graph::ValueId;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -19,6 +21,7 @@ pub(super) struct Importer<'a> {
     pub(super) builder: Builder<'a>,
     names: HashMap<String, Value>,
     initializers: HashMap<&'a str, (usize, &'a TensorProto)>,
+    sparse: HashMap<&'a str, &'a SparseTensorProto>,
     weights: &'a Weights,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     opset: i64,
@@ -44,6 +47,7 @@ impl<'a> Importer<'a> {
         file_len: usize,
     ) -> Self {
         let initializers = graph.initializer.iter().enumerate();
+        let sparse = graph.sparse_initializer.iter();
         let functions = functions.iter();
         Self {
             builder: Builder::new(folder, file_len),
@@ -51,6 +55,7 @@ impl<'a> Importer<'a> {
             initializers: initializers
                 .map(|(i, t)| (t.name.as_str(), (i, t)))
                 .collect(),
+            sparse: sparse.map(|s| (s.name(), s)).collect(),
             weights,
             functions: functions
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
@@ -139,12 +144,15 @@ impl<'a> Importer<'a> {
         if let Some(value) = self.names.get(name) {
             return Ok(value.clone());
         }
-        let Some(&(i, initializer)) = self.initializers.get(name) else {
-            return Err(Error::corrupt(format!(
-                "its input {name:?} is not the output of any node"
-            )));
+        let value = match (self.initializers.get(name), self.sparse.get(name)) {
+            (Some(&(i, dense)), _) => self.builder.initializer(self.weights, i, dense),
+            (None, Some(sparse)) => self.builder.sparse_constant(sparse),
+            (None, None) => {
+                return Err(Error::corrupt(format!(
+                    "its input {name:?} is not the output of any node"
+                )));
+            }
         };
-        let value = self.builder.initializer(self.weights, i, initializer);
         let value = value.map_err(|e| e.about(format_args!("initializer {name:?}")))?;
         self.define(name, value.clone());
         Ok(value)
@@ -179,6 +187,10 @@ impl<'a> Importer<'a> {
         for initializer in &branch.initializer {
             let value = self.builder.constant(initializer)?;
             self.define(&initializer.name, value);
+        }
+        for sparse in &branch.sparse_initializer {
+            let value = self.builder.sparse_constant(sparse)?;
+            self.define(sparse.name(), value);
         }
         self.nodes(&branch.node, depth + 1);
         self.results(branch.output.iter().map(|o| o.name.as_str()))

@@ -49,7 +49,7 @@ fn input_shape(extents: &[Option<usize>], rest: Option<&[Option<usize>]>) -> Res
         extents.iter().map(text).collect::<Vec<_>>().join(", ")
     };
     let Some((_, own)) = extents.split_first() else {
-        return Err(Error::unsupported("it has no shape; say it (--image-size)"));
+        return Err(open_shape("it has no shape".to_string()));
     };
     if own.is_empty() {
         return Err(Error::unsupported(
@@ -75,13 +75,14 @@ fn input_shape(extents: &[Option<usize>], rest: Option<&[Option<usize>]>) -> Res
         .enumerate()
         .map(|(i, o)| o.or(rest.and_then(|r| r[i])).map(Dim::Fixed))
         .collect();
-    let dims = dims.ok_or_else(|| {
-        Error::unsupported(format!(
-            "its shape [{}] leaves extents open; say them (--image-size)",
-            show(extents)
-        ))
-    })?;
+    let dims = dims
+        .ok_or_else(|| open_shape(format!("its shape [{}] leaves extents open", show(extents))))?;
     Ok(Shape::new(
         std::iter::once(Dim::BATCH).chain(dims).collect::<Vec<_>>(),
     ))
+}
+
+fn open_shape(what: String) -> Error {
+    let message = format!("{what}; say what images the network takes");
+    Error::new(ErrorKind::OpenShape, message)
 }

@@ -12,7 +12,12 @@ mod node;
 mod number;
 mod operator;
 mod ops;
+mod output;
+mod sparse;
 mod tensor;
+#[cfg(test)]
+mod tests;
+mod topology;
 
 pub use classifier::{Model, ReadOptions};
 pub use file::File;

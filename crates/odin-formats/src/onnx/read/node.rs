@@ -3,7 +3,9 @@
 use super::builder::{Builder, Value};
 use super::const_value::ConstValue;
 use crate::Error;
-use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
+use crate::onnx::proto::{
+    AttributeProto, NodeProto, SparseTensorProto, TensorProto, attribute_type,
+};
 use odin_graph::ValueId;
 
 /// A node whose operands have been read.
@@ -112,6 +114,11 @@ impl Node<'_> {
     pub(super) fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, Error> {
         let found = self.attribute(name, attribute_type::TENSOR)?;
         Ok(found.and_then(|a| a.t.as_deref()))
+    }
+
+    pub(super) fn sparse_tensor(&self, name: &str) -> Result<Option<&SparseTensorProto>, Error> {
+        let found = self.attribute(name, attribute_type::SPARSE_TENSOR)?;
+        Ok(found.and_then(|a| a.sparse_tensor.as_deref()))
     }
 
     /// Integers that older versions have as an attribute and newer ones as an operand.

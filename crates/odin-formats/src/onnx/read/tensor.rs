@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 const EXTERNAL: i32 = 1;
 
 /// The extents of a tensor.
-pub(super) fn extents(tensor: &TensorProto) -> Result<Vec<usize>, Error> {
-    let dims = tensor.dims.iter();
+pub(super) fn extents(dims: &[i64]) -> Result<Vec<usize>, Error> {
+    let dims = dims.iter();
     dims.map(|&d| {
         usize::try_from(d).map_err(|_| Error::corrupt(format!("an extent cannot be {d}")))
     })
@@ -118,7 +118,7 @@ impl Weights {
 
 /// Real numbers, as f32.
 fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Tensor, Error> {
-    let shape = extents(tensor)?;
+    let shape = extents(&tensor.dims)?;
     let numbers = numbers(tensor, &shape, folder)?;
     let data: Vec<f32> = match numbers {
         Numbers::Float(data) => data,
@@ -133,7 +133,7 @@ pub(super) fn const_value(
     tensor: &TensorProto,
     folder: Option<&Path>,
 ) -> Result<ConstValue, Error> {
-    let shape = extents(tensor)?;
+    let shape = extents(&tensor.dims)?;
     let data: Vec<f64> = match numbers(tensor, &shape, folder)? {
         Numbers::Float(data) => data.into_iter().map(f64::from).collect(),
         Numbers::Double(data) => data,

@@ -26,6 +26,9 @@ fn constant(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     if let Some(tensor) = node.tensor("value")? {
         return Ok(vec![g.constant(tensor)?]);
     }
+    if let Some(sparse) = node.sparse_tensor("sparse_value")? {
+        return Ok(vec![g.sparse_constant(sparse)?]);
+    }
     one_value(if node.has("value_int") {
         ConstValue::scalar(Kind::Int, node.int("value_int", 0)? as f64)
     } else if node.has("value_float") {
@@ -37,9 +40,7 @@ fn constant(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         let numbers = floats.iter().map(|&v| Number::fixed(f64::from(v)));
         ConstValue::vector(Kind::Float, numbers.collect())
     } else {
-        return Err(Error::unsupported(
-            "constants of text or with gaps are not read",
-        ));
+        return Err(Error::unsupported("constants of text are not read"));
     })
 }
 
