@@ -109,6 +109,18 @@ impl Graph {
         self.add(Op::Input(Input { name, ty }), &[])
     }
 
+    /// Gives every input another name; those that `rename` gives none for keep theirs. The names
+    /// must stay different from each other.
+    pub(crate) fn rename_inputs(&mut self, rename: impl Fn(&str) -> Option<String>) {
+        for node in &mut self.nodes {
+            if let Op::Input(input) = &mut node.op
+                && let Some(name) = rename(&input.name)
+            {
+                input.name = name;
+            }
+        }
+    }
+
     /// Adds a constant.
     ///
     /// # Errors

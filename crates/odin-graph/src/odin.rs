@@ -35,6 +35,48 @@ pub mod names {
     pub const ODIN: &str = "odin";
     /// Output of a detector with a threshold: whether `odin >= threshold`, `[N]`.
     pub const IS_IN_DISTRIBUTION: &str = "is_in_distribution";
+
+    /// All of them.
+    pub const ALL: [&str; 11] = [
+        TEMPERATURE,
+        STEP,
+        LOGITS,
+        PREDICTION,
+        DIRECTION,
+        PERTURBED_LOGITS,
+        FEATURES,
+        I_ODIN_LOGITS,
+        MSP,
+        ODIN,
+        IS_IN_DISTRIBUTION,
+    ];
+
+    /// Whether an input or output of one of these graphs may have this name.
+    pub(super) fn contain(name: &str) -> bool {
+        let (stem, _) = name.split_once('.').unwrap_or((name, ""));
+        ALL.contains(&stem)
+    }
+}
+
+/// The classifier with an input that does not have one of [`names`]: such an input called `step`
+/// is called `step_of_classifier`. All graphs here begin with this.
+pub fn with_own_names(mut classifier: Graph) -> Graph {
+    let taken: Vec<String> = {
+        let inputs = classifier.inputs().map(|(_, input)| &input.name);
+        let outputs = classifier.outputs().iter().map(|output| &output.name);
+        inputs.chain(outputs).cloned().collect()
+    };
+    classifier.rename_inputs(|name| {
+        if !names::contain(name) {
+            return None;
+        }
+        let mut free = format!("{}_of_classifier", name.replace('.', "_"));
+        while taken.contains(&free) {
+            free.push('_');
+        }
+        Some(free)
+    });
+    classifier
 }
 
 /// Extends a classifier, a graph of one input (images) and one output (logits
@@ -42,7 +84,8 @@ pub mod names {
 /// [`names::STEP`]; its outputs are [`names::LOGITS`], [`names::PREDICTION`] and
 /// [`names::PERTURBED_LOGITS`], in this order.
 ///
-/// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC.
+/// `channel_axis` is where the input has its channels: 1 in NCHW, 3 in NHWC. The input keeps its
+/// name, unless that is one of [`names`] ([`with_own_names`]).
 ///
 /// Scores are not part of the graph: they are the largest softmax of the outputs, which an
 /// engine's caller computes in f64 to tell one image from another at T = 1000.
@@ -80,7 +123,7 @@ pub fn transform_with(
     let ends = ends(classifier)?;
     let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
-    let mut g = classifier.clone();
+    let mut g = with_own_names(classifier.clone());
     g.clear_outputs();
     g.at("ODIN");
     let temperature = g.input(names::TEMPERATURE, Type::float(Shape::default()))?;
@@ -128,7 +171,7 @@ pub fn directions(
     features: Option<ValueId>,
 ) -> Result<Graph, Error> {
     let ends = ends(classifier)?;
-    let mut g = classifier.clone();
+    let mut g = with_own_names(classifier.clone());
     g.clear_outputs();
     g.at("ODIN");
     let prediction = g.add(Op::ArgMax(Axis(1)), &[ends.logits])?;
@@ -186,7 +229,7 @@ pub fn detector(
     let ends = ends(classifier)?;
     let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
-    let mut g = classifier.clone();
+    let mut g = with_own_names(classifier.clone());
     g.clear_outputs();
     g.at("ODIN");
     let temperature = g.scalar(settings.temperature)?;

@@ -9,6 +9,7 @@ use crate::model::features;
 use crate::model::labels_of_classifier;
 use crate::{Classifier, Error, ErrorKind, Images};
 use odin_cpu::Output;
+use odin_graph::odin::names;
 use odin_scores::{Fitted, Head, Method, Training, fit_with};
 
 impl DetectorBuilder {
@@ -180,7 +181,13 @@ fn forward_engine(
 ) -> Result<Backend, Error> {
     let mut graph = classifier.graph().clone();
     if with_features {
-        graph.output(odin_graph::odin::names::FEATURES, features(classifier)?);
+        // The classifier's own outputs may have any name.
+        let outputs = graph.outputs().to_vec();
+        graph.clear_outputs();
+        for logits in outputs {
+            graph.output(names::LOGITS, logits.value);
+        }
+        graph.output(names::FEATURES, features(classifier)?);
     }
     Backend::new(&graph, options)
 }

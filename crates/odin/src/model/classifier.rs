@@ -10,6 +10,7 @@ use super::{
 use crate::Error;
 use odin_data::Transform;
 use odin_formats::{Checkpoint, zoo};
+use odin_graph::odin::with_own_names;
 use odin_graph::{Graph, passes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -186,7 +187,8 @@ impl Classifier {
                 layout: network.layout,
                 transform: stack.first(|config| config.transform.as_ref()),
             },
-            graph: passes::fold_batch_norm(&network.graph)?,
+            // One name for the input in all graphs that are made of this one.
+            graph: with_own_names(passes::fold_batch_norm(&network.graph)?),
             architecture: network.architecture,
             file: network.file,
             card: network.card,

@@ -16,6 +16,7 @@ mod errors;
 mod evaluate;
 mod examples;
 mod model_config;
+mod names;
 mod onnx;
 mod own_score;
 mod parts;
