@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Arguments, what the library says and what the program adds; no option is in the former.
-const ERRORS: [(&str, &str, &str); 6] = [
+const ERRORS: [(&str, &str, &str); 8] = [
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset wide.npy",
         "8x12 (height x width)",
@@ -38,7 +38,47 @@ const ERRORS: [(&str, &str, &str); 6] = [
         "this is no compiled detector",
         "`odin compile` writes compiled detectors.",
     ),
+    (
+        "inspect open.onnx",
+        "input \"x\": its shape [?, 1, ?, ?] leaves extents open",
+        "--image-size HxW gives the size of the images, or `size` in model.toml.",
+    ),
+    (
+        "inspect two.onnx",
+        "each of its outputs [\"one\", \"two\"] may hold the logits",
+        "--output NAME takes one, or `output` in model.toml.",
+    ),
 ];
+
+/// An ONNX file of nodes that each turn images `x` of one channel into an output `[N, 4]`; the
+/// size of the images is 2x2, or left open.
+fn onnx(size: Option<u8>, outputs: &[&str]) -> Vec<u8> {
+    let number = |tag: u8, value: u8| vec![tag << 3, value];
+    let field = |tag: u8, payload: &[u8]| {
+        let len = u8::try_from(payload.len()).unwrap();
+        assert!(len < 128, "a longer length takes two bytes");
+        [&[tag << 3 | 2, len], payload].concat()
+    };
+    let open = field(2, b"?");
+    let side = size.map_or(open.clone(), |size| number(1, size));
+    let dims = [&open, &number(1, 1), &side, &side].map(|dim| field(1, dim));
+    let tensor = [number(1, 1), field(2, &dims.concat())].concat();
+    let input = [field(1, b"x"), field(2, &field(1, &tensor))].concat();
+    let node = |output: &&str| {
+        let flatten = [
+            field(1, b"x"),
+            field(2, output.as_bytes()),
+            field(4, b"Flatten"),
+        ];
+        field(1, &flatten.concat())
+    };
+    let mut graph: Vec<u8> = outputs.iter().flat_map(node).collect();
+    graph.extend(field(11, &input));
+    for output in outputs {
+        graph.extend(field(12, &field(1, output.as_bytes())));
+    }
+    [number(1, 8), field(8, &number(2, 13)), field(7, &graph)].concat()
+}
 
 #[test]
 fn the_program_adds_the_advice() {
@@ -66,6 +106,8 @@ fn the_program_adds_the_advice() {
     wide.extend(format!("{head:<117}\n").bytes());
     wide.extend([0; 5 * 8 * 12]);
     std::fs::write(here.join("wide.npy"), wide).unwrap();
+    std::fs::write(here.join("open.onnx"), onnx(None, &["y"])).unwrap();
+    std::fs::write(here.join("two.onnx"), onnx(Some(2), &["one", "two"])).unwrap();
     for (args, error, advice) in ERRORS {
         let output = odin(args);
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -6,6 +6,9 @@ use odin_data::registry::Entry;
 
 /// The hint for an error that the library caused, if there is one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(advice) = error.chain().find_map(of_model_file) {
+        return Some(advice);
+    }
     let of_library = error.chain().find_map(|cause| cause.downcast_ref());
     match of_library.map(odin::Error::kind)? {
         ErrorKind::Shape => Some(
@@ -24,5 +27,17 @@ pub(crate) fn of_missing(entry: &Entry) -> String {
     match entry.files.is_empty() {
         true => String::new(),
         false => format!("\n`odin fetch {}` downloads it.", entry.name),
+    }
+}
+
+/// What helps with a model file that leaves something open.
+fn of_model_file(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use odin_formats::ErrorKind;
+    match cause.downcast_ref().map(odin_formats::Error::kind)? {
+        ErrorKind::OpenShape => {
+            Some("--image-size HxW gives the size of the images, or `size` in model.toml.")
+        }
+        ErrorKind::SeveralOutputs => Some("--output NAME takes one, or `output` in model.toml."),
+        _ => None,
     }
 }

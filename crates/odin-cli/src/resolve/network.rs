@@ -80,6 +80,9 @@ pub(crate) fn announce(classifier: &Classifier, quiet: bool) {
     for line in Network::from(classifier).to_lines() {
         say(&line);
     }
+    if classifier.file().outputs.len() > 1 && classifier.detector_card().is_none() {
+        say("  --output NAME takes another output.");
+    }
     let normalization = &classifier.preprocessing().normalization;
     if matches!(normalization.from, Provenance::Assumed(_)) {
         say("  If it was trained with another normalisation, give --mean and --std.");

@@ -521,7 +521,7 @@ const CONTRADICTIONS: [Contradiction; 13] = [
     (
         "nothing gives an operand",
         |g| g.node[0].input[1] = "nowhere".to_string(),
-        &["Add \"y_Add\"", "nothing gives \"nowhere\""],
+        &["Add \"y_Add\"", "\"nowhere\" is not the output of any node"],
     ),
     (
         "a cycle",
