@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::progress::say(&format!("error: {error:#}"));
+            output::progress::say(&format!("error: {}", output::advice::told(&error)));
             if let Some(advice) = output::advice::of(&error) {
                 output::progress::say(advice);
             }

@@ -115,7 +115,7 @@ fn the_program_adds_the_advice() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         let (message, found) = stderr.trim_end().rsplit_once('\n').expect(&said);
         let (_, message) = message.rsplit_once("error: ").expect(&said);
-        assert!(message.contains(error), "{said}");
+        assert_eq!(message.matches(error).count(), 1, "{said}");
         assert!(
             !message.contains("--") && !message.contains("`odin "),
             "{said}"

@@ -1,8 +1,21 @@
-//! Hints below errors of the library, in terms of command-line options, which the library does not
-//! know.
+//! The text of an error, and hints below errors of the library, in terms of command-line options,
+//! which the library does not know.
 
 use odin::ErrorKind;
 use odin_data::registry::Entry;
+
+/// The error with its causes. Errors of the library end in what their causes say already.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
 
 /// The hint for an error that the library caused, if there is one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use super::registry::{self, named};
 use super::scores::Scores;
 use super::{device, network};
 use crate::args::{NnOption, RunOptions, ScoreOptions, SettingOptions, UsageError};
+use crate::output::advice::told;
 use anyhow::{Result, bail};
 use odin::{Classifier, Detector, DetectorBuilder, Device, Images, Setting};
 use odin_data::registry::{NetworkEntry, Registry};
@@ -78,7 +79,7 @@ impl<'a> Setup<'a> {
             (Ok(_), Some(only)) if errors.is_empty() => Err(only),
             (in_spec, last) => {
                 let errors = in_spec.err().into_iter().chain(errors).chain(last);
-                let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+                let errors: Vec<String> = errors.map(|error| told(&error)).collect();
                 bail!(
                     "{} sets cannot be used\n{}",
                     errors.len(),
