@@ -465,6 +465,9 @@ fn sparse_initializers_are_read() {
 /// What is wrong with a file as a whole, what is changed for that, and what is said.
 type Contradiction = (&'static str, fn(&mut GraphProto), &'static [&'static str]);
 
+/// The same of a change that nothing is said of.
+type Change = (&'static str, fn(&mut GraphProto));
+
 const CONTRADICTIONS: [Contradiction; 13] = [
     (
         "two producers",
@@ -548,7 +551,7 @@ fn contradictions_are_named() {
         assert_refused(name, model(13, graph), &[&["m.onnx: "][..], parts].concat());
     }
     // None of these is one: ONNX Runtime runs such files.
-    let harmless: [(&str, fn(&mut GraphProto)); 3] = [
+    let harmless: [Change; 3] = [
         ("an initializer twice", |g| {
             g.initializer.push(g.initializer[0].clone())
         }),
@@ -644,8 +647,10 @@ fn the_output_of_the_classes_is_chosen() {
             }
             (found, _) => panic!("{names:?}: {found:?}"),
         }
-        let mut options = ReadOptions::default();
-        options.output = Some(names[0].to_string());
+        let options = ReadOptions {
+            output: Some(names[0].to_string()),
+            ..ReadOptions::default()
+        };
         assert_eq!(
             file.classifier(&options).unwrap().graph.outputs()[0].name,
             names[0]
