@@ -1,0 +1,304 @@
+//! What is refused, with what kind of error, and that nothing panics.
+
+use crate::common::Network;
+use odin_scores::{
+    Error, ErrorKind, Head, Method, NamedTensor, Observation, Parameters, Scorer, Training, Values,
+    fit, fit_with, restore, tensors,
+};
+use proptest::prelude::*;
+
+fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| {
+        assert!(!error.to_string().is_empty());
+        error.kind()
+    })
+}
+
+#[test]
+fn names_are_read_back_and_unknown_ones_listed() {
+    for method in Method::ALL {
+        assert_eq!(method.name().parse(), Ok(method));
+        assert_eq!(method.to_string(), method.name());
+        assert!(!method.title().is_empty() && !method.source().is_empty());
+    }
+    let error = "max_logit".parse::<Method>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownMethod);
+    assert!(
+        Method::ALL
+            .iter()
+            .all(|method| error.to_string().contains(method.name()))
+    );
+}
+
+#[test]
+fn what_a_method_says_it_needs_is_what_it_needs() {
+    let network = Network::new(7, 3, 8, 60);
+    let (head, logits) = (network.head(), network.logits(&network.training));
+    let full = Training::new(&network.training, &logits, Some(&network.labels), 3).unwrap();
+    let unlabelled = Training::new(&network.training, &logits, None, 3).unwrap();
+    let featureless = Training::new(&[], &logits, Some(&network.labels), 3).unwrap();
+    for method in Method::ALL {
+        let missing = |needed: bool| needed.then_some(ErrorKind::Missing);
+        let fit = |head, training| kind(fit(&[method], head, training));
+        assert_eq!(fit(Some(&head), Some(&full)), None, "{method}");
+        assert_eq!(
+            fit(None, Some(&full)),
+            missing(method.needs_head()),
+            "{method}"
+        );
+        assert_eq!(
+            fit(Some(&head), None),
+            missing(method.needs_training()),
+            "{method}"
+        );
+        assert_eq!(
+            fit(Some(&head), Some(&unlabelled)),
+            missing(method.needs_labels()),
+            "{method}"
+        );
+        assert_eq!(
+            fit(Some(&head), Some(&featureless)),
+            missing(method.needs_training() && method.needs_features()),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn heads_are_checked() {
+    let cases = [
+        (vec![], vec![], ErrorKind::Shape),
+        (vec![1.0], vec![0.0], ErrorKind::Shape),
+        (vec![1.0; 5], vec![0.0; 2], ErrorKind::Shape),
+        (vec![], vec![0.0; 2], ErrorKind::Shape),
+        (vec![f32::NAN; 4], vec![0.0; 2], ErrorKind::Invalid),
+        (vec![1.0; 4], vec![0.0, f32::INFINITY], ErrorKind::Invalid),
+    ];
+    for (weight, bias, expected) in cases {
+        assert_eq!(kind(Head::new(weight, bias)), Some(expected));
+    }
+}
+
+#[test]
+fn training_images_are_checked() {
+    type Case<'a> = (&'a [f32], &'a [f32], Option<&'a [usize]>, usize, ErrorKind);
+    let cases: [Case<'_>; 7] = [
+        (&[], &[], None, 2, ErrorKind::Shape),
+        (&[], &[1.0; 3], None, 2, ErrorKind::Shape),
+        (&[], &[1.0; 4], None, 0, ErrorKind::Shape),
+        (&[1.0; 3], &[1.0; 4], None, 2, ErrorKind::Shape),
+        (&[], &[1.0; 6], Some(&[0, 1]), 2, ErrorKind::Shape),
+        (&[], &[1.0, f32::NAN], None, 2, ErrorKind::Invalid),
+        (&[], &[1.0; 2], Some(&[2]), 2, ErrorKind::Invalid),
+    ];
+    for (features, logits, labels, classes, expected) in cases {
+        let training = Training::new(features, logits, labels, classes);
+        assert_eq!(kind(training), Some(expected));
+    }
+}
+
+#[test]
+fn a_head_of_other_features_is_noticed() {
+    let network = Network::new(7, 3, 8, 60);
+    let logits = network.logits(&network.training);
+    let training = Training::new(&network.training, &logits, None, 3).unwrap();
+    let mut transposed = network.weight.clone();
+    for (i, value) in transposed.iter_mut().enumerate() {
+        *value = network.weight[(i % 3) * 8 + i / 3];
+    }
+    let heads = [
+        Head::new(transposed, network.bias.clone()),
+        Head::new(vec![1.0; 3 * 7], vec![0.0; 3]),
+        Head::new(vec![1.0; 4 * 8], vec![0.0; 4]),
+    ];
+    for head in heads {
+        let fitted = fit(&[Method::Energy], Some(&head.unwrap()), Some(&training));
+        assert_eq!(kind(fitted), Some(ErrorKind::Shape));
+    }
+}
+
+#[test]
+fn what_images_do_not_determine_is_an_error() {
+    let one = Network::new(7, 3, 8, 1);
+    let learnt = Training::new(&[], &[9.0, 0.0, 0.0, 9.0], Some(&[0, 1]), 2).unwrap();
+    let opposite = Training::new(&[], &[9.0, 0.0, 0.0, 9.0], Some(&[1, 0]), 2).unwrap();
+    let logits = one.logits(&one.training);
+    let single = Training::new(&one.training, &logits, None, 3).unwrap();
+    let cases = [
+        (Method::TemperatureScaling, learnt),
+        (Method::TemperatureScaling, opposite),
+        (Method::Mahalanobis, single),
+        (Method::RelativeMahalanobis, single),
+        (Method::Vim, single),
+    ];
+    for (method, training) in cases {
+        let fitted = fit(&[method], Some(&one.head()), Some(&training));
+        let expected = match method {
+            Method::TemperatureScaling => fit(&[method], None, Some(&training)),
+            _ => fitted,
+        };
+        assert_eq!(kind(expected), Some(ErrorKind::Degenerate), "{method}");
+    }
+}
+
+#[test]
+fn parameters_are_checked() {
+    let wrong: [fn(&mut Parameters); 10] = [
+        |p| p.gen_gamma = 0.0,
+        |p| p.gen_gamma = f64::NAN,
+        |p| p.gen_top = 0,
+        |p| p.knn_k = 0,
+        |p| p.vim_dimension = Some(0),
+        |p| p.react_quantile = 1.5,
+        |p| p.ash_pruned = 1.0,
+        |p| p.scale_pruned = -0.1,
+        |p| p.nci_alpha = f64::INFINITY,
+        |p| p.vim_dimension = Some(8),
+    ];
+    let network = Network::new(7, 3, 8, 60);
+    let logits = network.logits(&network.training);
+    let training = Training::new(&network.training, &logits, None, 3).unwrap();
+    for change in wrong {
+        let mut parameters = Parameters::default();
+        change(&mut parameters);
+        let fitted = fit_with(
+            &parameters,
+            &[Method::Vim],
+            Some(&network.head()),
+            Some(&training),
+        );
+        assert_eq!(kind(fitted), Some(ErrorKind::Invalid), "{parameters:?}");
+    }
+}
+
+#[test]
+fn observations_that_do_not_fit_have_no_score() {
+    let network = Network::new(7, 3, 8, 60);
+    let good = Observation {
+        logits: &[1.0, 2.0, 3.0],
+        features: &[0.5; 8],
+    };
+    for score in network.fit(&Parameters::default(), &Method::ALL) {
+        assert!(score.score(&good).is_finite(), "{}", score.name());
+        assert_eq!(kind(score.check(&good)), None);
+        let logits = [
+            (&[][..], ErrorKind::Missing),
+            (&[1.0, f32::NAN, 0.0][..], ErrorKind::Invalid),
+        ];
+        let features = [
+            (&[][..], ErrorKind::Missing),
+            (&[f32::INFINITY; 8][..], ErrorKind::Invalid),
+        ];
+        let bad_logits = logits.map(|(logits, kind)| (Observation { logits, ..good }, kind));
+        let bad_features =
+            features.map(|(features, kind)| (Observation { features, ..good }, kind));
+        for (observation, expected) in bad_logits {
+            assert!(score.score(&observation).is_nan());
+            assert_eq!(kind(score.check(&observation)), Some(expected));
+        }
+        for (observation, expected) in bad_features {
+            assert_eq!(score.score(&observation).is_nan(), score.needs_features());
+            let expected = score.needs_features().then_some(expected);
+            assert_eq!(kind(score.check(&observation)), expected);
+        }
+        let longer = Observation {
+            logits: &[1.0; 4],
+            features: &[0.5; 9],
+        };
+        let checked = kind(score.check(&longer));
+        assert_eq!(
+            score.score(&longer).is_nan(),
+            checked == Some(ErrorKind::Shape)
+        );
+    }
+}
+
+/// One way to damage a saved tensor.
+#[derive(Debug, Clone)]
+enum Damage {
+    Drop,
+    Shape(Vec<usize>),
+    OtherType,
+    Value(f64),
+    Truncate(usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let side = prop_oneof![0usize..20, Just(usize::MAX), Just(1 << 40)];
+    prop_oneof![
+        Just(Damage::Drop),
+        prop::collection::vec(side, 0..4).prop_map(Damage::Shape),
+        Just(Damage::OtherType),
+        prop_oneof![
+            Just(f64::NAN),
+            Just(-1.0),
+            Just(0.5),
+            Just(1e300),
+            Just(f64::INFINITY)
+        ]
+        .prop_map(Damage::Value),
+        (0usize..100).prop_map(Damage::Truncate),
+    ]
+}
+
+fn apply(damage: Damage, index: usize, tensors: &mut Vec<NamedTensor>) {
+    let tensor = &mut tensors[index];
+    match (damage, &mut tensor.values) {
+        (Damage::Drop, _) => drop(tensors.remove(index)),
+        (Damage::Shape(shape), _) => tensor.shape = shape,
+        (Damage::OtherType, Values::F32(values)) => {
+            tensor.values = Values::F64(values.iter().map(|&v| f64::from(v)).collect());
+        }
+        (Damage::OtherType, Values::F64(values)) => {
+            tensor.values = Values::F32(values.iter().map(|&v| v as f32).collect());
+        }
+        (Damage::Value(value), Values::F32(values)) => values[0] = value as f32,
+        (Damage::Value(value), Values::F64(values)) => values[0] = value,
+        (Damage::Truncate(length), Values::F32(values)) => {
+            values.truncate(length);
+            tensor.shape[0] = length;
+        }
+        (Damage::Truncate(length), Values::F64(values)) => {
+            values.truncate(length);
+            tensor.shape = vec![length; tensor.shape.len()];
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn damaged_tensors_never_panic(index in 0usize..64, damage in damage()) {
+        let network = Network::new(7, 3, 8, 60);
+        let fitted = network.fit(&Parameters::default(), &Method::ALL);
+        let mut saved = tensors(&fitted);
+        let index = index % saved.len();
+        apply(damage, index, &mut saved);
+        for method in Method::ALL {
+            match restore(&[method], Some(&network.head()), &saved) {
+                Ok(restored) => drop(network.scores(&restored)),
+                Err(error) => prop_assert!(
+                    matches!(error.kind(), ErrorKind::Restore | ErrorKind::Invalid),
+                    "{error}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn restoring_says_what_is_missing() {
+    let network = Network::new(7, 3, 8, 60);
+    for score in network.fit(&Parameters::default(), &Method::ALL) {
+        let (method, saved) = (score.method(), score.tensors());
+        let without = kind(restore(&[method], Some(&network.head()), &[]));
+        assert_eq!(
+            without,
+            (!saved.is_empty()).then_some(ErrorKind::Restore),
+            "{method}"
+        );
+        // ViM needs the last layer to be fitted, and no longer afterwards.
+        let headless = kind(restore(&[method], None, &saved));
+        let needed = method.needs_head() && method != Method::Vim;
+        assert_eq!(headless, needed.then_some(ErrorKind::Missing), "{method}");
+    }
+}

@@ -1,0 +1,165 @@
+//! Every score against independent implementations (`scripts/score_fixtures.py`), as fitted and as
+//! restored from what was saved.
+
+use std::collections::BTreeMap;
+
+use odin_scores::{Fitted, Head, Method, Observation, Scorer, Training, fit, restore, tensors};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    labels: Option<Vec<usize>>,
+    training_features: Vec<f32>,
+    training_logits: Vec<f32>,
+    features: Vec<f32>,
+    logits: Vec<f32>,
+    scores: BTreeMap<String, Vec<f64>>,
+}
+
+impl Case {
+    fn head(&self) -> Head {
+        Head::new(self.weight.clone(), self.bias.clone()).unwrap()
+    }
+
+    fn training(&self) -> Training<'_> {
+        Training::new(
+            &self.training_features,
+            &self.training_logits,
+            self.labels.as_deref(),
+            self.bias.len(),
+        )
+        .unwrap()
+    }
+
+    fn methods(&self) -> Vec<Method> {
+        self.scores
+            .keys()
+            .map(|name| name.parse().unwrap())
+            .collect()
+    }
+
+    fn fit(&self) -> Vec<Fitted> {
+        fit(&self.methods(), Some(&self.head()), Some(&self.training())).unwrap()
+    }
+
+    fn observations(&self) -> Vec<Observation<'_>> {
+        let classes = self.bias.len();
+        self.logits
+            .chunks(classes)
+            .zip(self.features.chunks(self.weight.len() / classes))
+            .map(|(logits, features)| Observation { logits, features })
+            .collect()
+    }
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("../fixtures.json")).unwrap()
+}
+
+/// How far a score may be off, relative to the larger of itself and 1; a relative distance, which
+/// is the difference of two, relative to those. Scores of logits are computed in f64.
+/// Scores of features multiply in f32 (6e-8 a product). SciPy finds the temperature to about the
+/// root of 2e-16.
+fn tolerance(method: Method) -> f64 {
+    match method {
+        Method::TemperatureScaling => 1e-7,
+        method if method.needs_features() => 1e-6,
+        _ => 1e-13,
+    }
+}
+
+#[test]
+fn scores_match_independent_implementations() {
+    for case in cases() {
+        for scorer in case.fit() {
+            let expected = &case.scores[scorer.name()];
+            let magnitude = |i: usize| match scorer.method() {
+                Method::RelativeMahalanobis => expected[i].abs() - case.scores["mahalanobis"][i],
+                _ => expected[i].abs(),
+            };
+            for (i, observation) in case.observations().iter().enumerate() {
+                let (score, expected) = (scorer.score(observation), expected[i]);
+                let tolerance = tolerance(scorer.method()) * magnitude(i).max(1.0);
+                assert!(
+                    (score - expected).abs() <= tolerance,
+                    "{}: {} of image {i} is {score}, expected {expected}",
+                    case.name,
+                    scorer.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_fixtures_cover_every_method() {
+    let cases = cases();
+    for method in Method::ALL {
+        let covered = cases
+            .iter()
+            .any(|case| case.scores.contains_key(method.name()));
+        assert!(covered, "{method}");
+    }
+}
+
+#[test]
+fn restored_scores_have_the_same_bits() {
+    for case in cases() {
+        let fitted = case.fit();
+        let restored = restore(&case.methods(), Some(&case.head()), &tensors(&fitted)).unwrap();
+        for (before, after) in fitted.iter().zip(&restored) {
+            let alone = restore(&[before.method()], Some(&case.head()), &before.tensors()).unwrap();
+            for observation in case.observations() {
+                let bits = before.score(&observation).to_bits();
+                assert_eq!(
+                    bits,
+                    after.score(&observation).to_bits(),
+                    "{}",
+                    before.name()
+                );
+                assert_eq!(
+                    bits,
+                    alone[0].score(&observation).to_bits(),
+                    "{}",
+                    before.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn shared_tensors_are_saved_once() {
+    let case = &cases()[0];
+    let mut names: Vec<String> = tensors(&case.fit()).into_iter().map(|t| t.name).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn notes_say_what_stood_in() {
+    let notes = |case: &Case, method: Method| -> Vec<String> {
+        let fitted = fit(&[method], Some(&case.head()), Some(&case.training())).unwrap();
+        fitted[0].notes().to_vec()
+    };
+    let cases = cases();
+    assert!(notes(&cases[0], Method::Mahalanobis).is_empty());
+    assert!(notes(&cases[0], Method::Knn).is_empty());
+    assert_eq!(
+        notes(&cases[1], Method::Mahalanobis),
+        ["1 of 4 classes have no training image and are left out."]
+    );
+    assert_eq!(
+        notes(&cases[1], Method::Knn),
+        ["k is 40, the number of training images, instead of 50."]
+    );
+    assert_eq!(
+        notes(&cases[3], Method::RelativeMahalanobis)[0],
+        "Predicted classes stood in for the missing labels."
+    );
+}
