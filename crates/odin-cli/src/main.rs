@@ -5,6 +5,7 @@ mod command;
 mod output;
 mod resolve;
 
+use args::Args;
 use clap::Parser;
 use command::{
     calibrate, compile, demo, drift, eval, explain, fetch, inspect, list, score, tune, verify,
@@ -13,7 +14,10 @@ use std::process::ExitCode;
 
 /// 0 success, 1 failure, 2 usage (the last by clap, which also prints help).
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return wrong_usage(&error),
+    };
     let result = match args.command {
         Some(args::Command::Eval(eval)) => eval::run(&eval),
         Some(args::Command::Tune(tune)) => tune::run(&tune),
@@ -43,5 +47,20 @@ fn main() -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+/// What clap has to say, or its help. It quotes arguments, which may be names of files, as they are.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let acts = |arg: std::ffi::OsString| {
+        let arg = arg.to_string_lossy().into_owned();
+        odin_error::printable(&arg) != arg
+    };
+    match error.use_stderr() && std::env::args_os().any(acts) {
+        true => {
+            output::progress::say(error.to_string().trim_end());
+            ExitCode::from(2)
+        }
+        false => error.exit(),
     }
 }

@@ -3,7 +3,7 @@
 
 mod escape;
 
-pub use escape::{escape, escape_lines, first_shown, shown};
+pub use escape::{escape, escape_lines, first_shown, printable, printable_json, shown};
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The report of `odin verify`: the differences between a compiled detector and its model.
 
+use crate::json;
 use odin::Agreement;
 use serde_json::json;
 
@@ -74,6 +75,6 @@ Verdict:                 {verdict}
             "tolerance": self.tolerance,
             "agree": self.holds(),
         });
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 }

@@ -1,8 +1,10 @@
 //! The report of `odin calibrate`.
 
 use crate::columns::aligned;
+use crate::json;
 use crate::terms::{POSITIVE_CLASS, percent};
 use odin::{DetectorRecord, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule, measure};
+use odin_error::escape;
 use odin_metrics::{OperatingPoint, Scores};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -58,7 +60,7 @@ impl<'a> CalibrationReport<'a> {
         let (d, images) = (self.detector, &self.detector.images);
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
-            let _ = writeln!(text, "{name:<24}{value}");
+            let _ = writeln!(text, "{name:<24}{}", escape(&value));
         };
         line("Detector", self.file.display().to_string());
         line(
@@ -148,7 +150,7 @@ impl<'a> CalibrationReport<'a> {
                 json!({"name": name, "auroc": m.auroc, "fpr_at_95_tpr": m.fpr_at_95_tpr})
             }).collect::<Vec<Value>>(),
         });
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The report of `odin compile`.
 
+use crate::json;
 use odin::{DetectorCard, DetectorInput};
+use odin_error::escape;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -26,7 +28,7 @@ impl CompileReport {
     pub fn to_table(&self) -> String {
         let mut text = format!("{}: {}, {} bytes\n", self.file, self.format, self.bytes);
         let mut entry = |name: &str, value: String| {
-            let _ = writeln!(text, "  {name:<8} {value}");
+            let _ = writeln!(text, "  {name:<8} {}", escape(&value));
         };
         let card = &self.card;
         let element = match card.input {
@@ -67,7 +69,7 @@ impl CompileReport {
             "outputs": named(&self.outputs, "type"),
             "detector": card(&self.card),
         });
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The report of `odin drift`.
 
 use crate::columns::aligned;
+use crate::json;
 use crate::score_file::{DetectorId, ScoreColumn};
 use crate::terms::percent;
+use odin_error::escape;
 use odin_metrics::{Drift, Error, Interval, Rate, RateChange, Verdict, kolmogorov_smirnov};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -288,7 +290,7 @@ impl DriftReport {
             ("Rejected", &rejected),
             ("Level", &format!("{} for both tests together", self.level)),
         ] {
-            let _ = writeln!(text, "{name:<24}{value}");
+            let _ = writeln!(text, "{name:<24}{}", escape(value));
         }
         let _ = write!(text, "\n{}\n{}\n", self.periods(), self.tests());
         let _ = writeln!(text, "{}", self.in_words());
@@ -414,7 +416,7 @@ impl DriftReport {
             "warnings": self.warnings(),
             "definitions": DEFINITIONS.iter().map(|&(name, text)| (name.to_string(), json!(text))).collect::<serde_json::Map<_, _>>(),
         });
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 }
 

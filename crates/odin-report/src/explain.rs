@@ -1,7 +1,9 @@
 //! The report of `odin explain`: a program step by step, with cost and time.
 
+use crate::json;
 use crate::network::Network;
 use odin::Program;
+use odin_error::escape;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -80,7 +82,7 @@ impl<'a> ExplainReport<'a> {
     pub fn to_table(&self) -> String {
         let mut lines = String::new();
         let mut entry = |name: &str, value: &str| {
-            let _ = writeln!(lines, "{:<16}{value}", format!("{name}:"));
+            let _ = writeln!(lines, "{:<16}{}", format!("{name}:"), escape(value));
         };
         let kilobytes = |bytes: u64| format!("{:.0} KB", bytes as f64 / 1e3);
         entry("Model", &self.network.file);
@@ -133,12 +135,12 @@ impl<'a> ExplainReport<'a> {
             let _ = writeln!(
                 lines,
                 "{i:>4}  {:<what$}  {:>shape$}  {:>9.2}  {:>9.1}  {:>9.1}  {speed:>8}  {}",
-                step.what,
+                escape(&step.what),
                 extents(&step.shape),
                 step.flops as f64 / 1e6,
                 step.bytes as f64 / 1e3,
                 time.as_secs_f64() * 1e6,
-                step.origin
+                escape(&step.origin)
             );
         }
     }
@@ -206,7 +208,7 @@ impl<'a> ExplainReport<'a> {
             "seconds": self.total().as_secs_f64(),
             "steps": steps,
         });
-        format!("{report:#}\n")
+        json::indented(&report)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The report of `odin fetch`.
 
+use crate::json;
 use odin_data::fetch::{Check, Fetched};
 use serde_json::{Value, json};
 
@@ -28,7 +29,7 @@ impl FetchReport {
     /// As a JSON array of objects.
     pub fn to_json(&self) -> String {
         let rows = self.rows.iter().map(FetchRow::to_json);
-        format!("{:#}\n", Value::Array(rows.collect()))
+        json::indented(&Value::Array(rows.collect()))
     }
 }
 

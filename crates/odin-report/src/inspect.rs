@@ -1,8 +1,10 @@
 //! The report of `odin inspect`.
 
 use crate::compile;
+use crate::json;
 use crate::network::Network;
 use odin::{Classifier, DetectorCard, Inspection, ModelFile};
+use odin_error::escape;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -43,7 +45,7 @@ impl<'a> InspectionReport<'a> {
     pub fn to_table(&self) -> String {
         let mut lines = String::new();
         let mut entry = |name: &str, value: &str| {
-            let _ = writeln!(lines, "{:<16}{value}", format!("{name}:"));
+            let _ = writeln!(lines, "{:<16}{}", format!("{name}:"), escape(value));
         };
         let (network, file) = (&self.network, self.file);
         entry("File", &network.file);
@@ -128,7 +130,7 @@ impl<'a> InspectionReport<'a> {
                 object.extend(more);
             }
         }
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 
     fn cost(&self) -> String {

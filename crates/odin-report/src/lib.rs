@@ -11,6 +11,7 @@ mod evaluation;
 mod explain;
 mod fetch;
 mod inspect;
+mod json;
 mod network;
 pub mod plot;
 mod registry;

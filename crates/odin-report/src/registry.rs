@@ -1,6 +1,7 @@
 //! The report of `odin list`: the data sets and networks of the registry.
 
 use crate::columns::left_aligned;
+use crate::json;
 use odin_data::registry::{ListRow, Located};
 use serde_json::{Value, json};
 
@@ -59,7 +60,7 @@ impl RegistryReport {
                 "unverified": row.unverified,
             })
         });
-        format!("{:#}\n", Value::Array(rows.collect()))
+        json::indented(&Value::Array(rows.collect()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::columns::{aligned, entry};
 use crate::csv::Line;
+use crate::json;
 use crate::network::Network;
 use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
@@ -340,7 +341,7 @@ impl TuneReport {
             "searches": searches,
             "tests": tests,
         });
-        format!("{value:#}\n")
+        json::indented(&value)
     }
 
     fn search_json(&self, search: &Search) -> Value {

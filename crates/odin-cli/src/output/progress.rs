@@ -1,12 +1,14 @@
-//! Standard error: messages and progress.
+//! Standard error: messages and progress. As on standard output, nothing that a file brings passes
+//! as it is ([`printable`]).
 
 use odin::Progress;
+use odin_error::printable;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Prints to standard error; write errors are ignored.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// Images done, images per second and time left.
@@ -64,6 +66,7 @@ impl OverwrittenLine {
     pub(crate) fn draw(&mut self, line: &str) {
         if self.visible {
             self.drawn = Some(Instant::now());
+            let line = printable(line);
             let _ = write!(std::io::stderr(), "\x1b[?7l\r\x1b[2K{line}\x1b[?7h");
         }
     }

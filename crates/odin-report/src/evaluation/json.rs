@@ -1,6 +1,7 @@
 //! The results of an evaluation as JSON.
 
 use super::report::{Comparison, Report, SetInfo};
+use crate::json;
 use crate::terms::POSITIVE_CLASS;
 use odin::{Measured, MetricsMode};
 use serde_json::{Map, Value, json};
@@ -25,7 +26,7 @@ pub(super) fn render(report: &Report) -> String {
         "seed": report.seed,
         "results": results,
     });
-    format!("{value:#}\n")
+    json::indented(&value)
 }
 
 fn set(set: &SetInfo) -> Value {

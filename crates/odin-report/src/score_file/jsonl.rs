@@ -3,6 +3,7 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
+use crate::json;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -40,7 +41,7 @@ pub(super) fn line(
     if let Some(detector) = detector {
         put(COLUMN, json!(detector.as_str()));
     }
-    Value::Object(object).to_string()
+    json::line(&Value::Object(object))
 }
 
 pub(super) fn record(
