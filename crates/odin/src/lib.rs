@@ -70,8 +70,8 @@ pub use calibrate::{
     ThresholdRule, Verdict, Verdicts,
 };
 pub use detect::{
-    Detector, DetectorBuilder, Device, Grid, ImageError, Passes, Progress, Row, Rows, Score,
-    ScoredSet, Sweep, SweepScores,
+    Detector, DetectorBuilder, Device, Grid, ImageError, MAX_THREADS, Passes, Progress, Row, Rows,
+    Score, ScoredSet, Sweep, SweepScores,
 };
 pub use error::{Error, ErrorKind};
 pub use evaluate::{

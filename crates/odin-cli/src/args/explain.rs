@@ -1,6 +1,6 @@
 //! The options of `odin explain`.
 
-use super::shared::{FormatOption, NetworkOptions, NnOption};
+use super::shared::{FormatOption, NetworkOptions, NnOption, threads};
 use clap::Args;
 
 /// Shows the program that a network with ODIN built in is lowered to on this machine's CPU: the
@@ -21,8 +21,8 @@ pub(crate) struct Explain {
     pub(crate) repetitions: u32,
 
     /// How many threads share the image
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) threads: u32,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub(crate) threads: usize,
 
     #[command(flatten)]
     pub(crate) format: FormatOption,

@@ -257,13 +257,10 @@ pub(super) fn positive<N: std::str::FromStr + PartialOrd + From<u8>>(
     number.ok_or_else(|| "expected a whole number from 1".to_string())
 }
 
-/// More threads than any machine has cores are a slip of the hand, and take minutes to start.
-const MAX_THREADS: usize = 1024;
-
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     let threads = text.parse().ok();
-    let threads = threads.filter(|threads| (1..=MAX_THREADS).contains(threads));
-    threads.ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
+    let threads = threads.filter(|threads| (1..=odin::MAX_THREADS).contains(threads));
+    threads.ok_or_else(|| format!("expected a whole number from 1 to {}", odin::MAX_THREADS))
 }
 
 fn scale(text: &str) -> Result<f32, String> {

@@ -12,7 +12,7 @@ use std::time::Instant;
 pub(crate) fn run(args: &Explain) -> Result<()> {
     let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn.name, &args.network, None, &registry)?;
-    let threads = args.threads as usize;
+    let threads = args.threads;
     let detector = Detector::builder(&classifier).threads(threads).build()?;
     let program = detector
         .program()

@@ -132,6 +132,19 @@ impl Default for EngineOptions {
     }
 }
 
+/// More threads than any machine has cores, which would take minutes to start.
+pub const MAX_THREADS: usize = 1024;
+
+/// Refuses no threads, and more than anyone means.
+pub(crate) fn check_threads(threads: usize) -> Result<(), Error> {
+    match threads {
+        1..=MAX_THREADS => Ok(()),
+        _ => Err(invalid(format!(
+            "{threads} threads were asked for; there may be 1 to {MAX_THREADS}"
+        ))),
+    }
+}
+
 /// A graph made ready to run somewhere.
 pub(crate) enum Backend {
     BuiltIn(odin_cpu::Engine),
@@ -154,9 +167,7 @@ impl Backend {
         options: &EngineOptions,
         weights: &WeightCache,
     ) -> Result<Self, Error> {
-        if options.threads == 0 {
-            return Err(invalid("there must be at least 1 thread".to_string()));
-        }
+        check_threads(options.threads)?;
         match options.device {
             Device::Cpu => {
                 let (threads, of_cpu) = (options.threads, Options::default());

@@ -11,13 +11,14 @@ mod scored;
 mod statistics;
 mod sweep;
 
-pub use backend::Device;
+pub use backend::{Device, MAX_THREADS};
 pub use detector::{Detector, DetectorBuilder};
 pub use run::{ImageError, Progress};
 pub use score::Score;
 pub use scored::{Row, Rows, ScoredSet};
 pub use sweep::{Grid, Passes, Sweep, SweepScores};
 
+pub(crate) use backend::check_threads;
 pub(crate) use collect::each_of_batch;
 pub(crate) use detector::RawOutputs;
 pub(crate) use score::{I_ODIN, MSP, ODIN, max_softmax};

@@ -1,6 +1,6 @@
 //! Runs a compiled detector, the ONNX file that `compile` writes.
 
-use crate::detect::each_of_batch;
+use crate::detect::{check_threads, each_of_batch};
 use crate::input::{Batches, InputPipeline};
 use crate::model::ModelSource;
 use crate::{Classifier, ClassifierOptions, DetectorCard, Error, ErrorKind, ImageError, Images};
@@ -66,8 +66,10 @@ impl CompiledDetector {
     /// Reads a file; `threads` images are worked on at once.
     ///
     /// # Errors
-    /// When the file cannot be read or is no compiled detector.
+    /// When the file cannot be read or is no compiled detector, or for no threads or more than
+    /// [`MAX_THREADS`](crate::MAX_THREADS).
     pub fn open(path: impl AsRef<Path>, threads: usize) -> Result<Self, Error> {
+        check_threads(threads)?;
         let source = ModelSource::open(path.as_ref())?;
         let problem = |what: String| Error::new(ErrorKind::Classifier, what).about(&source.name);
         let file = source.onnx().transpose()?;
