@@ -142,7 +142,7 @@ impl Detector {
         }
         match scored.rows.is_empty() {
             false => Ok(scored),
-            true => Err(images.none_left(scored.skipped.len())),
+            true => Err(images.none_left(&scored.skipped)),
         }
     }
 

@@ -242,7 +242,7 @@ impl Sweep {
         }
         match scores.msp.is_empty() {
             false => Ok(scores),
-            true => Err(images.none_left(scores.skipped.len())),
+            true => Err(images.none_left(&scores.skipped)),
         }
     }
 

@@ -247,7 +247,7 @@ impl Images {
     /// When there is no image, or the first cannot be read.
     pub fn noise_like(&self, kind: NoiseKind, seed: u64) -> Result<Self, Error> {
         if self.is_empty() {
-            return Err(self.none_left(0));
+            return Err(self.none_left(&[""; 0]));
         }
         let first = self.get(0)?.image;
         let set = noise(
@@ -261,13 +261,17 @@ impl Images {
         Ok(Self::of(Arc::new(set)))
     }
 
-    /// The error of a run that found no image to score.
-    pub(crate) fn none_left(&self, skipped: usize) -> Error {
-        let problem = format!(
-            "{}: there is no image to score ({} were asked for, {skipped} could not be read)",
+    /// The error of a run that found no image to score, but for some that it skipped.
+    pub(crate) fn none_left(&self, skipped: &[impl fmt::Display]) -> Error {
+        let mut problem = format!(
+            "{}: there is no image to score ({} were asked for, {} could not be read)",
             self.name,
             self.len(),
+            skipped.len(),
         );
+        if let Some(first) = skipped.first() {
+            problem += &format!("; the first, {first}");
+        }
         Error::new(ErrorKind::Data, problem)
     }
 }
