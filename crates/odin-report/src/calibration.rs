@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct CalibrationReport<'a> {
     file: PathBuf,
     detector: &'a DetectorRecord,
+    /// The name of the score that decides.
+    deciding: &'a str,
     /// The share of in-distribution images that the network classifies rightly.
     accuracy: Result<f64, NoAccuracy>,
     /// For each score, the thresholds that out-of-distribution images suggest.
@@ -31,7 +33,7 @@ impl<'a> CalibrationReport<'a> {
     /// Of a detector that was written to `file`, and the sets that it was calibrated on.
     ///
     /// # Errors
-    /// When the sets are not those.
+    /// When the sets are not those, or the detector has no score.
     pub fn new(
         file: &Path,
         detector: &'a DetectorRecord,
@@ -46,6 +48,7 @@ impl<'a> CalibrationReport<'a> {
         Ok(Self {
             file: file.to_path_buf(),
             detector,
+            deciding: &detector.deciding()?.name,
             points: points.collect::<Result<_, _>>()?,
             accuracy,
             compared: match out_set {
@@ -95,8 +98,8 @@ impl<'a> CalibrationReport<'a> {
 
     /// The scores that cost nothing beside the one that decides, and which of them are better.
     fn comparison(&self) -> String {
-        let deciding = &self.detector.deciding().name;
-        let of = |name: &String| self.compared.iter().find(|(own, _)| own == name);
+        let deciding = self.deciding;
+        let of = |name: &str| self.compared.iter().find(|(own, _)| own == name);
         let Some((_, decides)) = of(deciding) else {
             return format!(
                 "Whether {deciding} suits this network, in-distribution images cannot tell: on some networks\nthe baseline (msp) or energy is better. odin eval tells, or --out-dataset here.\n"

@@ -46,7 +46,7 @@ pub(crate) fn run(
         .rule(ThresholdRule::Tpr(0.95))
         .calibrate(detector, &scored, None)?;
     calibrated.save(detector_toml)?;
-    let threshold = calibrated.record().deciding().threshold;
+    let threshold = calibrated.record().deciding()?.threshold;
     writeln!(out, "{}, threshold {threshold}", tuned.setting)?;
     Ok(())
 }

@@ -51,7 +51,7 @@ fn format(path: &Path) -> Result<ScoreFormat> {
 fn score(args: &Drift, detector: Option<&DetectorRecord>) -> Result<String> {
     Ok(match (&args.score, detector) {
         (Some(score), _) => score.clone(),
-        (None, Some(detector)) => detector.deciding().name.clone(),
+        (None, Some(detector)) => detector.deciding()?.name.clone(),
         (None, None) => "odin".to_string(),
     })
 }

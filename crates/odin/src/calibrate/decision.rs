@@ -39,9 +39,9 @@ impl DetectorRecord {
     /// Decides by the score that decides.
     ///
     /// # Errors
-    /// When it is not among these scores.
+    /// When it is not among these scores, or there is none.
     pub fn decide(&self, score: &Score) -> Result<Decision, Error> {
-        let deciding = self.deciding();
+        let deciding = self.deciding()?;
         let value = score.get(&deciding.name).ok_or_else(|| {
             let name = &deciding.name;
             let problem = format!("the detector decides by {name}, which was not computed");

@@ -220,10 +220,11 @@ impl Statistics {
 impl DetectorRecord {
     /// The score that decides.
     ///
-    /// # Panics
+    /// # Errors
     /// When [`DetectorRecord::scores`] was emptied: reading and calibrating refuse such a detector.
-    pub fn deciding(&self) -> &SavedScore {
-        &self.scores[0]
+    pub fn deciding(&self) -> Result<&SavedScore, Error> {
+        let none = || Error::new(ErrorKind::Scores, "the detector has no score to decide by");
+        self.scores.first().ok_or_else(none)
     }
 
     /// Keeps the scores of these names, in this order; the first decides.

@@ -38,9 +38,9 @@ impl CompileOptions {
     ///
     /// # Errors
     /// When it decides by another score than ODIN, or by a threshold for each class: a compiled
-    /// detector does neither.
+    /// detector does neither. When it has no score.
     pub fn calibrated(record: &DetectorRecord) -> Result<Self, Error> {
-        let deciding = record.deciding();
+        let deciding = record.deciding()?;
         if deciding.name != "odin" {
             return Err(invalid(format!(
                 "the detector decides by {}, a compiled detector by odin; calibrate with odin as the first score",

@@ -42,6 +42,8 @@ impl fmt::Display for NoAccuracy {
     }
 }
 
+impl std::error::Error for NoAccuracy {}
+
 /// Labels of a set as classes of the classifier.
 pub(crate) fn labels_of_classifier(
     labels: &[Option<usize>],

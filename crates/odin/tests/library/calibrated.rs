@@ -352,7 +352,7 @@ fn decisions_are_those_of_the_scores() {
         let saved = DetectorRecord::from_toml(&text).unwrap();
         let reference = demo.in_set.scores(deciding).unwrap();
         let n = reference.len() as f64;
-        let threshold = saved.deciding().threshold;
+        let threshold = saved.deciding().unwrap().threshold;
         let mut kept = 0;
         let rows = demo.in_set.rows.iter().chain(&demo.out_set.rows);
         for (place, row) in rows.enumerate() {
@@ -390,7 +390,7 @@ fn each_class_has_its_threshold() {
     let options = CalibrationOptions::default().rule(ThresholdRule::Tpr(tpr));
     let text = record(options.per_class(true), false).to_toml();
     let saved = DetectorRecord::from_toml(&text).unwrap();
-    let score = saved.deciding();
+    let score = saved.deciding().unwrap();
     let minimum = odin::minimum_images(tpr).unwrap().unwrap();
     assert_eq!(score.classes.len(), 6);
     for (class, found) in score.classes.iter().enumerate() {
@@ -544,7 +544,7 @@ fn saving_over_a_detector_leaves_no_file_behind() {
     assert_eq!(files(folder.path()), [&statistics, toml_file, own, net]);
     let energy = CalibratedDetector::options().scores(["energy", "odin"]);
     let mut energy = energy.open(toml(&folder)).unwrap();
-    assert_eq!(energy.record().deciding().name, "energy");
+    assert_eq!(energy.record().deciding().unwrap().name, "energy");
     assert_eq!(energy.detector().score_names(), ["msp", "odin", "energy"]);
     energy.save(toml(&folder)).unwrap();
     assert_eq!(files(folder.path()), [toml_file, own, net]);

@@ -135,7 +135,7 @@ fn a_compiled_detector_decides_as_the_calibrated_one() {
     let path = folder.path().join("detector.onnx");
     std::fs::write(&path, compile(calibrated.classifier(), &options).unwrap()).unwrap();
     let compiled = CompiledDetector::open(&path, 2).unwrap();
-    let threshold = calibrated.record().deciding().threshold;
+    let threshold = calibrated.record().deciding().unwrap().threshold;
     assert_eq!(compiled.card().threshold, Some(threshold));
     assert_eq!(compiled.card().target_tpr, Some(0.95));
     assert_eq!(compiled.card().setting, calibrated.record().setting);

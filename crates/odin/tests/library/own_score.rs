@@ -90,7 +90,7 @@ fn it_is_computed_calibrated_saved_and_restored() {
     let opened = CalibratedDetector::options().scorer(Margin("mine"));
     let opened = opened.open(&toml).unwrap();
     assert!(opened.record() == calibrated.record());
-    assert_eq!(opened.record().deciding().name, "mine");
+    assert_eq!(opened.record().deciding().unwrap().name, "mine");
     for (verdict, row) in opened.judge(&images).zip(&scored.rows) {
         let verdict = verdict.unwrap();
         assert_eq!(verdict.score, row.score);

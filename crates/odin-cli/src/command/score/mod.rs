@@ -223,7 +223,7 @@ impl Job<'_> {
     fn to_stdout(&self, format: Option<ScoreFormat>) -> Result<()> {
         let mut tally = Tally::default();
         let Some(format) = format else {
-            let score = &self.detector.record().deciding().name;
+            let score = &self.detector.record().deciding()?.name;
             self.score(0, |record, decision| {
                 tally.count(&record);
                 let report = DecisionReport {
