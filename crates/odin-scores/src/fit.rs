@@ -55,11 +55,9 @@ pub fn fit_with(
             let score = fit_score(method, &fitting).map_err(|error| {
                 Error::new(error.kind(), format!("the score {method}: {error}"))
             })?;
-            Ok(Fitted::new(
-                method,
-                score,
-                notes(method, parameters, training),
-            ))
+            let notes = notes(method, parameters, training);
+            let warnings = warnings(method, parameters, training);
+            Ok(Fitted::new(method, score, notes).warned(warnings))
         })
         .collect()
 }
@@ -176,4 +174,30 @@ fn notes(method: Method, parameters: &Parameters, training: Option<&Training<'_>
         ));
     }
     notes
+}
+
+/// Why the score may rank wrongly.
+fn warnings(
+    method: Method,
+    parameters: &Parameters,
+    training: Option<&Training<'_>>,
+) -> Vec<String> {
+    let Some(training) = training.filter(|_| method == Method::Knn) else {
+        return Vec::new();
+    };
+    let k = parameters.knn_k.min(training.images());
+    let mut images = vec![0; training.classes()];
+    for class in training.classes_of_images() {
+        images[class] += 1;
+    }
+    let small = images.iter().filter(|&&images| images < k).count();
+    match (small, images.iter().min()) {
+        (1.., Some(fewest)) => vec![format!(
+            "k is {k}, and {small} of {} classes have fewer training images (the fewest {fewest}): \
+             the k-th nearest image of such a class is of another one, so that the score may rank \
+             in-distribution images below others. Choose a k well below the images of a class.",
+            images.len()
+        )],
+        _ => Vec::new(),
+    }
 }

@@ -17,6 +17,7 @@ pub struct Fitted {
     method: Method,
     score: Arc<dyn Score>,
     notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Fitted {
@@ -25,7 +26,12 @@ impl Fitted {
             method,
             score,
             notes,
+            warnings: Vec::new(),
         }
+    }
+
+    pub(crate) fn warned(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// Which score it is.
@@ -37,6 +43,12 @@ impl Fitted {
     /// labels, that classes had no image, that there were fewer images than k. Not saved.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Why the score is not to be trusted, in whole sentences: that classes have fewer training
+    /// images than [`Knn`](Method::Knn) has neighbours. Not saved.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Whether the observation has what this score reads. [`score`](Scorer::score) gives NaN where

@@ -74,7 +74,9 @@ pub enum Method {
     RelativeMahalanobis,
     /// Negated Euclidean distance of `h / ‖h‖` to the k-th nearest of the normalised features of
     /// all training images; exact. k = 50, the authors' choice for CIFAR-10 (200 for CIFAR-100,
-    /// 1000 for ImageNet), or the number of training images where that is less.
+    /// 1000 for ImageNet), or the number of training images where that is less. Where a class has
+    /// fewer images than k, the score may rank wrongly, and
+    /// [`Fitted::warnings`](crate::Fitted::warnings) says so.
     ///
     /// Y. Sun, Y. Ming, X. Zhu, Y. Li, *Out-of-Distribution Detection with Deep Nearest Neighbors*,
     /// ICML 2022.

@@ -58,6 +58,11 @@ impl Scores {
             false => fitting.fit(&names.methods)?,
             true => fitting.fit_possible()?,
         };
+        for fitted in &fitted {
+            for warning in fitted.warnings() {
+                say(&format!("warning: {}: {warning}", fitted.method()));
+            }
+        }
         if !run.quiet.on {
             for fitted in &fitted {
                 let parameters = names.parameters.describe(fitted.method());
