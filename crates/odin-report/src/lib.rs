@@ -35,5 +35,6 @@ pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, read_column,
     record_from_json, record_to_json, set_to_csv,
 };
+pub use terms::counted;
 pub use tune::{TuneReport, TuneTest};
 pub use tune_plots::tune_plots;

@@ -12,6 +12,14 @@ pub(crate) const LABELS: [(&str, &str); 5] = [
     ("AUPR Out", "AUPR Out"),
 ];
 
+/// So many of them: `1 image`, `2 images`.
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// A rate.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}%", fraction * 100.0)

@@ -4,7 +4,7 @@ use crate::columns::{aligned, entry};
 use crate::csv::Line;
 use crate::json;
 use crate::network::Network;
-use crate::terms::{LABELS, POSITIVE_CLASS, percent};
+use crate::terms::{LABELS, POSITIVE_CLASS, counted, percent};
 use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
 use odin_metrics::Metrics;
 use serde_json::{Map, Value, json};
@@ -117,7 +117,10 @@ impl TuneReport {
                 Err(reason) => format!("unknown: {reason}"),
             },
         );
-        line("Grid", &format!("{} temperatures x {} ε", t.len(), e.len()));
+        line(
+            "Grid",
+            &format!("{} x {} ε", counted(t.len(), "temperature"), e.len()),
+        );
         line(
             "Passes per image",
             &format!("{together} instead of {apart}"),
@@ -130,7 +133,7 @@ impl TuneReport {
         let mut text = String::new();
         let images = match search.n_out {
             0 => String::new(),
-            count => format!(" ({count} images)"),
+            count => format!(" ({})", counted(count, "image")),
         };
         let what = match search.rule {
             Rule::Fixed => "Not tuned, but measured against",

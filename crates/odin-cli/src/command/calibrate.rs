@@ -12,7 +12,7 @@ use odin::{
     CalibratedDetector, CalibrationOptions, DetectorBuilder, DetectorRecord, Setting,
     ThresholdRule, Tuned, minimum_images,
 };
-use odin_report::CalibrationReport;
+use odin_report::{CalibrationReport, counted};
 use std::path::Path;
 
 pub(crate) fn run(args: &Calibrate) -> Result<()> {
@@ -116,16 +116,27 @@ fn tell_replaced(out: &Path, quiet: bool) {
 
 /// Warnings about the threshold.
 fn warn(args: &Calibrate, calibrated: &CalibratedDetector) -> Result<()> {
-    let images = calibrated.record().images.in_images;
+    let images = &calibrated.record().images;
     match minimum_images(args.tpr)? {
-        Some(minimum) if images < minimum => say(&format!(
-            "warning: {images} images are too few for a true-positive rate of {}: from {minimum} on, the threshold has a 95 % confidence interval",
+        Some(minimum) if images.in_images < minimum => say(&format!(
+            "warning: {} are too few for a true-positive rate of {}: from {minimum} on, the threshold has a 95 % confidence interval",
+            counted(images.in_images, "image"),
             args.tpr
         )),
         Some(_) => {}
         None => say(
             "warning: no number of images establishes a threshold that keeps all in-distribution images; ask for 0.999 or less",
         ),
+    }
+    // A threshold that rejects the others is one that keeps the share that passes: the same count.
+    let minimum = args.fpr.map(minimum_images).transpose()?.flatten();
+    if let (Some(fpr), Some(minimum)) = (args.fpr, minimum)
+        && images.out_images < minimum
+    {
+        say(&format!(
+            "warning: {} are too few for a false-positive rate of {fpr}: from {minimum} on, they establish such a threshold with 95 % confidence",
+            counted(images.out_images, "out-of-distribution image")
+        ));
     }
     Ok(())
 }

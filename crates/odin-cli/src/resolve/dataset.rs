@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Provenance};
 use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
 use odin_data::{ErrorKind, NoiseKind, Split, Transform, Transformed, open};
-use odin_report::SetInfo;
+use odin_report::{SetInfo, counted};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -240,23 +240,31 @@ impl Spec {
         }
     }
 
-    /// The images of the set that are used.
-    fn part(&self, selection: &Selection, images: &Images) -> Result<Images> {
-        let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
-        let default = match of_set {
+    /// The part of the set that is used.
+    fn split(&self, selection: &Selection) -> SplitArg {
+        let default = match self.dataset().map_or(0, |dataset| dataset.validation) {
             0 => SplitArg::All,
             _ => selection.preferred,
         };
+        match self.source {
+            Source::Noise(_) => SplitArg::All,
+            Source::Path(_) => selection.split.unwrap_or(default),
+        }
+    }
+
+    /// The images of the set that are used.
+    fn part(&self, selection: &Selection, images: &Images) -> Result<Images> {
+        let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
         let validation = if of_set > 0 {
             of_set
         } else {
             VALIDATION_IMAGES
         };
         let parts = || self.order().split(images, validation);
-        let part = match (&self.source, selection.split.unwrap_or(default)) {
-            (Source::Noise(_), _) | (_, SplitArg::All) => images.clone(),
-            (_, SplitArg::Test) => parts().1,
-            (_, SplitArg::Validation) => parts().0,
+        let part = match self.split(selection) {
+            SplitArg::All => images.clone(),
+            SplitArg::Test => parts().1,
+            SplitArg::Validation => parts().0,
         };
         if part.is_empty() {
             return Err(UsageError(format!(
@@ -397,7 +405,13 @@ impl OpenSet {
             say(&format!("{name}: {note}"));
         }
         match (self.images.len(), self.spec.order()) {
-            (part, _) if part == all => say(&format!("{name}: {all} images")),
+            (part, _) if part == all && self.spec.split(selection) == SplitArg::Validation => {
+                say(&format!(
+                    "{name}: all {} are the validation part, and none is left for a test",
+                    counted(all, "image")
+                ))
+            }
+            (part, _) if part == all => say(&format!("{name}: {}", counted(all, "image"))),
             (part, Order::Listed) => say(&format!(
                 "{name}: {part} of {all} images, from image {}",
                 self.images.position(0)
