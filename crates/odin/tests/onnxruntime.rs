@@ -13,11 +13,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 fn library() -> Option<PathBuf> {
-    let library = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
-    if library.is_none() {
-        println!("SKIPPED: ORT_DYLIB_PATH names no library of ONNX Runtime");
-    }
-    library.map(PathBuf::from)
+    odin_test::named_by("ORT_DYLIB_PATH", "library of ONNX Runtime")
 }
 
 fn detector(classifier: &Classifier, device: Device, library: &Path) -> Detector {
@@ -106,11 +102,9 @@ fn every_fixture_has_the_scores_of_the_built_in_engine() {
 #[test]
 fn real_networks_have_the_scores_of_the_built_in_engine() {
     let Some(library) = library() else { return };
-    let refdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata");
-    if !refdata.is_dir() {
-        println!("SKIPPED: there is no {}", refdata.display());
+    let Some(refdata) = odin_test::refdata("") else {
         return;
-    }
+    };
     let imagenet = Normalization::new(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]).unwrap();
     for (weights, normalization) in [
         ("resnet20_cifar10.th", imagenet),

@@ -13,12 +13,7 @@ use std::path::{Path, PathBuf};
 const FIRST: usize = 24;
 
 fn refdata() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("SKIPPED: there is no {}", folder.display());
-    None
+    odin_test::refdata("")
 }
 
 fn everything() -> bool {

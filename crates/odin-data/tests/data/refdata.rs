@@ -1,15 +1,10 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::open;
 
 fn refdata() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata");
-    if !folder.is_dir() {
-        println!("SKIPPED: {} is not there", folder.display());
-        return None;
-    }
-    Some(folder)
+    odin_test::refdata("")
 }
 
 /// The golden files list the images in the order in which Python sorted them, with the class

@@ -52,12 +52,7 @@ const CASES: [Case; 3] = [
 
 /// The folder of the reference data, if it is here.
 fn refdata() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/refdata");
-    if !folder.is_dir() {
-        println!("skipped: no reference data at {}", folder.display());
-        return None;
-    }
-    Some(folder)
+    odin_test::refdata("")
 }
 
 fn build(refdata: &Path, case: &Case) -> zoo::Model {

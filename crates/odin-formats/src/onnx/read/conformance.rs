@@ -35,11 +35,9 @@ struct Tally {
 
 #[test]
 fn operators_give_what_the_standard_says() {
-    let Ok(folder) = std::env::var("ODIN_ONNX_CONFORMANCE") else {
-        println!("SKIPPED: ODIN_ONNX_CONFORMANCE names no folder of cases");
+    let Some(folder) = odin_test::named_by("ODIN_ONNX_CONFORMANCE", "folder of cases") else {
         return;
     };
-    let folder = Path::new(&folder);
     let index = std::fs::read(folder.join("index.json")).unwrap();
     let index: Json = serde_json::from_slice(&index).unwrap();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
