@@ -2,8 +2,10 @@
 //! names from files in messages.
 
 mod escape;
+mod printable;
 
-pub use escape::{escape, escape_lines, first_shown, printable, printable_json, shown};
+pub use escape::{escape, escape_lines, first_shown, shown};
+pub use printable::{printable, printable_json};
 
 use std::sync::Arc;
 
