@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use odin_error::{first_shown, shown};
+use odin_untrusted::file::read_regular;
 use odin_untrusted::{inflate, tar};
 
 use crate::allowance::Allowance;
@@ -29,6 +30,9 @@ const EXTENSIONS: [&str; 9] = [
 /// How a pickle begins.
 const PICKLE: u8 = 0x80;
 
+/// A larger file is none: the largest classifiers have a few billion parameters.
+const LARGEST_FILE: u64 = 16 << 30;
+
 impl Checkpoint {
     /// Reads a checkpoint, recognising its container by content and not by file name.
     ///
@@ -38,12 +42,7 @@ impl Checkpoint {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let io = |e: std::io::Error| Error::new(ErrorKind::Io, e.to_string()).about(&name);
-        if !path.metadata().map_err(io)?.is_file() {
-            let message = "not a regular file; give the checkpoint file itself";
-            return Err(Error::new(ErrorKind::Io, message).about(&name));
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_regular(path, LARGEST_FILE)?;
         Self::from_bytes(&bytes, &name)
     }
 

@@ -46,6 +46,7 @@ impl From<odin_untrusted::Error> for Error {
     fn from(error: odin_untrusted::Error) -> Self {
         let kind = match error.kind() {
             odin_untrusted::ErrorKind::Damaged => ErrorKind::Corrupt,
+            odin_untrusted::ErrorKind::Io | odin_untrusted::ErrorKind::NotRegular => ErrorKind::Io,
             _ => ErrorKind::Unsupported,
         };
         Self::from_cause(kind, error)

@@ -8,6 +8,7 @@ mod detector;
 mod jsonl;
 mod parquet;
 mod record;
+mod short_lines;
 
 pub use column::ScoreColumn;
 pub use record::{ScoreFileError, ScoreRecord, ScoreValues};

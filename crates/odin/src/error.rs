@@ -58,6 +58,7 @@ from_error!(odin_data::Error, Data);
 from_error!(odin_cpu::Error, Engine);
 from_error!(odin_metrics::Error, Metrics);
 from_error!(odin_scores::Error, Scores);
+from_error!(odin_untrusted::Error, Io);
 
 #[cfg(feature = "onnxruntime")]
 impl From<odin_ort::Error> for Error {

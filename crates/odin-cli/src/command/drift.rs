@@ -6,7 +6,7 @@ use crate::output::stdout::write_stdout;
 use anyhow::{Context, Result, bail};
 use odin::DetectorRecord;
 use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreFormat, read_column};
-use std::fs::File;
+use odin_untrusted::file::open_regular;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -58,7 +58,7 @@ fn score(args: &Drift, detector: Option<&DetectorRecord>) -> Result<String> {
 
 fn read(path: &Path, format: ScoreFormat, score: &str) -> Result<ScoreColumn> {
     let name = || path.display().to_string();
-    let file = File::open(path).with_context(name)?;
+    let file = open_regular(path)?;
     let column = read_column(file, format, score).with_context(name)?;
     if column.scores.is_empty() {
         bail!(

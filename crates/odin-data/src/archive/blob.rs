@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use odin_untrusted::file::open_regular;
 use odin_untrusted::inflate::{Budget, CopyError, gunzip};
 use tempfile::SpooledData;
 
@@ -29,7 +30,7 @@ pub(crate) enum Blob {
 
 impl Blob {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let file = open_regular(path).map_err(Error::unreadable_file)?;
         let len = file
             .metadata()
             .map_err(|e| Error::io("read", path, e))?

@@ -1,9 +1,9 @@
 //! Folders of the file system as lists of files.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use odin_untrusted::file::open_regular;
 use walkdir::WalkDir;
 
 use super::{Entry, Listing, MAX_FILE, Store, check_count, check_file_size, in_order};
@@ -34,7 +34,8 @@ impl Folder {
                 Err(e) if e.loop_ancestor().is_some() => continue,
                 Err(e) => return Err(walk_error(e, root)),
             };
-            if !found.file_type().is_file() {
+            // Others than files, such as FIFOs, are errors when they are read.
+            if found.file_type().is_dir() {
                 continue;
             }
             let relative = found.path().strip_prefix(root).unwrap_or(found.path());
@@ -86,9 +87,10 @@ impl Store for Folder {
 
 /// The content of a file of at most [`MAX_FILE`] bytes.
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = open_regular(path).map_err(Error::unreadable_file)?;
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
         .map_err(|e| Error::io("read", path, e))?;
     check_file_size(bytes.len() as u64, &path.display().to_string())?;
     Ok(bytes)

@@ -3,10 +3,11 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, problem};
+use super::short_lines::ShortLines;
 use crate::csv::Line;
 use odin::ScoredSet;
 use std::fs::File;
-use std::io::{BufReader, Result, Write};
+use std::io::{Result, Write};
 
 pub(super) fn write_header(
     out: &mut impl Write,
@@ -64,7 +65,7 @@ pub(super) fn read_column(
     file: File,
     score: &str,
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
-    let mut reader = csv::Reader::from_reader(BufReader::new(file));
+    let mut reader = csv::Reader::from_reader(ShortLines::new(file));
     let header = reader.headers().map_err(problem)?.clone();
     let place = |name: &str| header.iter().position(|column| column.trim() == name);
     let column = place(score).ok_or_else(|| {

@@ -3,6 +3,7 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
+use super::short_lines::ShortLines;
 use crate::json;
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -75,7 +76,7 @@ pub(super) fn record(
 
 pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreFileError> {
     let mut column = ScoreColumn::default();
-    for (i, line) in BufReader::new(file).lines().enumerate() {
+    for (i, line) in BufReader::new(ShortLines::new(file)).lines().enumerate() {
         let number = i + 1;
         let line = line.map_err(|e| problem(format!("line {number}: {e}")))?;
         if line.trim().is_empty() {

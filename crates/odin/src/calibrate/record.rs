@@ -3,6 +3,7 @@
 use crate::model::sha256;
 use crate::{Error, ErrorKind, ModelConfig, Setting};
 use odin_metrics::{Calibration, Interval, OperatingPoint, ReferenceScores};
+use odin_untrusted::file::read_regular;
 use std::path::{Path, PathBuf};
 
 /// Everything that a calibrated detector decides by, but for the network itself and what was
@@ -200,12 +201,14 @@ impl Statistics {
                 path.display()
             ))
         };
-        let io = |e: std::io::Error| about(Error::from_cause(ErrorKind::Io, e));
-        let metadata = path.metadata().map_err(io)?;
-        if !metadata.is_file() || metadata.len() > MAX_STATISTICS {
-            return Err(about(damaged("no regular file of a few gigabytes at most")));
-        }
-        let bytes = std::fs::read(&path).map_err(io)?;
+        let unreadable = |e: odin_untrusted::Error| {
+            let kind = match e.kind() {
+                odin_untrusted::ErrorKind::Io => ErrorKind::Io,
+                _ => ErrorKind::Saved,
+            };
+            Error::from_cause(kind, e).about("the statistics of the detector")
+        };
+        let bytes = read_regular(&path, MAX_STATISTICS).map_err(unreadable)?;
         let found = sha256(&bytes);
         match found == self.sha256 {
             true => Ok(bytes),

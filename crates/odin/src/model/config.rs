@@ -3,6 +3,7 @@
 use super::{ChannelOrder, Layout, Normalization};
 use crate::{Error, ErrorKind};
 use odin_data::Transform;
+use odin_untrusted::file::read_regular;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
 
@@ -221,12 +222,16 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 
 /// The text of a regular file of at most so many bytes.
 pub(crate) fn read_text_of(path: &Path, max_bytes: u64) -> Result<String, Problem> {
-    let metadata = path.metadata().map_err(|e| e.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_string());
+    let bytes = read_regular(path, max_bytes).map_err(|e| problem(&e, max_bytes))?;
+    String::from_utf8(bytes).map_err(|_| "this is no text in UTF-8".to_string())
+}
+
+/// What is wrong with a file that its reader names.
+fn problem(error: &odin_untrusted::Error, max_bytes: u64) -> Problem {
+    match (error.kind(), std::error::Error::source(error)) {
+        (odin_untrusted::ErrorKind::NotRegular, _) => "not a regular file".to_string(),
+        (odin_untrusted::ErrorKind::TooLarge, _) => format!("more than {} MiB", max_bytes >> 20),
+        (_, Some(cause)) => cause.to_string(),
+        (_, None) => error.to_string(),
     }
-    if metadata.len() > max_bytes {
-        return Err(format!("more than {} MiB", max_bytes >> 20));
-    }
-    std::fs::read_to_string(path).map_err(|e| e.to_string())
 }

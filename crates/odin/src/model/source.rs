@@ -3,6 +3,7 @@
 use crate::{Error, ErrorKind};
 use odin_formats::{Checkpoint, onnx, zoo};
 use odin_graph::{Graph, Op};
+use odin_untrusted::file::read_regular;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,9 @@ pub struct ModelFile {
     pub notices: Vec<String>,
 }
 
+/// A larger model is not read: the largest classifiers have a few billion parameters.
+const LARGEST_FILE: u64 = 16 << 30;
+
 /// The content of a file, shared with what is decoded from it.
 #[derive(Debug, Clone)]
 struct Bytes(Arc<Vec<u8>>);
@@ -62,16 +66,10 @@ impl ModelSource {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it is no regular file, or cannot be read.
+    /// When it is no regular file, is too large, or cannot be read.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let about = |e: Error| e.about(&name);
-        let io = |e: std::io::Error| Error::from_cause(ErrorKind::Io, e).about(&name);
-        if !path.metadata().map_err(io)?.is_file() {
-            let problem = "not a regular file; give the model file itself";
-            return Err(about(Error::new(ErrorKind::Io, problem)));
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_regular(path, LARGEST_FILE).map_err(unreadable)?;
         let named_onnx = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
@@ -105,6 +103,16 @@ impl ModelSource {
     /// The checkpoint in it.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
         Ok(Checkpoint::from_bytes(self.bytes.as_ref(), &self.name)?)
+    }
+}
+
+fn unreadable(error: odin_untrusted::Error) -> Error {
+    match error.kind() {
+        odin_untrusted::ErrorKind::NotRegular => {
+            let problem = format!("{error}; give the model file itself");
+            Error::new(ErrorKind::Io, problem)
+        }
+        _ => error.into(),
     }
 }
 

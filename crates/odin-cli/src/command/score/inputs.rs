@@ -4,6 +4,7 @@ use crate::args::UsageError;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Shard};
 use odin_data::{DataSet, ImageList, Joined, OpenOptions, open};
+use odin_untrusted::file::read_regular;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -112,18 +113,30 @@ fn flush(
     Ok(())
 }
 
+/// The longest list that is read, of a few million images.
+const MAX_LIST: u64 = 1 << 28;
+
+fn list_on_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut stdin = std::io::stdin().lock().take(MAX_LIST + 1);
+    let read = stdin.read_to_end(&mut bytes);
+    read.context("cannot read the list from standard input")?;
+    match bytes.len() as u64 > MAX_LIST {
+        true => bail!(
+            "the list on standard input has more than {MAX_LIST} bytes; give it in parts, or --shard the images of a folder"
+        ),
+        false => Ok(bytes),
+    }
+}
+
 /// The paths in a list, one a line, or ended by NUL as `find -print0` does.
 fn listed(list: &Path) -> Result<Vec<PathBuf>> {
-    let text = match list.as_os_str() == STDIN {
-        true => {
-            let mut text = String::new();
-            let stdin = std::io::stdin().read_to_string(&mut text);
-            stdin.context("cannot read the list from standard input")?;
-            text
-        }
-        false => std::fs::read_to_string(list)
-            .with_context(|| format!("cannot read the list {}", list.display()))?,
+    let bytes = match list.as_os_str() == STDIN {
+        true => list_on_stdin()?,
+        false => read_regular(list, MAX_LIST).context("cannot read the list")?,
     };
+    let text = String::from_utf8(bytes)
+        .with_context(|| format!("the list {} is no text in UTF-8", list.display()))?;
     let end = if text.contains('\0') { '\0' } else { '\n' };
     let paths = text.split(end).map(|line| line.trim_end_matches('\r'));
     let paths: Vec<PathBuf> = paths
