@@ -165,7 +165,7 @@ fn runs() -> Vec<Run> {
                 ("/results/0/n_out", json!(40)),
                 ("/results/0/n_in", json!(40)),
             ]),
-            "",
+            "own: the validation part takes up to 1000 images, which are all of these",
         ),
         (
             "--nn net.safetensors --in-dataset six --out-dataset Uniform",
@@ -258,7 +258,11 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     (
         "--nn net.safetensors --in-dataset bad --out-dataset Uniform --skip-bad",
         1,
-        &["there is no image to score (5 were", "5 could not be read"],
+        &[
+            "bad: there is no image to score (5 were",
+            "5 could not be read); the first, ",
+            "0.bmp: ",
+        ],
     ),
     (
         "--nn net.safetensors --in-dataset bad --out-dataset Uniform",

@@ -240,6 +240,14 @@ impl Spec {
         }
     }
 
+    /// How many images the part for tuning takes.
+    fn validation(&self) -> usize {
+        match self.dataset().map_or(0, |dataset| dataset.validation) {
+            0 => VALIDATION_IMAGES,
+            of_set => of_set,
+        }
+    }
+
     /// The part of the set that is used.
     fn split(&self, selection: &Selection) -> SplitArg {
         let default = match self.dataset().map_or(0, |dataset| dataset.validation) {
@@ -254,12 +262,7 @@ impl Spec {
 
     /// The images of the set that are used.
     fn part(&self, selection: &Selection, images: &Images) -> Result<Images> {
-        let of_set = self.dataset().map_or(0, |dataset| dataset.validation);
-        let validation = if of_set > 0 {
-            of_set
-        } else {
-            VALIDATION_IMAGES
-        };
+        let validation = self.validation();
         let parts = || self.order().split(images, validation);
         let part = match self.split(selection) {
             SplitArg::All => images.clone(),
@@ -404,13 +407,13 @@ impl OpenSet {
         for note in self.images.notes() {
             say(&format!("{name}: {note}"));
         }
+        if self.spec.split(selection) == SplitArg::Validation && all <= self.spec.validation() {
+            say(&format!(
+                "{name}: the validation part takes up to {} images, which are all of these; none is left for a test",
+                self.spec.validation()
+            ));
+        }
         match (self.images.len(), self.spec.order()) {
-            (part, _) if part == all && self.spec.split(selection) == SplitArg::Validation => {
-                say(&format!(
-                    "{name}: all {} are the validation part, and none is left for a test",
-                    counted(all, "image")
-                ))
-            }
             (part, _) if part == all => say(&format!("{name}: {}", counted(all, "image"))),
             (part, Order::Listed) => say(&format!(
                 "{name}: {part} of {all} images, from image {}",
