@@ -20,7 +20,8 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let repetitions = args.repetitions as usize;
     let start = Instant::now();
     let clock = || start.elapsed();
-    let times = detector.step_times(&pattern(&classifier), repetitions, &clock)?;
+    let times = detector.step_times(&pattern(&classifier), repetitions, &clock);
+    let times = times.with_context(|| args.nn.name.clone())?;
     let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }

@@ -340,11 +340,12 @@ impl OpenDetector {
             false => {
                 let statistics = record.statistics.as_ref();
                 let bytes = statistics.map(|statistics| statistics.read(folder));
-                restore_statistics(
-                    classifier,
-                    &methods,
-                    &bytes.transpose()?.unwrap_or_default(),
-                )?
+                let bytes = bytes.transpose()?.unwrap_or_default();
+                let restored = restore_statistics(classifier, &methods, &bytes);
+                restored.map_err(|e| match statistics {
+                    Some(statistics) => e.about(format_args!("the statistics {}", statistics.file)),
+                    None => e,
+                })?
             }
         };
         Ok(builder.fitted(fitted).scorers(own).i_odin(i_odin))

@@ -156,7 +156,8 @@ impl Forward {
         }
         let pixels = self.input.normalize(&batch)?;
         let inputs = [(self.input.name.as_str(), &pixels[..])];
-        let mut outputs = self.engine.run(batch.len(), &inputs)?.into_iter();
+        let outputs = self.engine.run(batch.len(), &inputs);
+        let mut outputs = outputs.map_err(|e| e.about(images.name()))?.into_iter();
         let (logits, features) = (outputs.next(), outputs.next());
         match (logits, features, self.has_features) {
             (Some(Output::Float(logits)), Some(Output::Float(features)), true) => {

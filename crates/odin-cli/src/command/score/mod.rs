@@ -187,8 +187,8 @@ impl Job<'_> {
                     each(self.record(verdict), Some(decision))?;
                 }
                 // Later images would fail, too.
-                Err(ImageError { error, .. }) if error.kind() == ErrorKind::Engine => {
-                    return Err(error.into());
+                Err(ImageError { name, error, .. }) if error.kind() == ErrorKind::Engine => {
+                    return Err(error).context(name);
                 }
                 Err(ImageError { name, error, .. }) => {
                     let (file, outcome) = (name, Err(error.to_string()));
