@@ -58,7 +58,9 @@ pub fn saved_detector(text: &str) {
         Ok(detector) => detector,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    let deciding = detector.deciding();
+    let deciding = detector
+        .deciding()
+        .expect("a detector that is read has a score");
     for score in [deciding.threshold, f64::MIN, f64::MAX, f64::NAN] {
         let judged = deciding.decide(score, 0);
         assert!((0.0..=100.0).contains(&judged.percentile), "{judged:?}");

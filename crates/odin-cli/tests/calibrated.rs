@@ -463,8 +463,17 @@ fn few_images_are_warned_of() {
         assert!(output.status.success());
         text(&output.stderr)
     };
-    assert!(run("--limit 50").contains("50 images are too few"));
+    let few = "50 images are too few for a true-positive rate of 0.95: from 72 on";
+    assert!(run("--limit 50").contains(few));
     assert_eq!(run("--limit 80"), "");
+    let near = "--limit 80 --out-dataset {demo}/near.npy";
+    let few = "80 out-of-distribution images are too few for a false-positive rate of 0.001: from 3688 on";
+    assert!(run(&format!("{near} --fpr 0.001")).contains(few));
+    assert_eq!(run(&format!("{near} --fpr 0.05")), "");
+    let fit = "--limit 80 --fit-on {demo}/validation.npy --score";
+    let far = "warning: knn: k is 50, and 6 of 6 classes have fewer training images";
+    assert!(run(&format!("{fit} knn")).contains(far));
+    assert_eq!(run(&format!("{fit} knn:k=5")), "");
 }
 
 /// What was calibrated is what is compiled.

@@ -302,3 +302,27 @@ fn restoring_says_what_is_missing() {
         assert_eq!(headless, needed.then_some(ErrorKind::Missing), "{method}");
     }
 }
+
+/// A k-th neighbour of another class tells nothing of the class.
+#[test]
+fn knn_warns_of_classes_smaller_than_k() {
+    for (images, k, warning) in [
+        (30, 10, ""),
+        (30, 11, "k is 11, and 3 of 3 classes have fewer"),
+        (
+            31,
+            11,
+            "2 of 3 classes have fewer training images (the fewest 10)",
+        ),
+        (30, 50, "k is 30, and 3 of 3"),
+    ] {
+        let network = Network::new(5, 3, 4, images);
+        let mut parameters = Parameters::default();
+        parameters.knn_k = k;
+        let fitted = network.fit(&parameters, &[Method::Knn, Method::Fdbd]);
+        let warnings = fitted[0].warnings().join(" ");
+        assert!(warnings.contains(warning), "{warnings}");
+        assert_eq!(warnings.is_empty(), warning.is_empty(), "{warnings}");
+        assert!(fitted[1].warnings().is_empty());
+    }
+}

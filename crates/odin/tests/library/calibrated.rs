@@ -342,6 +342,19 @@ fn files_that_cannot_be_read_are_named() {
     refused(&path, "more than 64 MiB");
 }
 
+/// As a caller may leave it, for its fields are public.
+#[test]
+fn a_detector_without_a_score_decides_nothing() {
+    let mut emptied = record(CalibrationOptions::default(), false);
+    emptied.scores.clear();
+    let nothing = ["no score to decide by"];
+    refused(emptied.deciding(), ErrorKind::Scores, &nothing);
+    let score = &DEMO.in_set.rows[0].score;
+    refused(emptied.decide(score), ErrorKind::Scores, &nothing);
+    let compiled = odin::CompileOptions::calibrated(&emptied);
+    refused(compiled, ErrorKind::Scores, &nothing);
+}
+
 /// Where a score lies is counted from the scores themselves.
 #[test]
 fn decisions_are_those_of_the_scores() {
@@ -590,7 +603,7 @@ fn statistics_that_are_not_those_of_the_detector_are_refused() {
     std::fs::remove_file(&path).unwrap();
     refused(open(), ErrorKind::Io, &[&file]);
     std::fs::create_dir(&path).unwrap();
-    refused(open(), ErrorKind::Saved, &[&file, "no regular file"]);
+    refused(open(), ErrorKind::Saved, &[&file, "not a regular file"]);
 
     let write = |record: &DetectorRecord| std::fs::write(toml(&folder), record.to_toml()).unwrap();
     let mut without = saved.clone();

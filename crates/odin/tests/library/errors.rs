@@ -137,6 +137,18 @@ fn errors_have_a_kind_and_a_cause() {
             false,
         ),
         (
+            builder().threads(4_294_967_295).build().map(drop),
+            &["4294967295 threads", "1 to 1024"],
+            Kind::Invalid,
+            false,
+        ),
+        (
+            CompiledDetector::open(at("garbage.onnx"), usize::MAX).map(drop),
+            &["threads", "1 to 1024"],
+            Kind::Invalid,
+            false,
+        ),
+        (
             builder().batch_size(0).build().map(drop),
             &["batch"],
             Kind::Invalid,
