@@ -20,18 +20,26 @@ fn onnx(file: &str) -> String {
 /// Runs `odin` in `folder`; `{demo}` in an argument is the folder of the demonstration, `{onnx}`
 /// that of the ONNX files.
 fn odin(folder: &Path, args: &str) -> Output {
+    command(folder, args).output().unwrap()
+}
+
+fn command(folder: &Path, args: &str) -> Command {
     let (demo, onnx) = (demo(""), onnx(""));
     let args = args.split_whitespace();
     let args = args.map(|a| a.replace("{demo}/", &demo).replace("{onnx}/", &onnx));
-    Command::new(env!("CARGO_BIN_EXE_odin"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_odin"));
+    command.args(args).current_dir(folder);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The same lines with one space where columns stand apart.
+fn squeezed(text: &str) -> String {
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    text.lines().map(line).collect()
 }
 
 fn json(output: &Output) -> serde_json::Value {
@@ -46,14 +54,12 @@ fn the_demonstration_prints_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let output = odin(folder.path(), "");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let table = text(&output.stdout);
+    let table = squeezed(&text(&output.stdout));
     for wanted in [
         "DenseNet-BC-22-12",
-        "99.4%",
-        "digits 6-9",
-        "361/714",
-        "Uniform",
-        "361/361",
+        "Accuracy on in-distribution: 99.4%\n",
+        "\ndigits 6-9 0.005 361/714 ",
+        "\nUniform 0.005 361/361 ",
         "in-distribution",
     ] {
         assert!(table.contains(wanted), "no {wanted:?} in\n{table}");
@@ -160,7 +166,7 @@ fn csv_has_a_line_for_each_score_and_intervals_when_asked_for() {
     );
 }
 
-/// Arguments, what standard output must contain, and what standard error.
+/// Arguments, what standard output must contain, with one space for many, and what standard error.
 type Run = (
     &'static str,
     &'static [&'static str],
@@ -177,8 +183,8 @@ const RUNS: &[Run] = &[
             "x float[N, 1, 8, 8]",
             "logits float[N, 6]",
             "mean 0.305185, std 0.377469 (from the file)",
-            "70,974",
-            "1,925,118",
+            "Parameters: 70,974\n",
+            "Cost: 1,925,118 multiply-adds per image, ",
             "every operator",
             "Conv 21",
             "test_accuracy",
@@ -251,15 +257,15 @@ const RUNS: &[Run] = &[
     ),
     (
         "verify demo.onnx --nn {demo}/model.safetensors",
-        &["Images:                  32", "they agree"],
+        &["Images: 32\n", "they agree"],
         &["DenseNet-BC-22-12"],
     ),
     (
         "verify demo.onnx --nn {demo}/model.safetensors --images {demo}/in.npy --count 40 --format json --quiet",
         &[
-            "\"images\": 40",
+            "\"images\": 40,",
             "\"agree\": true",
-            "\"predictions_that_differ\": 0",
+            "\"predictions_that_differ\": 0,",
         ],
         &[],
     ),
@@ -274,12 +280,16 @@ const RUNS: &[Run] = &[
     ),
     (
         "eval --nn demo.onnx --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy",
-        &["DenseNet-BC-22-12", "0.005", "1000"],
+        &[
+            "Neural network architecture: DenseNet-BC-22-12\n",
+            "Magnitude: 0.005\n",
+            "Temperature: 1000\n",
+        ],
         &["mean 0, std 1 (from the file)"],
     ),
     (
         "eval --nn demo.onnx --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --temperature 500 --magnitude 0.001 --limit 5",
-        &["500", "0.001"],
+        &["Magnitude: 0.001\n", "Temperature: 500\n"],
         &["was compiled with T = 1000, ε = 0.005; T = 500, ε = 0.001 is used"],
     ),
     (
@@ -323,7 +333,7 @@ fn models_are_inspected_compiled_verified_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     for (args, on_stdout, on_stderr) in RUNS {
         let output = odin(folder.path(), args);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let (stdout, stderr) = (squeezed(&text(&output.stdout)), text(&output.stderr));
         assert!(output.status.success(), "odin {args}\n{stderr}");
         for wanted in *on_stdout {
             assert!(
@@ -565,6 +575,16 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         "--mean, --std: ",
     ),
     (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --channels BGR",
+        2,
+        "--channels: BGR is an order of the channels of colour images, which this network does not take",
+    ),
+    (
+        "explain --nn {demo}/model.safetensors --threads 4294967295",
+        2,
+        "1 to 1024",
+    ),
+    (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --image-size 16",
         1,
         "16x16",
@@ -737,4 +757,133 @@ fn the_list_shows_the_sets_and_networks_of_the_paper() {
         assert!(names.contains(&name), "{name} is not in {names:?}");
         assert!(table.contains(name), "{name} is not in\n{table}");
     }
+}
+
+/// Files without an end, `{end}.EXT`, where a file is due, and what is said.
+#[cfg(unix)]
+const ENDLESS: &[(&str, &str)] = &[
+    ("inspect {end}.onnx", "not a regular file"),
+    ("inspect {end}.pth", "not a regular file"),
+    (
+        "inspect {demo}/model.safetensors --model-config {end}.toml",
+        "not a regular file",
+    ),
+    (
+        "inspect {demo}/model.safetensors --model-config names-{end}.toml",
+        "not a regular file",
+    ),
+    (
+        "verify {end}.onnx --nn {demo}/model.safetensors",
+        "not a regular file",
+    ),
+    (
+        "compile --detector {end}.toml -o x.onnx",
+        "not a regular file",
+    ),
+    (
+        "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --tuned {end}.toml -o x.toml",
+        "not a regular file",
+    ),
+    (
+        "eval --nn {demo}/model.safetensors --in-dataset {end}.npy --out-dataset Uniform",
+        "neither a file nor a folder",
+    ),
+    (
+        "score --detector {end}.toml {demo}/in.npy",
+        "not a regular file",
+    ),
+    ("score --detector d.toml {end}.txt", "not a regular file"),
+    ("score --detector d.toml {end}.png", "not a regular file"),
+    ("drift {end}.csv {end}.csv", "not a regular file"),
+    ("drift {end}.jsonl {end}.jsonl", "not a regular file"),
+    ("drift {end}.parquet {end}.parquet", "not a regular file"),
+];
+
+#[cfg(unix)]
+#[test]
+fn files_without_an_end_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let calibrate = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --limit 80 --magnitude 0 -o d.toml";
+    assert!(odin(here, calibrate).status.success());
+    for extension in [
+        "onnx", "pth", "toml", "npy", "txt", "png", "csv", "jsonl", "parquet",
+    ] {
+        let zero = here.join(format!("zero.{extension}"));
+        std::os::unix::fs::symlink("/dev/zero", zero).unwrap();
+        fifo(&here.join(format!("fifo.{extension}")));
+    }
+    for end in ["zero", "fifo"] {
+        let config = format!("class_names = \"{end}.txt\"\n");
+        std::fs::write(here.join(format!("names-{end}.toml")), config).unwrap();
+        for (args, wanted) in ENDLESS {
+            let args = args.replace("{end}", end);
+            let output = within_seconds(command(here, &args));
+            let stderr = text(&output.stderr);
+            assert!(!output.status.success(), "odin {args}\n{stderr}");
+            assert!(stderr.contains(wanted), "odin {args}\n{stderr}");
+        }
+    }
+}
+
+/// Among images, one that has no end is a row with an error.
+#[cfg(unix)]
+#[test]
+fn a_fifo_among_images_is_a_row_with_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let calibrate = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --limit 80 --magnitude 0 -o d.toml";
+    assert!(odin(here, calibrate).status.success());
+    std::fs::create_dir(here.join("images")).unwrap();
+    fifo(&here.join("images/a.bmp"));
+    std::fs::write(here.join("images/b.bmp"), grey_bmp()).unwrap();
+    let args = "score --detector d.toml images --format jsonl";
+    let output = within_seconds(command(here, args));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let error = rows[0]["error"].as_str().unwrap();
+    assert!(error.contains("not a regular file"), "{error}");
+    assert!(rows[1]["odin"].is_f64(), "{rows:?}");
+}
+
+/// An image of 8x8 pixels.
+#[cfg(unix)]
+fn grey_bmp() -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + 192, 0, 54, 40, 8, 8, 1 | 24 << 16, 0, 192, 0, 0, 0, 0] {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    bytes.extend([99; 192]);
+    bytes
+}
+
+#[cfg(unix)]
+fn fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+/// What a program printed that must end by itself.
+#[cfg(unix)]
+fn within_seconds(mut command: Command) -> Output {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+    let started = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("{command:?} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
 }

@@ -112,7 +112,7 @@ pub(crate) fn run() -> Result<()> {
 /// that it does not.
 fn decisions(detector: &CalibratedDetector, known: &Images, unknown: &Images) -> Result<String> {
     let record = detector.record();
-    let decided_by = record.deciding();
+    let decided_by = record.deciding()?;
     let taken_for_known = decided_by.against_out.map_or(f64::NAN, |point| point.fpr);
     let mut text = format!(
         "\nThreshold {:.5}: {:.1} % of {} other images of 0 to 5 reach it, and {:.1} % of 6 to 9.\n",
