@@ -14,7 +14,6 @@ use prost::Message;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Cases that expect a size before it is rounded to take part in `align_corners`. ONNX Runtime and
 /// PyTorch compute with the rounded one, and so do the networks that are exported from the latter.
