@@ -13,7 +13,7 @@ pub(crate) use tar::Tar;
 pub(crate) use zip::Zip;
 
 use crate::error::Error;
-use odin_error::escape;
+use odin_error::{escape, spell};
 
 /// The largest file that is read whole: 512 MiB.
 pub(crate) const MAX_FILE: u64 = 1 << 29;
@@ -24,7 +24,8 @@ const MAX_ENTRIES: usize = 10_000_000;
 /// A file in a [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Relative to the store's root, parts separated by '/'.
+    /// Relative to the store's root, parts separated by '/', spelled so that no two files have one
+    /// name ([`spell`]).
     pub(crate) name: String,
     /// What the store needs to find the file again.
     place: u64,
@@ -99,7 +100,7 @@ fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
 /// The name of an archive member without empty and "." parts. It is only ever shown and
 /// compared, so ".." is left alone.
 fn clean_name(raw: &[u8]) -> String {
-    String::from_utf8_lossy(raw)
+    spell(raw)
         .split('/')
         .filter(|part| !matches!(*part, "" | "."))
         .collect::<Vec<_>>()
@@ -155,8 +156,10 @@ mod tests {
             ("/etc/passwd", "etc/passwd"),
             ("../../x", "../../x"),
             ("dir/", "dir"),
+            ("a\\b\t.png", "a\\\\b\\u{9}.png"),
         ] {
             assert_eq!(clean_name(raw.as_bytes()), clean);
         }
+        assert_eq!(clean_name(b"./\xff.png"), "\\xff.png");
     }
 }

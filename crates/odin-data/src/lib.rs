@@ -47,3 +47,4 @@ pub use crate::sets::{
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};
 pub use crate::transformed::Transformed;
+pub use odin_error::spell_path;

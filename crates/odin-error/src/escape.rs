@@ -1,6 +1,9 @@
 //! Names as they are shown. A file, an archive member or a tensor may be called anything, also
 //! what a terminal would take for a command; such characters are shown as escapes, `\u{1b}`.
 
+use std::fmt::Write;
+use std::path::Path;
+
 /// The text without characters that do something instead of being seen: control characters, and
 /// those that change the direction of the text after them.
 pub fn escape(text: &str) -> String {
@@ -10,6 +13,39 @@ pub fn escape(text: &str) -> String {
 /// The same with line breaks left in, for messages that are lists.
 pub fn escape_lines(text: &str) -> String {
     escaped(text, |c| c == '\n')
+}
+
+/// A name as files of scores have it: as it is, but for what [`escape`] escapes, bytes that are no
+/// UTF-8 (`\xff`), and the backslash (`\\`), so that no two names are spelled alike.
+pub fn spell(name: &[u8]) -> String {
+    let mut spelled = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => spelled.push_str("\\\\"),
+                c if acts(c) => spelled.extend(c.escape_unicode()),
+                c => spelled.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(spelled, "\\x{byte:02x}");
+        }
+    }
+    spelled
+}
+
+/// [`spell`] of a path, its parts separated by `/` on every system.
+pub fn spell_path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    match cfg!(windows) {
+        true => {
+            let separated = bytes
+                .iter()
+                .map(|&byte| if byte == b'\\' { b'/' } else { byte });
+            spell(&separated.collect::<Vec<u8>>())
+        }
+        false => spell(bytes),
+    }
 }
 
 /// Characters of a name that messages show.
@@ -63,6 +99,67 @@ mod tests {
             assert_eq!(shown(text), expected);
         }
         assert_eq!(escape_lines("a\n\tb"), "a\n\\u{9}b");
+    }
+
+    /// The reverse of [`spell`].
+    fn read(spelled: &str) -> Vec<u8> {
+        let mut name = Vec::new();
+        let mut rest = spelled;
+        while let Some((before, escaped)) = rest.split_once('\\') {
+            name.extend(before.as_bytes());
+            let (kind, after) = escaped.split_at(1);
+            rest = match kind {
+                "u" => {
+                    let (digits, after) = after[1..].split_once('}').unwrap();
+                    let c = char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap();
+                    name.extend(c.to_string().as_bytes());
+                    after
+                }
+                "x" => {
+                    name.push(u8::from_str_radix(&after[..2], 16).unwrap());
+                    &after[2..]
+                }
+                _ => {
+                    name.push(b'\\');
+                    after
+                }
+            };
+        }
+        name.extend(rest.as_bytes());
+        name
+    }
+
+    #[test]
+    fn names_are_spelled_in_one_way_each() {
+        for (name, expected) in [
+            (&b"a/b \xc3\xa4.png"[..], "a/b ä.png"),
+            (b"a\\b", "a\\\\b"),
+            (b"\x1b", "\\u{1b}"),
+            (b"\\u{1b}", "\\\\u{1b}"),
+            (b"\xff\xc3", "\\xff\\xc3"),
+            (b"\\xff", "\\\\xff"),
+            ("\u{fffd}".as_bytes(), "\u{fffd}"),
+            ("\u{202e}".as_bytes(), "\\u{202e}"),
+            (b"", ""),
+        ] {
+            assert_eq!(spell(name), expected);
+        }
+        // All names of up to three of these bytes.
+        let bytes = b"\\xu{1b}ff\x1b\xff\xc3\xa4";
+        let longer = |names: &[Vec<u8>]| -> Vec<Vec<u8>> {
+            let name = |name: &Vec<u8>, byte: &u8| [&name[..], &[*byte]].concat();
+            let names = names.iter();
+            names
+                .flat_map(|n| bytes.iter().map(move |b| name(n, b)))
+                .collect()
+        };
+        let one = longer(&[Vec::new()]);
+        let two = longer(&one);
+        for name in one.iter().chain(&two).chain(&longer(&two)) {
+            let spelled = spell(name);
+            assert_eq!(read(&spelled), *name, "{spelled}");
+            assert_eq!(escape(&spelled), spelled);
+        }
     }
 
     #[test]

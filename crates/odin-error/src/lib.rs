@@ -4,7 +4,7 @@
 mod escape;
 mod printable;
 
-pub use escape::{escape, escape_lines, first_shown, shown};
+pub use escape::{escape, escape_lines, first_shown, shown, spell, spell_path};
 pub use printable::{printable, printable_json};
 
 use std::sync::Arc;

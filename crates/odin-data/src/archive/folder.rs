@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 
 use super::{Entry, Listing, MAX_FILE, Store, check_count, check_file_size, in_order};
 use crate::error::Error;
+use odin_error::spell;
 
 /// The files below a folder, through symbolic links, at any depth.
 pub(crate) struct Folder {
@@ -70,7 +71,7 @@ fn walk_error(error: walkdir::Error, root: &Path) -> Error {
 
 fn slashed(path: &Path) -> String {
     path.iter()
-        .map(|part| part.to_string_lossy())
+        .map(|part| spell(part.as_encoded_bytes()))
         .collect::<Vec<_>>()
         .join("/")
 }

@@ -7,7 +7,7 @@ use super::{DataSet, Sample};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use odin_error::escape;
+use odin_error::spell;
 
 const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
 
@@ -86,7 +86,7 @@ pub(super) fn open_store(
         name: origin.name.clone(),
         root,
         items,
-        classes: classes.map(|c| c.names.iter().map(|name| escape(name)).collect()),
+        classes: classes.map(|c| c.names),
         channels: origin.options.channels,
         notes,
         store,
@@ -198,7 +198,7 @@ impl DataSet for Images {
         self.items
             .get(i)
             .and_then(|item| self.store.entries().get(item.entry))
-            .map_or_else(String::new, |entry| escape(&entry.name[self.root..]))
+            .map_or_else(String::new, |entry| entry.name[self.root..].to_owned())
     }
 
     fn label(&self, i: usize) -> Option<usize> {
@@ -243,8 +243,8 @@ pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>,
     let bytes = blob.read(0, blob.len()).map_err(|e| origin.io_error(e))?;
     let file_name = origin.path.and_then(|path| path.file_name());
     let sample_name = file_name.map_or_else(
-        || escape(&origin.title),
-        |name| escape(&name.to_string_lossy()),
+        || spell(origin.title.as_bytes()),
+        |name| spell(name.as_encoded_bytes()),
     );
     Ok(Box::new(OneImage {
         name: origin.name.clone(),

@@ -1,10 +1,10 @@
 //! Concatenation of several sets, and sets from lists of image files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{DataSet, OpenOptions, Sample, open};
 use crate::error::{Error, ErrorKind};
-use odin_error::escape;
+use odin_error::spell_path;
 
 /// Sets one behind the other. The names of their images begin with the name of their source.
 pub struct Joined {
@@ -136,10 +136,6 @@ impl ImageList {
     }
 }
 
-fn shown(path: &Path) -> String {
-    escape(&path.to_string_lossy())
-}
-
 impl DataSet for ImageList {
     fn name(&self) -> &str {
         &self.name
@@ -154,7 +150,9 @@ impl DataSet for ImageList {
     }
 
     fn sample_name(&self, i: usize) -> String {
-        self.paths.get(i).map_or(String::new(), |path| shown(path))
+        self.paths
+            .get(i)
+            .map_or(String::new(), |path| spell_path(path))
     }
 
     fn label(&self, _: usize) -> Option<usize> {
@@ -168,13 +166,13 @@ impl DataSet for ImageList {
         if set.len() != 1 {
             let message = format!(
                 "{} holds {} images; only files of one image belong in a list",
-                shown(path),
+                spell_path(path),
                 set.len()
             );
             return Err(Error::unsupported(message));
         }
         let image = set.get(0)?.image;
-        Ok(Sample::new(shown(path), None, image))
+        Ok(Sample::new(spell_path(path), None, image))
     }
 }
 

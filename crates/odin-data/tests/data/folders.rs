@@ -123,3 +123,38 @@ fn names_do_not_command_the_terminal() {
         assert!(text.contains("\\u{1b}]0;owned\\u{7}"), "{text:?}");
     }
 }
+
+/// Names that differ only in bytes that are no UTF-8, or only until they are escaped.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_file_has_a_name_of_its_own() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let names: [(&[u8], &str); 6] = [
+        (b"\\u{1b}.png", "\\\\u{1b}.png"),
+        (b"\\xfe.png", "\\\\xfe.png"),
+        (b"\x1b.png", "\\u{1b}.png"),
+        (b"\xfe.png", "\\xfe.png"),
+        (b"\xff.png", "\\xff.png"),
+        ("\u{fffd}.png".as_bytes(), "\u{fffd}.png"),
+    ];
+    let folder = temp_folder(&[]);
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, _) in names {
+        let path = std::path::Path::new(OsStr::from_bytes(name));
+        std::fs::write(folder.path().join(path), png()).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(png().len() as u64);
+        archive.append_data(&mut header, path, &png()[..]).unwrap();
+    }
+    let packed = folder.path().join("set.tar");
+    std::fs::write(&packed, archive.into_inner().unwrap()).unwrap();
+    for path in [folder.path(), &packed] {
+        let set = open(path).unwrap();
+        let found: Vec<String> = (0..set.len()).map(|i| set.sample_name(i)).collect();
+        let mut expected = names.map(|(_, spelled)| spelled.to_string());
+        expected.sort();
+        assert_eq!(found, expected, "{}", path.display());
+        assert!((0..set.len()).all(|i| set.get(i).is_ok()));
+    }
+}

@@ -35,13 +35,13 @@ pub fn stratified_order(
 }
 
 /// The first 8 bytes of the SHA-256 of an image's name (big-endian), with a seed of that and the
-/// name. `\` counts as `/`.
+/// name. `\` counts as `/`, and so does `\\`, as names of sets have it.
 pub(super) fn name_hash(name: &str, seed: Option<u64>) -> u64 {
     let mut hash = Sha256::new();
     if let Some(seed) = seed {
         hash.update(seed.to_be_bytes());
     }
-    hash.update(name.replace('\\', "/"));
+    hash.update(name.replace("\\\\", "/").replace('\\', "/"));
     let bytes = hash.finalize().into_iter().take(8);
     bytes.fold(0, |n, byte| n << 8 | u64::from(byte))
 }
