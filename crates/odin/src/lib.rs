@@ -79,7 +79,7 @@ pub use evaluate::{
     TuneOptions, Tuned, Tuner, choose, evaluate, measure,
 };
 pub use export::{Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, compile};
-pub use files::write_atomically;
+pub use files::{AtomicFile, Destination, write_atomically};
 pub use input::{Images, Shard, stratified_order};
 pub use inspect::{Inspection, multiply_adds};
 pub use model::{

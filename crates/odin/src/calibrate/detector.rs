@@ -4,7 +4,7 @@
 use super::decision::Decision;
 use super::record::{DetectorRecord, Statistics};
 use crate::detect::{I_ODIN, MSP, ODIN, restore_statistics, statistics_to_bytes};
-use crate::files::write_atomically;
+use crate::files::{Destination, folder_of, replace};
 use crate::model::ModelSource;
 use crate::{
     Classifier, ClassifierOptions, Detector, DetectorBuilder, Device, Error, ErrorKind, ImageError,
@@ -155,16 +155,16 @@ impl CalibratedDetector {
     }
 
     /// Writes the detector: first what was fitted, into a file beside it whose name holds its hash,
-    /// then the `detector.toml`, which appears under its name whole or not at all.
+    /// then the `detector.toml`, which appears under its name whole or not at all. Whenever this is
+    /// interrupted, the detector that was there opens, or the new one does. What the former had
+    /// fitted is removed at last, where no other detector in the folder names it.
     ///
     /// # Errors
     /// When a file cannot be written, or the model's file is not there any more.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let destination = Destination::of(path)?;
+        let path = destination.path();
+        let folder = folder_of(path);
         let replaced = DetectorRecord::open(path).ok();
         self.record.model.path = from_folder(folder, &self.classifier().file().name)?;
         let names = || self.record.scores.iter().map(|score| score.name.as_str());
@@ -176,19 +176,35 @@ impl CalibratedDetector {
             Some(bytes) => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 let statistics = Statistics::beside(&stem, &bytes);
-                write_atomically(folder.join(&statistics.file), &bytes)?;
+                replace(&folder.join(&statistics.file), &bytes)?;
                 Some(statistics)
             }
         };
-        write_atomically(path, self.record.to_toml().as_bytes())?;
-        let unused = replaced.and_then(|record| record.statistics);
-        if let Some(unused) =
-            unused.filter(|unused| Some(unused) != self.record.statistics.as_ref())
-        {
-            // Nothing names it any more; where it cannot be removed it does no harm.
-            let _ = std::fs::remove_file(folder.join(unused.file));
+        destination.write(self.record.to_toml().as_bytes())?;
+        if let Some(former) = replaced.and_then(|record| record.statistics) {
+            former.remove_if_unused(folder);
         }
         Ok(())
+    }
+}
+
+/// The folders in which the files of a detector are looked for: that of its path, and where this
+/// is a symbolic link, that of the file.
+fn folders_of(path: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder_of(path).to_path_buf()];
+    if let Ok(real) = path.canonicalize() {
+        folders.push(folder_of(&real).to_path_buf());
+    }
+    folders
+}
+
+/// A file of a detector, in the first of the folders that has it.
+fn beside(folders: &[PathBuf], file: &Path) -> PathBuf {
+    let mut places = folders.iter().map(|folder| folder.join(file));
+    let first = places.next().unwrap_or(file.to_path_buf());
+    match first.exists() {
+        true => first,
+        false => places.find(|path| path.exists()).unwrap_or(first),
     }
 }
 
@@ -259,8 +275,8 @@ impl OpenDetector {
         if !self.keep.is_empty() {
             record.keep(&self.keep)?;
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let classifier = self.classifier(&record, folder)?;
+        let folders = folders_of(path);
+        let classifier = self.classifier(&record, &folders)?;
         let builder = Detector::builder(&classifier)
             .setting(record.setting)
             .threads(self.threads)
@@ -269,7 +285,7 @@ impl OpenDetector {
             .onnx_runtime(self.libraries.clone());
         let about = |e: Error| e.about(path.display());
         let builder = self
-            .with_scores(builder, &record, folder, &classifier)
+            .with_scores(builder, &record, &folders, &classifier)
             .map_err(about)?;
         Ok(CalibratedDetector::new(record, builder.build()?))
     }
@@ -281,19 +297,23 @@ impl OpenDetector {
     pub fn network(&self, path: impl AsRef<Path>) -> Result<(DetectorRecord, Classifier), Error> {
         let path = path.as_ref();
         let record = DetectorRecord::open(path)?;
-        let classifier = self.classifier(&record, path.parent().unwrap_or(Path::new("")))?;
+        let classifier = self.classifier(&record, &folders_of(path))?;
         Ok((record, classifier))
     }
 
-    /// Opens the network of a detector whose file lies in `folder`.
+    /// Opens the network of a detector whose file lies in one of these folders.
     ///
     /// # Errors
     /// When the file is not there, is not the one that the detector was calibrated with, or cannot
     /// be read.
-    fn classifier(&self, record: &DetectorRecord, folder: &Path) -> Result<Classifier, Error> {
+    fn classifier(
+        &self,
+        record: &DetectorRecord,
+        folders: &[PathBuf],
+    ) -> Result<Classifier, Error> {
         let path = match &self.model {
             Some(path) => path.clone(),
-            None => folder.join(&record.model.path),
+            None => beside(folders, &record.model.path),
         };
         if !path.exists() {
             return Err(Error::new(
@@ -315,7 +335,7 @@ impl OpenDetector {
         &self,
         builder: DetectorBuilder,
         record: &DetectorRecord,
-        folder: &Path,
+        folders: &[PathBuf],
         classifier: &Classifier,
     ) -> Result<DetectorBuilder, Error> {
         let (mut methods, mut own, mut i_odin) = (Vec::new(), Vec::new(), false);
@@ -339,7 +359,8 @@ impl OpenDetector {
             true => Vec::new(),
             false => {
                 let statistics = record.statistics.as_ref();
-                let bytes = statistics.map(|statistics| statistics.read(folder));
+                let path = |file: &str| beside(folders, Path::new(file));
+                let bytes = statistics.map(|statistics| statistics.read(&path(&statistics.file)));
                 let bytes = bytes.transpose()?.unwrap_or_default();
                 let restored = restore_statistics(classifier, &methods, &bytes);
                 restored.map_err(|e| match statistics {

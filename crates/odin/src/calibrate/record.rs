@@ -189,12 +189,11 @@ impl Statistics {
         }
     }
 
-    /// The bytes of the file in this folder.
+    /// The bytes of the file, which lies at this path.
     ///
     /// # Errors
     /// When it is not there, or is another one.
-    pub(super) fn read(&self, folder: &Path) -> Result<Vec<u8>, Error> {
-        let path = folder.join(&self.file);
+    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let about = |e: Error| {
             e.about(format_args!(
                 "the statistics {} of the detector",
@@ -206,9 +205,9 @@ impl Statistics {
                 odin_untrusted::ErrorKind::Io => ErrorKind::Io,
                 _ => ErrorKind::Saved,
             };
-            Error::from_cause(kind, e).about("the statistics of the detector")
+            about(Error::from_cause(kind, e))
         };
-        let bytes = read_regular(&path, MAX_STATISTICS).map_err(unreadable)?;
+        let bytes = read_regular(path, MAX_STATISTICS).map_err(unreadable)?;
         let found = sha256(&bytes);
         match found == self.sha256 {
             true => Ok(bytes),
@@ -216,6 +215,25 @@ impl Statistics {
                 "the SHA-256 is {found} instead of {}; calibrating again writes both files anew",
                 self.sha256
             )))),
+        }
+    }
+
+    /// Removes the file of a detector that is no more from the folder, unless it is another file by
+    /// now, or a detector there names it: a copy of the one that is no more, or the one in its
+    /// place. Where it cannot be removed it does no harm.
+    pub(super) fn remove_if_unused(&self, folder: &Path) {
+        let path = folder.join(&self.file);
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return;
+        };
+        let names_it = |path: PathBuf| {
+            let is_toml = path.extension().is_some_and(|e| e == "toml");
+            let named = || DetectorRecord::open(&path).ok()?.statistics;
+            is_toml && named().is_some_and(|named| named.file == self.file)
+        };
+        let mut detectors = entries.flatten().map(|entry| entry.path());
+        if !detectors.any(names_it) && self.read(&path).is_ok() {
+            let _ = std::fs::remove_file(path);
         }
     }
 }

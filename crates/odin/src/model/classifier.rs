@@ -128,10 +128,17 @@ impl Classifier {
     ) -> Result<Self, Error> {
         let config_file = options.config_file.take();
         let stack = options.stack(config_file.as_deref())?;
+        let mut files: Vec<PathBuf> = source.path.iter().cloned().collect();
         let (mut network, stack) = match source.onnx() {
-            Some(file) => onnx::read(&source.name, &file?, stack)?,
+            Some(file) => {
+                let file = file?;
+                files.extend(file.external_files());
+                onnx::read(&source.name, &file, stack)?
+            }
             None => checkpoint::read(&source.checkpoint()?, stack)?,
         };
+        files.extend(config_file.iter().flat_map(|path| ModelConfig::files(path)));
+        network.file.files = files;
         network.file.sha256 = Some(source.sha256.clone());
         Self::assemble(network, &stack)
     }

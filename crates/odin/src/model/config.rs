@@ -64,6 +64,18 @@ impl ModelConfig {
         raw.check(folder).map_err(about)
     }
 
+    /// The files that [`ModelConfig::open`] reads: this one, and that of the class names where it
+    /// names one.
+    pub(super) fn files(path: &Path) -> Vec<PathBuf> {
+        let raw = read_text(path).ok();
+        let raw = raw.and_then(|text| toml::from_str::<RawConfig>(&text).ok());
+        let names = match raw.and_then(|raw| raw.class_names) {
+            Some(RawNames::File(file)) => Some(path.with_file_name(file)),
+            _ => None,
+        };
+        [path.to_path_buf()].into_iter().chain(names).collect()
+    }
+
     /// The `model.toml` that belongs to a model file: `<stem>.toml` or `model.toml` in the same
     /// folder, the former if both are there. A calibrated detector is none.
     pub fn beside(model: &Path) -> Option<PathBuf> {

@@ -15,6 +15,9 @@ use std::sync::Arc;
 pub struct ModelFile {
     /// Its path, or what the caller called it.
     pub name: String,
+    /// The files that were read: the model's own, those beside it that hold weights, the
+    /// `model.toml` and what that names. None for what came from memory.
+    pub files: Vec<PathBuf>,
     /// Its format, such as `PyTorch (zip)` or `ONNX, opset 18`.
     pub format: String,
     /// The SHA-256 of the file in hexadecimal digits (of the main file, where weights lie in
@@ -56,8 +59,8 @@ impl AsRef<[u8]> for Bytes {
 pub(crate) struct ModelSource {
     pub(crate) name: String,
     bytes: Bytes,
-    /// Where external data of an ONNX file lies; nothing from memory has any.
-    folder: Option<PathBuf>,
+    /// `None` for what came from memory.
+    pub(crate) path: Option<PathBuf>,
     is_onnx: bool,
     pub(crate) sha256: String,
 }
@@ -76,7 +79,7 @@ impl ModelSource {
         Ok(Self {
             is_onnx: named_onnx || looks_like_onnx(&bytes),
             sha256: sha256(&bytes),
-            folder: Some(path.parent().unwrap_or(Path::new("")).to_path_buf()),
+            path: Some(path.to_path_buf()),
             name,
             bytes: Bytes(Arc::new(bytes)),
         })
@@ -88,7 +91,7 @@ impl ModelSource {
             name: name.to_string(),
             is_onnx: looks_like_onnx(bytes),
             sha256: sha256(bytes),
-            folder: None,
+            path: None,
             bytes: Bytes(Arc::new(bytes.into())),
         }
     }
@@ -96,7 +99,10 @@ impl ModelSource {
     /// The ONNX file in it, if it is one.
     pub(crate) fn onnx(&self) -> Option<Result<onnx::File, Error>> {
         let bytes = self.bytes.clone();
-        let parse = || onnx::File::parse(bytes, &self.name, self.folder.as_deref());
+        // Where external data lies; nothing from memory has any.
+        let folder = self.path.as_deref();
+        let folder = folder.map(|path| path.parent().unwrap_or(Path::new("")));
+        let parse = || onnx::File::parse(bytes, &self.name, folder);
         self.is_onnx.then(|| Ok(parse()?))
     }
 
@@ -141,6 +147,7 @@ pub(super) fn of_checkpoint(checkpoint: &Checkpoint, graph: &Graph) -> ModelFile
     let metadata = checkpoint.metadata();
     ModelFile {
         name: checkpoint.name().to_string(),
+        files: Vec::new(),
         format: checkpoint.container().to_string(),
         sha256: None,
         producer: None,
@@ -160,6 +167,7 @@ pub(super) fn of_onnx(name: &str, model: &onnx::Model) -> ModelFile {
     let producer = model.producer.trim();
     ModelFile {
         name: name.to_string(),
+        files: Vec::new(),
         format: format!("ONNX, opset {}", model.opset),
         sha256: None,
         producer: (!producer.is_empty()).then(|| producer.to_string()),

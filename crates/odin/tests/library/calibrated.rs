@@ -555,14 +555,41 @@ fn saving_over_a_detector_leaves_no_file_behind() {
     kept.save(toml(&folder)).unwrap();
     let own = "mine.statistics.safetensors";
     assert_eq!(files(folder.path()), [&statistics, toml_file, own, net]);
+    // A copy of the detector goes on with the same statistics.
+    let copy = folder.path().join("copy.toml");
+    std::fs::copy(toml(&folder), &copy).unwrap();
     let energy = CalibratedDetector::options().scores(["energy", "odin"]);
     let mut energy = energy.open(toml(&folder)).unwrap();
+    let mut kept = CalibratedDetector::open(&copy).unwrap();
+    energy.save(toml(&folder)).unwrap();
+    assert!(files(folder.path()).contains(&statistics));
+    assert!(CalibratedDetector::open(&copy).is_ok());
+    std::fs::remove_file(&copy).unwrap();
+    kept.save(toml(&folder)).unwrap();
     assert_eq!(energy.record().deciding().unwrap().name, "energy");
     assert_eq!(energy.detector().score_names(), ["msp", "odin", "energy"]);
     energy.save(toml(&folder)).unwrap();
     assert_eq!(files(folder.path()), [toml_file, own, net]);
     let again = CalibratedDetector::open(toml(&folder)).unwrap();
     assert_eq!(again.record(), energy.record());
+}
+
+/// Through a link the file that it leads to is opened and written, with what lies beside it.
+#[cfg(unix)]
+#[test]
+fn a_linked_detector_opens_and_is_saved_where_it_lies() {
+    let (folder, saved) = saved_with_statistics();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.toml");
+    std::os::unix::fs::symlink(toml(&folder), &link).unwrap();
+    let mut opened = CalibratedDetector::open(&link).unwrap();
+    assert!(*opened.record() == saved);
+    opened.save(&link).unwrap();
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert_eq!(files(elsewhere.path()), ["link.toml"]);
+    for path in [link, toml(&folder)] {
+        assert!(CalibratedDetector::open(path).is_ok());
+    }
 }
 
 #[test]

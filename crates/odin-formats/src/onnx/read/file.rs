@@ -3,7 +3,7 @@
 use super::builder::Value;
 use super::import::Importer;
 use super::input::declare;
-use super::tensor::Weights;
+use super::tensor::{Weights, external_file};
 use super::topology::{self, reads};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{Error, ErrorKind, impostor};
@@ -111,6 +111,18 @@ impl File {
     /// What errors call it: its path, or the name given to [`File::parse`].
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The files beside it that hold its tensors, each once; those that may not be read are not
+    /// among them.
+    pub fn external_files(&self) -> Vec<PathBuf> {
+        let tensors = self.graph.initializer.iter();
+        let folder = self.folder.as_deref();
+        let paths = tensors.filter_map(|tensor| external_file(tensor, folder).ok()?);
+        let mut paths: Vec<PathBuf> = paths.collect();
+        paths.sort();
+        paths.dedup();
+        paths
     }
 
     /// Texts that the file carries, by name.
