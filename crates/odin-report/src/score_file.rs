@@ -5,12 +5,14 @@
 mod column;
 mod csv;
 mod detector;
+mod finished;
 mod jsonl;
 mod parquet;
 mod record;
 mod short_lines;
 
 pub use column::ScoreColumn;
+pub use finished::check_score_file;
 pub use record::{ScoreFileError, ScoreRecord, ScoreValues};
 
 pub(crate) use detector::DetectorId;

@@ -415,7 +415,7 @@ impl TuneReport {
             for (setting, metrics, mean_score) in self.cells(search) {
                 let value = |i: usize| metrics.map(|metrics| metrics.named()[i].1.to_string());
                 let line = Line::default()
-                    .cell(&search.tuned_on)
+                    .text(&search.tuned_on)
                     .cells([setting.temperature, setting.magnitude])
                     .cells((0..names.len()).map(|i| value(i).unwrap_or_default()))
                     .cell(mean_score)

@@ -36,7 +36,11 @@ pub(super) fn render(report: &Report) -> String {
         for (score, measured) in e.named() {
             let intervals = measured.ci95.into_iter().flat_map(Metrics::named);
             let line = Line::default()
-                .cells([&report.model, &report.in_dataset, &result.out_dataset])
+                .texts([
+                    report.model.as_str(),
+                    &report.in_dataset,
+                    &result.out_dataset,
+                ])
                 .cells([report.temperature, result.magnitude])
                 .cells([report.mode.as_str(), POSITIVE_CLASS])
                 .cells([e.n_in, e.n_out])

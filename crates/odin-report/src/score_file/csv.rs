@@ -2,9 +2,10 @@
 
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
+use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, problem};
 use super::short_lines::ShortLines;
-use crate::csv::Line;
+use crate::csv::{Line, text_of};
 use odin::ScoredSet;
 use std::fs::File;
 use std::io::{Result, Write};
@@ -28,17 +29,17 @@ pub(super) fn write(
     scores: usize,
     detector: Option<&DetectorId>,
 ) -> Result<()> {
-    let line = Line::default().cell(&record.file);
+    let line = Line::default().text(&record.file);
     let line = match &record.outcome {
         Ok(values) => line
             .cell(values.prediction)
-            .cell(values.class.as_deref().unwrap_or_default())
+            .text(values.class.as_deref().unwrap_or_default())
             .cells(&values.scores)
             .cells([values.percentile, values.p_value])
             .cell(values.is_in_distribution)
             .cell(""),
         // No prediction, class and scores; no percentile, p-value and decision.
-        Err(error) => line.cells(vec![""; scores + 5]).cell(error),
+        Err(error) => line.cells(vec![""; scores + 5]).text(error),
     }
     .cells(detector);
     out.write_all(line.end().as_bytes())
@@ -53,12 +54,28 @@ pub(super) fn of_set(set: &ScoredSet) -> String {
     for row in &set.rows {
         let score = &row.score;
         let line = Line::default()
-            .cell(&row.name)
+            .text(&row.name)
             .cell(score.prediction)
             .cells(score.values());
         csv.push_str(&line.end());
     }
     csv
+}
+
+/// The columns, and of each record the file and the detector.
+pub(super) fn outline(
+    file: File,
+    outline: &mut Outline<'_>,
+) -> std::result::Result<(), ScoreFileError> {
+    let mut reader = csv::Reader::from_reader(BufReader::new(file));
+    let header = reader.headers().map_err(problem)?.clone();
+    outline.columns(header.iter())?;
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(problem)? {
+        let file = record.get(0).map(text_of);
+        outline.record(file, record.get(header.len() - 1))?;
+    }
+    Ok(())
 }
 
 pub(super) fn read_column(

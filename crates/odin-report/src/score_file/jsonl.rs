@@ -2,6 +2,7 @@
 
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
+use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use super::short_lines::ShortLines;
 use crate::json;
@@ -43,6 +44,19 @@ pub(super) fn line(
         put(COLUMN, json!(detector.as_str()));
     }
     json::line(&Value::Object(object))
+}
+
+/// As of CSV.
+pub(super) fn outline(file: File, outline: &mut Outline<'_>) -> Result<(), ScoreFileError> {
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.map_err(problem)?;
+        let object: Map<String, Value> =
+            serde_json::from_str(&line).map_err(|e| problem(format!("line {number}: {e}")))?;
+        outline.columns(object.keys().map(String::as_str))?;
+        let text = |name: &str| object.get(name).and_then(Value::as_str);
+        outline.record(text("file"), text(COLUMN))?;
+    }
+    Ok(())
 }
 
 pub(super) fn record(

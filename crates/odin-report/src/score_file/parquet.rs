@@ -2,6 +2,7 @@
 
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
+use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -143,6 +144,34 @@ pub(super) fn read_column(
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
     let column = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(file, score)));
     column.unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+}
+
+/// As of CSV.
+pub(super) fn outline(
+    file: File,
+    outline: &mut Outline<'_>,
+) -> std::result::Result<(), ScoreFileError> {
+    let read = std::panic::AssertUnwindSafe(|| read_outline(file, outline));
+    let read = std::panic::catch_unwind(read);
+    read.unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+}
+
+fn read_outline(file: File, outline: &mut Outline<'_>) -> std::result::Result<(), ScoreFileError> {
+    let reader = SerializedFileReader::new(file).map_err(problem)?;
+    let schema = reader.metadata().file_metadata().schema();
+    outline.columns(schema.get_fields().iter().map(|field| field.name()))?;
+    for row in reader.get_row_iter(None).map_err(problem)? {
+        let row = row.map_err(problem)?;
+        let text = |name: &str| {
+            let mut fields = row.get_column_iter();
+            match fields.find(|(n, _)| *n == name)? {
+                (_, Field::Str(text)) => Some(text.as_str()),
+                _ => None,
+            }
+        };
+        outline.record(text("file"), text(COLUMN))?;
+    }
+    Ok(())
 }
 
 fn read(file: File, score: &str) -> std::result::Result<ScoreColumn, ScoreFileError> {

@@ -114,6 +114,7 @@ fn records_in(bytes: &[u8], format: ScoreFormat, scores: &[String]) -> Vec<Score
                 let record = record.unwrap();
                 let cells: Vec<Option<String>> = record
                     .iter()
+                    .map(|cell| cell.strip_prefix('\'').unwrap_or(cell))
                     .map(|cell| (!cell.is_empty()).then(|| cell.to_string()))
                     .collect();
                 from_cells(&cells, scores.len())
