@@ -2,7 +2,7 @@
 
 use super::scoring::score;
 use crate::args::{Calibrate, SplitArg, UsageError};
-use crate::output::atomic::check_is_not_model;
+use crate::output::atomic::Output;
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::OpenSet;
@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let rule = rule(args);
-    check_out(args)?;
+    let out = check_out(args)?;
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.split = args.split;
     setup.selection.limit = args.limit;
@@ -31,7 +31,19 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let out_set = out_spec.map(|spec| setup.open(spec, in_set.images.len()));
     let out_set = out_set.transpose()?;
     let classifier = &setup.classifier;
-    check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
+    let mut sources = setup.sources(&args.scores_beside);
+    sources.extend(
+        [&in_set]
+            .into_iter()
+            .chain(&out_set)
+            .filter_map(|set| set.source()),
+    );
+    sources.extend(
+        args.tuned
+            .iter()
+            .map(|file| ("the setting of --tuned", file.clone())),
+    );
+    out.is_none_of(&sources)?;
 
     let scores = setup.scores(&args.scores_beside)?;
     let builder = scores.add_to(setup.builder().setting(setting));
@@ -86,7 +98,7 @@ fn rule(args: &Calibrate) -> ThresholdRule {
 }
 
 /// The file must be a new one or a detector.
-fn check_out(args: &Calibrate) -> Result<()> {
+fn check_out(args: &Calibrate) -> Result<Output> {
     let out = &args.out;
     if out.extension().is_none_or(|extension| extension != "toml") {
         let problem = format!("--out: {} must end in .toml", out.display());
@@ -98,7 +110,7 @@ fn check_out(args: &Calibrate) -> Result<()> {
             out.display()
         );
     }
-    Ok(())
+    Output::new(out, "--out")
 }
 
 /// Says what is written over.

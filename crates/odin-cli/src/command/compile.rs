@@ -1,7 +1,7 @@
 //! `odin compile`: writes a classifier with ODIN built in as one ONNX file.
 
 use crate::args::{Compile, UsageError};
-use crate::output::atomic::{self, check_is_not_model};
+use crate::output::atomic::Output;
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
 use anyhow::{Context, Result};
@@ -14,12 +14,20 @@ use odin_report::CompileReport;
 use std::path::Path;
 
 pub(crate) fn run(args: &Compile) -> Result<()> {
+    let out = Output::new(&args.out, "--out")?;
     let Source {
         classifier,
         calibrated,
     } = source(args)?;
+    out.is_none_of(&network::sources(&classifier, &args.network))?;
+    if let Some(detector) = &args.detector {
+        out.is_not("the detector", detector)?;
+        if let Some(statistics) = calibrated.as_ref().and_then(|c| c.statistics.as_ref()) {
+            let statistics = detector.with_file_name(&statistics.file);
+            out.is_not("what was fitted for the detector", &statistics)?;
+        }
+    }
     network::announce(&classifier, args.quiet.on);
-    check_is_not_model(&args.out, Path::new(&classifier.file().name))?;
     let options = match &calibrated {
         Some(record) => CompileOptions::calibrated(record).context("--detector")?,
         None => options(args, &classifier)?,
@@ -27,7 +35,7 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     let options = options.input(input(args, &classifier));
     let bytes = compile(&classifier, &options)?;
     let report = read_back(&args.out, &bytes)?;
-    atomic::write(&args.out, "--out", &bytes)?;
+    out.write(&bytes)?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 

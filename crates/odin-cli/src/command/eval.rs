@@ -3,7 +3,7 @@
 use super::scoring::score;
 use crate::args::{Eval, Format, Magnitude, SettingOptions, UsageError};
 use crate::output::progress::say;
-use crate::output::score_files::{ScoreFile, ScoreFiles};
+use crate::output::score_files::ScoreFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
 use crate::resolve::device::threads;
@@ -104,13 +104,16 @@ impl Experiment<'_> {
             }
         }
         let files = self.files(in_set, &of_in_set, out_sets)?;
+        let mut place = 0..;
+        let mut score = |detector: &Detector, set: &OpenSet| {
+            self.score(detector, set, files.as_ref().zip(place.next()))
+        };
         self.setup
             .announce(of_in_set.first().copied(), Some(&self.detector), &sets);
-        let mut files = files.iter();
         let mut scored_in: Vec<(Detector, ScoredSet)> = Vec::new();
         for setting in of_in_set {
             let detector = self.detector.with_setting(setting)?;
-            let scored = self.score(&detector, in_set, files.next())?;
+            let scored = score(&detector, in_set)?;
             scored_in.push((detector, scored));
         }
         let in_skipped = scored_in
@@ -126,7 +129,7 @@ impl Experiment<'_> {
             let Some((detector, in_scored)) = scored_in.iter().find(at_setting) else {
                 continue;
             };
-            let out_scored = self.score(detector, out_set, files.next())?;
+            let out_scored = score(detector, out_set)?;
             let longer = in_scored.rows.len() > out_scored.rows.len();
             let in_set_shortened = out_set.spec.shortens_in_set() && longer;
             let evaluation = match in_set_shortened {
@@ -177,29 +180,38 @@ impl Experiment<'_> {
         in_set: &OpenSet,
         of_in_set: &[Setting],
         out_sets: &[OpenSet],
-    ) -> Result<Vec<ScoreFile>> {
+    ) -> Result<Option<ScoreFiles>> {
         let Some(folder) = &self.eval.scores else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
+        let mut sources = self.setup.sources(&self.eval.scores_beside);
+        sources.extend(
+            [in_set]
+                .into_iter()
+                .chain(out_sets)
+                .filter_map(OpenSet::source),
+        );
         let mut files = ScoreFiles::in_folder(folder)?;
         let in_names = of_in_set.iter().map(|setting| match of_in_set.len() {
             1 => in_set.name().to_string(),
             _ => format!("{}.eps{}", in_set.name(), setting.magnitude),
         });
         let out_names = out_sets.iter().map(|set| set.name().to_string());
-        let names = in_names.chain(out_names);
-        names.map(|name| files.reserve(&name)).collect()
+        for name in in_names.chain(out_names) {
+            files.reserve(&name, &sources)?;
+        }
+        Ok(Some(files))
     }
 
     fn score(
         &self,
         detector: &Detector,
         set: &OpenSet,
-        file: Option<&ScoreFile>,
+        file: Option<(&ScoreFiles, usize)>,
     ) -> Result<ScoredSet> {
         let scored = score(detector, &set.images, &self.eval.run)?;
-        if let Some(file) = file {
-            file.write(&scored)?;
+        if let Some((files, place)) = file {
+            files.write(place, &scored)?;
         }
         Ok(scored)
     }

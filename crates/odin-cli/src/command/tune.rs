@@ -2,7 +2,7 @@
 
 use super::scoring::{or_skip_bad, tell_skipped};
 use crate::args::{Format, Tune, UsageError};
-use crate::output::atomic;
+use crate::output::atomic::{Output, SourceFile};
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
@@ -17,7 +17,7 @@ use odin_report::{Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
 
 pub(crate) fn run(args: &Tune) -> Result<()> {
-    check_out(args)?;
+    let out = check_out(args)?;
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.limit = args.limit;
     let (in_spec, out_specs) = setup.specs(args.in_dataset.as_deref(), &args.out_dataset)?;
@@ -29,10 +29,18 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
         scores: setup.scores(&args.scores_beside)?,
         setup,
     };
-    let (report, tuned) = tuning.run(in_spec, tune_on.transpose()?, out_specs, grid)?;
-    let written = args.out.as_deref().map(|path| match is_toml(path) {
-        true => write_tuned(tuned.as_ref(), path, args.run.quiet.on),
-        false => write_grid(&report, path, args.run.quiet.on),
+    let tune_on = tune_on.transpose()?;
+    let mut sources = tuning.setup.sources(&args.scores_beside);
+    let specs = [&in_spec].into_iter().chain(&tune_on).chain(&out_specs);
+    let sets = specs.filter_map(Spec::path);
+    sources.extend(sets.map(|set| ("a set of images", set.to_path_buf())));
+    if let Some(out) = &out {
+        out.is_none_of(&sources)?;
+    }
+    let (report, tuned) = tuning.run(in_spec, tune_on, out_specs, grid)?;
+    let written = out.as_ref().map(|out| match is_toml(out.path()) {
+        true => write_tuned(tuned.as_ref(), out, args.run.quiet.on),
+        false => write_grid(&report, out, &sources, args.run.quiet.on),
     });
     written.transpose()?;
     write_stdout(&match args.format {
@@ -50,13 +58,13 @@ fn is_toml(path: &Path) -> bool {
 }
 
 /// The extension determines the format.
-fn check_out(args: &Tune) -> Result<()> {
+fn check_out(args: &Tune) -> Result<Option<Output>> {
     let Some(path) = &args.out else {
-        return Ok(());
+        return Ok(None);
     };
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv" | "json") => Ok(()),
-        Some("toml") if !args.transfer => Ok(()),
+        Some("csv" | "json") => Output::new(path, "--out").map(Some),
+        Some("toml") if !args.transfer => Output::new(path, "--out").map(Some),
         _ => Err(UsageError(format!(
             "--out: {} must end in .toml for the setting (not with --transfer), or in .csv or .json for the grid",
             path.display()
@@ -294,26 +302,35 @@ impl Tuning<'_> {
 }
 
 /// The setting, for `odin calibrate --tuned`.
-fn write_tuned(tuned: Option<&Tuned>, path: &Path, quiet: bool) -> Result<()> {
+fn write_tuned(tuned: Option<&Tuned>, out: &Output, quiet: bool) -> Result<()> {
     let tuned = tuned.context("--out: several settings were chosen, which no file holds")?;
-    tuned.save(path)?;
+    out.write(tuned.to_toml().as_bytes())?;
     if !quiet {
-        say(&format!("wrote {}", path.display()));
+        say(&format!("wrote {}", out.path().display()));
     }
     Ok(())
 }
 
 /// The grid, and beside it the plots of the first search.
-fn write_grid(report: &TuneReport, path: &Path, quiet: bool) -> Result<()> {
+fn write_grid(
+    report: &TuneReport,
+    out: &Output,
+    sources: &[SourceFile],
+    quiet: bool,
+) -> Result<()> {
+    let path = out.path();
     let text = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => report.to_json(),
         _ => report.to_csv(),
     };
-    atomic::write(path, "--out", text.as_bytes())?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    out.write(text.as_bytes())?;
     for (name, svg) in tune_plots(report) {
-        let plot = path.with_file_name(format!("{stem}-{name}.svg"));
-        atomic::write(&plot, "--out", svg.as_bytes())?;
+        let mut file = path.file_stem().unwrap_or_default().to_os_string();
+        file.push(format!("-{name}.svg"));
+        let plot = path.with_file_name(file);
+        let of_plot = Output::new(&plot, "--out")?;
+        of_plot.is_none_of(sources)?;
+        of_plot.write(svg.as_bytes())?;
         if !quiet {
             say(&format!("wrote {}", plot.display()));
         }

@@ -2,6 +2,7 @@
 
 use super::registry::{located, named, unknown};
 use crate::args::{RegistryOptions, RunOptions, SplitArg, UsageError};
+use crate::output::atomic::SourceFile;
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Provenance};
@@ -378,6 +379,11 @@ impl OpenSet {
     /// What reports and score files call it.
     pub(crate) fn name(&self) -> &str {
         self.images.name()
+    }
+
+    /// Where it lies, unless it is generated.
+    pub(crate) fn source(&self) -> Option<SourceFile> {
+        Some(("a set of images", self.spec.path()?.to_path_buf()))
     }
 
     /// What reports say of it.

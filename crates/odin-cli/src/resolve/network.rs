@@ -2,6 +2,7 @@
 
 use super::registry::{self, located};
 use crate::args::{ImageSize, NetworkOptions, SettingOptions, UsageError};
+use crate::output::atomic::SourceFile;
 use crate::output::progress::say;
 use anyhow::{Result, bail};
 use odin::{
@@ -10,7 +11,7 @@ use odin::{
 };
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_report::Network;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Opens what `--nn` names: a registry name, or else a file. `transform` is what the user asks to
 /// be done to every image.
@@ -56,6 +57,26 @@ pub(crate) fn open(
         ),
         _ => Ok(classifier),
     }
+}
+
+/// What was read of a network: its files, and those of the registry.
+pub(crate) fn sources(classifier: &Classifier, network: &NetworkOptions) -> Vec<SourceFile> {
+    let model = model_sources(classifier);
+    let registries = network.registry.files.iter().cloned();
+    let registries = registries.map(|file| ("a registry file", file));
+    model.into_iter().chain(registries).collect()
+}
+
+/// The model file, and what belongs to it.
+pub(crate) fn model_sources(classifier: &Classifier) -> Vec<SourceFile> {
+    let is_toml = |file: &Path| file.extension().is_some_and(|e| e == "toml");
+    let files = classifier.file().files.iter().enumerate();
+    let named = files.map(|(place, file)| match place {
+        0 => ("the model", file.clone()),
+        _ if is_toml(file) => ("the configuration of the model", file.clone()),
+        _ => ("a file of the model", file.clone()),
+    });
+    named.collect()
 }
 
 /// The names of the options about the network that were given.

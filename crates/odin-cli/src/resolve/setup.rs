@@ -6,6 +6,7 @@ use super::scores::Scores;
 use super::{device, network};
 use crate::args::{NnOption, RunOptions, ScoreOptions, SettingOptions, UsageError};
 use crate::output::advice::told;
+use crate::output::atomic::SourceFile;
 use anyhow::{Result, bail};
 use odin::{Classifier, Detector, DetectorBuilder, Device, Images, Setting};
 use odin_data::registry::{NetworkEntry, Registry};
@@ -121,6 +122,17 @@ impl<'a> Setup<'a> {
             &self.selection,
             &self.registry,
         )
+    }
+
+    /// What is read beside the sets: the model, its `model.toml`, the registry, and the images that
+    /// scores are fitted to.
+    pub(crate) fn sources(&self, scores: &ScoreOptions) -> Vec<SourceFile> {
+        let mut sources = network::sources(&self.classifier, &self.run.network);
+        let fit_on = scores.fit_on.as_deref();
+        let fit_on = fit_on.and_then(|name| self.spec(name, "--fit-on").ok());
+        let fit_on = fit_on.as_ref().and_then(Spec::path);
+        sources.extend(fit_on.map(|path| ("the set of --fit-on", path.to_path_buf())));
+        sources
     }
 
     /// The setting asked for; the rest of it is that of a compiled detector, or the paper's.

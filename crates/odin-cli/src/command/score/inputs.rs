@@ -1,9 +1,10 @@
 //! The images that `odin score` is given, as files, folders, archives and lists.
 
 use crate::args::UsageError;
+use crate::output::atomic::Output;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Shard};
-use odin_data::{DataSet, ImageList, Joined, OpenOptions, open};
+use odin_data::{DataSet, ImageList, Joined, OpenOptions, open, spell_path};
 use odin_untrusted::file::read_regular;
 use std::collections::HashSet;
 use std::io::Read;
@@ -36,7 +37,13 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 impl Inputs {
-    pub(super) fn open(inputs: &[PathBuf], classifier: &Classifier, shard: Shard) -> Result<Self> {
+    /// `out` must be none of them.
+    pub(super) fn open(
+        inputs: &[PathBuf],
+        classifier: &Classifier,
+        shard: Shard,
+        out: Option<&Output>,
+    ) -> Result<Self> {
         let options = classifier.open_options();
         let mut sets: Vec<(String, Box<dyn DataSet>)> = Vec::new();
         let mut notes = Vec::new();
@@ -46,14 +53,21 @@ impl Inputs {
                 if !input.exists() {
                     bail!("there is no image {}", input.display());
                 }
+                out.map_or(Ok(()), |out| out.is_not("an image", input))?;
                 images.push(input.clone());
             } else if is_list(input) {
-                images.extend(listed(input)?);
+                let listed = listed(input)?;
+                if let Some(out) = out {
+                    out.is_not("the list", input)?;
+                    out.is_no_image_of(&listed)?;
+                }
+                images.extend(listed);
             } else {
+                out.map_or(Ok(()), |out| out.is_not("a set of images", input))?;
                 // Images keep the order in which they are named.
                 flush(&mut images, &mut sets, &options)?;
                 let set = open(input, &options)?;
-                let name = input.display().to_string();
+                let name = spell_path(input);
                 notes.extend(set.notes().iter().map(|note| format!("{name}: {note}")));
                 sets.push((name, set));
             }
@@ -131,20 +145,35 @@ fn list_on_stdin() -> Result<Vec<u8>> {
 
 /// The paths in a list, one a line, or ended by NUL as `find -print0` does.
 fn listed(list: &Path) -> Result<Vec<PathBuf>> {
-    let bytes = match list.as_os_str() == STDIN {
+    let text = match list.as_os_str() == STDIN {
         true => list_on_stdin()?,
         false => read_regular(list, MAX_LIST).context("cannot read the list")?,
     };
-    let text = String::from_utf8(bytes)
-        .with_context(|| format!("the list {} is no text in UTF-8", list.display()))?;
-    let end = if text.contains('\0') { '\0' } else { '\n' };
-    let paths = text.split(end).map(|line| line.trim_end_matches('\r'));
+    let ended_by_nul = text.contains(&0);
+    let lines = text.split(|&byte| byte == if ended_by_nul { 0 } else { b'\n' });
+    // A name in a list that is ended by NUL may end in what ends a line elsewhere.
+    let lines = lines.map(|line| match line {
+        [line @ .., b'\r'] if !ended_by_nul => line,
+        line => line,
+    });
+    let paths = lines.filter(|line| !line.is_empty()).map(path_of);
     let paths: Vec<PathBuf> = paths
-        .filter(|line| !line.is_empty())
-        .map(PathBuf::from)
-        .collect();
+        .collect::<Option<_>>()
+        .with_context(|| format!("the list {} holds names that are no UTF-8", list.display()))?;
     match paths.is_empty() {
         false => Ok(paths),
         true => Err(UsageError(format!("the list {} names no image", list.display())).into()),
     }
+}
+
+/// A name of any bytes, where the system has such.
+#[cfg(unix)]
+fn path_of(name: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)))
+}
+
+#[cfg(not(unix))]
+fn path_of(name: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(name).ok().map(PathBuf::from)
 }

@@ -4,21 +4,30 @@ mod inputs;
 mod journal;
 
 use crate::args::{Score, ScoreFormatArg, UsageError};
+use crate::output::atomic::Output;
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::{Stdout, write_stdout};
-use crate::resolve::device;
+use crate::resolve::{device, network};
 use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
-use odin::{CalibratedDetector, Decision, DetectorCard, ErrorKind, ImageError, Progress, Verdict};
-use odin_report::{DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
-use std::io::BufWriter;
+use odin::{
+    CalibratedDetector, Decision, Destination, DetectorCard, ErrorKind, ImageError, Progress,
+    Verdict,
+};
+use odin_report::{
+    DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, check_score_file,
+};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 pub(crate) fn run(args: &Score) -> Result<()> {
     let device = device::chosen(&args.compute.device)?;
     let format = format(args)?;
     refuse_compiled(&args.detector)?;
+    let out = args.out.as_deref();
+    let out = out.map(|path| Output::new(path, "--out")).transpose()?;
     let mut options = CalibratedDetector::options()
         .threads(device::threads(args.compute.threads))
         .batch_size(args.compute.batch_size)
@@ -28,16 +37,39 @@ pub(crate) fn run(args: &Score) -> Result<()> {
     }
     let detector = device::open(options, device, &args.compute.device, &args.detector)
         .map_err(|error| in_words(error, args))?;
-    let inputs = Inputs::open(&args.inputs, detector.classifier(), args.shard)?;
+    if let Some(out) = &out {
+        let statistics = detector.record().statistics.as_ref();
+        let statistics = statistics.map(|s| args.detector.with_file_name(&s.file));
+        out.is_not("the detector", &args.detector)?;
+        out.is_none_of(&network::model_sources(detector.classifier()))?;
+        if let Some(statistics) = &statistics {
+            out.is_not("what was fitted for the detector", statistics)?;
+        }
+    }
+    let inputs = Inputs::open(
+        &args.inputs,
+        detector.classifier(),
+        args.shard,
+        out.as_ref(),
+    )?;
     let job = Job {
         args,
         detector,
         inputs,
     };
     job.announce();
-    match &args.out {
-        Some(out) => job.to_file(out, format.unwrap_or(ScoreFormat::Csv)),
-        None => job.to_stdout(format),
+    let Some(out) = &out else {
+        return job.to_stdout(format);
+    };
+    let format = format.unwrap_or(ScoreFormat::Csv);
+    match out.destination() {
+        Destination::File(file) => job.to_file(out, file, format),
+        Destination::Stream(_) if args.resume => Err(UsageError(format!(
+            "--resume: {} is no regular file, and nothing is left of what was written into it",
+            out.path().display()
+        ))
+        .into()),
+        Destination::Stream(_) => job.to_stream(out, format),
     }
 }
 
@@ -238,23 +270,51 @@ impl Job<'_> {
             })?;
             return self.conclude(tally);
         };
-        let out = BufWriter::new(Stdout::new());
+        let (_, tally) = self.write_to(BufWriter::new(Stdout::new()), format)?;
+        self.conclude(tally)
+    }
+
+    /// Scores into what keeps nothing of an earlier job, a pipe or a device.
+    fn to_stream(&self, out: &Output, format: ScoreFormat) -> Result<()> {
+        let (stream, tally) = self.write_to(BufWriter::new(out.create()?), format)?;
+        stream.into_inner().map_err(|e| e.into_error())?.commit()?;
+        self.conclude(tally)
+    }
+
+    fn write_to<W: Write + Send>(&self, out: W, format: ScoreFormat) -> Result<(W, Tally)> {
+        let mut tally = Tally::default();
         let checksum = self.detector.record().checksum();
         let mut writer = ScoreWriter::of_detector(out, format, &self.columns(), &checksum)?;
         self.score(0, |record, _| {
             tally.count(&record);
             Ok(writer.write(&record)?)
         })?;
-        writer.finish().context("cannot write to standard output")?;
-        self.conclude(tally)
+        let out = writer.finish().context("cannot write the scores")?;
+        Ok((out, tally))
+    }
+
+    /// Whether a finished file is what this job would write again; an error where it is of another
+    /// job.
+    fn check_finished(&self, file: &Path, format: ScoreFormat) -> Result<()> {
+        let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let images = self.inputs.images();
+        let names = (0..images.len()).map(|i| images.image_name(i));
+        let checksum = self.detector.record().checksum();
+        check_score_file(opened, format, &self.columns(), &checksum, names).with_context(|| {
+            format!(
+                "--resume: {} is finished, and not by this job; name another file, or leave --resume away to write it anew",
+                file.display()
+            )
+        })
     }
 
     /// Scores into a journal, and makes the file of it when it is complete.
-    fn to_file(&self, out: &Path, format: ScoreFormat) -> Result<()> {
-        if self.args.resume && out.is_file() && !Journal::is_there(out) {
+    fn to_file(&self, out: &Output, file: &Path, format: ScoreFormat) -> Result<()> {
+        if self.args.resume && file.is_file() && !Journal::is_there(file) {
+            self.check_finished(file, format)?;
             say(&format!(
                 "{} is complete already; without --resume it is made anew",
-                out.display()
+                out.path().display()
             ));
             return Ok(());
         }
@@ -269,16 +329,22 @@ impl Job<'_> {
             true => images.image_name(i),
             false => String::new(),
         };
-        let mut journal = Journal::open(out, heading, self.args.resume)?;
-        let done = journal.check(expected, images.len())?;
+        let mut journal = Journal::open(file, heading, self.args.resume)?;
+        let (done, damaged) = journal.check(expected, images.len())?;
+        if let Some(line) = damaged {
+            say(&format!(
+                "warning: line {line} of {} is damaged; from there on the images are scored again",
+                journal.path().display()
+            ));
+        }
         if done > 0 && !self.args.quiet.on {
             say(&format!("{done} images are done already"));
         }
         self.score(done, |record, _| journal.add(&record))?;
         let mut tally = Tally::default();
-        journal.finish(out, format, |record| tally.count(record))?;
+        journal.finish(out, format, expected, |record| tally.count(record))?;
         if !self.args.quiet.on {
-            say(&format!("wrote {}", out.display()));
+            say(&format!("wrote {}", out.path().display()));
         }
         self.conclude(tally)
     }
