@@ -1,7 +1,7 @@
 //! Files that options name: fit to be written before any work begins, none that the command reads,
 //! whole or not there.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use odin::{AtomicFile, Destination};
 use std::collections::HashSet;
 use std::fs::File;
@@ -27,9 +27,9 @@ impl Output {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn new(path: &Path, option: &'static str) -> Result<Self> {
-        let context = || option.to_string();
-        let destination = Destination::of(path).with_context(context)?;
-        destination.check().with_context(context)?;
+        let named = |error| of_option(option, error);
+        let destination = Destination::of(path).map_err(named)?;
+        destination.check().map_err(named)?;
         let file = Some(destination.path()).filter(|path| path.is_file());
         Ok(Self {
             path: path.to_path_buf(),
@@ -99,14 +99,19 @@ impl Output {
     /// Begins to write.
     pub(crate) fn create(&self) -> Result<AtomicFile> {
         let created = self.destination.create();
-        created.with_context(|| self.option.to_string())
+        created.map_err(|error| of_option(self.option, error))
     }
 
     /// Writes all of it.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
         let written = self.destination.write(bytes);
-        written.with_context(|| self.option.to_string())
+        written.map_err(|error| of_option(self.option, error))
     }
+}
+
+/// The message of an error holds its cause.
+fn of_option(option: &str, error: odin::Error) -> anyhow::Error {
+    anyhow!("{option}: {error}")
 }
 
 /// What two names of one file have in common.
