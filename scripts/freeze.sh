@@ -4,7 +4,7 @@
 #     scripts/freeze.sh target/release/odin crates/odin-cli/tests/frozen/v0.1
 #
 # What it runs is below, and is written into the folder as commands.txt, which the tests read
-# (crates/odin-cli/tests/frozen.rs). A folder that is there is left alone: freeze a new version into
+# (crates/odin-cli/tests/program/frozen.rs). A folder that is there is left alone: freeze a new version into
 # a new one, and keep the old. Options whose defaults may change are given.
 # Needs Python 3, for the images, and Linux or another Unix.
 set -euo pipefail

@@ -3,8 +3,6 @@
 //!
 //! Everything goes through the command line. `commands.txt` in each folder holds what was run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! What the program says of an error of the library: its words, and below them the option or the
 //! command that helps.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,7 +1,5 @@
 //! The library and the command give the same bits for photos that the model's transform resizes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use odin::{CalibratedDetector, Classifier, ClassifierOptions, Detector, Setting};
 use std::collections::HashMap;
 use std::fs;

@@ -1,8 +1,5 @@
 //! Which images `odin eval` takes of which sets, what it calls them, and what it says of them.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};

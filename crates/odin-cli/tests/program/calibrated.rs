@@ -1,7 +1,5 @@
 //! `odin tune`, `odin calibrate` and `odin score` as a user meets them, also one who kills them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,5 @@
 //! What `odin` writes, and what it must leave as it is: files that it reads, links, pipes, journals.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;

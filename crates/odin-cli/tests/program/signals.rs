@@ -1,9 +1,6 @@
 //! Signals and vectors as users have them, in arrays, through `odin eval`: scores against
 //! PyTorch's.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

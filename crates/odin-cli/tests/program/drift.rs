@@ -1,7 +1,5 @@
 //! `odin drift` as a user meets it: exit codes, streams, numbers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 use serde_json::Value;
 use std::path::Path;

@@ -1,8 +1,5 @@
 //! The `odin` command as a user meets it: exit codes, streams, files.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,0 +1,19 @@
+//! The `odin` command as a user meets it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod advice;
+mod calibrated;
+mod cli;
+mod drift;
+mod frozen;
+#[cfg(unix)]
+mod outputs;
+mod photos;
+mod sets;
+mod signals;
