@@ -67,7 +67,7 @@ pub(super) fn outline(
     file: File,
     outline: &mut Outline<'_>,
 ) -> std::result::Result<(), ScoreFileError> {
-    let mut reader = csv::Reader::from_reader(BufReader::new(file));
+    let mut reader = csv::Reader::from_reader(ShortLines::new(file));
     let header = reader.headers().map_err(problem)?.clone();
     outline.columns(header.iter())?;
     let mut record = csv::StringRecord::new();

@@ -48,7 +48,7 @@ pub(super) fn line(
 
 /// As of CSV.
 pub(super) fn outline(file: File, outline: &mut Outline<'_>) -> Result<(), ScoreFileError> {
-    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+    for (number, line) in (1..).zip(BufReader::new(ShortLines::new(file)).lines()) {
         let line = line.map_err(problem)?;
         let object: Map<String, Value> =
             serde_json::from_str(&line).map_err(|e| problem(format!("line {number}: {e}")))?;
