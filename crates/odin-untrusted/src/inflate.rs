@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 use crate::error::Error;
+use crate::guard::Contained;
 
 /// Bytes of the budget that a member of a gzip file stands for beside its content: a decoder sets
 /// up tables of about this size for each, and an empty member takes few bytes of the file.
@@ -132,7 +133,7 @@ pub struct Gunzip<R> {
 impl<R: BufRead> Read for Gunzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
-            let count = member.read(buffer)?;
+            let count = Contained(member).read(buffer)?;
             if count > 0 || buffer.is_empty() {
                 return Ok(count);
             }
@@ -152,7 +153,7 @@ impl<R: BufRead> Read for Gunzip<R> {
 
 /// The content of a zlib stream.
 pub fn zlib<R: BufRead>(source: R) -> impl Read {
-    ZlibDecoder::new(source)
+    Contained(ZlibDecoder::new(source))
 }
 
 /// More members than the budget has room for.

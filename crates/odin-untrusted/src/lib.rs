@@ -1,12 +1,15 @@
-//! Readers of untrusted bytes: files that must end, bounded inflate, zip, tar and pickle.
+//! Readers of untrusted bytes: files that must end, bounded inflate, zip, tar and pickle, and a guard
+//! around the readers of other libraries.
 //!
 //! What reads a format of checkpoints or data sets reads its containers here, so that the limits
-//! against hostile files are stated once. No reader panics, none allocates more than a stated
-//! limit or a small multiple of what the file holds, and nothing in a file is ever executed.
-//! Names are given as they are in the file: escape them before they are shown.
+//! against hostile files are stated once. No reader panics (those of other libraries run in
+//! [`guard::contain`]), none allocates more than a stated limit or a small multiple of what the
+//! file holds, and nothing in a file is ever executed. Names are given as they are in the file:
+//! escape them before they are shown.
 
 mod error;
 pub mod file;
+pub mod guard;
 pub mod inflate;
 pub mod pickle;
 pub mod tar;

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek};
 use ::tar::{EntryType, PaxExtensions};
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::{Contained, contain};
+use odin_error::shown;
 
 /// The length of a header, and what contents are filled up to.
 pub const BLOCK: u64 = 512;
@@ -66,7 +68,7 @@ pub enum Kind {
     File,
     /// A folder.
     Folder,
-    /// A link, a device or a sparse file.
+    /// A link or a device.
     Other,
 }
 
@@ -80,12 +82,14 @@ pub struct Member<'a, R: Read> {
     pub size: u64,
     /// Where in the archive the content begins.
     pub start: u64,
+    /// Of a hard link, the name of the member whose content it shares.
+    pub hard_link: Option<Vec<u8>>,
     content: ::tar::Entry<'a, R>,
 }
 
 impl<R: Read> Read for Member<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.content.read(buffer)
+        Contained(&mut self.content).read(buffer)
     }
 }
 
@@ -115,31 +119,47 @@ impl<'a, R: Read> Members<'a, R> {
     }
 
     fn member(&mut self) -> Result<Option<Member<'a, R>>, Error> {
-        let mut long_name = None;
-        while let Some(entry) = self.entries.next() {
+        let mut said = Extensions::default();
+        while let Some(entry) = contain(|| self.entries.next()).map_err(broken)? {
             let mut content = entry.map_err(damaged)?;
             self.headers_left = self.headers_left.checked_sub(1).ok_or_else(|| {
                 Error::too_large(format!("it holds more than {} files", self.max_headers))
             })?;
             let (start, size) = (content.raw_file_position(), content.size());
             self.end = start.saturating_add(size.saturating_add(BLOCK - 1) / BLOCK * BLOCK);
-            let kind = match content.header().entry_type() {
+            let entry_type = content.header().entry_type();
+            let kind = match entry_type {
                 EntryType::GNULongName => {
-                    let name = extension(&mut content)?;
-                    long_name = Some(name.split(|&b| b == 0).next().unwrap_or(&[]).to_vec());
+                    said.name = Some(until_zero(&extension(&mut content)?));
+                    continue;
+                }
+                EntryType::GNULongLink => {
+                    said.link = Some(until_zero(&extension(&mut content)?));
                     continue;
                 }
                 EntryType::XHeader => {
-                    long_name = pax_path(&extension(&mut content)?)?.or(long_name);
+                    said.read_pax(&extension(&mut content)?)?;
                     continue;
                 }
-                EntryType::XGlobalHeader | EntryType::GNULongLink => continue,
+                EntryType::XGlobalHeader => continue,
                 EntryType::Directory => Kind::Folder,
                 EntryType::Regular | EntryType::Continuous => Kind::File,
                 _ => Kind::Other,
             };
-            let name = long_name.take();
+            let name = said.name.take();
             let name = name.unwrap_or_else(|| content.path_bytes().into_owned());
+            if entry_type == EntryType::GNUSparse || said.sparse {
+                return Err(Error::unsupported(format!(
+                    "`{}` is stored as a sparse file, which is not read; pack the archive again \
+                     without tar's option --sparse (-S)",
+                    shown(&String::from_utf8_lossy(&name))
+                )));
+            }
+            let link = || content.link_name_bytes().map(|name| name.into_owned());
+            let hard_link = match entry_type {
+                EntryType::Link => said.link.take().or_else(link),
+                _ => None,
+            };
             return Ok(Some(Member {
                 // Before POSIX a folder was a regular file whose name ends in a slash.
                 kind: match kind {
@@ -149,6 +169,7 @@ impl<'a, R: Read> Members<'a, R> {
                 name,
                 size,
                 start,
+                hard_link,
                 content,
             }));
         }
@@ -176,21 +197,42 @@ fn extension(content: &mut impl Read) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The name in the records of a PAX header.
-fn pax_path(records: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let mut path = None;
-    for record in PaxExtensions::new(records) {
-        let record = record.map_err(damaged)?;
-        match record.key_bytes() {
-            b"path" => path = Some(record.value_bytes().to_vec()),
-            b"size" => {
-                let message = "a member of 8 GiB or more, or with its size in a PAX header";
-                return Err(Error::damaged(message));
+fn until_zero(bytes: &[u8]) -> Vec<u8> {
+    bytes.split(|&b| b == 0).next().unwrap_or(&[]).to_vec()
+}
+
+/// What extension headers say of the member behind them.
+#[derive(Default)]
+struct Extensions {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    /// Whether the content leaves out runs of zeros, in one of the ways that PAX headers tell.
+    sparse: bool,
+}
+
+impl Extensions {
+    fn read_pax(&mut self, records: &[u8]) -> Result<(), Error> {
+        for record in PaxExtensions::new(records) {
+            let record = record.map_err(damaged)?;
+            let value = || Some(record.value_bytes().to_vec());
+            match record.key_bytes() {
+                // The own name of a sparse file is one that tells its unpacker nothing.
+                b"path" if !self.sparse => self.name = value(),
+                b"linkpath" => self.link = value(),
+                b"size" => {
+                    let message = "a member of 8 GiB or more, or with its size in a PAX header";
+                    return Err(Error::damaged(message));
+                }
+                b"GNU.sparse.name" => (self.sparse, self.name) = (true, value()),
+                key => self.sparse |= key.starts_with(b"GNU.sparse."),
             }
-            _ => {}
         }
+        Ok(())
     }
-    Ok(path)
+}
+
+fn broken(panicked: crate::guard::Panicked) -> Error {
+    Error::from_cause(ErrorKind::Damaged, panicked)
 }
 
 fn damaged(error: io::Error) -> Error {
@@ -219,6 +261,12 @@ mod tests {
         add(&"long/".repeat(50), EntryType::Regular, "");
         add(&"n".repeat(300), EntryType::Regular, "named");
         add("pipe", EntryType::Fifo, "");
+        for target in ["a/b", &"n".repeat(300)] {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(EntryType::Link);
+            header.set_size(0);
+            builder.append_link(&mut header, "link", target).unwrap();
+        }
         builder.into_inner().unwrap()
     }
 
@@ -252,6 +300,8 @@ mod tests {
             (b"long/".repeat(50), Kind::Folder, vec![]),
             (vec![b'n'; 300], Kind::File, b"named".to_vec()),
             (b"pipe".to_vec(), Kind::Other, vec![]),
+            (b"link".to_vec(), Kind::Other, vec![]),
+            (b"link".to_vec(), Kind::Other, vec![]),
         ];
         assert_eq!(found, expected);
         assert_eq!(end + 2 * BLOCK, bytes.len() as u64);
@@ -266,6 +316,53 @@ mod tests {
             assert_eq!(name, expected);
             let range = *start as usize..(start + size) as usize;
             assert_eq!(&bytes[range], content);
+        }
+
+        let mut archive = Archive::new(&bytes[..]);
+        let links = archive.members(100).unwrap();
+        let links: Vec<_> = links.filter_map(|m| m.unwrap().hard_link).collect();
+        assert_eq!(links, [b"a/b".to_vec(), vec![b'n'; 300]]);
+    }
+
+    /// A sparse file in one of the ways that GNU tar writes it (`--sparse-version`), between others.
+    fn sparse(records: &[(&str, &[u8])], kind: EntryType) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(0);
+        let mut plain = header.clone();
+        builder.append_data(&mut plain, "before", &b""[..]).unwrap();
+        if !records.is_empty() {
+            let records = records.iter().copied();
+            builder.append_pax_extensions(records).unwrap();
+        }
+        header.set_entry_type(kind);
+        builder
+            .append_data(&mut header, "a/holes", &b""[..])
+            .unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn sparse_files_are_refused_by_name() {
+        let (regular, v1) = (EntryType::Regular, ("GNU.sparse.major", &b"1"[..]));
+        for (bytes, name) in [
+            (sparse(&[], EntryType::GNUSparse), "`a/holes`"),
+            (sparse(&[("GNU.sparse.size", b"7")], regular), "`a/holes`"),
+            (
+                sparse(&[v1, ("GNU.sparse.name", b"b/real")], regular),
+                "`b/real`",
+            ),
+            (
+                sparse(
+                    &[("GNU.sparse.name", b"b/real"), ("path", b"GNUSparse.0")],
+                    regular,
+                ),
+                "`b/real`",
+            ),
+        ] {
+            let error = read_all(&bytes, 100).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(name), "{error}");
         }
     }
 

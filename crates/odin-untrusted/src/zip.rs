@@ -1,12 +1,20 @@
 //! Zip archives: stored and deflated members.
 
+mod end_record;
+
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
 use ::zip::ZipArchive;
+use ::zip::read::{ArchiveOffset, Config};
 use ::zip::result::ZipError;
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::{Contained, Panicked, contain};
+use end_record::EndRecord;
+
+/// The most entries of a directory, of which each takes some hundred bytes of memory.
+pub const MAX_MEMBERS: u64 = 1 << 21;
 
 /// A zip archive. Clones share its directory, so that each thread may have one.
 #[derive(Debug, Clone)]
@@ -41,9 +49,23 @@ impl<R: Read + Seek> Archive<R> {
     /// Reads the directory.
     ///
     /// # Errors
-    /// `Damaged` when it is none, `Unsupported` when it uses what is not read.
-    pub fn open(source: R) -> Result<Self, Error> {
-        let zip = ZipArchive::new(source).map_err(described)?;
+    /// `Damaged` when it is none, `Unsupported` when it uses what is not read, `TooLarge` when it
+    /// has more than [`MAX_MEMBERS`] entries.
+    pub fn open(mut source: R) -> Result<Self, Error> {
+        let end = EndRecord::find(&mut source);
+        let end = end.map_err(|e| Error::from_cause(ErrorKind::Damaged, e))?;
+        if end.is_some_and(|end| end.entries > MAX_MEMBERS) {
+            let message = format!("it holds more than {MAX_MEMBERS} files");
+            return Err(Error::too_large(message));
+        }
+        let start = end.and_then(|end| end.archive_start);
+        contain(|| Self::open_at(start, source)).unwrap_or_else(|panicked| Err(broken(panicked)))
+    }
+
+    /// `start` is where the archive begins, where that is known.
+    fn open_at(start: Option<u64>, source: R) -> Result<Self, Error> {
+        let archive_offset = start.map_or(ArchiveOffset::Detect, ArchiveOffset::Known);
+        let zip = ZipArchive::with_config(Config { archive_offset }, source).map_err(described)?;
         let member = |i: usize| {
             let entry = zip.by_index_data(i).map_err(described)?;
             Ok(Member {
@@ -83,10 +105,15 @@ impl<R: Read + Seek> Archive<R> {
     /// `Damaged` when there is no such member, `Unsupported` when it is packed or encrypted in a
     /// way that is not read.
     pub fn content(&mut self, member: usize) -> Result<(impl Read, u64), Error> {
-        let entry = self.zip.by_index(member).map_err(described)?;
+        let entry = contain(|| self.zip.by_index(member)).map_err(broken)?;
+        let entry = entry.map_err(described)?;
         let packed = entry.compressed_size();
-        Ok((entry, packed))
+        Ok((Contained(entry), packed))
     }
+}
+
+fn broken(panicked: Panicked) -> Error {
+    Error::from_cause(ErrorKind::Damaged, panicked)
 }
 
 fn described(error: ZipError) -> Error {
@@ -145,6 +172,70 @@ mod tests {
         );
         let cut = Archive::open(Cursor::new(&b"PK\x03\x04"[..]));
         assert_eq!(cut.unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    /// An archive of stored files of these names, with what `torch.save` writes at the end, behind
+    /// some bytes that are no part of it.
+    fn with_both_end_records(prefix: &[u8], names: &[String]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let options =
+            SimpleFileOptions::default().compression_method(::zip::CompressionMethod::Stored);
+        for name in names {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(name.as_bytes()).unwrap();
+        }
+        let archive = writer.finish().unwrap().into_inner();
+        let (front, end) = archive.split_at(archive.len() - 22);
+        let number = |range: std::ops::Range<usize>| {
+            let mut wide = [0; 8];
+            wide[..range.len()].copy_from_slice(&end[range]);
+            wide
+        };
+        let [entries, size, place] = [10..12, 12..16, 16..20].map(number);
+        let zip64 = [
+            b"PK\x06\x06",
+            &44_u64.to_le_bytes()[..],
+            &[30, 3, 45, 0],
+            &[0; 8],
+            &entries,
+            &entries,
+            &size,
+            &place,
+        ];
+        let locator = [
+            b"PK\x06\x07",
+            &[0; 4][..],
+            &(front.len() as u64).to_le_bytes(),
+            &1_u32.to_le_bytes(),
+        ];
+        [prefix, front, &zip64.concat(), &locator.concat(), end].concat()
+    }
+
+    /// Entries of 46 bytes and the name: one of 30 letters takes as much as both records.
+    #[test]
+    fn no_entry_is_lost_to_an_end_record_that_is_not_needed() {
+        for prefix in [&b""[..], b"a program that unpacks itself"] {
+            for length in 1..=60 {
+                let names = [("a", length), ("b", 2), ("c", 30)].map(|(l, n)| l.repeat(n));
+                let found = read_all(&with_both_end_records(prefix, &names)).unwrap();
+                let expected: Vec<_> = names
+                    .iter()
+                    .map(|n| (n.clone(), Kind::File, n.clone().into_bytes()))
+                    .collect();
+                assert_eq!(found, expected, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_states_too_many_entries_is_not_read() {
+        let mut bytes = with_both_end_records(b"", &["a".to_owned()]);
+        let record = bytes.len() - 22 - 20 - 56;
+        for at in [record + 24, record + 32] {
+            bytes[at..at + 8].copy_from_slice(&(MAX_MEMBERS + 1).to_le_bytes());
+        }
+        let error = read_all(&bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     }
 
     proptest! {
