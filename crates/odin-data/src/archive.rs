@@ -39,14 +39,33 @@ pub(crate) struct Listing {
     /// Whether the entries lie below a folder that the archive itself brings.
     is_archive: bool,
     entries: Vec<Entry>,
+    /// Links and devices of an archive, which are no entries.
+    left_out: LeftOut,
+}
+
+/// How many members are no entries, and what one of them is called.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut {
+    pub(crate) count: usize,
+    pub(crate) example: String,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: String) {
+        if self.count == 0 {
+            self.example = name;
+        }
+        self.count += 1;
+    }
 }
 
 impl Listing {
-    fn of_archive(location: &str, entries: Vec<Entry>) -> Self {
+    fn of_archive(location: &str, entries: Vec<Entry>, left_out: LeftOut) -> Self {
         Self {
             location: location.to_owned(),
             is_archive: true,
             entries: in_order(entries),
+            left_out,
         }
     }
 }
@@ -63,6 +82,11 @@ pub(crate) trait Store: Send + Sync {
     /// Whether its entries lie below a folder that the archive itself brings.
     fn is_archive(&self) -> bool {
         self.listing().is_archive
+    }
+
+    /// What is in the archive and is no entry.
+    fn left_out(&self) -> &LeftOut {
+        &self.listing().left_out
     }
 
     /// The whole content of `self.entries()[index]`, at most [`MAX_FILE`] bytes.
@@ -100,8 +124,18 @@ fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
 /// The name of an archive member without empty and "." parts. It is only ever shown and
 /// compared, so ".." is left alone.
 fn clean_name(raw: &[u8]) -> String {
-    spell(raw)
-        .split('/')
+    joined(&spell(raw))
+}
+
+/// The same of a zip archive, which some programs for Windows write with backslashes, against the
+/// format's rule.
+fn clean_zip_name(raw: &[u8]) -> String {
+    let separator = |&byte: &u8| if byte == b'\\' { b'/' } else { byte };
+    joined(&spell(&raw.iter().map(separator).collect::<Vec<u8>>()))
+}
+
+fn joined(name: &str) -> String {
+    name.split('/')
         .filter(|part| !matches!(*part, "" | "."))
         .collect::<Vec<_>>()
         .join("/")
@@ -156,10 +190,14 @@ mod tests {
             ("/etc/passwd", "etc/passwd"),
             ("../../x", "../../x"),
             ("dir/", "dir"),
-            ("a\\b\t.png", "a\\\\b\\u{9}.png"),
+            ("a\t.png", "a\\u{9}.png"),
         ] {
             assert_eq!(clean_name(raw.as_bytes()), clean);
+            assert_eq!(clean_zip_name(raw.as_bytes()), clean);
         }
         assert_eq!(clean_name(b"./\xff.png"), "\\xff.png");
+        let windows = br"set\cat\.\1.png";
+        assert_eq!(clean_zip_name(windows), "set/cat/1.png");
+        assert_eq!(clean_name(windows), r"set\\cat\\.\\1.png");
     }
 }

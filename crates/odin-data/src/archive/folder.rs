@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use odin_untrusted::file::open_regular;
 use walkdir::WalkDir;
 
-use super::{Entry, Listing, MAX_FILE, Store, check_count, check_file_size, in_order};
+use super::{Entry, LeftOut, Listing, MAX_FILE, Store, check_count, check_file_size, in_order};
 use crate::error::Error;
 use odin_error::spell;
 
@@ -52,6 +52,7 @@ impl Folder {
                 location,
                 is_archive: false,
                 entries: in_order(entries),
+                left_out: LeftOut::default(),
             },
             paths,
         })

@@ -7,7 +7,7 @@ use odin_untrusted::inflate::Budget;
 use odin_untrusted::zip::{Archive, Kind};
 
 use super::{
-    Blob, BlobReader, Entry, Listing, Store, Unpack, check_count, check_file_size, clean_name,
+    Blob, BlobReader, Entry, LeftOut, Listing, Store, Unpack, check_file_size, clean_zip_name,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -22,21 +22,29 @@ impl Zip {
     pub(crate) fn open(blob: Arc<Blob>, location: &str) -> Result<Self, Error> {
         let archive = Archive::open(BlobReader::new(blob)).map_err(|e| {
             let message = format!("{location} is not a whole zip archive");
-            Error::malformed(message).because(e)
+            match e.kind() {
+                odin_untrusted::ErrorKind::TooLarge => Error::unsupported(location).because(e),
+                _ => Error::malformed(message).because(e),
+            }
         })?;
-        check_count(archive.members().len(), location)?;
-        let members = archive.members().iter().enumerate();
-        let entries = members
-            .filter(|(_, member)| member.kind == Kind::File)
-            .map(|(number, member)| Entry {
-                name: clean_name(member.name.as_bytes()),
-                place: number as u64,
-                size: member.size,
-            })
-            .collect();
+        let (mut entries, mut left_out) = (Vec::new(), LeftOut::default());
+        for (number, member) in archive.members().iter().enumerate() {
+            let name = clean_zip_name(member.name.as_bytes());
+            match member.kind {
+                // A folder in the spelling of Windows.
+                Kind::File if member.size == 0 && member.name.ends_with('\\') => {}
+                Kind::File => entries.push(Entry {
+                    name,
+                    place: number as u64,
+                    size: member.size,
+                }),
+                Kind::Folder => {}
+                Kind::Link => left_out.add(name),
+            }
+        }
         Ok(Self {
             archive,
-            listing: Listing::of_archive(location, entries),
+            listing: Listing::of_archive(location, entries, left_out),
         })
     }
 

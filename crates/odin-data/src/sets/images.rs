@@ -9,11 +9,22 @@ use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use odin_error::spell;
 
-const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
+const EXTENSIONS: [&str; 9] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp", "gif",
+];
+
+/// Those of images in formats that are not read.
+const FOREIGN: [&str; 13] = [
+    "tif", "tiff", "avif", "heic", "heif", "jp2", "jxl", "ico", "tga", "ppm", "pgm", "pbm", "pnm",
+];
 
 pub(super) fn has_image_extension(name: &str) -> bool {
+    has_extension(name, &EXTENSIONS)
+}
+
+fn has_extension(name: &str, extensions: &[&str]) -> bool {
     name.rsplit_once('.')
-        .is_some_and(|(_, e)| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+        .is_some_and(|(_, e)| extensions.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// Whether a file starts like one of the image formats.
@@ -52,7 +63,7 @@ pub(super) fn open_store(
 ) -> Result<Box<dyn DataSet>, Error> {
     origin.refuse_train_split()?;
     let entries: Vec<usize> = (0..store.entries().len())
-        .filter(|&e| is_listed(&store.entries()[e].name))
+        .filter(|&e| is_listed(&store.entries()[e].name, &EXTENSIONS))
         .collect();
     let names: Vec<&str> = entries
         .iter()
@@ -66,13 +77,13 @@ pub(super) fn open_store(
         false => 0,
     };
     let classes = classes(&names);
-    let mut notes = Vec::new();
-    let ignored = store.entries().len() - names.len();
-    if ignored > 0 {
-        notes.push(format!("{ignored} files that are no images were left out"));
-    }
-    if classes.is_none() && has_both(&names) {
-        notes.push("no labels: some images lie beside the sub-folders and some in them".into());
+    let mut notes = left_out(&*store, names.len());
+    match &classes {
+        None if has_both(&names) => {
+            notes.push("no labels: some images lie beside the sub-folders and some in them".into());
+        }
+        Some(classes) => notes.extend(classes.number_note()),
+        None => {}
     }
     let items = entries
         .iter()
@@ -93,9 +104,37 @@ pub(super) fn open_store(
     }))
 }
 
+/// What was left out of a store of `images` images.
+fn left_out(store: &dyn Store, images: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let entries = store.entries().iter();
+    let foreign = entries.filter(|entry| is_listed(&entry.name, &FOREIGN));
+    let names: Vec<&str> = foreign.map(|entry| entry.name.as_str()).collect();
+    let others = store.entries().len() - images - names.len();
+    if let [first, ..] = names[..] {
+        notes.push(format!(
+            "{} images in formats that are not read were left out, such as {}; convert them to PNG",
+            names.len(),
+            first
+        ));
+    }
+    if others > 0 {
+        notes.push(format!("{others} files that are no images were left out"));
+    }
+    let left_out = store.left_out();
+    if left_out.count > 0 {
+        notes.push(format!(
+            "{} links and devices were left out, such as {}",
+            left_out.count,
+            left_out.example
+        ));
+    }
+    notes
+}
+
 /// Hidden files, among them what macOS adds to archives, are no images whatever their extension.
-fn is_listed(name: &str) -> bool {
-    has_image_extension(name)
+fn is_listed(name: &str, extensions: &[&str]) -> bool {
+    has_extension(name, extensions)
         && !name
             .split('/')
             .any(|part| part.starts_with('.') && part != ".." || part == "__MACOSX")
@@ -107,6 +146,13 @@ fn nothing_found(store: &dyn Store, origin: &Origin) -> Error {
         "no image in it; {count} files were found, none named like a CIFAR or idx file or ending \
          in .png, .jpg, .jpeg, .bmp, .webp or .gif"
     );
+    let mut entries = store.entries().iter();
+    if let Some(foreign) = entries.find(|e| is_listed(&e.name, &FOREIGN)) {
+        problem += &format!(
+            "; {} is an image in a format that is not read, convert it to PNG",
+            foreign.name
+        );
+    }
     let archive = store.entries().iter().find(|e| {
         [".tar.gz", ".tgz", ".tar", ".zip", ".npy", ".npz"]
             .iter()
@@ -152,6 +198,20 @@ impl Classes {
     fn label(&self, name: &str) -> Option<usize> {
         let folder = class_folder(name, self.prefix)?;
         self.names.binary_search_by(|n| n.as_str().cmp(folder)).ok()
+    }
+
+    /// A note where the names are numbers and their order as texts is another one.
+    fn number_note(&self) -> Option<String> {
+        let numbers = self.names.iter().map(|name| name.parse::<u64>());
+        let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().ok()?;
+        let place = numbers.windows(2).position(|pair| pair[0] > pair[1])?;
+        Some(format!(
+            "the class folders are ordered as texts, as PyTorch's ImageFolder does: {} has the \
+             label {place} and {} the label {}; pad the numbers with zeros if they are labels",
+            self.names[place],
+            self.names[place + 1],
+            place + 1
+        ))
     }
 }
 
@@ -323,13 +383,16 @@ mod tests {
         for (name, listed) in [
             ("a/b.PNG", true),
             ("../b.jpeg", true),
+            ("b.JFIF", true),
+            ("b.jpe", true),
+            ("b.tif", false),
             ("a/._b.png", false),
             ("__MACOSX/a/b.png", false),
             (".git/b.png", false),
             ("b.txt", false),
             ("png", false),
         ] {
-            assert_eq!(is_listed(name), listed, "{name}");
+            assert_eq!(is_listed(name, &EXTENSIONS), listed, "{name}");
         }
     }
 }

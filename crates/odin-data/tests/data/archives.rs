@@ -135,3 +135,95 @@ fn what_is_no_archive_of_images_is_named() {
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+/// A tar of one image, and of what `add` adds to it.
+fn tar_with(add: impl Fn(&mut tar::Builder<Vec<u8>>, &[u8])) -> Vec<u8> {
+    let png = fs::read(fixtures().join("images/rgb.png")).unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(png.len() as u64);
+    builder
+        .append_data(&mut header, "set/cat/1.png", &png[..])
+        .unwrap();
+    add(&mut builder, &png);
+    builder.into_inner().unwrap()
+}
+
+fn link(builder: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, target: &str) {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(0);
+    builder.append_link(&mut header, name, target).unwrap();
+}
+
+/// Tar stores a file once that has several names, and the other names as links.
+#[test]
+fn hard_links_are_images_and_other_links_are_counted() {
+    let bytes = tar_with(|builder, _| {
+        link(
+            builder,
+            tar::EntryType::Link,
+            "set/dog/2.png",
+            "set/cat/1.png",
+        );
+        link(
+            builder,
+            tar::EntryType::Link,
+            "set/dog/3.png",
+            "elsewhere.png",
+        );
+        link(
+            builder,
+            tar::EntryType::Symlink,
+            "set/dog/4.png",
+            "../cat/1.png",
+        );
+    });
+    let folder = temp_folder(&[("set.tar", &bytes)]);
+    let set = open(folder.path().join("set.tar")).unwrap();
+    assert_eq!(names(&*set), ["cat/1.png", "dog/2.png"]);
+    assert_eq!(set.get(0).unwrap().image, set.get(1).unwrap().image);
+    assert_eq!(set.label(1), Some(1));
+    let [note] = set.notes() else {
+        panic!("{:?}", set.notes());
+    };
+    assert!(
+        note.starts_with("2 links and devices were left out, such as set/dog/"),
+        "{note}"
+    );
+}
+
+#[test]
+fn a_sparse_file_is_refused_by_name() {
+    let bytes = tar_with(|builder, png| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(png.len() as u64);
+        builder
+            .append_data(&mut header, "set/dog/holes.png", png)
+            .unwrap();
+    });
+    let folder = temp_folder(&[("set.tar", &bytes)]);
+    let error = error_of(open(folder.path().join("set.tar")));
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    for part in ["set.tar", "`set/dog/holes.png`", "sparse"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn backslashes_in_a_zip_part_names() {
+    let png = fs::read(fixtures().join("images/rgb.png")).unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for name in [r"set\cat\", r"set\cat\1.png", r"set\dog\2.png"] {
+        zip.start_file(name, options).unwrap();
+        let is_folder = name.ends_with('\\');
+        zip.write_all(if is_folder { b"" } else { &png }).unwrap();
+    }
+    let folder = temp_folder(&[("set.zip", &zip.finish().unwrap().into_inner())]);
+    let set = open(folder.path().join("set.zip")).unwrap();
+    assert_eq!(names(&*set), ["cat/1.png", "dog/2.png"]);
+    assert_eq!(set.class_names().unwrap(), ["cat", "dog"]);
+    assert_eq!(set.notes(), [""; 0]);
+}

@@ -32,6 +32,43 @@ fn class_folders_give_labels_and_flat_folders_none() {
 }
 
 #[test]
+fn what_a_folder_leaves_open_is_noted() {
+    let png = png();
+    for (files, images, note) in [
+        (
+            vec!["0/a.png", "2/b.png", "10/c.jpe"],
+            3,
+            "10 has the label 1 and 2 the label 2",
+        ),
+        (vec!["00/a.png", "02/b.png", "10/c.jfif"], 3, ""),
+        (vec!["0/a.png", "9/b.png"], 2, ""),
+        (vec!["cat2/a.png", "cat10/b.png"], 2, ""),
+        (
+            vec!["a.png", "b.tif", "c.TIFF"],
+            1,
+            "2 images in formats that are not read",
+        ),
+        (vec!["a.png", "b.txt"], 1, "1 files that are no images"),
+    ] {
+        let content: Vec<_> = files.iter().map(|f| (*f, &png[..])).collect();
+        let folder = temp_folder(&content);
+        let set = open(folder.path()).unwrap();
+        assert_eq!(set.len(), images, "{files:?}");
+        match set.notes() {
+            [] => assert_eq!(note, "", "{files:?}"),
+            [only] => assert!(!note.is_empty() && only.contains(note), "{only}"),
+            notes => panic!("{notes:?}"),
+        }
+    }
+    let only = temp_folder(&[("scan.tiff", &png)]);
+    let error = error_of(open(only.path())).to_string();
+    assert!(
+        error.contains("scan.tiff is an image in a format that is not read"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_empty_folder_and_a_bad_image_are_errors() {
     let png = png();
     let empty = temp_folder(&[("notes.txt", b"x")]);
