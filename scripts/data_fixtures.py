@@ -303,6 +303,58 @@ def save(image, kind, **options):
     return buffer.getvalue()
 
 
+def marked(data, jfif=True, adobe=None, names=None):
+    """A JPEG with other markers of its colours: with or without JFIF, an Adobe marker of this
+    transform, components of these names."""
+    out, at = [data[:2]], 2
+    while at < len(data):
+        start = data.index(b"\xff", at)
+        out.append(data[at:start])
+        kind = data[start + 1]
+        if kind in (0, 0xFF, *range(0xD0, 0xDA)):
+            out.append(data[start : start + 2])
+            at = start + 2
+            continue
+        end = start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0]
+        segment, at = bytearray(data[start:end]), end
+        first, step = {0xC0: (10, 3), 0xC2: (10, 3), 0xDA: (5, 2)}.get(kind, (0, 0))
+        if first and names:
+            for place in range(first, first + step * segment[first - 1], step):
+                segment[place] = names[segment[place] - 1]
+        if kind in (0xE0, 0xEE) and not (jfif and kind == 0xE0):
+            continue
+        if kind in (0xC0, 0xC2) and adobe is not None:
+            out.append(b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([adobe]))
+        out.append(bytes(segment))
+    return b"".join(out)
+
+
+def coloured():
+    """JPEGs whose markers contradict each other, or say nothing."""
+    plain = save(photo(18, 21), "JPEG", quality=90, subsampling=0)
+    small = save(photo(18, 21), "JPEG", quality=90, subsampling=2)
+    progressive = save(photo(18, 21), "JPEG", quality=85, progressive=True)
+    cmyk = save(photo(18, 21).convert("CMYK"), "JPEG", quality=90)
+    rgb = save(photo(18, 21), "JPEG", quality=90, keep_rgb=True)
+    return {
+        "keep_rgb.jpg": rgb,
+        "jfif_adobe0.jpg": marked(plain, adobe=0),
+        "jfif_adobe0_420.jpg": marked(small, adobe=0),
+        "jfif_adobe2.jpg": marked(plain, adobe=2),
+        "jfif_adobe7.jpg": marked(plain, adobe=7),
+        "jfif_named_rgb.jpg": marked(plain, names=b"RGB"),
+        "jfif_named_rgb.jpeg": marked(progressive, names=b"RGB", adobe=0),
+        "adobe0.jpg": marked(plain, jfif=False, adobe=0),
+        "adobe1.jpg": marked(plain, jfif=False, adobe=1),
+        "adobe1_named_rgb.jpg": marked(plain, jfif=False, adobe=1, names=b"RGB"),
+        "named_rgb.jpg": marked(plain, jfif=False, names=b"RGB"),
+        "unmarked.jpg": marked(plain, jfif=False),
+        "cmyk_unmarked.jpg": marked(cmyk),
+        "ycck.jpg": marked(cmyk, adobe=2),
+        "ycck_adobe1.jpg": marked(cmyk, adobe=1),
+    }
+
+
 def images():
     """Every kind with the pixels that Pillow converts it to: NAME.EXT, NAME.rgb.npy, NAME.l.npy."""
     rgb = photo(18, 21)
@@ -352,7 +404,7 @@ def images():
         "grey.jpg": save(grey, "JPEG", quality=90),
         "oriented.jpg": save(rgb, "JPEG", quality=90, exif=orientation(6)),
         "cmyk.jpg": save(rgb.convert("CMYK"), "JPEG", quality=90),
-    }
+    } | coloured()
     for name, data in kinds.items():
         write(f"images/{name}", data)
         image = Image.open(io.BytesIO(data))

@@ -4,8 +4,9 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
-use super::{Image, MAX_PIXELS, check_channels, gif, luma};
+use super::{Image, MAX_PIXELS, check_channels, gif, jpeg, luma};
 use crate::error::Error;
+use odin_untrusted::guard::contain;
 
 /// Bytes that the decoder itself may allocate: the largest 16-bit RGBA image and as much again
 /// for its working memory.
@@ -29,14 +30,12 @@ impl Image {
             let message = format!("{name} is an empty file, not an image");
             return Err(Error::malformed(message));
         }
-        if bytes.starts_with(JPEG_START) && !jpeg_ends(bytes) {
-            let message = format!("{name} is a JPEG without its end; it is truncated");
-            return Err(Error::malformed(message));
-        }
-        let decoded = match gif::is_gif(bytes) {
-            true => gif::decode(bytes, name)?,
-            false => decode_any(bytes, name)?,
-        };
+        let decoded = contain(|| match bytes {
+            _ if gif::is_gif(bytes) => gif::decode(bytes, name),
+            _ if jpeg::is_jpeg(bytes) => decode_jpeg(bytes, name),
+            _ => decode_any(bytes, name),
+        });
+        let decoded = decoded.unwrap_or_else(|_| Err(damaged(name, "the decoder fails at it")))?;
         let Decoded {
             height,
             width,
@@ -48,6 +47,14 @@ impl Image {
             _ => Image::from_levels(size, |c, y, x| levels.colour(y * width + x, c)),
         })
     }
+}
+
+fn decode_jpeg(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+    let Some(bytes) = jpeg::prepared(bytes) else {
+        let message = format!("{name} is a JPEG without its end; it is truncated");
+        return Err(Error::malformed(message));
+    };
+    decode_any(&bytes, name)
 }
 
 /// Everything but GIF.
@@ -101,31 +108,6 @@ pub(super) fn damaged(
 ) -> Error {
     let message = format!("{name} does not decode; it may be truncated or damaged");
     Error::malformed(message).because(cause)
-}
-
-const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
-
-/// Whether a JPEG has its end marker. The decoder fills what is missing with grey instead of
-/// refusing it.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut rest = &bytes[2..];
-    loop {
-        // Entropy-coded data, in which 0xff is followed by 0 or a restart marker, or padding.
-        let Some(start) = rest.iter().position(|&b| b == 0xff) else {
-            return false;
-        };
-        rest = &rest[start + 1..];
-        match rest {
-            [0xff, ..] => {}
-            [0x00 | 0x01 | 0xd0..=0xd8, after @ ..] => rest = after,
-            [0xd9, ..] => return true,
-            [_, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                rest = rest.get(1 + length..).unwrap_or_default();
-            }
-            _ => return false,
-        }
-    }
 }
 
 fn describe(error: ImageError, name: &str) -> Error {

@@ -43,7 +43,7 @@ fn pixels_are_those_of_pillow() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 34);
+    assert_eq!(seen, 49);
 }
 
 #[test]
@@ -114,6 +114,18 @@ fn damaged_images_are_errors_that_name_the_file() {
             assert!(error.to_string().contains(file), "{error}");
         }
     }
+}
+
+/// The palette of this one has a length that three does not divide, at which its decoder panics.
+#[test]
+fn a_decoder_that_panics_is_an_error_of_its_image() {
+    let bytes = fs::read(fixtures().join("hostile/palette.png")).unwrap();
+    let error = Image::decode(&bytes, "palette.png", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+    assert!(
+        error.to_string().contains("palette.png does not decode"),
+        "{error}"
+    );
 }
 
 #[test]
