@@ -43,6 +43,10 @@ impl DataSet for Transformed {
         self.set.label(i)
     }
 
+    fn size(&self, i: usize) -> Option<[usize; 3]> {
+        self.transform.is_identity().then(|| self.set.size(i))?
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         let sample = self.set.get(i)?;
         let image = self

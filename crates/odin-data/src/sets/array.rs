@@ -9,6 +9,12 @@ use crate::archive::Blob;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, check_size, to_unit};
 
+/// The most images of one array, and the most labels: what is kept of each adds up.
+pub(super) const MAX_IMAGES: usize = 1 << 24;
+
+/// Bytes of an image that are in memory beside the values that they become.
+const CHUNK: u64 = 1 << 20;
+
 /// How one value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
@@ -32,14 +38,14 @@ impl Element {
         }
     }
 
-    fn decode(self, bytes: &[u8]) -> Vec<f32> {
+    fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
         match self {
-            Self::U8 => bytes.iter().map(|&level| to_unit(level)).collect(),
-            Self::F32(endian) => decode_chunks(bytes, |bytes| match endian {
+            Self::U8 => values.extend(bytes.iter().map(|&level| to_unit(level))),
+            Self::F32(endian) => decode_chunks(bytes, values, |bytes| match endian {
                 Endian::Little => f32::from_le_bytes(bytes),
                 Endian::Big => f32::from_be_bytes(bytes),
             }),
-            Self::F64(endian) => decode_chunks(bytes, |bytes| match endian {
+            Self::F64(endian) => decode_chunks(bytes, values, |bytes| match endian {
                 Endian::Little => f64::from_le_bytes(bytes) as f32,
                 Endian::Big => f64::from_be_bytes(bytes) as f32,
             }),
@@ -47,9 +53,13 @@ impl Element {
     }
 }
 
-fn decode_chunks<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn decode_chunks<const N: usize>(
+    bytes: &[u8],
+    values: &mut Vec<f32>,
+    decode: impl Fn([u8; N]) -> f32,
+) {
     let (chunks, _) = bytes.as_chunks::<N>();
-    chunks.iter().map(|&chunk| decode(chunk)).collect()
+    values.extend(chunks.iter().map(|&chunk| decode(chunk)));
 }
 
 /// Values in C order, somewhere in a file.
@@ -76,16 +86,22 @@ struct ArraySet {
     notes: Vec<String>,
 }
 
-/// The set of `array`'s images, whose values the caller knows to be there.
+/// The set of `array`'s images, whose values the caller knows to be there. `notes` are what a user
+/// should know of the labels.
 pub(super) fn open(
     array: Array,
     labels: Option<Vec<usize>>,
+    notes: Vec<String>,
     origin: &Origin,
 ) -> Result<Box<dyn DataSet>, Error> {
     let axes = axes(&array.shape, origin)?;
     let (count, size) = (axes.count, axes.size);
     if count == 0 {
         return Err(origin.error(ErrorKind::Empty, "the array holds no image"));
+    }
+    if count > MAX_IMAGES {
+        let problem = format!("it holds {count} images, more than {MAX_IMAGES}; split it");
+        return Err(origin.error(ErrorKind::Unsupported, problem));
     }
     check_size(size.0, size.1, size.2).map_err(|e| {
         origin
@@ -105,10 +121,10 @@ pub(super) fn open(
         measurements: origin.options.measurements || vectors,
         labels,
         channels: origin.options.channels,
-        notes: Vec::new(),
+        notes,
     };
     if set.measurements {
-        set.notes = set.describe();
+        set.notes.extend(set.describe());
     }
     Ok(Box::new(set))
 }
@@ -118,12 +134,18 @@ impl ArraySet {
         let (channels, height, width) = self.axes.size;
         let values = channels * height * width;
         let bytes = (values * self.array.element.size()) as u64;
-        let offset = self.array.start + i as u64 * bytes;
-        let bytes = self.array.blob.read(offset, bytes).map_err(|e| {
-            let message = format!("{}: cannot read image {i}", self.title);
-            Error::new(ErrorKind::Io, message).because(e)
-        })?;
-        let stored = self.array.element.decode(&bytes);
+        let mut at = self.array.start + i as u64 * bytes;
+        let end = at + bytes;
+        let mut stored = Vec::with_capacity(values);
+        while at < end {
+            let count = CHUNK.min(end - at);
+            let piece = self.array.blob.read(at, count).map_err(|e| {
+                let message = format!("{}: cannot read image {i}", self.title);
+                Error::new(ErrorKind::Io, message).because(e)
+            })?;
+            self.array.element.decode(&piece, &mut stored);
+            at += count;
+        }
         self.check_values(&stored, i)?;
         let pixels = match self.axes.layout {
             ArrayLayout::Nchw => stored,
@@ -223,6 +245,12 @@ impl DataSet for ArraySet {
 
     fn label(&self, i: usize) -> Option<usize> {
         self.labels.as_ref()?.get(i).copied()
+    }
+
+    fn size(&self, i: usize) -> Option<[usize; 3]> {
+        let (channels, height, width) = self.axes.size;
+        let channels = self.channels.unwrap_or(channels);
+        (i < self.len()).then_some([channels, height, width])
     }
 
     fn get(&self, i: usize) -> Result<Sample, Error> {

@@ -50,6 +50,12 @@ pub trait DataSet: Send + Sync {
     /// `None` if `i` is out of range.
     fn label(&self, i: usize) -> Option<usize>;
 
+    /// `[C, H, W]` of the image of index `i` where it is known without reading the image: arrays
+    /// say it of all their images. `None` elsewhere.
+    fn size(&self, _i: usize) -> Option<[usize; 3]> {
+        None
+    }
+
     /// The image of index `i`, decoded.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::array::{self, Array, Element};
+use super::array::{self, Array, Element, MAX_IMAGES};
 use super::origin::{Origin, sibling};
 use super::{DataSet, Split};
 use crate::archive::{Blob, Store};
@@ -32,7 +32,7 @@ pub(super) fn open(blob: &Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>
         }
         (None, None) => None,
     };
-    array::open(images, labels, origin)
+    array::open(images, labels, Vec::new(), origin)
 }
 
 /// The set in a folder or archive with the names of MNIST's files, if there is one.
@@ -73,7 +73,7 @@ pub(super) fn open_store(
         }
         None => None,
     };
-    array::open(images, labels, origin).map(Some)
+    array::open(images, labels, Vec::new(), origin).map(Some)
 }
 
 fn find_images(store: &dyn Store, split: &str) -> Option<usize> {
@@ -127,6 +127,10 @@ fn images(blob: &Arc<Blob>, title: &str) -> Result<Array, Error> {
 
 fn labels(blob: &Blob, title: &str) -> Result<Vec<usize>, Error> {
     let count = shape(blob, title, LABELS)?[0];
+    if count > MAX_IMAGES {
+        let message = format!("{title} holds {count} labels, more than {MAX_IMAGES}");
+        return Err(Error::unsupported(message));
+    }
     let bytes = blob
         .read(8, count as u64)
         .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e))?;

@@ -91,6 +91,11 @@ impl DataSet for Joined {
         part.set.label(i)
     }
 
+    fn size(&self, i: usize) -> Option<[usize; 3]> {
+        let (part, i) = self.part(i)?;
+        part.set.size(i)
+    }
+
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let (part, i) = match self.part(i) {

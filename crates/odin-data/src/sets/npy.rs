@@ -1,19 +1,17 @@
 //! The `.npy` format, versions 1 to 3 (NEP 1 and `numpy.lib.format`).
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::DataSet;
-use super::array::{self, Array, Element, Endian};
+use super::array::{self, Array, Element, Endian, MAX_IMAGES};
 use super::origin::{Origin, sibling};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
 
 /// The longest header that is read; numpy's own limit is 10,000 bytes.
 const MAX_HEADER: u32 = 1 << 16;
-
-/// The most labels that are read.
-const MAX_LABELS: usize = 100_000_000;
 
 /// What a file says of its values.
 #[derive(Debug, Clone)]
@@ -32,28 +30,64 @@ pub(super) struct Npy {
     header: Header,
 }
 
-/// `.npy` images, with labels from the caller or from `<stem>_labels.npy` beside the file.
+/// `.npy` images, with labels from the caller or from a file beside: `<stem>_labels.npy`, or
+/// `labels.npy` where it fits.
 pub(super) fn open(blob: Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     origin.refuse_train_split()?;
     let images = Npy::parse(blob, &origin.title)?.into_array(&origin.title)?;
-    let labels = match (&origin.labels, origin.path) {
-        (Some(blob), _) => {
-            let title = format!("the labels of {}", origin.title);
-            Some(Npy::parse(Arc::clone(blob), &title)?.labels(&title)?)
-        }
-        (None, Some(path)) => {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            match sibling(path, &format!("{stem}_labels.npy")) {
-                Some(path) => {
-                    let title = path.display().to_string();
-                    Some(Npy::parse(Arc::new(Blob::open(&path)?), &title)?.labels(&title)?)
+    let (mut labels, mut notes) = (None, Vec::new());
+    if let Some(blob) = &origin.labels {
+        let title = format!("the labels of {}", origin.title);
+        labels = Some(Npy::parse(Arc::clone(blob), &title)?.labels(&title)?);
+    } else if let Some(path) = origin.path {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if let Some(own) = sibling(path, &format!("{stem}_labels.npy")) {
+            labels = Some(labels_in(&own)?);
+        } else if let Some(shared) = sibling(path, SHARED_LABELS).filter(|shared| shared != path) {
+            let count = images.shape.first().copied().unwrap_or(0);
+            let found = labels_in(&shared).map(|found| (found.len(), for_images(found, count)));
+            notes.push(match found {
+                Ok((_, Some(fitting))) => {
+                    labels = Some(fitting);
+                    format!("the labels are those of {SHARED_LABELS} beside it")
                 }
-                None => None,
-            }
+                Ok((found, None)) => format!(
+                    "no labels: {SHARED_LABELS} beside it holds {found}, which do not fit {count} \
+                     images"
+                ),
+                Err(error) => format!("no labels: {error}"),
+            });
         }
-        (None, None) => None,
-    };
-    array::open(images, labels, origin)
+    }
+    array::open(images, labels, notes, origin)
+}
+
+/// The labels of all arrays in a folder, as of CIFAR-10-C, which has one for each corruption.
+const SHARED_LABELS: &str = "labels.npy";
+
+/// How often an array of CIFAR-10-C holds the same images, one strength behind the other.
+const STRENGTHS: usize = 5;
+
+fn labels_in(path: &Path) -> Result<Vec<usize>, Error> {
+    let title = path.display().to_string();
+    Npy::parse(Arc::new(Blob::open(path)?), &title)?.labels(&title)
+}
+
+/// The labels of so many images: as many, or those of one strength for images of all, or those of
+/// all for images of one.
+fn for_images(labels: Vec<usize>, count: usize) -> Option<Vec<usize>> {
+    match labels.len() {
+        found if found == count => Some(labels),
+        found if found * STRENGTHS == count => Some(labels.repeat(STRENGTHS)),
+        found if found == count * STRENGTHS => {
+            let first = &labels[..count];
+            let alike = labels
+                .chunks_exact(count.max(1))
+                .all(|other| other == first);
+            alike.then(|| first.to_vec())
+        }
+        _ => None,
+    }
 }
 
 impl Header {
@@ -171,9 +205,12 @@ impl Npy {
         let refuse = |kind, problem: String| Err(Error::new(kind, format!("{title}: {problem}")));
         let header = &self.header;
         let count = match header.shape[..] {
-            [count] | [count, 1] if count <= MAX_LABELS => count,
+            [count] | [count, 1] if count <= MAX_IMAGES => count,
             _ => {
-                let problem = format!("labels of shape {:?}, expected [N]", header.shape);
+                let problem = format!(
+                    "labels of shape {:?}, expected [N], at most {MAX_IMAGES}",
+                    header.shape
+                );
                 return refuse(ErrorKind::Unsupported, problem);
             }
         };
@@ -245,6 +282,24 @@ fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_fit_one_strength_of_a_corruption_or_all() {
+        let some = [3, 1, 2];
+        for (labels, count, fits) in [
+            (some.to_vec(), 3, true),
+            (some.to_vec(), 15, true),
+            (some.repeat(5), 3, true),
+            (some.repeat(5), 15, true),
+            ((0..15).collect(), 3, false),
+            (some.to_vec(), 6, false),
+            (Vec::new(), 3, false),
+        ] {
+            let found = for_images(labels, count);
+            assert_eq!(found.is_some(), fits, "{count}");
+            assert!(found.is_none_or(|found| found == some.repeat(count / 3)));
+        }
+    }
 
     #[test]
     fn headers() {

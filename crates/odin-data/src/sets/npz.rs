@@ -66,7 +66,7 @@ pub(super) fn open(zip: &Zip, packed: u64, origin: &Origin) -> Result<Box<dyn Da
         (None, None) => None,
     };
     let images = array(images)?.into_array(&zip.title(images))?;
-    array::open(images, labels, origin)
+    array::open(images, labels, Vec::new(), origin)
 }
 
 fn not_one(found: &str, seen: &[String], origin: &Origin) -> Error {

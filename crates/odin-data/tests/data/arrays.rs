@@ -167,3 +167,21 @@ fn what_does_not_fit_is_named() {
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+/// CIFAR-10-C: an array of images for each corruption, and one of labels for all of them.
+#[test]
+fn arrays_may_share_their_labels() {
+    let images = fs::read(fixtures().join("arrays/u8_nchw.npy")).unwrap();
+    let labels_of = fs::read(fixtures().join("arrays/with_sibling_labels.npy")).unwrap();
+    let fitting = temp_folder(&[("fog.npy", &images), ("labels.npy", &labels_of)]);
+    let unfit = temp_folder(&[("fog.npy", &images), ("labels.npy", &images)]);
+    for (folder, expected, note) in [
+        (&fitting, [Some(2), Some(0), Some(1)], "those of labels.npy"),
+        (&unfit, [None; 3], "no labels"),
+    ] {
+        let set = open(folder.path().join("fog.npy")).unwrap();
+        assert_eq!(labels(&*set), expected);
+        assert!(set.notes()[0].contains(note), "{:?}", set.notes());
+        assert_eq!(set.size(0), Some([3, 4, 5]));
+    }
+}
