@@ -11,6 +11,8 @@ pub struct Checkpoint {
     pub(crate) name: String,
     pub(crate) container: Container,
     pub(crate) key: Option<String>,
+    pub(crate) others: Vec<String>,
+    pub(crate) part: Option<String>,
     pub(crate) tensors: IndexMap<String, Tensor>,
     pub(crate) set_aside: Vec<String>,
     pub(crate) metadata: IndexMap<String, String>,
@@ -32,6 +34,12 @@ impl Checkpoint {
     /// each other are joined by a dot. `None` when the saved object itself holds them.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Where else in the saved object weights lie, such as `state_dict_ema`: those that
+    /// [`ReadOptions::weights`] would take instead.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// All weights with their names, in the order of the file. Components `module` (of
@@ -57,6 +65,29 @@ impl Checkpoint {
     /// control characters before they are printed.
     pub fn metadata(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+}
+
+/// How a checkpoint is read. Start from `ReadOptions::default()` and set what matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Which weights, where there are several: the key that they lie under (`state_dict_ema`), or
+    /// what their names begin with (`ema_model`), or a word of one of these (`ema`).
+    pub weights: Option<String>,
+}
+
+/// The places of the names that are meant by `wanted`: the one that is the same, or else those of
+/// which it is a word.
+pub(crate) fn meant(wanted: &str, names: &[String]) -> Vec<usize> {
+    let places = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..names.len()).filter(|&i| fits(&names[i])).collect()
+    };
+    let same = places(&|name| name == wanted);
+    let is_word = |word: &str| word.eq_ignore_ascii_case(wanted);
+    match same.is_empty() {
+        false => same,
+        true => places(&|name| name.split(['.', '_', '-']).any(is_word)),
     }
 }
 

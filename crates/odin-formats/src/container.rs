@@ -8,7 +8,7 @@ use odin_untrusted::file::read_regular;
 use odin_untrusted::{inflate, tar};
 
 use crate::allowance::Allowance;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, ReadOptions};
 use crate::{Error, ErrorKind, impostor, safetensors, torch};
 
 /// Wrappers around wrappers that are followed: a gzipped tar is two.
@@ -40,10 +40,18 @@ impl Checkpoint {
     /// When the file cannot be read, is no checkpoint, is damaged, holds no weights, or holds
     /// weights that are NaN or infinite. Nothing in the file is ever executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, &ReadOptions::default())
+    }
+
+    /// The same, as the options say.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], and when there are no such weights.
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let bytes = read_regular(path, LARGEST_FILE)?;
-        Self::from_bytes(&bytes, &name)
+        Self::from_bytes_with(&bytes, &name, options)
     }
 
     /// Reads a checkpoint that is in memory already; `name` is what errors call it.
@@ -51,44 +59,51 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, Error> {
-        let mut checkpoint = read(bytes).map_err(|e| e.about(name))?;
+        Self::from_bytes_with(bytes, name, &ReadOptions::default())
+    }
+
+    /// The same, as the options say.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open_with`].
+    pub fn from_bytes_with(bytes: &[u8], name: &str, options: &ReadOptions) -> Result<Self, Error> {
+        let (allowance, wanted) = (Allowance::of(bytes.len()), options.weights.as_deref());
+        let checkpoint = read_wrapped(bytes, MAX_WRAPPERS, allowance, wanted);
+        let mut checkpoint = checkpoint.map_err(|e| e.about(name))?;
         checkpoint.name = name.to_owned();
         Ok(checkpoint)
     }
-}
-
-fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    read_wrapped(bytes, MAX_WRAPPERS, Allowance::of(bytes.len()))
 }
 
 fn read_wrapped(
     bytes: &[u8],
     wrappers_left: usize,
     mut allowance: Allowance,
+    wanted: Option<&str>,
 ) -> Result<Checkpoint, Error> {
     if bytes.starts_with(b"PK\x03\x04") {
-        return torch::read_zip(bytes, allowance);
+        return torch::read_zip(bytes, allowance, wanted);
     }
     if bytes.starts_with(b"\x1f\x8b") {
         let inner = allowance.read(inflate::gunzip(bytes, allowance.budget()));
         let inner = inner.map_err(|e| e.about("gzip"))?;
-        return read_wrapped(&inner, one_less(wrappers_left)?, allowance);
+        return read_wrapped(&inner, one_less(wrappers_left)?, allowance, wanted);
     }
     if tar::is_header(bytes) {
         return match TarContents::of(bytes)? {
-            TarContents::Torch => torch::read_tar(bytes, allowance),
+            TarContents::Torch => torch::read_tar(bytes, allowance, wanted),
             TarContents::One { name, content } => {
-                let result = read_wrapped(content, one_less(wrappers_left)?, allowance);
+                let result = read_wrapped(content, one_less(wrappers_left)?, allowance, wanted);
                 result
                     .map_err(|e| e.about(format_args!("`{}` inside of the archive", shown(&name))))
             }
         };
     }
     if safetensors::recognises(bytes) {
-        return safetensors::read(bytes);
+        return safetensors::read(bytes, wanted);
     }
     if torch::recognises_legacy(bytes) {
-        return torch::read_legacy(bytes, allowance);
+        return torch::read_legacy(bytes, allowance, wanted);
     }
     Err(unknown(bytes))
 }

@@ -31,5 +31,5 @@ mod torch;
 mod weights;
 pub mod zoo;
 
-pub use checkpoint::{Checkpoint, Container};
+pub use checkpoint::{Checkpoint, Container, ReadOptions};
 pub use error::{Error, ErrorKind};

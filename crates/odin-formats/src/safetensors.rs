@@ -17,7 +17,7 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     rest.first() == Some(&b'{') && u64::from_le_bytes(*length) <= rest.len() as u64
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
+pub(crate) fn read(bytes: &[u8], wanted: Option<&str>) -> Result<Checkpoint, Error> {
     let damaged = |e: ::safetensors::SafeTensorError| {
         let cause = shown(&e.to_string());
         Error::corrupt(format!("safetensors: {cause}; the file is damaged"))
@@ -48,6 +48,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
         name: String::new(),
         container: Container::Safetensors,
         key: None,
+        others: Vec::new(),
+        part: wanted.map(str::to_owned),
         tensors: without_wrappers(tensors),
         set_aside,
         metadata: metadata

@@ -11,14 +11,15 @@ use crate::weights::{is_counter, read_tensor, without_wrappers};
 use crate::{Error, ErrorKind};
 use odin_untrusted::pickle::Pickle;
 
-/// The checkpoint that a saved object is.
+/// The checkpoint that a saved object is; `wanted` says which of several.
 pub(super) fn checkpoint(
     container: Container,
     pickle: &Pickle<'_>,
     storages: &mut dyn Storages,
     allowance: Allowance,
+    wanted: Option<&str>,
 ) -> Result<Checkpoint, Error> {
-    let found = weights::find(&Objects::new(pickle, storages))?;
+    let found = weights::find(&Objects::new(pickle, storages), wanted)?;
     let is_weight = |(name, view): &(String, View)| view.is_real() && !is_counter(name);
     let (weights, set_aside): (IndexMap<_, _>, IndexMap<_, _>) =
         found.views.into_iter().partition(is_weight);
@@ -32,6 +33,8 @@ pub(super) fn checkpoint(
         name: String::new(),
         container,
         key: found.key,
+        others: found.others,
+        part: found.part,
         set_aside: without_wrappers(set_aside).into_keys().collect(),
         tensors: without_wrappers(tensors),
         metadata: found.metadata,

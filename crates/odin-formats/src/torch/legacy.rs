@@ -30,7 +30,11 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     pickle::read(&mut head).is_ok_and(|p| p.int(p.root()) == Some(MAGIC))
 }
 
-pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
+pub(crate) fn read(
+    bytes: &[u8],
+    allowance: Allowance,
+    wanted: Option<&str>,
+) -> Result<Checkpoint, Error> {
     let mut input = bytes;
     let _magic = pickle::read(&mut input)?;
     check_protocol(&pickle::read(&mut input)?)?;
@@ -38,7 +42,13 @@ pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Err
     let object = pickle::read(&mut input)?;
     let keys = pickle::read(&mut input)?;
     let mut storages = Legacy(storages(input, &object, &keys)?);
-    checkpoint(Container::TorchLegacy, &object, &mut storages, allowance)
+    checkpoint(
+        Container::TorchLegacy,
+        &object,
+        &mut storages,
+        allowance,
+        wanted,
+    )
 }
 
 fn check_protocol(version: &Pickle<'_>) -> Result<(), Error> {

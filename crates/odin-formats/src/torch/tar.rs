@@ -24,7 +24,11 @@ use odin_untrusted::tar::{Archive, Kind};
 /// The files that make a tar archive a checkpoint.
 pub(crate) const PARTS: [&str; 3] = ["storages", "tensors", "pickle"];
 
-pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
+pub(crate) fn read(
+    bytes: &[u8],
+    allowance: Allowance,
+    wanted: Option<&str>,
+) -> Result<Checkpoint, Error> {
     let files: HashMap<String, &[u8]> = files(bytes)?.into_iter().collect();
     let part = |name: &str| files.get(name).copied().ok_or_else(|| missing(name));
     if let Ok(mut facts) = part("sys_info") {
@@ -39,7 +43,13 @@ pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Err
         .read_tensors(part("tensors")?)
         .map_err(about("tensors"))?;
     let object = pickle::read(&mut part("pickle")?).map_err(about("pickle"))?;
-    checkpoint(Container::TorchTar, &object, &mut contents, allowance)
+    checkpoint(
+        Container::TorchTar,
+        &object,
+        &mut contents,
+        allowance,
+        wanted,
+    )
 }
 
 /// The regular files of a tar archive that is in memory, with their contents.

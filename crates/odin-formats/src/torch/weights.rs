@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::object::{Entries, Objects};
 use super::storage::View;
+use crate::checkpoint::meant;
 use crate::{Error, ErrorKind};
 use odin_error::{first_shown, shown};
 use odin_untrusted::pickle::{Id, Value};
@@ -24,6 +25,9 @@ const KEYS: [&str; 8] = [
 
 /// Dicts inside of each other in which weights are looked for.
 const MAX_NESTING: usize = 8;
+
+/// Places of weights in one file that are told apart.
+const MAX_CHOICES: usize = 64;
 
 /// Modules inside of each other.
 const MAX_DEPTH: usize = 64;
@@ -44,22 +48,34 @@ const MAX_METADATA: usize = 1 << 20;
 pub(super) struct Weights {
     /// Where they were: keys joined by dots.
     pub(super) key: Option<String>,
+    /// Where else there are weights.
+    pub(super) others: Vec<String>,
+    /// What was asked for and is none of these places.
+    pub(super) part: Option<String>,
     pub(super) views: IndexMap<String, View>,
     /// Numbers and texts in the dicts around the weights.
     pub(super) metadata: IndexMap<String, String>,
 }
 
-pub(super) fn find(objects: &Objects<'_>) -> Result<Weights, Error> {
+/// `wanted` is which of several weights to take. Where none lie under such a key it may be what the
+/// names of some begin with.
+pub(super) fn find(objects: &Objects<'_>, wanted: Option<&str>) -> Result<Weights, Error> {
     let search = Search {
         objects,
         names: Cell::new(0),
     };
     let root = objects.pickle.root();
-    let path = match search.locate(root, MAX_NESTING)? {
-        Some(path) => path,
-        None => return Err(search.nothing_in(root)?),
+    let chosen = wanted.map_or(Ok(None), |wanted| search.choose(root, wanted))?;
+    let mut weights = Weights {
+        part: wanted.filter(|_| chosen.is_none()).map(str::to_owned),
+        ..Weights::default()
     };
-    let mut weights = Weights::default();
+    let path =
+        match chosen.map_or_else(|| search.locate(root, MAX_NESTING), |path| Ok(Some(path)))? {
+            Some(path) => path,
+            None => return Err(search.nothing_in(root)?),
+        };
+    let way = path.clone();
     let mut place = root;
     for (key, value) in path {
         search.collect_metadata(place, &mut weights.metadata)?;
@@ -69,6 +85,7 @@ pub(super) fn find(objects: &Objects<'_>) -> Result<Weights, Error> {
     }
     search.collect_metadata(place, &mut weights.metadata)?;
     search.collect(place, "", MAX_DEPTH, &mut weights.views)?;
+    weights.others = search.beside(root, &way);
     Ok(weights)
 }
 
@@ -131,14 +148,93 @@ impl<'a> Search<'a> {
             }
         }
         for &(name, value) in &entries {
-            // A number such as the best accuracy may be saved as a tensor without axes, the
-            // state of a random generator as one of bytes.
             let tensor = self.tensor(value, name)?;
-            if tensor.is_some_and(|view| view.is_real() && !view.layout.shape().is_empty()) {
+            if tensor.is_some_and(|view| is_weight(&view)) {
                 return Ok(Some(Path::new()));
             }
         }
         self.locate_only(&entries, left)
+    }
+
+    /// The way to the weights that are meant by `wanted`; `None` when none are.
+    fn choose(&self, root: Id, wanted: &str) -> Result<Option<Path<'a>>, Error> {
+        let mut paths = Vec::new();
+        self.all(root, &mut Path::new(), MAX_NESTING, &mut paths)?;
+        let names: Vec<String> = paths.iter().map(|path| dotted(path)).collect();
+        match meant(wanted, &names)[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(paths.swap_remove(one))),
+            [first, second, ..] => Err(Error::new(
+                ErrorKind::NoWeights,
+                format!(
+                    "the weights `{}` may be those under `{}` or under `{}`; give the whole key",
+                    shown(wanted),
+                    shown(&names[first]),
+                    shown(&names[second])
+                ),
+            )),
+        }
+    }
+
+    /// The ways to all weights. What cannot be read is none.
+    fn all(
+        &self,
+        id: Id,
+        way: &mut Path<'a>,
+        nesting_left: usize,
+        paths: &mut Vec<Path<'a>>,
+    ) -> Result<(), Error> {
+        if paths.len() >= MAX_CHOICES {
+            return Ok(());
+        }
+        let Some(left) = nesting_left.checked_sub(1) else {
+            return Ok(());
+        };
+        if self.objects.module(id)?.is_some() {
+            paths.push(way.clone());
+            return Ok(());
+        }
+        if self.holds_weights(id)? {
+            paths.push(way.clone());
+        }
+        for (name, value) in self.named(&self.mapping(id)?) {
+            way.push((name, value));
+            self.all(value, way, left, paths)?;
+            way.pop();
+        }
+        Ok(())
+    }
+
+    /// Whether a value is a dict with weights in it by name.
+    fn holds_weights(&self, id: Id) -> Result<bool, Error> {
+        let entries = self.named(&self.mapping(id)?);
+        Ok(entries.into_iter().any(|(name, value)| {
+            let tensor = self.tensor(value, name);
+            tensor.is_ok_and(|t| t.is_some_and(|view| is_weight(&view)))
+        }))
+    }
+
+    /// The keys of weights beside those that a way leads to.
+    fn beside(&self, root: Id, way: &[(&'a str, Id)]) -> Vec<String> {
+        let (mut place, mut others) = (root, Vec::new());
+        for (depth, &(chosen, value)) in way.iter().enumerate() {
+            // What cannot be read is not chosen, and no reason to refuse what is.
+            let Ok(entries) = self.mapping(place) else {
+                break;
+            };
+            for (name, other) in self.named(&entries) {
+                let holds_any = || {
+                    self.locate(other, MAX_NESTING - 1)
+                        .is_ok_and(|p| p.is_some())
+                };
+                if name != chosen && others.len() < MAX_CHOICES && holds_any() {
+                    let outer = way[..depth].iter().copied();
+                    others.push(dotted(&outer.chain([(name, other)]).collect::<Vec<_>>()));
+                }
+            }
+            place = value;
+        }
+        others
     }
 
     /// The way to the weights when exactly one entry has any.
@@ -157,8 +253,8 @@ impl<'a> Search<'a> {
                 return Err(Error::new(
                     ErrorKind::NoWeights,
                     format!(
-                        "several models, `{}` and `{}`; save the state_dict of one \
-                         alone or under the key `state_dict`",
+                        "several models, `{}` and `{}`; say which `weights` are meant, or save the \
+                         state_dict of one alone or under the key `state_dict`",
                         shown(other),
                         shown(name)
                     ),
@@ -288,6 +384,17 @@ impl<'a> Search<'a> {
         let tensor = self.objects.tensor(value);
         tensor.map_err(|e| e.about(format_args!("`{}`", shown(name))))
     }
+}
+
+/// A number such as the best accuracy may be saved as a tensor without axes, the state of a random
+/// generator as one of bytes.
+fn is_weight(view: &View) -> bool {
+    view.is_real() && !view.layout.shape().is_empty()
+}
+
+fn dotted(path: &[(&str, Id)]) -> String {
+    let keys: Vec<&str> = path.iter().map(|&(key, _)| key).collect();
+    keys.join(".")
 }
 
 fn prepend<'a>(key: &'a str, value: Id, rest: Path<'a>) -> Path<'a> {

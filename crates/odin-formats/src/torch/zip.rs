@@ -14,7 +14,11 @@ use odin_error::{first_shown, shown};
 use odin_untrusted::pickle::{Id, Pickle};
 use odin_untrusted::zip::Archive;
 
-pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Error> {
+pub(crate) fn read(
+    bytes: &[u8],
+    allowance: Allowance,
+    wanted: Option<&str>,
+) -> Result<Checkpoint, Error> {
     let mut entries = Entries::open(bytes, allowance)?;
     if let Some(order) = entries.read("byteorder")?
         && order != b"little"
@@ -27,7 +31,13 @@ pub(crate) fn read(bytes: &[u8], allowance: Allowance) -> Result<Checkpoint, Err
         .read("data.pkl")?
         .ok_or_else(|| missing("data.pkl"))?;
     let pickle = pickle::read(&mut data.as_slice())?;
-    checkpoint(Container::TorchZip, &pickle, &mut entries, allowance)
+    checkpoint(
+        Container::TorchZip,
+        &pickle,
+        &mut entries,
+        allowance,
+        wanted,
+    )
 }
 
 struct Entries<'a> {

@@ -17,6 +17,7 @@
 
 mod densenet;
 mod net;
+mod part;
 mod resnet;
 mod wide_resnet;
 
@@ -44,6 +45,8 @@ pub struct Model {
     pub classes: usize,
     /// `[C, H, W]` of an image.
     pub image_shape: [usize; 3],
+    /// What the user should know of which weights were taken, a sentence each.
+    pub notices: Vec<String>,
 }
 
 /// A family of architectures: how to tell that weights belong to it, and how to build it.
@@ -91,10 +94,11 @@ pub fn build(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
 }
 
 fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result<Model, Error> {
-    let params = Params::new(checkpoint);
-    let family = FAMILIES.iter().find(|f| (f.recognises)(&params));
-    let family = family.ok_or_else(|| unknown(checkpoint))?;
-
+    let part::Part {
+        params,
+        family,
+        notices,
+    } = part::choose(checkpoint)?;
     let image_shape = image_shape_for(&params, image_shape)?;
     let mut net = Net::new(params, image_shape)?;
     let built = (family.build)(&mut net);
@@ -118,7 +122,13 @@ fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
         architecture,
         classes,
         image_shape,
+        notices,
     })
+}
+
+/// The family that weights belong to.
+fn recognise(params: &Params<'_>) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| (family.recognises)(params))
 }
 
 fn unknown(checkpoint: &Checkpoint) -> Error {

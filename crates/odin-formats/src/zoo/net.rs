@@ -16,8 +16,8 @@ const EPSILON: f32 = 1e-5;
 /// The names that the last layer goes by.
 const CLASSIFIERS: [&str; 3] = ["fc", "linear", "classifier"];
 
-/// The weights of a checkpoint. A component that begins all names (`model.`, `net.`) is left
-/// out of them, and put back in messages.
+/// The weights of a network. A component that begins all names (`model.`, `net.`) is left out of
+/// them, and put back in messages.
 pub(super) struct Params<'a> {
     tensors: IndexMap<&'a str, &'a Tensor>,
     /// All names in order, so that those with the same beginning are neighbours.
@@ -27,10 +27,12 @@ pub(super) struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    pub(super) fn new(checkpoint: &'a Checkpoint) -> Self {
-        let prefix = common_prefix(checkpoint);
+    /// Those whose names begin with `prefix`.
+    pub(super) fn new(checkpoint: &'a Checkpoint, prefix: &'a str) -> Self {
         let tensors = checkpoint.tensors();
-        let tensors: IndexMap<_, _> = tensors.map(|(n, t)| (&n[prefix.len()..], t)).collect();
+        let tensors: IndexMap<_, _> = tensors
+            .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
+            .collect();
         let mut sorted: Vec<&str> = tensors.keys().copied().collect();
         sorted.sort_unstable();
         Self {
@@ -88,7 +90,7 @@ impl<'a> Params<'a> {
 }
 
 /// The components that all names begin with.
-fn common_prefix(checkpoint: &Checkpoint) -> &str {
+pub(super) fn common_prefix(checkpoint: &Checkpoint) -> &str {
     let mut names = checkpoint.tensors().map(|(name, _)| name);
     let first = names.next().unwrap_or_default();
     let common = names.fold(first, |common, name| {

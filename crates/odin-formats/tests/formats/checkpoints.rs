@@ -7,7 +7,7 @@ use std::io::Write;
 use crate::common::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use odin_formats::{Checkpoint, Container, Error, ErrorKind, zoo};
+use odin_formats::{Checkpoint, Container, Error, ErrorKind, ReadOptions, zoo};
 use proptest::prelude::*;
 
 /// A file, its container, the key of the weights, and metadata that it must have.
@@ -116,6 +116,87 @@ fn all_containers_give_the_same_weights() {
             for (name, tensor) in first.tensors() {
                 assert_eq!(Some(tensor), other.get(name), "{file}: {name}");
             }
+        }
+    }
+}
+
+fn read_as(object: &[u8], weights: Option<&str>) -> Result<Checkpoint, Error> {
+    let mut options = ReadOptions::default();
+    options.weights = weights.map(str::to_owned);
+    Checkpoint::from_bytes_with(&saved(object), "several.pth", &options)
+}
+
+/// Trained weights and averaged ones, under the names that training programs give them.
+#[test]
+fn of_several_weights_one_is_taken_and_the_others_are_named() {
+    let some = || dict(&[("w", tensor(0, &[2], &[1]))]);
+    let other = || dict(&[("w", tensor(0, &[1], &[1]))]);
+    let inside = |inner: Vec<u8>| dict(&[("checkpoint", inner)]);
+    for (object, key, others, asked) in [
+        (
+            dict(&[("state_dict", some()), ("state_dict_ema", other())]),
+            "state_dict",
+            "state_dict_ema",
+            ["ema", "state_dict_ema"],
+        ),
+        (
+            dict(&[("ema_state_dict", other()), ("state_dict", some())]),
+            "state_dict",
+            "ema_state_dict",
+            ["EMA", "ema_state_dict"],
+        ),
+        (
+            dict(&[("model", some()), ("model_ema", other())]),
+            "model",
+            "model_ema",
+            ["ema", "model_ema"],
+        ),
+        (
+            dict(&[("ema", other()), ("net", some())]),
+            "net",
+            "ema",
+            ["ema", "ema"],
+        ),
+        (
+            inside(dict(&[("model", some()), ("ema", other())])),
+            "checkpoint.model",
+            "checkpoint.ema",
+            ["ema", "checkpoint.ema"],
+        ),
+    ] {
+        let taken = read_as(&object, None).unwrap();
+        assert_eq!(
+            (taken.key(), taken.others()),
+            (Some(key), &[others.to_owned()][..])
+        );
+        assert_eq!(taken.get("w").unwrap().shape(), [2]);
+        for weights in asked {
+            let taken = read_as(&object, Some(weights)).unwrap();
+            assert_eq!(taken.key(), Some(others), "{weights}");
+            assert_eq!(taken.others(), [key], "{weights}");
+            assert_eq!(taken.get("w").unwrap().shape(), [1], "{weights}");
+        }
+        assert_eq!(read_as(&object, Some(key)).unwrap().key(), Some(key));
+    }
+}
+
+#[test]
+fn weights_under_no_known_key_are_asked_for() {
+    let some = || dict(&[("w", tensor(0, &[2], &[1]))]);
+    let object = dict(&[("generator_a", some()), ("generator_b", some())]);
+    for (weights, key) in [
+        (Some("a"), Ok("generator_a")),
+        (Some("generator_b"), Ok("generator_b")),
+    ]
+    .into_iter()
+    .chain([
+        (None, Err("say which `weights`")),
+        (Some("generator"), Err("give the whole key")),
+    ]) {
+        match (read_as(&object, weights), key) {
+            (Ok(taken), Ok(key)) => assert_eq!(taken.key(), Some(key)),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (other, _) => panic!("{weights:?}: {other:?}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::common::*;
-use odin_formats::{Checkpoint, Error, ErrorKind, zoo};
+use odin_formats::{Checkpoint, Error, ErrorKind, ReadOptions, zoo};
 use odin_graph::{Array, interpret, odin, verify};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
@@ -130,13 +130,79 @@ fn weights(file: &str) -> Weights {
 }
 
 fn checkpoint(weights: &Weights) -> Result<Checkpoint, Error> {
+    checkpoint_of(weights, None)
+}
+
+fn checkpoint_of(weights: &Weights, wanted: Option<&str>) -> Result<Checkpoint, Error> {
+    let mut options = ReadOptions::default();
+    options.weights = wanted.map(str::to_owned);
     let bytes = |data: &[f32]| -> Vec<u8> { data.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let stored: Vec<_> = weights.iter().map(|(n, (s, d))| (n, s, bytes(d))).collect();
     let views = stored.iter().map(|(name, shape, data)| {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap();
         (name.as_str(), view)
     });
-    Checkpoint::from_bytes(&serialize(views, None).unwrap(), "changed.safetensors")
+    let file = serialize(views, None).unwrap();
+    Checkpoint::from_bytes_with(&file, "changed.safetensors", &options)
+}
+
+/// Lightning saves the tensors of a loss and of metrics beside the network's.
+#[test]
+fn what_lies_beside_a_network_is_left_aside_or_named() {
+    let network = |prefix: &str| {
+        let mut weights = weights("resnet_b.safetensors");
+        rename(&mut weights, |name| format!("{prefix}{name}"));
+        weights
+    };
+    let with = |extra: &[(&str, &[usize])]| {
+        let mut weights = network("model.");
+        for (name, shape) in extra {
+            let data = vec![0.5; shape.iter().product()];
+            weights.insert(name.to_string(), (shape.to_vec(), data));
+        }
+        weights
+    };
+    let vector = with(&[("criterion.weight", &[7]), ("best", &[])]);
+    let layer = with(&[("criterion.weight", &[7]), ("head.weight", &[2, 7])]);
+    let mut two = network("model.");
+    two.extend(network("model_ema."));
+    let mut deep = network("net.student.");
+    deep.extend(network("net.teacher."));
+    for (weights, wanted, expected) in [
+        (&vector, None, Ok("`best`, `criterion.weight`")),
+        (&vector, Some("model"), Ok("`best`, `criterion.weight`")),
+        (
+            &vector,
+            Some("ema"),
+            Err("no weights `ema`; the file has [\"model\"]"),
+        ),
+        (&layer, None, Err("may be layers of it: `head.weight`")),
+        (
+            &layer,
+            Some("model"),
+            Ok("`criterion.weight`, `head.weight`"),
+        ),
+        (&two, None, Err("under `model` and `model_ema`")),
+        (&two, Some("ema"), Ok("under `model_ema`")),
+        (&two, Some("model"), Ok("under `model`")),
+        (&deep, Some("teacher"), Ok("under `net.teacher`")),
+        (&deep, Some("net"), Err("give the whole name")),
+    ] {
+        let model = checkpoint_of(weights, wanted).and_then(|c| zoo::build(&c, None));
+        match (model, expected) {
+            (Ok(model), Ok(part)) => {
+                assert_eq!(model.classes, 7);
+                let [notice] = &model.notices[..] else {
+                    panic!("{:?}", model.notices);
+                };
+                assert!(notice.contains(part), "{notice}");
+            }
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (other, _) => panic!("{wanted:?}: {:?}", other.map(|m| m.notices)),
+        }
+    }
+    let alone = zoo::build(&checkpoint(&network("model.")).unwrap(), None).unwrap();
+    assert_eq!(alone.notices, [""; 0]);
 }
 
 /// A file, a change to its weights, what becomes of it, and what the message must name.
