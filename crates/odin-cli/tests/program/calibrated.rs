@@ -196,7 +196,10 @@ fn shards_together_are_the_whole() {
     assert_eq!(set(&parts), set(&whole));
 }
 
-/// Images that are there in three ways, one of which does not decode.
+/// An image at which its decoder panics.
+const PALETTE: &[u8] = include_bytes!("../../odin-data/tests/fixtures/hostile/palette.png");
+
+/// Images that are there in three ways, two of which do not decode.
 fn inputs(folder: &Path) {
     let png = |seed: u8| {
         // A grey BMP of 8x8.
@@ -212,8 +215,9 @@ fn inputs(folder: &Path) {
         fs::write(folder.join(format!("images/{i}.bmp")), png(i)).unwrap();
     }
     fs::write(folder.join("images/broken.bmp"), b"BM no more").unwrap();
+    fs::write(folder.join("images/palette.png"), PALETTE).unwrap();
     fs::write(folder.join("one, \"two\".bmp"), png(9)).unwrap();
-    let list = "images/3.bmp\nimages/none.bmp\r\n\nimages/4.bmp\nimages/3.bmp\n";
+    let list = "\u{feff}images/3.bmp\nimages/none.bmp\r\n\nimages/4.bmp\nimages/3.bmp\n";
     fs::write(folder.join("list.txt"), list).unwrap();
 }
 
@@ -233,9 +237,10 @@ fn every_image_is_a_row_whatever_is_wrong_with_it() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("named more than once") && said.contains("2 images have an error"),
+        said.contains("named more than once") && said.contains("3 images have an error"),
         "{said}"
     );
+    assert!(!said.contains("panicked"), "{said}");
     let records = records(&folder.path().join("s.jsonl"));
     let rows: Vec<(&str, bool)> = records
         .iter()
@@ -250,6 +255,7 @@ fn every_image_is_a_row_whatever_is_wrong_with_it() {
             ("images/3.bmp", true),
             ("images/4.bmp", true),
             ("images/broken.bmp", false),
+            ("images/palette.png", false),
             ("images/none.bmp", false),
             ("one, \"two\".bmp", true),
         ]

@@ -72,6 +72,8 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(here.join("a.txt"), "odin\n0.1\n").unwrap();
     std::fs::write(here.join("text.csv"), "odin\nx\n").unwrap();
     std::fs::write(here.join("d.toml"), "size = 32\n").unwrap();
+    let damaged = include_bytes!("../../odin-report/tests/fixtures/footer.parquet");
+    std::fs::write(here.join("footer.parquet"), damaged).unwrap();
     folder
 }
 
@@ -191,6 +193,12 @@ const RUNS: &[Run] = &[
     ),
     ("a.csv none.csv", 1, &[], &["none.csv"]),
     (
+        "a.csv footer.parquet",
+        1,
+        &[],
+        &["footer.parquet: the Parquet file is damaged"],
+    ),
+    (
         "a.csv b.parquet --score vim",
         1,
         &[],
@@ -231,6 +239,7 @@ fn runs() {
         let (stdout, stderr) = (squeezed(&text(&output.stdout)), text(&output.stderr));
         let said = format!("odin drift {args}\n{stdout}\n{stderr}");
         assert_eq!(output.status.code(), Some(*code), "{said}");
+        assert!(!stderr.contains("panicked"), "{said}");
         for wanted in *on_stdout {
             assert!(stdout.contains(wanted), "no {wanted:?} in {said}");
         }

@@ -4,6 +4,7 @@ use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
+use odin_untrusted::guard::contain;
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::Result;
@@ -137,13 +138,11 @@ fn schema(scores: &[String], with_detector: bool) -> Result<Type> {
         .build()
 }
 
-/// The library panics at some damaged files where an error is due.
 pub(super) fn read_column(
     file: File,
     score: &str,
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
-    let column = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(file, score)));
-    column.unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+    contain(|| read(file, score)).unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
 }
 
 /// As of CSV.

@@ -3,8 +3,8 @@
 use super::Images;
 use crate::{Error, ErrorKind};
 use odin_data::Sample;
+use odin_untrusted::guard::contain;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -66,11 +66,10 @@ impl Batches {
 
 /// A decoder that panics on an image has failed on that image, no more.
 fn read(images: &Images, place: usize) -> Result<Sample, Error> {
-    let read = catch_unwind(AssertUnwindSafe(|| images.get(place)));
-    read.unwrap_or_else(|_| {
-        let name = images.image_name(place);
-        let problem = "the decoder failed on it; it may be damaged";
-        Err(Error::new(ErrorKind::Data, problem).about(name))
+    contain(|| images.get(place)).unwrap_or_else(|panicked| {
+        let problem = "reading it failed where it should not; it may be damaged";
+        let error = Error::new(ErrorKind::Data, problem).because(panicked);
+        Err(error.about(images.image_name(place)))
     })
 }
 

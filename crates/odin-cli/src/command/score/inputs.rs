@@ -143,12 +143,16 @@ fn list_on_stdin() -> Result<Vec<u8>> {
     }
 }
 
+/// What some editors, most of them on Windows, put in front of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The paths in a list, one a line, or ended by NUL as `find -print0` does.
 fn listed(list: &Path) -> Result<Vec<PathBuf>> {
     let text = match list.as_os_str() == STDIN {
         true => list_on_stdin()?,
         false => read_regular(list, MAX_LIST).context("cannot read the list")?,
     };
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let ended_by_nul = text.contains(&0);
     let lines = text.split(|&byte| byte == if ended_by_nul { 0 } else { b'\n' });
     // A name in a list that is ended by NUL may end in what ends a line elsewhere.
