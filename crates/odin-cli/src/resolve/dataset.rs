@@ -366,6 +366,9 @@ impl OpenSet {
                 .classifier
                 .check_shape(&first.image)
                 .with_context(|| format!("{name}, {}", first.name))?,
+            Err(error) if error.kind() == odin::ErrorKind::Shape => {
+                return Err(error).with_context(|| format!("{name}, {}", part.image_name(0)));
+            }
             Err(_) if skip_bad => {}
             Err(error) => bail!("{error}; --skip-bad leaves out what cannot be read"),
         }

@@ -23,6 +23,13 @@ pub(super) fn usable(
                 input.check_shape(&sample.image).map_err(about)?;
                 usable.push(sample);
             }
+            Err(error) if error.kind() == ErrorKind::Shape => {
+                return Err(error.about(format_args!(
+                    "{}, {}",
+                    images.name(),
+                    images.image_name(place)
+                )));
+            }
             Err(error) if images.skips_bad() => skipped.push(ImageError {
                 name: images.image_name(place),
                 error,

@@ -1,6 +1,7 @@
 //! The images of a set, transformed for a network, and subsets of them.
 
 use super::parts::stratified_order;
+use super::pipeline::InputPipeline;
 use crate::{Classifier, Error, ErrorKind};
 use odin_data::{
     DataSet, NoiseKind, OpenOptions, Sample, Synthetic, SyntheticKind, Transformed, noise,
@@ -31,6 +32,8 @@ pub struct Images {
     name: String,
     positions: Positions,
     skip_bad: bool,
+    /// What takes them, where that is known.
+    input: Option<Arc<InputPipeline>>,
 }
 
 /// Places in a set, in the order in which images are read.
@@ -77,7 +80,7 @@ impl Classifier {
 
     /// The images of a set, to each of which the model's transform is applied.
     pub fn images(&self, set: Box<dyn DataSet>) -> Images {
-        Images::of(match self.transform() {
+        self.taking(match self.transform() {
             Some(transform) => Arc::new(Transformed::new(set, transform.clone())),
             None => Arc::from(set),
         })
@@ -85,7 +88,14 @@ impl Classifier {
 
     /// The images of a set that is made for this network: they get no transform.
     pub fn prepared_images(&self, set: impl DataSet + 'static) -> Images {
-        Images::of(Arc::new(set))
+        self.taking(Arc::new(set))
+    }
+
+    fn taking(&self, set: Arc<dyn DataSet>) -> Images {
+        Images {
+            input: Some(Arc::new(InputPipeline::of(self))),
+            ..Images::of(set)
+        }
     }
 
     /// `count` images of noise of the network's shape.
@@ -105,6 +115,7 @@ impl Images {
             name: set.name().to_string(),
             positions: Positions::Range(0..set.len()),
             skip_bad: false,
+            input: None,
             set,
         }
     }
@@ -180,7 +191,12 @@ impl Images {
     /// # Panics
     /// When there is no such image.
     pub fn get(&self, i: usize) -> Result<Sample, Error> {
-        Ok(self.set.get(self.position(i))?)
+        let place = self.position(i);
+        // A set that knows the size need not be read to be refused.
+        if let (Some(input), Some(size)) = (&self.input, self.set.size(place)) {
+            input.check_size(size)?;
+        }
+        Ok(self.set.get(place)?)
     }
 
     /// Those of these in a range; what lies behind the end is left out.

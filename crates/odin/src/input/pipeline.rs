@@ -94,7 +94,20 @@ impl InputPipeline {
     /// # Errors
     /// When it has not; the message gives both.
     pub(crate) fn check_shape(&self, image: &Image) -> Result<(), Error> {
-        let found = [image.channels, image.height, image.width];
+        self.check_values(
+            [image.channels, image.height, image.width],
+            image.pixels.len(),
+        )
+    }
+
+    /// The same of an image that has not been read.
+    pub(crate) fn check_size(&self, size: [usize; 3]) -> Result<(), Error> {
+        let values = size.iter().copied().fold(1, usize::saturating_mul);
+        self.check_values(size, values)
+    }
+
+    /// `found` is `[C, H, W]`.
+    fn check_values(&self, found: [usize; 3], values: usize) -> Result<(), Error> {
         let ([c, h, w], [fc, fh, fw]) = (self.image_shape, found);
         let fits = match self.layout {
             Layout::Nchw | Layout::Nhwc => found == [c, h, w],
@@ -103,7 +116,8 @@ impl InputPipeline {
             _ => fw == w,
         };
         let expected = self.image_shape.iter().product::<usize>();
-        if fits && image.pixels.len() == expected && found.iter().product::<usize>() == expected {
+        let area = found.iter().copied().fold(1, usize::saturating_mul);
+        if fits && values == expected && area == expected {
             return Ok(());
         }
         if self.layout == Layout::Nf {
@@ -112,7 +126,7 @@ impl InputPipeline {
                 format!(
                     "the image is {fh}x{fw} (height x width) with {}, {} values; the network takes vectors of {expected}",
                     channels(fc),
-                    image.pixels.len()
+                    values
                 ),
             ));
         }
