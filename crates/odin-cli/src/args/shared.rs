@@ -152,6 +152,11 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) output: Option<String>,
 
+    /// Which weights of a checkpoint, where there are several: the key that they lie under, what
+    /// their names begin with, or a word of one, such as ema [default: its state_dict or model]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) weights: Option<String>,
+
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
 }

@@ -88,6 +88,7 @@ pub(crate) fn given_options(network: &NetworkOptions) -> String {
         ("--image-size", network.image_size.is_some()),
         ("--layout", network.layout.is_some()),
         ("--output", network.output.is_some()),
+        ("--weights", network.weights.is_some()),
     ];
     let given = options.into_iter().filter(|(_, given)| *given);
     given.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
@@ -142,6 +143,7 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     given.size = network.image_size.map(sides);
     given.layout = network.layout;
     given.output = network.output.clone();
+    given.weights = network.weights.clone();
     given.scale = network.scale;
     given.channels = network.channels;
     Ok(given)

@@ -197,7 +197,7 @@ fn shards_together_are_the_whole() {
 }
 
 /// An image at which its decoder panics.
-const PALETTE: &[u8] = include_bytes!("../../odin-data/tests/fixtures/hostile/palette.png");
+const PALETTE: &[u8] = include_bytes!("../../../odin-data/tests/fixtures/hostile/palette.png");
 
 /// Images that are there in three ways, two of which do not decode.
 fn inputs(folder: &Path) {

@@ -72,7 +72,7 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(here.join("a.txt"), "odin\n0.1\n").unwrap();
     std::fs::write(here.join("text.csv"), "odin\nx\n").unwrap();
     std::fs::write(here.join("d.toml"), "size = 32\n").unwrap();
-    let damaged = include_bytes!("../../odin-report/tests/fixtures/footer.parquet");
+    let damaged = include_bytes!("../../../odin-report/tests/fixtures/footer.parquet");
     std::fs::write(here.join("footer.parquet"), damaged).unwrap();
     folder
 }

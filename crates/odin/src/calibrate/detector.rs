@@ -364,7 +364,7 @@ impl OpenDetector {
                 let bytes = bytes.transpose()?.unwrap_or_default();
                 let restored = restore_statistics(classifier, &methods, &bytes);
                 restored.map_err(|e| match statistics {
-                    Some(statistics) => e.about(format_args!("the statistics {}", statistics.file)),
+                    Some(statistics) => e.about(path(&statistics.file).display()),
                     None => e,
                 })?
             }

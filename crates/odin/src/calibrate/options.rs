@@ -199,6 +199,7 @@ fn model(classifier: &Classifier) -> Result<SavedModel, Error> {
             layout: Some(classifier.layout()),
             class_names: classifier.class_names().map(<[String]>::to_vec),
             output: outputs.first().filter(|_| named).map(|o| o.name.clone()),
+            weights: file.weights.clone(),
         },
     })
 }

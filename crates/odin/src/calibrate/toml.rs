@@ -51,6 +51,8 @@ struct RawModel {
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     class_names: Option<Vec<String>>,
 }
 
@@ -268,7 +270,8 @@ impl From<&DetectorRecord> for Raw {
     fn from(detector: &DetectorRecord) -> Self {
         let statistics = detector.statistics.as_ref();
         let model = RawModel::from(&detector.model);
-        let as_format_1 = model.scale.is_none() && model.channels.is_none();
+        let as_format_1 =
+            model.scale.is_none() && model.channels.is_none() && model.weights.is_none();
         Self {
             odin_detector: FORMATS[usize::from(!as_format_1)],
             checksum: String::new(),
@@ -313,6 +316,7 @@ impl From<&SavedModel> for RawModel {
                 .map(|channels| channels.to_string()),
             transform: config.transform.as_ref().map(|t| t.notation()),
             output: config.output.clone(),
+            weights: config.weights.clone(),
             class_names: config.class_names.clone(),
         }
     }
@@ -454,6 +458,7 @@ impl RawModel {
                 layout: Some(self.layout.parse().map_err(about("layout"))?),
                 class_names: self.class_names,
                 output: self.output,
+                weights: self.weights,
             },
         })
     }

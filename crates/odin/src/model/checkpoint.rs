@@ -2,18 +2,28 @@
 
 use super::config_stack::ConfigStack;
 use super::network::{Network, unfit};
-use super::source::of_checkpoint;
+use super::source::{ModelSource, of_checkpoint};
 use super::{Layout, ModelConfig, Normalization, Provenance, Sourced};
 use crate::Error;
 use odin_formats::{Checkpoint, zoo};
 use std::collections::BTreeMap;
 
-/// Builds the network of a checkpoint for images of the size that the configuration says; `stack`
-/// gets what the checkpoint's metadata say.
-pub(super) fn read(
-    checkpoint: &Checkpoint,
+/// Reads the weights that the configuration asks for, and builds their network.
+pub(super) fn open(
+    source: &ModelSource,
     stack: ConfigStack,
 ) -> Result<(Network, ConfigStack), Error> {
+    let weights = stack.first(|config| config.weights.as_ref());
+    let weights = weights.map(|weights| weights.value);
+    let checkpoint = source.checkpoint(weights.as_deref())?;
+    let (mut network, stack) = read(&checkpoint, stack)?;
+    network.file.weights = weights;
+    Ok((network, stack))
+}
+
+/// Builds the network of a checkpoint for images of the size that the configuration says; `stack`
+/// gets what the checkpoint's metadata say.
+fn read(checkpoint: &Checkpoint, stack: ConfigStack) -> Result<(Network, ConfigStack), Error> {
     if let Some(output) = stack.first(|config| config.output.as_ref()) {
         let (name, output, from) = (checkpoint.name(), output.value, output.from);
         return Err(unfit(
@@ -43,7 +53,7 @@ pub(super) fn read(
 /// `from` is where the size of the images comes from.
 pub(super) fn of_zoo(checkpoint: &Checkpoint, model: zoo::Model, from: Provenance) -> Network {
     Network {
-        file: of_checkpoint(checkpoint, &model.graph),
+        file: of_checkpoint(checkpoint, &model),
         architecture: model.architecture,
         layout: Sourced {
             value: Layout::Nchw,

@@ -135,7 +135,7 @@ impl Classifier {
                 files.extend(file.external_files());
                 onnx::read(&source.name, &file, stack)?
             }
-            None => checkpoint::read(&source.checkpoint()?, stack)?,
+            None => checkpoint::open(source, stack)?,
         };
         files.extend(config_file.iter().flat_map(|path| ModelConfig::files(path)));
         network.file.files = files;

@@ -33,6 +33,9 @@ pub struct ModelConfig {
     pub class_names: Option<Vec<String>>,
     /// The name of the output that holds the logits.
     pub output: Option<String>,
+    /// Which weights of a checkpoint to take, where it holds several: the key that they lie under
+    /// (`state_dict_ema`), what their names begin with (`ema_model`), or a word of one (`ema`).
+    pub weights: Option<String>,
 }
 
 impl From<Normalization> for ModelConfig {
@@ -107,6 +110,7 @@ struct RawConfig {
     layout: Option<String>,
     class_names: Option<RawNames>,
     output: Option<String>,
+    weights: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -182,6 +186,7 @@ impl RawConfig {
                 .map(|names| names.read(folder))
                 .transpose()?,
             output: self.output,
+            weights: self.weights,
         })
     }
 }

@@ -14,6 +14,15 @@ pub(super) fn read(
     file: &onnx::File,
     stack: ConfigStack,
 ) -> Result<(Network, ConfigStack), Error> {
+    if let Some(weights) = stack.first(|config| config.weights.as_ref()) {
+        let (weights, from) = (weights.value, weights.from);
+        return Err(unfit(
+            &from,
+            format!(
+                "{name}: the weights {weights:?} ({from}) were asked for; only checkpoints have several to choose from"
+            ),
+        ));
+    }
     let model = classifier(file, &stack)?;
     let property = |key: &str| model.metadata.get(key).map(String::as_str);
     let card = DetectorCard::from_properties(property).map_err(|e| e.about(name))?;

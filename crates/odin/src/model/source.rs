@@ -1,7 +1,7 @@
 //! The file that a classifier is read from: its bytes, its hash, and what is known of it.
 
 use crate::{Error, ErrorKind};
-use odin_formats::{Checkpoint, onnx, zoo};
+use odin_formats::{Checkpoint, ReadOptions, onnx, zoo};
 use odin_graph::{Graph, Op};
 use odin_untrusted::file::read_regular;
 use sha2::{Digest, Sha256};
@@ -37,6 +37,8 @@ pub struct ModelFile {
     pub parameters: u64,
     /// Texts that the file carries, by name.
     pub metadata: BTreeMap<String, String>,
+    /// Which of several weights were asked for ([`ModelConfig::weights`](crate::ModelConfig)).
+    pub weights: Option<String>,
     /// What was done on reading that the user should know of.
     pub notices: Vec<String>,
 }
@@ -106,9 +108,15 @@ impl ModelSource {
         self.is_onnx.then(|| Ok(parse()?))
     }
 
-    /// The checkpoint in it.
-    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint::from_bytes(self.bytes.as_ref(), &self.name)?)
+    /// The checkpoint in it; `weights` says which of several.
+    pub(crate) fn checkpoint(&self, weights: Option<&str>) -> Result<Checkpoint, Error> {
+        let mut options = ReadOptions::default();
+        options.weights = weights.map(str::to_owned);
+        Ok(Checkpoint::from_bytes_with(
+            self.bytes.as_ref(),
+            &self.name,
+            &options,
+        )?)
     }
 }
 
@@ -143,7 +151,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn of_checkpoint(checkpoint: &Checkpoint, graph: &Graph) -> ModelFile {
+pub(super) fn of_checkpoint(checkpoint: &Checkpoint, model: &zoo::Model) -> ModelFile {
+    let graph = &model.graph;
     let metadata = checkpoint.metadata();
     ModelFile {
         name: checkpoint.name().to_string(),
@@ -159,7 +168,8 @@ pub(super) fn of_checkpoint(checkpoint: &Checkpoint, graph: &Graph) -> ModelFile
         metadata: metadata
             .map(|(k, v)| (k.to_string(), v.to_string()))
             .collect(),
-        notices: Vec::new(),
+        notices: model.notices.clone(),
+        weights: None,
     }
 }
 
@@ -186,6 +196,7 @@ pub(super) fn of_onnx(name: &str, model: &onnx::Model) -> ModelFile {
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
         notices: model.notices.clone(),
+        weights: None,
     }
 }
 
