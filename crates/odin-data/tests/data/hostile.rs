@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
-use odin_data::{DataSet, Error, ErrorKind, Image, OpenOptions, Transform, open_bytes};
+use odin_data::{
+    DataSet, Error, ErrorKind, Image, OpenOptions, Transform, from_npy_bytes, open_bytes,
+};
 use proptest::prelude::*;
 
 use crate::{fixtures, gunzip, unpack};
@@ -173,6 +175,21 @@ fn arrays_that_nobody_asked_for_are_not_unpacked() {
             }
             (result, _) => panic!("{problem:?}, {:?}", result.map(|set| set.len())),
         }
+    }
+}
+
+/// What is kept of each image adds up: names and labels of many small ones.
+#[test]
+fn arrays_and_labels_of_too_many_images_are_refused() {
+    let few = npy("(2, 1)", 2);
+    let many = npy("(20000000, 1)", 20_000_000);
+    let list = npy("(20000000,)", 20_000_000);
+    for (images, labels) in [(&many, None), (&few, Some(list))] {
+        let labels = labels.map(std::borrow::Cow::from);
+        let set = from_npy_bytes("x", images.clone(), labels, &OpenOptions::default());
+        let error = set.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("16777216"), "{error}");
     }
 }
 
