@@ -574,7 +574,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --channels BGR",
         2,
-        "--channels: BGR is an order of the channels of colour images, which this network does not take",
+        "BGR is an order of the channels of colour images, which this network does not take (given)",
     ),
     (
         "explain --nn {demo}/model.safetensors --threads 4294967295",
@@ -790,7 +790,10 @@ const ENDLESS: &[(&str, &str)] = &[
         "not a regular file",
     ),
     ("score --detector d.toml {end}.txt", "not a regular file"),
-    ("score --detector d.toml {end}.png", "not a regular file"),
+    (
+        "score --detector d.toml {end}.png",
+        "neither a file nor a folder",
+    ),
     ("drift {end}.csv {end}.csv", "not a regular file"),
     ("drift {end}.jsonl {end}.jsonl", "not a regular file"),
     ("drift {end}.parquet {end}.parquet", "not a regular file"),

@@ -17,3 +17,5 @@ mod outputs;
 mod photos;
 mod sets;
 mod signals;
+#[cfg(unix)]
+mod terminal;

@@ -258,7 +258,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
         &[
             "bad: there is no image to score (5 were",
             "5 could not be read); the first, ",
-            "0.bmp: ",
+            "bad/0.bmp does not decode",
         ],
     ),
     (

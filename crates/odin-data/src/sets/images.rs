@@ -125,8 +125,7 @@ fn left_out(store: &dyn Store, images: usize) -> Vec<String> {
     if left_out.count > 0 {
         notes.push(format!(
             "{} links and devices were left out, such as {}",
-            left_out.count,
-            left_out.example
+            left_out.count, left_out.example
         ));
     }
     notes

@@ -1,6 +1,4 @@
 //! Whatever files call their parts, nothing that a terminal would act on is printed.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,7 +139,7 @@ fn folder() -> tempfile::TempDir {
     let dataset = entry("dataset", "\"mine\"") + "images = 5\ngenerator = \"uniform\"\n";
     write("own.toml", dataset.as_bytes());
     write(
-        "odd.toml",
+        "unknown.toml",
         entry("dataset", &quoted(&hostile("n"))).as_bytes(),
     );
     write("raw.toml", format!("[[dataset]]\nname = {ACTS}").as_bytes());
@@ -251,7 +249,7 @@ const RUNS: &[(bool, Seen, &str)] = &[
     (false, Stderr, "drift s.jsonl s.jsonl"),
     (true, Stdout, "list --registry own.toml"),
     (true, Stdout, "list --registry own.toml --format json"),
-    (false, Stderr, "list --registry odd.toml"),
+    (false, Stderr, "list --registry unknown.toml"),
     (false, Stderr, "list --registry raw.toml"),
     (false, Stderr, "inspect net.onnx {one}"),
 ];
