@@ -1,25 +1,9 @@
 //! Winograd's method against the interpreter in f64, beside direct multiplication.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)]
-
+use crate::numbers;
 use odin_cpu::{Engine, InstructionSet, Options, Output, Winograd};
 use odin_graph::op::Window;
 use odin_graph::{Array, Graph, Shape, Tensor, Type, ValueId, interpret, vjp};
-
-/// Numbers from -1 to 1 that look random.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// A convolution of 3x3 windows by single steps.
 #[derive(Debug, Clone, Copy)]

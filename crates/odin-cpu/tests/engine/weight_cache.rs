@@ -1,7 +1,5 @@
 //! Engines that share a weight cache hold one copy of packed weights, and compute the same bits.
 
-#![allow(clippy::unwrap_used)]
-
 use odin_cpu::{Engine, Options, WeightCache, Winograd};
 use odin_graph::op::Window;
 use odin_graph::{Graph, Shape, Tensor, Type, ValueId};

@@ -1,20 +1,9 @@
 //! The engine against the reference interpreter.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
+use crate::numbers;
 use odin_cpu::{Engine, InstructionSet, Output};
 use odin_graph::op::*;
 use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret, vjp};
-
-/// Numbers from -1 to 1 that look random.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn constant(g: &mut Graph, shape: &[usize]) -> ValueId {
     let data = numbers(99, shape.iter().product());

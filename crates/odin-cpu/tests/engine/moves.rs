@@ -1,7 +1,5 @@
 //! Moves of elements in a row, engine against interpreter.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use odin_cpu::{Engine, Output};
 use odin_graph::op::*;
 use odin_graph::{Array, Dim, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret};

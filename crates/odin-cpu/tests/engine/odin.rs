@@ -1,20 +1,10 @@
 //! The whole of ODIN on a small DenseNet-like graph, and what a caller may get wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
+use crate::numbers;
 use odin_cpu::{Engine, ErrorKind, Output};
 use odin_graph::op::Window;
 use odin_graph::{Array, Graph, Shape, Tensor, Type, ValueId, interpret, odin};
 use proptest::prelude::*;
-
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn weights(g: &mut Graph, shape: &[usize]) -> ValueId {
     let data = numbers(g.nodes().len() as u32, shape.iter().product());
