@@ -4,7 +4,7 @@
 use super::pool_window::PoolWindow;
 use crate::kernels::reduction::{Combine, MaxOrNan, Sum, combine_into};
 use crate::kernels::{ImageIo, SimdKernel, Worker};
-use crate::memory::{Scratch, ScratchSize};
+use crate::memory::{Scratch, ScratchSize, filled};
 use crate::simd::{Isa, Simd};
 use odin_graph::op::{self, Window};
 
@@ -19,42 +19,32 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn max(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Self {
-        Self {
+    /// `None` if the image is too large.
+    pub(crate) fn max(isa: Isa, window: &Window, x: &[usize], y: &[usize]) -> Option<Self> {
+        Some(Self {
             isa,
-            window: PoolWindow::new(window, &x[2..], &y[2..]),
+            window: PoolWindow::new(window, &x[2..], &y[2..])?,
             counts: None,
-        }
+        })
     }
 
     /// As [`Pool::max`].
-    pub(crate) fn mean(isa: Isa, pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Self {
-        let window = PoolWindow::new(&pool.window, &x[2..], &y[2..]);
+    pub(crate) fn mean(isa: Isa, pool: &op::AvgPool, x: &[usize], y: &[usize]) -> Option<Self> {
+        let window = PoolWindow::new(&pool.window, &x[2..], &y[2..])?;
         let counts = match pool.count_padding {
             true => {
-                let taps: usize = pool.window.kernel.iter().product();
-                vec![taps as f32; window.output_rows * window.output_width]
+                let taps: f64 = pool.window.kernel.iter().map(|&k| k as f64).product();
+                let len = window.output_rows.checked_mul(window.output_width)?;
+                filled(len, taps as f32)?
             }
-            false => counts(&window),
+            false => window.counts()?,
         };
-        Self {
+        Some(Self {
             isa,
             window,
             counts: Some(counts),
-        }
+        })
     }
-}
-
-/// The number of elements in the receptive field of each window.
-fn counts(window: &PoolWindow) -> Vec<f32> {
-    let inside = |i: usize| {
-        let reads = window.taps.iter().filter(|tap| tap.positions.contains(&i));
-        reads.count()
-    };
-    let along: Vec<usize> = (0..window.output_width).map(inside).collect();
-    let rows = (0..window.output_rows).map(|row| window.receptive_rows(row).len());
-    rows.flat_map(|lines| along.iter().map(move |&n| (lines * n) as f32))
-        .collect()
 }
 
 impl SimdKernel for Pool {
@@ -63,7 +53,10 @@ impl SimdKernel for Pool {
     }
 
     fn scratch(&self) -> ScratchSize {
-        ScratchSize::floats(self.window.input_width + self.window.scratch_len())
+        ScratchSize {
+            floats: self.window.input_width + self.window.scratch_len(),
+            indices: self.window.most_receptive_rows(),
+        }
     }
 
     #[inline(always)]
@@ -87,11 +80,8 @@ impl Pool {
     ) {
         let (x, y) = (image.x.floats(0), image.y.floats);
         let window = &self.window;
-        let (line, buffer) = worker
-            .scratch
-            .floats
-            .as_mut_slice()
-            .split_at_mut(window.input_width);
+        let Scratch { floats, indices } = &mut *worker.scratch;
+        let (line, buffer) = floats.as_mut_slice().split_at_mut(window.input_width);
         let buffer = &mut buffer[..window.scratch_len()];
         let own = worker.slice.of(y.len() / window.output_width.max(1));
         let rows = window.output_rows.max(1);
@@ -102,7 +92,7 @@ impl Pool {
             #[allow(unsafe_code)]
             let y = unsafe { y.part(i * window.output_width..(i + 1) * window.output_width) };
             line.fill(F::IDENTITY);
-            for input_row in window.receptive_rows(row) {
+            for input_row in window.receptive_rows(row, indices) {
                 combine_into(simd, combine, line, &x[input_row * window.input_width..]);
             }
             let phases = window.deinterleave(line, buffer);
@@ -131,12 +121,12 @@ pub(crate) struct MaxPoolGrad {
 }
 
 impl MaxPoolGrad {
-    /// Shapes of one image: `[1, C, spatial...]`.
-    pub(crate) fn new(isa: Isa, window: &Window, x: &[usize], dy: &[usize]) -> Self {
-        Self {
+    /// As [`Pool::max`].
+    pub(crate) fn new(isa: Isa, window: &Window, x: &[usize], dy: &[usize]) -> Option<Self> {
+        Some(Self {
             isa,
-            window: PoolWindow::new(window, &x[2..], &dy[2..]),
-        }
+            window: PoolWindow::new(window, &x[2..], &dy[2..])?,
+        })
     }
 }
 
@@ -148,7 +138,7 @@ impl SimdKernel for MaxPoolGrad {
     fn scratch(&self) -> ScratchSize {
         ScratchSize {
             floats: self.window.scratch_len() + 2 * self.window.output_width,
-            indices: self.window.output_width,
+            indices: self.window.output_width + self.window.most_receptive_rows(),
         }
     }
 
@@ -167,8 +157,7 @@ impl SimdKernel for MaxPoolGrad {
             for row in 0..window.output_rows {
                 let dy = &dy[(channel * window.output_rows + row) * window.output_width..]
                     [..window.output_width];
-                self.origins(simd, x, row, worker.scratch);
-                for (&dy, &index) in dy.iter().zip(self.largest_indices(row, worker.scratch)) {
+                for (&dy, &index) in dy.iter().zip(self.largest(simd, x, row, worker.scratch)) {
                     if let Some(dx) = dx.get_mut(index) {
                         *dx += dy;
                     }
@@ -182,20 +171,44 @@ impl SimdKernel for MaxPoolGrad {
 const NONE: u32 = u32::MAX;
 
 impl MaxPoolGrad {
-    /// For each position of an output row, the origin of the first largest element in its window,
-    /// see [`PoolWindow::origin`]; [`NONE`] where all elements are -infinity. Origins are carried
-    /// in vector lanes as the bit patterns of floats, on which no arithmetic is done.
+    /// For each position of an output row, the index in the channel of the first largest element in
+    /// its window; out of bounds where there is none.
     #[inline(always)]
-    fn origins<S: Simd>(&self, simd: S, x: &[f32], row: usize, scratch: &mut Scratch) {
+    fn largest<'a, S: Simd>(
+        &self,
+        simd: S,
+        x: &[f32],
+        row: usize,
+        scratch: &'a mut Scratch,
+    ) -> &'a [usize] {
+        let width = self.window.output_width;
+        let (largest, rows) = scratch.indices.split_at_mut(width);
+        let rows = self.window.receptive_rows(row, rows);
+        let floats = scratch.floats.as_mut_slice();
+        self.origins(simd, x, rows, floats);
+        for (i, (index, origin)) in largest.iter_mut().zip(&floats[..width]).enumerate() {
+            *index = match (origin.to_bits(), rows) {
+                (NONE, [first_row, ..]) => self.window.first_index(*first_row, i),
+                (NONE, []) => None,
+                (origin, _) => Some(self.window.index(origin, i)),
+            }
+            .unwrap_or(usize::MAX);
+        }
+        largest
+    }
+
+    /// For each position of an output row, the origin of the first largest element in its window,
+    /// see [`PoolWindow::origin`], at the beginning of `scratch`; [`NONE`] where all elements are
+    /// -infinity. Origins are carried in vector lanes as the bit patterns of floats, on which no
+    /// arithmetic is done.
+    #[inline(always)]
+    fn origins<S: Simd>(&self, simd: S, x: &[f32], rows: &[usize], scratch: &mut [f32]) {
         let window = &self.window;
-        let (origins, rest) = scratch
-            .floats
-            .as_mut_slice()
-            .split_at_mut(window.output_width);
+        let (origins, rest) = scratch.split_at_mut(window.output_width);
         let (best, buffer) = rest.split_at_mut(window.output_width);
         best.fill(f32::NEG_INFINITY);
         origins.fill(f32::from_bits(NONE));
-        for &input_row in window.receptive_rows(row) {
+        for &input_row in rows {
             let line = &x[input_row * window.input_width..][..window.input_width];
             let phases = window.deinterleave(line, &mut buffer[..window.scratch_len()]);
             for tap in &window.taps {
@@ -205,22 +218,6 @@ impl MaxPoolGrad {
                 select_larger(simd, best, origins, &phases[tap.start..], number);
             }
         }
-    }
-
-    /// For each position of an output row, the index in the channel of its largest element; out of
-    /// bounds where there is none.
-    #[inline(always)]
-    fn largest_indices<'a>(&self, row: usize, scratch: &'a mut Scratch) -> &'a [usize] {
-        let window = &self.window;
-        let origins = &scratch.floats.as_slice()[..window.output_width];
-        let largest_indices = &mut scratch.indices[..window.output_width];
-        for (i, (index, origin)) in largest_indices.iter_mut().zip(origins).enumerate() {
-            *index = match origin.to_bits() {
-                NONE => window.first_index(row, i).unwrap_or(usize::MAX),
-                origin => window.index(origin, i),
-            };
-        }
-        largest_indices
     }
 }
 

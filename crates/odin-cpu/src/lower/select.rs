@@ -19,7 +19,7 @@ use crate::kernels::epilogue::{Activation, Addend, Epilogue};
 use crate::kernels::gemm::packed::PackedGemm;
 use crate::kernels::standalone_epilogue::StandaloneEpilogue;
 use crate::kernels::strided_copy::StridedCopy;
-use crate::kernels::{AnyKernel, elementwise, pool, reduce, shape};
+use crate::kernels::{AnyKernel, ParallelKernel, elementwise, pool, reduce, shape};
 use crate::memory::{Slot, Source, out_of_memory};
 use crate::options::Options;
 use crate::simd::Isa;
@@ -264,6 +264,22 @@ impl KernelSelector<'_> {
         Ok(AnyKernel::parallel(gemm))
     }
 
+    /// The kernel of a pool, unless the image is too large for it.
+    fn pool(
+        &self,
+        v: ValueId,
+        kernel: Option<impl ParallelKernel + 'static>,
+    ) -> Result<AnyKernel, Error> {
+        let message = || {
+            let node = self.graph.describe(v);
+            format!(
+                "{node}: a channel of its padded input has more than 2^32 elements; use smaller images"
+            )
+        };
+        let kernel = kernel.map(AnyKernel::parallel);
+        kernel.ok_or_else(|| Error::new(ErrorKind::UnsupportedGraph, message()))
+    }
+
     fn extents(&self, v: ValueId) -> Vec<usize> {
         self.graph.shape(v).at(1)
     }
@@ -318,9 +334,9 @@ impl KernelSelector<'_> {
             Op::Conv(op) => AnyKernel::float(im2col::Conv::new(isa, op, x(0), y)),
             Op::ConvTranspose(op) => AnyKernel::float(im2col::ConvTranspose::new(isa, op, x(0), y)),
             Op::BatchNorm(norm) => AnyKernel::float(elementwise::BatchNorm::new(norm, x(0))),
-            Op::MaxPool(w) => AnyKernel::parallel(pool::Pool::max(isa, w, x(0), y)),
-            Op::MaxPoolGrad(w) => AnyKernel::parallel(pool::MaxPoolGrad::new(isa, w, x(0), x(1))),
-            Op::AvgPool(op) => AnyKernel::parallel(pool::Pool::mean(isa, op, x(0), y)),
+            Op::MaxPool(w) => self.pool(v, pool::Pool::max(isa, w, x(0), y))?,
+            Op::MaxPoolGrad(w) => self.pool(v, pool::MaxPoolGrad::new(isa, w, x(0), x(1)))?,
+            Op::AvgPool(op) => self.pool(v, pool::Pool::mean(isa, op, x(0), y))?,
             Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
             Op::Pad(op) => AnyKernel::parallel(shape::Pad::new(op, x(0), y)),
             Op::MatMul => self.gemm(v, PackedGemm::mat_mul(isa, x(0), x(1), y))?,

@@ -11,6 +11,7 @@
 mod moves;
 mod odin;
 mod operators;
+mod pools;
 mod weight_cache;
 mod winograd;
 

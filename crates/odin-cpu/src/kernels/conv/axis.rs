@@ -52,6 +52,32 @@ pub(crate) struct WindowAxis {
     pub(crate) output: usize,
 }
 
+impl WindowAxis {
+    /// The taps that read the input rather than padding at a position.
+    #[inline]
+    pub(crate) fn taps_inside(&self, position: usize) -> Range<usize> {
+        let from = |element: usize| {
+            let distance = (element + self.pad).saturating_sub(position * self.stride);
+            distance.div_ceil(self.dilation).min(self.kernel)
+        };
+        from(0)..from(self.input)
+    }
+
+    /// The positions at which a tap reads the input rather than padding.
+    pub(crate) fn positions_inside(&self, tap: usize) -> Range<usize> {
+        let from = |element: usize| {
+            let distance = (element + self.pad).saturating_sub(tap * self.dilation);
+            distance.div_ceil(self.stride).min(self.output)
+        };
+        from(0)..from(self.input)
+    }
+
+    /// The element that a tap reads at a position, one of [`WindowAxis::positions_inside`].
+    pub(crate) fn element(&self, position: usize, tap: usize) -> usize {
+        (position * self.stride + tap * self.dilation).saturating_sub(self.pad)
+    }
+}
+
 impl Axis {
     /// A second axis of extent 1, for convolutions of one axis.
     pub(crate) fn single() -> Self {

@@ -1,6 +1,6 @@
 //! Convolutions and their adjoints.
 
-mod axis;
+pub(crate) mod axis;
 pub(crate) mod conv1x1;
 pub(crate) mod depthwise;
 pub(crate) mod direct;
