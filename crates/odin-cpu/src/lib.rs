@@ -40,6 +40,7 @@ mod memory;
 mod options;
 mod program;
 mod simd;
+mod subnormal;
 mod weight_cache;
 
 pub use engine::{Engine, Output};

@@ -12,6 +12,7 @@ mod moves;
 mod odin;
 mod operators;
 mod pools;
+mod subnormal;
 mod weight_cache;
 mod winograd;
 
