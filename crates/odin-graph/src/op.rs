@@ -1,6 +1,7 @@
 //! The operators. Every one has one output.
 
 use crate::{Shape, Tensor, Type};
+use std::ops::Range;
 
 /// What a node computes. Operands are listed with each operator, in order.
 ///
@@ -187,6 +188,19 @@ impl Window {
     pub(crate) fn reach(&self, axis: usize) -> Option<usize> {
         let gaps = self.kernel[axis].checked_sub(1)?;
         gaps.checked_mul(self.dilations[axis])?.checked_add(1)
+    }
+
+    /// The entries of the window that read the input rather than padding, along an axis of the
+    /// input of this extent, at a position.
+    pub(crate) fn taps_inside(&self, axis: usize, position: usize, input: usize) -> Range<usize> {
+        let from = |element: usize| {
+            let distance = element.saturating_add(self.pads_begin[axis]);
+            let distance = distance.saturating_sub(position * self.strides[axis]);
+            distance
+                .div_ceil(self.dilations[axis])
+                .min(self.kernel[axis])
+        };
+        from(0)..from(input)
     }
 
     /// The number of positions along `axis` of an input of this extent; `None` when the

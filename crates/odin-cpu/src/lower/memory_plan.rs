@@ -124,16 +124,21 @@ impl ArenaPlanner {
         self.allocated
             .retain(|(other, _)| other.end >= live_range.start);
         self.allocated.sort_by_key(|(_, slot)| slot.offset);
-        let mut offset = 0;
+        let mut offset = 0_usize;
         for (_, slot) in &self.allocated {
-            if slot.offset >= offset + len {
+            if slot.offset >= offset.saturating_add(len) {
                 break;
             }
-            offset = offset.max((slot.offset + slot.len).next_multiple_of(grain));
+            offset = offset.max(round_up(slot.offset.saturating_add(slot.len), grain));
         }
         let slot = Slot { offset, len };
-        self.len = self.len.max((offset + len).next_multiple_of(grain));
+        self.len = self.len.max(round_up(offset.saturating_add(len), grain));
         self.allocated.push((live_range, slot));
         slot
     }
+}
+
+/// The next multiple of `grain`; the largest number, which no memory holds, if that overflows.
+fn round_up(len: usize, grain: usize) -> usize {
+    len.checked_next_multiple_of(grain).unwrap_or(usize::MAX)
 }

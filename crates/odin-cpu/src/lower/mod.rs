@@ -15,16 +15,19 @@ mod strided_copies;
 mod strided_views;
 mod view;
 
-use crate::Error;
-use crate::memory::ScratchSize;
+use crate::memory::{ArenaSizes, ScratchSize};
 use crate::options::Options;
 use crate::weight_cache::WeightCache;
+use crate::{Error, ErrorKind};
 use aliasing::Aliasing;
 use group::{Group, Head};
 use memory_plan::MemoryPlan;
 use odin_graph::{Graph, Op};
-use plan::{Plan, Port};
+use plan::{Plan, Port, Step};
 use select::KernelSelector;
+
+/// The most bytes of scratch memory per thread.
+const MAX_SCRATCH: usize = 1 << 31;
 
 /// Lowers a graph. Weights that `weights` holds packed in the same way are not packed again.
 pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> Result<Plan, Error> {
@@ -54,6 +57,7 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         Ok((port, selector.output(output.value)?))
     });
     let outputs = outputs.collect::<Result<_, Error>>()?;
+    steps.iter().try_for_each(check_scratch)?;
     memory.sizes.scratch = steps
         .iter()
         .map(|step| step.kernel.scratch())
@@ -71,6 +75,25 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         images_at_a_time,
         instructions: options.instructions,
     })
+}
+
+/// Refuses a step whose scratch memory no usual image needs: windows that reach far past the input,
+/// for example.
+fn check_scratch(step: &Step) -> Result<(), Error> {
+    let sizes = ArenaSizes {
+        scratch: step.kernel.scratch(),
+        ..ArenaSizes::default()
+    };
+    match sizes.scratch() {
+        ..=MAX_SCRATCH => Ok(()),
+        bytes => {
+            let what = &step.description.what;
+            let message = format!(
+                "{what:?} needs {bytes} bytes of scratch memory per thread, more than {MAX_SCRATCH}; use smaller images"
+            );
+            Err(Error::new(ErrorKind::UnsupportedGraph, message))
+        }
+    }
 }
 
 /// Orders groups by their results; a comparison comes directly after its operands, so that the

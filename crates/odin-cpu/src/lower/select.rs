@@ -185,6 +185,9 @@ impl KernelSelector<'_> {
         let tensor = tensor.ok_or_else(|| self.internal_error())?;
         let (w, isa) = (tensor.data(), self.isa);
         let (x, y) = (&self.extents(node.operands[0])[..], &self.extents(v)[..]);
+        if !op.is_within_limits(x) {
+            return Err(self.reaches_too_far(v));
+        }
         let constants = [Some(tensor), None];
         let layout = |algorithm: &str| format!("{isa:?}{algorithm} {x:?} {y:?} {:?}", node.op);
         if let Some(mut winograd) = Winograd::choose(self.options, &op, x, y) {
@@ -227,6 +230,14 @@ impl KernelSelector<'_> {
         let packed = self.weights.get_or_pack(constants, layout, pack);
         let what = || format!("the packed weights of {}", self.graph.describe(v));
         packed.ok_or_else(|| out_of_memory(&what(), bytes))
+    }
+
+    fn reaches_too_far(&self, v: ValueId) -> Error {
+        let node = self.graph.describe(v);
+        let message = format!(
+            "{node}: its strides, dilations or padding are too large: at most 2^32 elements along an axis, and steps of 256 along both axes of a transposed convolution or a gradient, are supported"
+        );
+        Error::new(ErrorKind::UnsupportedGraph, message)
     }
 
     fn too_large(&self, v: ValueId) -> Error {

@@ -36,16 +36,19 @@ fn reads(w: &Window, positions: &[usize], spatial: &[usize]) -> Vec<Read> {
 }
 
 /// The reads along one axis.
-fn along(w: &Window, axis: usize, positions: usize, extent: usize) -> impl Iterator<Item = Read> {
-    let (stride, dilation) = (w.strides[axis], w.dilations[axis]);
-    let (kernel, pad) = (w.kernel[axis], w.pads_begin[axis]);
-    let pairs = (0..positions).flat_map(move |p| (0..kernel).map(move |k| (p, k)));
-    pairs.filter_map(move |(position, entry)| {
-        let offset = (position * stride + entry * dilation).checked_sub(pad)?;
-        (offset < extent).then_some(Read {
+fn along(
+    w: &Window,
+    axis: usize,
+    positions: usize,
+    extent: usize,
+) -> impl Iterator<Item = Read> + '_ {
+    let (stride, dilation, pad) = (w.strides[axis], w.dilations[axis], w.pads_begin[axis]);
+    (0..positions).flat_map(move |position| {
+        let taps = w.taps_inside(axis, position, extent);
+        taps.map(move |entry| Read {
             position,
             entry,
-            offset,
+            offset: position * stride + entry * dilation - pad,
         })
     })
 }
@@ -152,16 +155,20 @@ pub(super) fn max_pool_grad<T: Real>(w: &Window, x: &Array<T>, dy: &Array<T>) ->
 }
 
 pub(super) fn avg_pool<T: Real>(pool: &AvgPool, x: &Array<T>, shape: &[usize]) -> Vec<T> {
-    let kernel = count(&pool.window.kernel);
+    let kernel = pool
+        .window
+        .kernel
+        .iter()
+        .map(|&k| k as f64)
+        .product::<f64>();
     windows(&pool.window, x, &shape[2..])
         .map(|reads| {
             let sum = reads.iter().fold(T::zero(), |s, &i| s + x.floats()[i]);
-            let n = if pool.count_padding {
-                kernel
-            } else {
-                reads.len()
+            let n = match pool.count_padding {
+                true => kernel as f32,
+                false => reads.len() as f32,
             };
-            sum / T::of(n as f32)
+            sum / T::of(n)
         })
         .collect()
 }

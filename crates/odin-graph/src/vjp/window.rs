@@ -150,12 +150,8 @@ fn divide_by_counts(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> R
 /// The number of elements of an axis under the window at a position.
 fn window_entries(pool: &AvgPool, axis: usize, position: usize, extent: usize) -> usize {
     let w = &pool.window;
-    let first = position * w.strides[axis];
-    let inside = (0..w.kernel[axis])
-        .map(|k| first + k * w.dilations[axis])
-        .filter(|&p| p >= w.pads_begin[axis] && p < w.pads_begin[axis] + extent);
     match pool.count_padding {
         true => w.kernel[axis],
-        false => inside.count(),
+        false => w.taps_inside(axis, position, extent).len(),
     }
 }
