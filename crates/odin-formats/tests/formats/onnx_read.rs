@@ -238,3 +238,54 @@ fn scores_and_gradients_are_those_of_pytorch() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// Pools of all geometries, as ONNX Runtime computes them (`scripts/onnx_pools.py`).
+/// `ODIN_POOLS=FILE` takes other cases.
+///
+/// What it refuses is refused. Of what it computes only this is refused: windows that are larger
+/// than the padded input by less than a step, for which it gives a position that the standard does
+/// not have, and windows whose every entry may lie in the padding.
+#[test]
+fn pools_are_those_of_onnx_runtime() {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pools.json");
+    let path = std::env::var("ODIN_POOLS").unwrap_or(own.to_string());
+    let cases: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let cases = cases.as_array().unwrap();
+    let mut equal = 0;
+    for (i, case) in cases.iter().enumerate() {
+        let hexadecimal = case["model"].as_str().unwrap().as_bytes();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+        let file: Vec<u8> = hexadecimal
+            .chunks(2)
+            .map(|pair| byte(pair).unwrap())
+            .collect();
+        let graph = match (onnx::read_graph(&file, "pool.onnx"), &case["y"]) {
+            (Ok(graph), Value::Array(_)) => graph,
+            (Ok(_), _) => panic!("case {i} is refused by ONNX Runtime"),
+            (Err(_), Value::Null) => continue,
+            (Err(error), _) => {
+                let message = error.to_string();
+                let known = ["larger than the padded input", "see nothing but padding"];
+                assert!(
+                    known.iter().any(|k| message.contains(k)),
+                    "case {i}: {message}"
+                );
+                continue;
+            }
+        };
+        let shape: Vec<usize> = floats(&case["x"]).iter().map(|&v| v as usize).collect();
+        let x = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1000) as f32 / 1000.0 - 0.7);
+        let x = Array::new(shape, x.map(f64::from).collect());
+        let found = interpret(&graph, &[("x", x)]).unwrap();
+        let expected = floats(&case["y"]);
+        assert_eq!(found[0].floats().len(), expected.len(), "case {i}");
+        for (found, expected) in found[0].floats().iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "case {i}: {found} is not {expected}"
+            );
+        }
+        equal += 1;
+    }
+    assert!(2 * equal > cases.len(), "{equal} of {}", cases.len());
+}

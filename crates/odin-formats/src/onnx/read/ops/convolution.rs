@@ -172,6 +172,10 @@ fn overhang(node: &Node<'_>, window: &Window, input: &[usize]) -> Result<Vec<usi
         let begin = input[axis].saturating_add(window.pads_begin[axis]);
         let padded = begin.saturating_add(window.pads_end[axis]);
         let stride = window.strides[axis];
+        // Of a window that is larger than the padded input by a step or more, there is no position.
+        if reach.saturating_sub(padded) >= stride {
+            return 0;
+        }
         let steps = padded.saturating_sub(reach).div_ceil(stride);
         let steps = match steps.saturating_mul(stride) >= begin {
             true => steps.saturating_sub(1),
