@@ -1,6 +1,7 @@
 //! Options of an engine.
 
 use crate::simd::{InstructionSet, Isa};
+use odin_graph::Graph;
 
 /// How an engine is prepared.
 ///
@@ -18,6 +19,21 @@ pub struct Options {
     pub instructions: InstructionSet,
     /// When convolutions are computed by Winograd's method.
     pub winograd: Winograd,
+    /// The most bytes that a thread may take for the values of the images that it computes at a
+    /// time, and for its scratch memory; graphs that need more are refused. By default 1 GiB and 16
+    /// times the bytes of the graph's constants.
+    pub max_thread_bytes: Option<usize>,
+}
+
+impl Options {
+    /// The most bytes that a thread may take for a graph.
+    pub(crate) fn thread_bytes(&self, graph: &Graph) -> usize {
+        let constants = graph.values().filter_map(|v| graph.constant_value(v));
+        let bytes = constants.map(|c| size_of_val(c.data()));
+        let by_constants = bytes.fold(0usize, usize::saturating_add).saturating_mul(16);
+        let default = by_constants.saturating_add(1 << 30);
+        self.max_thread_bytes.unwrap_or(default)
+    }
 }
 
 impl Default for Options {
@@ -25,6 +41,7 @@ impl Default for Options {
         Self {
             instructions: InstructionSet(Isa::best()),
             winograd: Winograd::default(),
+            max_thread_bytes: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The cost model: multiply-adds of convolutions and matrix products.
 
+use crate::op::{Conv, ConvTranspose, Window};
 use crate::{Graph, Op, Shape, ValueId};
 
 /// The multiply-adds of one forward pass for one image: those of all convolutions and matrix
@@ -45,4 +46,49 @@ pub fn node_multiply_adds(graph: &Graph, value: ValueId) -> u64 {
 pub fn elements(graph: &Graph, value: ValueId) -> u64 {
     let extents = graph.shape(value).dims().iter().map(|d| d.at(1) as u64);
     extents.fold(1, u64::saturating_mul)
+}
+
+/// What evaluating a node once takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Of memory, in f64.
+    pub bytes: u64,
+    /// Operations.
+    pub work: u64,
+}
+
+/// Bytes of a node itself with its shapes, and operations to look at it.
+pub(crate) const NODE: u64 = 512;
+
+/// What the [interpreter](crate::interpret) takes for one node, in f64 and for one image: an upper
+/// bound of the order.
+pub fn interpretation(graph: &Graph, value: ValueId) -> Cost {
+    /// Of a read of a window: its place, in several lists.
+    const READ: u64 = 64;
+    let node = graph.node(value);
+    let count = elements(graph, value);
+    let taps = |window: &Window| {
+        let kernel = window.kernel.iter().map(|&k| k as u64);
+        kernel.fold(1, u64::saturating_mul)
+    };
+    let reads = match &node.op {
+        Op::Conv(Conv { window, .. }) | Op::MaxPool(window) => count.saturating_mul(taps(window)),
+        Op::AvgPool(pool) => count.saturating_mul(taps(&pool.window)),
+        Op::ConvTranspose(ConvTranspose { window, .. }) => {
+            elements(graph, node.operands[0]).saturating_mul(taps(window))
+        }
+        Op::MaxPoolGrad(window) => elements(graph, node.operands[1]).saturating_mul(taps(window)),
+        _ => 0,
+    };
+    let products = node_multiply_adds(graph, value);
+    let bytes = count.saturating_mul(size_of::<f64>() as u64);
+    Cost {
+        bytes: bytes
+            .saturating_add(reads.saturating_mul(READ))
+            .saturating_add(NODE),
+        work: count
+            .saturating_add(reads)
+            .saturating_add(products)
+            .saturating_add(NODE),
+    }
 }

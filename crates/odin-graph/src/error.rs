@@ -14,6 +14,8 @@ pub enum ErrorKind {
     NoGradient,
     /// A tensor's shape and data do not agree.
     InvalidTensor,
+    /// More memory would be needed than the graph's budget allows.
+    TooLarge,
 }
 
 odin_error::error_type! {

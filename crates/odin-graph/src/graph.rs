@@ -2,7 +2,7 @@
 
 use crate::infer::infer;
 use crate::op::Input;
-use crate::{Error, ErrorKind, Op, Shape, Tensor, Type};
+use crate::{Budget, Error, ErrorKind, Op, Shape, Tensor, Type};
 use std::fmt;
 
 /// A value of a graph: the result of one node.
@@ -49,17 +49,43 @@ pub struct Output {
 }
 
 /// A graph in static single assignment form: nodes in topological order.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<Output>,
     origin: String,
+    budget: Budget,
+}
+
+/// Graphs are equal that compute the same, whatever may still be made of them.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes && self.outputs == other.outputs
+    }
 }
 
 impl Graph {
     /// A graph without nodes.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A graph without nodes of which no more than a budget may be made.
+    pub fn with_budget(budget: Budget) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
+    /// What may still be made of the graph.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// As [`Graph::budget`], to spend from.
+    pub fn budget_mut(&mut self) -> &mut Budget {
+        &mut self.budget
     }
 
     /// Sets the origin of the nodes added from now on, for messages.

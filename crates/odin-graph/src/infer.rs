@@ -7,8 +7,18 @@ use crate::{DType, Dim, Op, Shape, Type};
 /// The reason why operands do not fit an operator.
 type Reason = String;
 
-/// The most elements per image of a value, so that sizes in bytes never overflow.
-const MAX_ELEMENTS: usize = isize::MAX as usize / 64;
+/// The most elements per image of a value, and of the padded input of a window: 4 GiB. Sizes in
+/// bytes, and sums and products of a few of them, never overflow.
+const MAX_ELEMENTS: usize = match isize::MAX as usize / 64 {
+    least @ ..=0x4000_0000 => least,
+    _ => 0x4000_0000,
+};
+/// The most axes of a value.
+const MAX_RANK: usize = 64;
+/// The most values that are concatenated by one node.
+const MAX_PARTS: usize = 4096;
+/// The most elements under the window of a pool, which has no weights to back them.
+const MAX_TAPS: usize = 1 << 24;
 
 pub(crate) fn infer(op: &Op, operands: &[&Type]) -> Result<Type, Reason> {
     let ty = match op {
@@ -53,13 +63,30 @@ pub(crate) fn infer(op: &Op, operands: &[&Type]) -> Result<Type, Reason> {
         Op::ArgMax(Axis(axis)) => infer_arg_max(*axis, operands),
         Op::OneHot(depth) => infer_one_hot(*depth, operands),
     }?;
+    check(ty.shape.rank() <= MAX_RANK, || {
+        let rank = ty.shape.rank();
+        format!("the result would have {rank} axes; at most {MAX_RANK} are supported")
+    })?;
+    check(!ty.shape.dims().contains(&Dim::PerImage(0)), || {
+        format!("the result {} would be empty", ty.shape)
+    })?;
+    // Also of an empty value, parts of whose shape are multiplied.
+    let span = ty.shape.dims().iter();
+    let span = span
+        .map(|dim| dim.at(1).max(1))
+        .try_fold(1usize, usize::checked_mul);
     match ty.shape.elements() {
-        Some((count, batch_axes)) if count <= MAX_ELEMENTS && batch_axes <= 1 => Ok(ty),
+        Some((_, batch_axes)) if batch_axes <= 1 && span.is_some_and(|n| n <= MAX_ELEMENTS) => {
+            Ok(ty)
+        }
         Some((_, batch_axes)) if batch_axes > 1 => Err(format!(
             "the result {} would have two axes that grow with the batch",
             ty.shape
         )),
-        _ => Err(format!("the result {} is too large", ty.shape)),
+        _ => Err(format!(
+            "the result {} is too large: a value may have {MAX_ELEMENTS} elements for each image",
+            ty.shape
+        )),
     }
 }
 
@@ -163,6 +190,29 @@ fn image_shape(batch: Dim, channels: usize, spatial: Vec<usize>) -> Type {
     Type::float(Shape::new(dims))
 }
 
+/// Padding is written out by kernels that copy their input, so that it must be as small as values.
+fn check_padded(
+    channels: usize,
+    mut extents: impl Iterator<Item = Option<usize>>,
+) -> Result<(), Reason> {
+    let count = extents.try_fold(channels, |n, extent| n.checked_mul(extent?));
+    check(count.is_some_and(|n| n <= MAX_ELEMENTS), || {
+        format!("with its padding the input has more than {MAX_ELEMENTS} elements for each image")
+    })
+}
+
+/// The extents of an input with its padding.
+fn padded<'a>(
+    window: &'a Window,
+    spatial: &'a [usize],
+) -> impl Iterator<Item = Option<usize>> + 'a {
+    let extent = |(axis, &extent): (usize, &usize)| {
+        let begin = extent.checked_add(window.pads_begin[axis])?;
+        begin.checked_add(window.pads_end[axis])
+    };
+    spatial.iter().enumerate().map(extent)
+}
+
 fn window_outputs(window: &Window, spatial: &[usize]) -> Result<Vec<usize>, Reason> {
     check_window(window, spatial.len())?;
     let extents = spatial.iter().enumerate();
@@ -206,6 +256,7 @@ fn infer_conv(conv: &Conv, operands: &[&Type]) -> Result<Type, Reason> {
     let s = float_operands(operands, 2..=3)?;
     let (batch, channels, spatial) = image_dims(s[0])?;
     let outputs = window_outputs(&conv.window, &spatial)?;
+    check_padded(channels, padded(&conv.window, &spatial))?;
     let (m, c_per_group) = weight_dims(s[1], &conv.window)?;
     let g = conv.groups;
     check(
@@ -244,6 +295,12 @@ fn infer_conv_transpose(conv: &ConvTranspose, operands: &[&Type]) -> Result<Type
         .checked_mul(g)
         .ok_or("the number of channels overflows")?;
     bias_is(m, s.get(2))?;
+    let full = |(axis, &extent): (usize, &usize)| {
+        let covered = conv.window.strides[axis].checked_mul(extent.checked_sub(1)?)?;
+        let covered = covered.checked_add(conv.window.reach(axis)?)?;
+        covered.checked_add(conv.output_padding[axis])
+    };
+    check_padded(m, spatial.iter().enumerate().map(full))?;
     let outputs: Option<Vec<usize>> = spatial
         .iter()
         .enumerate()
@@ -301,6 +358,17 @@ fn infer_pool(window: &Window, operands: &[&Type]) -> Result<Type, Reason> {
     let s = float_operands(operands, 1..=1)?;
     let (batch, channels, spatial) = image_dims(s[0])?;
     let outputs = window_outputs(window, &spatial)?;
+    check_padded(channels, padded(window, &spatial))?;
+    let taps = window
+        .kernel
+        .iter()
+        .try_fold(1usize, |n, &k| n.checked_mul(k));
+    check(taps.is_some_and(|n| n <= MAX_TAPS), || {
+        format!(
+            "the window {:?} has more than {MAX_TAPS} elements",
+            window.kernel
+        )
+    })?;
     check_no_empty_window(window, &spatial)?;
     Ok(image_shape(batch, channels, outputs))
 }
@@ -326,6 +394,12 @@ fn infer_where(operands: &[&Type]) -> Result<Type, Reason> {
 
 fn infer_concat(concat: &Concat, operands: &[&Type]) -> Result<Type, Reason> {
     let s = float_operands(operands, 1..=usize::MAX)?;
+    check(s.len() <= MAX_PARTS, || {
+        format!(
+            "{} values are concatenated; at most {MAX_PARTS} are supported",
+            s.len()
+        )
+    })?;
     let axis = concat.axis;
     let mut total = 0usize;
     for shape in &s {
@@ -393,9 +467,9 @@ fn infer_reshape(shape: &Shape, operands: &[&Type]) -> Result<Type, Reason> {
             operands[0].shape
         )
     })?;
-    let around = |shape: &Shape| -> usize {
-        let outside = shape.dims().iter().take_while(|dim| dim.fixed().is_some());
-        outside.map(|dim| dim.at(1)).product()
+    let around = |shape: &Shape| {
+        let mut outside = shape.dims().iter().map_while(|dim| dim.fixed());
+        outside.try_fold(1usize, |n, extent| n.checked_mul(extent))
     };
     let grows = from.is_some_and(|(_, batch_axes)| batch_axes > 0);
     check(

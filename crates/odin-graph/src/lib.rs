@@ -23,6 +23,7 @@
 //! # Ok::<(), odin_graph::Error>(())
 //! ```
 
+mod budget;
 mod builder;
 pub mod cost;
 mod error;
@@ -39,6 +40,7 @@ mod tensor;
 mod verify;
 mod vjp;
 
+pub use budget::Budget;
 pub use error::{Error, ErrorKind};
 pub use graph::{Graph, Node, Output, ValueId};
 pub use head::{LinearHead, linear_head};

@@ -10,12 +10,13 @@ mod fused_elementwise;
 mod group;
 mod memory_plan;
 pub(crate) mod plan;
+mod preparation;
 mod select;
 mod strided_copies;
 mod strided_views;
 mod view;
 
-use crate::memory::{ArenaSizes, ScratchSize};
+use crate::memory::ScratchSize;
 use crate::options::Options;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
@@ -23,11 +24,9 @@ use aliasing::Aliasing;
 use group::{Group, Head};
 use memory_plan::MemoryPlan;
 use odin_graph::{Graph, Op};
-use plan::{Plan, Port, Step};
+use plan::{Plan, Port};
+use preparation::Preparation;
 use select::KernelSelector;
-
-/// The most bytes of scratch memory per thread.
-const MAX_SCRATCH: usize = 1 << 31;
 
 /// Lowers a graph. Weights that `weights` holds packed in the same way are not packed again.
 pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> Result<Plan, Error> {
@@ -37,6 +36,12 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
     let groups = schedule(graph, groups);
     let (aliasing, in_place) = Aliasing::new(graph, &views, &groups);
     let mut memory = MemoryPlan::new(graph, &aliasing, &groups);
+    let limit = options.thread_bytes(graph);
+    check_memory(memory.sizes.values(), limit)?;
+    let mut preparation = Preparation::new();
+    for v in graph.values() {
+        preparation.count(graph, v)?;
+    }
     let selector = KernelSelector {
         graph,
         isa: options.instructions.0,
@@ -57,13 +62,14 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         Ok((port, selector.output(output.value)?))
     });
     let outputs = outputs.collect::<Result<_, Error>>()?;
-    steps.iter().try_for_each(check_scratch)?;
     memory.sizes.scratch = steps
         .iter()
         .map(|step| step.kernel.scratch())
         .fold(ScratchSize::default(), ScratchSize::max);
     let images_at_a_time = steps.iter().map(|s| s.kernel.images_at_a_time());
     let images_at_a_time = images_at_a_time.max().unwrap_or(1);
+    let values = memory.sizes.values().saturating_mul(images_at_a_time);
+    check_memory(values.saturating_add(memory.sizes.scratch()), limit)?;
     Ok(Plan {
         inputs: graph
             .inputs()
@@ -77,23 +83,17 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
     })
 }
 
-/// Refuses a step whose scratch memory no usual image needs: windows that reach far past the input,
-/// for example.
-fn check_scratch(step: &Step) -> Result<(), Error> {
-    let sizes = ArenaSizes {
-        scratch: step.kernel.scratch(),
-        ..ArenaSizes::default()
-    };
-    match sizes.scratch() {
-        ..=MAX_SCRATCH => Ok(()),
-        bytes => {
-            let what = &step.description.what;
-            let message = format!(
-                "{what:?} needs {bytes} bytes of scratch memory per thread, more than {MAX_SCRATCH}; use smaller images"
-            );
-            Err(Error::new(ErrorKind::UnsupportedGraph, message))
-        }
+/// Refuses what a thread could not compute within its memory.
+fn check_memory(needed: usize, limit: usize) -> Result<(), Error> {
+    if needed <= limit {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::OutOfMemory,
+        format!(
+            "the values of one image need {needed} bytes in each thread, and a network with weights of this size may take {limit}; use smaller images"
+        ),
+    ))
 }
 
 /// Orders groups by their results; a comparison comes directly after its operands, so that the

@@ -7,6 +7,7 @@ use super::fused_elementwise;
 use super::group::{Group, Head, leaves};
 use super::memory_plan::{MemoryPlan, channels_and_plane};
 use super::plan::Step;
+use super::preparation::without_idle_strides;
 use super::view::{StridedView, View};
 use crate::batch::BatchLayout;
 use crate::kernels::conv::conv1x1::Conv1x1;
@@ -176,9 +177,16 @@ impl KernelSelector<'_> {
         epilogue: Epilogue,
     ) -> Result<(AnyKernel, &'static str), Error> {
         let node = self.graph.node(v);
+        let positions = |v: ValueId| self.extents(v).split_off(2);
         let op = match &node.op {
-            Op::ConvTranspose(op) => ConvOp::Adjoint(op.clone()),
-            Op::Conv(op) => ConvOp::Forward(op.clone()),
+            Op::ConvTranspose(op) => ConvOp::Adjoint(op::ConvTranspose {
+                window: without_idle_strides(&op.window, &positions(node.operands[0])),
+                ..op.clone()
+            }),
+            Op::Conv(op) => ConvOp::Forward(op::Conv {
+                window: without_idle_strides(&op.window, &positions(v)),
+                ..op.clone()
+            }),
             _ => return Err(self.internal_error()),
         };
         let tensor = self.graph.constant_value(node.operands[1]);
@@ -345,9 +353,22 @@ impl KernelSelector<'_> {
             Op::Conv(op) => AnyKernel::float(im2col::Conv::new(isa, op, x(0), y)),
             Op::ConvTranspose(op) => AnyKernel::float(im2col::ConvTranspose::new(isa, op, x(0), y)),
             Op::BatchNorm(norm) => AnyKernel::float(elementwise::BatchNorm::new(norm, x(0))),
-            Op::MaxPool(w) => self.pool(v, pool::Pool::max(isa, w, x(0), y))?,
-            Op::MaxPoolGrad(w) => self.pool(v, pool::MaxPoolGrad::new(isa, w, x(0), x(1)))?,
-            Op::AvgPool(op) => self.pool(v, pool::Pool::mean(isa, op, x(0), y))?,
+            Op::MaxPool(w) => {
+                let w = without_idle_strides(w, &y[2..]);
+                self.pool(v, pool::Pool::max(isa, &w, x(0), y))?
+            }
+            Op::MaxPoolGrad(w) => {
+                let w = without_idle_strides(w, &x(1)[2..]);
+                self.pool(v, pool::MaxPoolGrad::new(isa, &w, x(0), x(1)))?
+            }
+            Op::AvgPool(op) => {
+                let window = without_idle_strides(&op.window, &y[2..]);
+                let pool = op::AvgPool {
+                    window,
+                    ..op.clone()
+                };
+                self.pool(v, pool::Pool::mean(isa, &pool, x(0), y))?
+            }
             Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
             Op::Pad(op) => AnyKernel::parallel(shape::Pad::new(op, x(0), y)),
             Op::MatMul => self.gemm(v, PackedGemm::mat_mul(isa, x(0), x(1), y))?,

@@ -22,7 +22,20 @@ pub fn expand_max_pool_grad(graph: &Graph) -> Result<Graph, Error> {
     })
 }
 
+/// What the nodes of one tap take.
+const TAP_BYTES: usize = 4096;
+
 fn expand(g: &mut Graph, window: &Window, x: ValueId, dy: ValueId) -> Result<ValueId, Error> {
+    // The taps, in the graph and as picks for each channel.
+    let taps = window
+        .kernel
+        .iter()
+        .fold(1, |n: usize, &k| n.saturating_mul(k));
+    let channels = g.shape(x).dims()[1].at(1);
+    g.budget_mut().spend::<[u8; TAP_BYTES]>(taps)?;
+    g.budget_mut()
+        .spend::<f32>(channels.saturating_mul(taps).saturating_mul(taps))?;
+
     let y = pooled(g, window, x)?;
     let padded = pad_with_smallest(g, window, x)?;
     let zero = g.scalar(0.0)?;

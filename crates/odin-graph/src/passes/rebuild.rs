@@ -8,7 +8,7 @@ pub(super) fn rebuild(
     graph: &Graph,
     mut step: impl FnMut(&mut Graph, ValueId, Node) -> Result<Option<ValueId>, Error>,
 ) -> Result<Graph, Error> {
-    let mut new = Graph::new();
+    let mut new = Graph::with_budget(graph.budget());
     let mut renumbered: Vec<Option<ValueId>> = vec![None; graph.nodes().len()];
     for value in graph.values() {
         let mut node = graph.node(value).clone();

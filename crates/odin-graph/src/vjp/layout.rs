@@ -27,7 +27,11 @@ pub(super) fn concat_rule(
 /// `step` along an extra axis.
 pub(super) fn slice_rule(g: &mut Graph, slice: &Slice, x: ValueId, dy: ValueId) -> Rule {
     let mut dy = dy;
-    for cut in slice.axes.iter().filter(|cut| cut.step > 1) {
+    // What is alone needs no distance from others.
+    let mut axes = slice.axes.clone();
+    let alone = axes.iter_mut().filter(|cut| cut.extent() == 1);
+    alone.for_each(|cut| (cut.end, cut.step) = (cut.start + 1, 1));
+    for cut in axes.iter().filter(|cut| cut.step > 1) {
         let dims = g.shape(dy).dims().to_vec();
         let mut grouped = dims.clone();
         grouped.insert(cut.axis + 1, Dim::Fixed(1));
@@ -45,8 +49,7 @@ pub(super) fn slice_rule(g: &mut Graph, slice: &Slice, x: ValueId, dy: ValueId) 
     let spread = |cut: &SliceAxis| cut.start + cut.extent() * cut.step;
     let extent = |g: &Graph, cut: &SliceAxis| g.shape(x).dims()[cut.axis].at(1);
     // The last group may reach past the end.
-    let overhang: Vec<SliceAxis> = slice
-        .axes
+    let overhang: Vec<SliceAxis> = axes
         .iter()
         .filter(|cut| spread(cut) > extent(g, cut))
         .map(|cut| SliceAxis {
@@ -59,7 +62,7 @@ pub(super) fn slice_rule(g: &mut Graph, slice: &Slice, x: ValueId, dy: ValueId) 
     if !overhang.is_empty() {
         dy = g.slice(dy, overhang)?;
     }
-    let borders = slice.axes.iter().map(|cut| PadAxis {
+    let borders = axes.iter().map(|cut| PadAxis {
         axis: cut.axis,
         before: cut.start,
         after: extent(g, cut).saturating_sub(spread(cut)),

@@ -20,9 +20,10 @@ pub(crate) fn conv_rule(g: &mut Graph, conv: &Conv, x: &[ValueId], dy: ValueId) 
     // Entries at the end that no window position reads become output padding; padding at the end
     // that no position reads is left out.
     for axis in 0..window.axes() {
-        let end = (outputs[axis] - 1) * window.strides[axis]
-            + window.dilations[axis] * (window.kernel[axis] - 1)
-            + 1;
+        let reach = window.reach(axis).unwrap_or(usize::MAX);
+        let end = (outputs[axis] - 1)
+            .saturating_mul(window.strides[axis])
+            .saturating_add(reach);
         let Some(full) = end
             .checked_sub(window.pads_begin[axis])
             .filter(|&full| full > 0)
@@ -76,7 +77,10 @@ pub(super) fn avg_pool_rule(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: Value
     let channels = g.shape(x).dims()[1].at(1);
     let share = divide_by_counts(g, pool, x, dy)?;
     let ones_shape = [&[channels, 1], &window.kernel[..]].concat();
-    let count = ones_shape.iter().product();
+    let count = ones_shape
+        .iter()
+        .fold(1, |n: usize, &k| n.saturating_mul(k));
+    g.budget_mut().spend::<f32>(count)?;
     let ones = g.constant(Tensor::new(ones_shape, vec![1.0; count])?)?;
     let depthwise = Conv {
         window: window.clone(),
@@ -131,6 +135,7 @@ fn divide_by_counts(g: &mut Graph, pool: &AvgPool, x: ValueId, dy: ValueId) -> R
     for axis in 0..window.axes() {
         let extent = g.shape(x).dims()[axis + 2].at(1);
         let positions = g.shape(dy).dims()[axis + 2].at(1);
+        g.budget_mut().spend::<f32>(positions)?;
         let counts: Vec<f32> = (0..positions)
             .map(|p| window_entries(pool, axis, p, extent) as f32)
             .collect();

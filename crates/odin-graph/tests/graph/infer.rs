@@ -141,6 +141,49 @@ const REFUSED: &[(&str, Build, [&str; 2])] = &[
         },
         ["Expand", "too large"],
     ),
+    (
+        "a value of more than 4 GiB",
+        |g, x| {
+            g.pad(
+                x,
+                vec![PadAxis {
+                    axis: 1,
+                    before: 1 << 30,
+                    after: 0,
+                }],
+                0.0,
+            )
+        },
+        ["Pad", "too large"],
+    ),
+    (
+        "axes without end",
+        |g, x| {
+            let mut dims = g.shape(x).dims().to_vec();
+            dims.resize(65, Dim::Fixed(1));
+            g.reshape(x, Shape::new(dims))
+        },
+        ["Reshape", "65 axes"],
+    ),
+    (
+        "parts without end",
+        |g, x| g.concat(&[x; 4097], 1),
+        ["Concat", "4097"],
+    ),
+    (
+        "padding without end",
+        |g, x| {
+            let w = zeros(g, &[8, 4, 1, 1]);
+            let window = Window::new(&[1, 1]).pad(1 << 20).stride(1 << 20);
+            g.conv(x, w, None, window, 1)
+        },
+        ["Conv", "with its padding"],
+    ),
+    (
+        "a window without end",
+        |g, x| g.max_pool(x, Window::new(&[1 << 13, 1 << 13]).pad((1 << 12) - 1)),
+        ["MaxPool", "8192"],
+    ),
 ];
 
 #[test]
