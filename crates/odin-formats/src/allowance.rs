@@ -1,4 +1,5 @@
-//! The decompression budget of a checkpoint.
+//! How far a file may unfold: the compressed parts of a checkpoint, the constants and functions of
+//! a network.
 
 use std::io::Read;
 
@@ -6,6 +7,12 @@ use odin_untrusted::ErrorKind;
 use odin_untrusted::inflate::Budget;
 
 use crate::Error;
+
+/// The bytes that a file of so many may unfold to. Trained weights hardly compress; a factor of 16
+/// leaves room for momentum buffers that are all zero.
+pub(crate) fn unfolded_limit(file_len: u64) -> u64 {
+    file_len.saturating_mul(16).saturating_add(128 << 20)
+}
 
 /// How many bytes a file may unpack to. Compressed parts inside of others share the budget of the
 /// file.
@@ -16,12 +23,11 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// The allowance of a file of `file_len` bytes. Trained weights hardly compress; a factor of
-    /// 16 leaves room for momentum buffers that are all zero.
+    /// The allowance of a file of `file_len` bytes.
     pub(crate) fn of(file_len: usize) -> Self {
         Self {
             file_len,
-            budget: Budget::new((64 << 20) + 16 * file_len as u64),
+            budget: Budget::new(unfolded_limit(file_len as u64)),
         }
     }
 

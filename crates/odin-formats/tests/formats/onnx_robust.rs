@@ -1,7 +1,7 @@
 //! Whatever a file holds, reading it ends in a graph or an error, soon and in bounded memory.
 
 use odin_formats::onnx::{self, ReadOptions};
-use odin_graph::{Graph, odin, verify};
+use odin_graph::{Array, Graph, interpret, odin, verify};
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -171,6 +171,118 @@ fn a_file_is_read_once() {
     };
     let places = [&first.graph, &second.graph, &whole].map(constant);
     assert!(places.iter().all(|place| *place == places[0]));
+}
+
+/// An external tensor `w` of these extents in a file beside the model, multiplied by `x`.
+fn with_external(location: &str, dims: [usize; 2]) -> Vec<u8> {
+    use protobuf::{field, model, node, number};
+    let place = [field(1, b"location"), field(2, location.as_bytes())];
+    let tensor = [
+        number(1, dims[0]),
+        number(1, dims[1]),
+        number(2, 1),
+        field(8, b"w"),
+        field(13, &place.concat()),
+        number(14, 1),
+    ];
+    let nodes = [node("MatMul", &["x", "w"], "y", "")];
+    model(&nodes, &field(5, &tensor.concat()), &[])
+}
+
+#[cfg(unix)]
+fn make_fifo(path: &std::path::Path) {
+    let _ = std::fs::remove_file(path);
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+/// Weights in a FIFO, a folder, or a hole of 50 GB.
+#[cfg(unix)]
+#[test]
+fn external_data_must_be_on_the_disk() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("external_of_onnx_robust");
+    std::fs::create_dir_all(folder.join("folder")).unwrap();
+    make_fifo(&folder.join("fifo"));
+    let sparse = std::fs::File::create(folder.join("sparse")).unwrap();
+    sparse.set_len(50_000_000_000).unwrap();
+    let cases = [
+        ("fifo", 2, "is not a regular file but a FIFO"),
+        ("folder", 2, "is not a regular file but a directory"),
+        ("missing", 2, "missing: "),
+        ("sparse", 3_125_000_000, "unfold to more than"),
+        ("sparse", 6_250_000_000, "it has 50000000000 bytes"),
+    ];
+    for (location, columns, expected) in cases {
+        let bytes = with_external(location, [4, columns]);
+        let file = onnx::File::parse(bytes, "external", Some(&folder)).unwrap();
+        let error = file.classifier(&ReadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    std::fs::remove_file(folder.join("sparse")).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_opened() {
+    let fifo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fifo_of_onnx_robust.onnx");
+    make_fifo(&fifo);
+    let zero = PathBuf::from("/dev/zero");
+    for (path, what) in [(&fifo, "a FIFO"), (&zero, "a device")] {
+        let error = onnx::File::open(path).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), odin_formats::ErrorKind::Io);
+        let expected = format!("{} is not a regular file but {what}", path.display());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+/// What an operator of `x [N, 4]` gives for 1, 2, 3, 4.
+fn of_four(node: Vec<u8>, graph: &[u8]) -> Vec<f64> {
+    let bytes = protobuf::model(&[node], graph, &[]);
+    let graph = onnx::read_graph(&bytes, "four").unwrap();
+    let x = Array::new(vec![1, 4], vec![1.0, 2.0, 3.0, 4.0]);
+    let outputs = interpret::<f64>(&graph, &[("x", x)]).unwrap();
+    outputs[0].floats().to_vec()
+}
+
+/// Windows and repetitions that are larger than what they are over.
+#[test]
+fn large_settings_mean_what_they_say() {
+    use protobuf::{field, node, number};
+    let int = |name: &str, i: usize| {
+        let value = [field(1, name.as_bytes()), number(3, i), number(20, 2)];
+        field(5, &value.concat())
+    };
+    let real = |name: &str, x: f32| {
+        let tag = vec![2 << 3 | 5];
+        let value = [tag, x.to_le_bytes().to_vec()].concat();
+        field(
+            5,
+            &[field(1, name.as_bytes()), value, number(20, 1)].concat(),
+        )
+    };
+    // alpha / size = 1 and beta = 1: every channel is divided by 1 + 30, the sum of all squares.
+    let size = 1 << 20;
+    let settings = [
+        int("size", size),
+        real("alpha", size as f32),
+        real("beta", 1.0),
+    ];
+    let lrn = [node("LRN", &["x"], "y", ""), settings.concat()].concat();
+    for (y, x) in of_four(lrn, &[]).iter().zip([1.0, 2.0, 3.0, 4.0]) {
+        assert!((y - x / 31.0).abs() < 1e-6, "{y}");
+    }
+    let tensor = [
+        number(1, 2),
+        number(2, 7),
+        field(8, b"c"),
+        number(7, 1),
+        number(7, 3),
+    ];
+    let tiled = of_four(
+        node("Tile", &["x", "c"], "y", ""),
+        &field(5, &tensor.concat()),
+    );
+    assert_eq!(tiled, [1.0, 2.0, 3.0, 4.0].repeat(3));
 }
 
 /// Small files that unfold to gigabytes, or to work without end, unless that is counted.

@@ -1,15 +1,19 @@
 //! Builds a graph from the nodes of a file, within a budget of elements.
 
 use super::const_value::{ConstValue, Kind, elements};
+use super::external::{ExternalFiles, Place};
 use super::number::Number;
 use super::sparse;
 use super::tensor::{self, Decoded, Weights};
 use crate::Error;
+use crate::allowance::unfolded_limit;
 use crate::onnx::proto::{SparseTensorProto, TensorProto};
+use odin_graph::cost::interpretation;
 use odin_graph::op::{Compare, Pad, PadAxis, Reduce, ReduceKind};
-use odin_graph::{Dim, Graph, Op, Shape, Tensor, ValueId, interpret};
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use odin_graph::{Budget, Dim, Graph, Op, Shape, Tensor, ValueId, interpret};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 pub(super) type Built = Result<ValueId, Error>;
 
@@ -19,11 +23,14 @@ pub(super) enum Value {
     /// A value of the graph.
     Node(ValueId),
     /// A constant that the reader computes with.
-    Const(ConstValue),
+    Const(Arc<ConstValue>),
 }
 
 /// Constants up to this size are looked into when an operator needs a constant operand.
 const LARGEST_FOLDED: usize = 1 << 16;
+
+/// The most work for which they are computed while the file is read.
+const MOST_FOLDING_WORK: u64 = 1 << 22;
 
 /// What operators are built with.
 pub(super) struct Builder<'a> {
@@ -34,53 +41,46 @@ pub(super) struct Builder<'a> {
     /// The number of images that the file was written for, where it is not left open.
     pub(super) fixed_batch: Option<usize>,
     folder: Option<&'a Path>,
-    /// Those that have been counted.
-    external_files: HashSet<PathBuf>,
-    /// Elements that may still be made out of little.
-    budget: usize,
+    external_files: ExternalFiles,
+    /// Tensors of attributes, which a function may use many times, by their address.
+    attributes: HashMap<*const TensorProto, Value>,
 }
 
 impl<'a> Builder<'a> {
     /// An empty graph, for a file of `file_len` bytes with external data in `folder`.
     pub(super) fn new(folder: Option<&'a Path>, file_len: usize) -> Self {
         Self {
-            graph: Graph::new(),
+            graph: Graph::with_budget(Budget::new(unfolded_limit(file_len as u64))),
             interleaved: HashMap::new(),
             fixed_batch: None,
             folder,
-            external_files: HashSet::new(),
-            budget: (1 << 22) + file_len,
+            external_files: ExternalFiles::default(),
+            attributes: HashMap::new(),
         }
     }
 
-    /// Counts elements that are about to be made.
+    /// Counts values of type `T` that are about to be made.
     ///
     /// # Errors
     /// When a small file asks for more than it has any reason to.
-    pub(super) fn spend(&mut self, elements: usize) -> Result<(), Error> {
-        match self.budget.checked_sub(elements) {
-            Some(left) => {
-                self.budget = left;
-                Ok(())
-            }
-            None => Err(Error::unsupported(
-                "the file's constants unfold to more than a file of its size should need",
-            )),
-        }
+    pub(super) fn spend<T>(&mut self, count: usize) -> Result<(), Error> {
+        self.graph.budget_mut().spend::<T>(count).map_err(invalid)
     }
 
-    /// Counts a constant, which a file may name many times. A file of external data has as many
-    /// elements to give as it has bytes.
+    /// Counts a constant, which a file may name many times. A file of external data has memory to
+    /// give for as many bytes as it has on the disk.
     fn account_for(&mut self, proto: &TensorProto) -> Result<(), Error> {
-        if let Some(path) = tensor::external_file(proto, self.folder)?
-            && let Ok(found) = path.metadata()
-            && self.external_files.insert(path)
-        {
-            let len = usize::try_from(found.len()).unwrap_or(usize::MAX);
-            self.budget = self.budget.saturating_add(len);
+        if let Some(place) = Place::of(proto, self.folder)? {
+            let expected = tensor::len_in_bytes(proto)?;
+            let bytes = self.external_files.visit(&place, expected)?;
+            let more = unfolded_limit(bytes) - unfolded_limit(0);
+            self.graph.budget_mut().extend(more);
         }
-        let extents = tensor::extents(&proto.dims)?;
-        self.spend(extents.iter().fold(1, |n, &d| n.saturating_mul(d)))
+        let count = elements(&tensor::extents(&proto.dims)?)?;
+        match tensor::is_float(proto) {
+            true => self.spend::<f32>(count),
+            false => self.spend::<Number>(count),
+        }
     }
 
     /// The `i`-th initializer of the file, which is `proto`.
@@ -90,15 +90,29 @@ impl<'a> Builder<'a> {
         i: usize,
         proto: &TensorProto,
     ) -> Result<Value, Error> {
-        self.account_for(proto)?;
+        match weights.decoded(i) {
+            None => self.account_for(proto)?,
+            // The memory is there already, and so was the file.
+            Some(decoded) => {
+                let more = unfolded_limit(decoded.bytes()) - unfolded_limit(0);
+                self.graph.budget_mut().extend(more);
+            }
+        }
         self.add_constant(weights.get(i, proto, self.folder)?)
     }
 
-    /// Real numbers become a constant of the graph, others are kept to be computed with.
+    /// Real numbers become a constant of the graph, others are kept to be computed with. The tensor
+    /// lives as long as the file.
     pub(super) fn constant(&mut self, proto: &TensorProto) -> Result<Value, Error> {
+        let address = std::ptr::from_ref(proto);
+        if let Some(value) = self.attributes.get(&address) {
+            return Ok(value.clone());
+        }
         self.account_for(proto)?;
         let constant = tensor::constant(proto, self.folder)?;
-        self.add_constant(constant)
+        let value = self.add_constant(constant)?;
+        self.attributes.insert(address, value.clone());
+        Ok(value)
     }
 
     /// A constant that is stored without its zeros.
@@ -106,7 +120,7 @@ impl<'a> Builder<'a> {
         let (values, indices) = proto.parts()?;
         self.account_for(values)?;
         self.account_for(indices)?;
-        self.spend(elements(&proto.extents()?)?)?;
+        self.spend::<Number>(elements(&proto.extents()?)?)?;
         let constant = sparse::dense(proto, self.folder)?;
         self.add_constant(constant)
     }
@@ -129,6 +143,7 @@ impl<'a> Builder<'a> {
                 "the symbolic batch size is used as a value of the graph",
             ));
         }
+        self.spend::<f32>(constant.data.len())?;
         let data: Vec<f32> = constant.data.iter().map(|n| n.value as f32).collect();
         let tensor = Tensor::new(constant.shape.clone(), data).map_err(invalid)?;
         let id = self.graph.constant(tensor).map_err(invalid)?;
@@ -144,21 +159,35 @@ impl<'a> Builder<'a> {
     }
 
     /// The elements of a value, if it is a constant of not too many.
-    pub(super) fn const_of(&self, value: &Value) -> Option<ConstValue> {
+    pub(super) fn const_of(&self, value: &Value) -> Option<Arc<ConstValue>> {
         match value {
-            Value::Const(constant) => Some(constant.clone()),
+            Value::Const(constant) => Some(Arc::clone(constant)),
             Value::Node(id) => {
                 let tensor = self.graph.constant_value(*id)?;
                 let small = tensor.data().len() <= LARGEST_FOLDED;
-                small.then(|| ConstValue {
-                    kind: Kind::Float,
-                    shape: tensor.shape().to_vec(),
-                    data: tensor
-                        .data()
-                        .iter()
-                        .map(|&v| Number::fixed(f64::from(v)))
-                        .collect(),
+                small.then(|| {
+                    Arc::new(ConstValue {
+                        kind: Kind::Float,
+                        shape: tensor.shape().to_vec(),
+                        data: tensor
+                            .data()
+                            .iter()
+                            .map(|&v| Number::fixed(f64::from(v)))
+                            .collect(),
+                    })
                 })
+            }
+        }
+    }
+
+    /// How many numbers [`Builder::const_of`] may copy of a value.
+    pub(super) fn const_len(&self, value: &Value) -> usize {
+        match value {
+            Value::Const(constant) => constant.data.len(),
+            Value::Node(id) => {
+                let constant = self.graph.constant_value(*id);
+                let len = constant.map_or(0, |tensor| tensor.data().len());
+                if len <= LARGEST_FOLDED { len } else { 0 }
             }
         }
     }
@@ -210,11 +239,21 @@ impl Builder<'_> {
         let constants = constants.into_iter().map(|t| alone.constant(t));
         let constants: Vec<ValueId> = constants.collect::<Result<_, _>>().map_err(invalid)?;
         let value = alone.add(op.clone(), &constants).map_err(invalid)?;
-        let count = alone.shape(value).as_fixed().map(|s| s.iter().product());
-        let Some(count @ ..=LARGEST_FOLDED) = count else {
+        let count: Option<usize> = alone.shape(value).as_fixed().map(|s| s.iter().product());
+        let Some(..=LARGEST_FOLDED) = count else {
             return Ok(None);
         };
-        self.spend(count)?;
+        let costs = alone.values().map(|v| interpretation(&alone, v));
+        let cost = costs.fold((0u64, 0u64), |(bytes, work), cost| {
+            (
+                bytes.saturating_add(cost.bytes),
+                work.saturating_add(cost.work),
+            )
+        });
+        if cost.1 > MOST_FOLDING_WORK {
+            return Ok(None);
+        }
+        self.spend::<u8>(usize::try_from(cost.0).unwrap_or(usize::MAX))?;
         alone.output("value", value);
         match interpret::<f64>(&alone, &[]).map_err(invalid)?.pop() {
             Some(odin_graph::Value::Float(array)) => {

@@ -8,6 +8,7 @@ use super::output;
 use super::topology::reads;
 use crate::Error;
 use indexmap::IndexMap;
+use odin_error::first_shown;
 use odin_graph::op::{Axis, Binary, Reduce, ReduceKind, Unary};
 use odin_graph::{Dim, Graph, Op, Shape, ValueId, passes};
 use std::collections::HashSet;
@@ -71,10 +72,10 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let inputs = file.inputs().filter(|i| needed.contains(i.name.as_str()));
     let inputs: Vec<_> = inputs.collect();
     let [info] = inputs[..] else {
-        let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+        let names = first_shown(inputs.iter().map(|i| i.name.as_str()));
         return Err(Error::unsupported(format!(
             "a classifier has one input, {output:?} is computed from {}: {names:?}",
-            names.len()
+            inputs.len()
         )));
     };
     let images = declare(&mut importer.builder, info, options.input_shape.as_deref())?;

@@ -212,7 +212,7 @@ fn run(case: &Json, model: &[u8], data: &SafeTensors<'_>) -> Result<Result<(), S
                     }
                 };
                 let data = constant.data.iter().map(|n| whole(n.value)).collect();
-                (data, constant.shape)
+                (data, constant.shape.clone())
             }
             Value::Node(id) => {
                 importer.builder.graph.clear_outputs();

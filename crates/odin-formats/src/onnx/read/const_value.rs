@@ -51,7 +51,7 @@ impl ConstValue {
 
     /// The same numbers in another shape of as many elements.
     pub(super) fn reshaped(&self, shape: Vec<usize>) -> Result<Self, Error> {
-        if shape.iter().product::<usize>() != self.data.len() {
+        if elements(&shape)? != self.data.len() {
             return Err(Error::corrupt(format!(
                 "{:?} cannot be read as {shape:?}",
                 self.shape
@@ -83,6 +83,7 @@ impl ConstValue {
                 ))),
             }
         };
+        check_rank(self.data.len())?;
         self.data.iter().map(dim).collect()
     }
 
@@ -126,10 +127,29 @@ impl ConstValue {
     }
 }
 
-/// The number of elements of a shape.
+/// The most axes that are read.
+const MAX_RANK: usize = 64;
+
+/// Checks the number of axes.
+pub(super) fn check_rank(rank: usize) -> Result<(), Error> {
+    match rank {
+        ..=MAX_RANK => Ok(()),
+        _ => Err(Error::unsupported(format!(
+            "it has {rank} axes; at most {MAX_RANK} are read"
+        ))),
+    }
+}
+
+/// The number of elements of a shape. Also where there are none, those of parts of the shape can be
+/// counted.
 pub(super) fn elements(shape: &[usize]) -> Result<usize, Error> {
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    count.ok_or_else(|| Error::unsupported(format!("a constant of shape {shape:?} is too large")))
+    check_rank(shape.len())?;
+    let span = shape
+        .iter()
+        .try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+    let too_large = || Error::unsupported(format!("a constant of shape {shape:?} is too large"));
+    span.ok_or_else(too_large)?;
+    Ok(shape.iter().product())
 }
 
 pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {

@@ -1,14 +1,18 @@
 //! A decoded ONNX file, before a graph is built from it.
 
-use super::builder::Value;
+use super::builder::{Value, invalid};
+use super::decoded_size::decoded_size;
+use super::external::Place;
 use super::import::Importer;
 use super::input::declare;
-use super::tensor::{Weights, external_file};
+use super::tensor::Weights;
 use super::topology::{self, reads};
+use crate::allowance::unfolded_limit;
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{Error, ErrorKind, impostor};
 use indexmap::{IndexMap, IndexSet};
-use odin_graph::Graph;
+use odin_graph::{Budget, Graph};
+use odin_untrusted::file::read_regular;
 use prost::Message;
 use prost::bytes::Bytes;
 use std::collections::HashSet;
@@ -17,6 +21,12 @@ use std::path::{Path, PathBuf};
 
 /// The versions of the standard operators that are read.
 pub(super) const OPSETS: RangeInclusive<i64> = 6..=28;
+
+/// The largest file: protobuf messages have at most 2 GiB. Weights beyond lie in other files.
+const LARGEST_FILE: u64 = 1 << 31;
+
+/// The most inputs that a graph is made with.
+const MAX_INPUTS: usize = 1024;
 
 /// An ONNX file, read and decoded once. Of one file graphs are made any number of times, with other
 /// options each: they share the weights.
@@ -39,12 +49,7 @@ impl File {
     /// When the file cannot be read, is damaged, or is written in a version of the operators that
     /// is not read.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let io = |e: std::io::Error| Error::new(ErrorKind::Io, e.to_string()).about(path.display());
-        if !path.metadata().map_err(io)?.is_file() {
-            let message = "not a regular file; give the ONNX file itself";
-            return Err(Error::new(ErrorKind::Io, message).about(path.display()));
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_regular(path, LARGEST_FILE)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(bytes, path.display().to_string(), Some(folder))
     }
@@ -66,6 +71,10 @@ impl File {
             let message = format!("expected an ONNX file, but this is {found}");
             return Err(Error::new(ErrorKind::UnknownContainer, message).about(&name));
         }
+        let decoded = decoded_size(&bytes).unwrap_or(0);
+        let mut budget = Budget::new(unfolded_limit(len as u64));
+        let affordable = budget.spend::<u8>(decoded);
+        affordable.map_err(|e| invalid(e).about(&name))?;
         let model = ModelProto::decode(bytes).map_err(|e| {
             Error::corrupt("this is no ONNX file, or it is damaged")
                 .because(e)
@@ -118,8 +127,8 @@ impl File {
     pub fn external_files(&self) -> Vec<PathBuf> {
         let tensors = self.graph.initializer.iter();
         let folder = self.folder.as_deref();
-        let paths = tensors.filter_map(|tensor| external_file(tensor, folder).ok()?);
-        let mut paths: Vec<PathBuf> = paths.collect();
+        let places = tensors.filter_map(|tensor| Place::of(tensor, folder).ok()?);
+        let mut paths: Vec<PathBuf> = places.map(|place| place.path).collect();
         paths.sort();
         paths.dedup();
         paths
@@ -142,6 +151,12 @@ impl File {
 
     fn whole_graph(&self) -> Result<Graph, Error> {
         let mut importer = self.importer();
+        let inputs = self.inputs().count();
+        if inputs > MAX_INPUTS {
+            return Err(Error::unsupported(format!(
+                "it has {inputs} inputs; at most {MAX_INPUTS} are read"
+            )));
+        }
         for info in self.inputs() {
             let input = declare(&mut importer.builder, info, None)?;
             importer.define(&info.name, Value::Node(input));

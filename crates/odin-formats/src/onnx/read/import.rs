@@ -2,13 +2,12 @@
 //! evaluates constants.
 
 use super::builder::{Builder, Value};
-use super::node::{Node, label};
+use super::node::{Node, Settings, label};
 use super::ops;
 use super::tensor::Weights;
 use crate::Error;
-use crate::onnx::proto::{
-    AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto,
-};
+use crate::onnx::proto::{FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto};
+use odin_error::shown;
 use odin_graph::ValueId;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -16,20 +15,50 @@ use std::path::Path;
 /// How deep functions and branches may lie inside of each other.
 const MAX_DEPTH: usize = 16;
 
-/// A file on its way to become a graph.
+/// Failures that are kept to be told.
+const SHOWN: usize = 20;
+
+/// The most bytes of a layer's name, and of a failure, that are kept.
+const LONGEST_PLACE: usize = 256;
+const LONGEST_FAILURE: usize = 1024;
+
+/// What a node of a file takes when it is read, beside its names, and what one of the graph does:
+/// bytes that are spent for each.
+type Visit = [u8; 256];
+type Link = [u8; 32];
+type Added = [u8; 512];
+
+/// A file on its way to become a graph. Nothing of the file is copied: functions are read where they
+/// are, each call with a scope of its own.
 pub(super) struct Importer<'a> {
     pub(super) builder: Builder<'a>,
-    names: HashMap<String, Value>,
     initializers: HashMap<&'a str, (usize, &'a TensorProto)>,
     sparse: HashMap<&'a str, &'a SparseTensorProto>,
     weights: &'a Weights,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     opset: i64,
-    /// Nodes that may still be visited.
-    nodes_left: usize,
+    /// That of the file, and those of the calls that are being read.
+    scopes: Vec<Scope<'a>>,
+    failures: Failures,
+}
+
+/// What names stand for in the file, or inside of a call of a function.
+#[derive(Default)]
+struct Scope<'a> {
+    /// `None` for an operand that the call leaves out.
+    names: HashMap<&'a str, Option<Value>>,
     /// Names that failed nodes would have given.
-    failed: HashSet<String>,
-    failures: Vec<Failure>,
+    failed: HashSet<&'a str>,
+    settings: Settings<'a>,
+    /// The name of the call, with a slash behind it.
+    prefix: String,
+}
+
+/// The first failures, and how many there are.
+#[derive(Default)]
+struct Failures {
+    first: Vec<Failure>,
+    count: usize,
 }
 
 struct Failure {
@@ -51,7 +80,6 @@ impl<'a> Importer<'a> {
         let functions = functions.iter();
         Self {
             builder: Builder::new(folder, file_len),
-            names: HashMap::new(),
             initializers: initializers
                 .map(|(i, t)| (t.name.as_str(), (i, t)))
                 .collect(),
@@ -61,43 +89,62 @@ impl<'a> Importer<'a> {
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
                 .collect(),
             opset,
-            nodes_left: 100_000 + file_len / 16,
-            failed: HashSet::new(),
-            failures: Vec::new(),
+            scopes: vec![Scope::default()],
+            failures: Failures::default(),
         }
     }
 
-    pub(super) fn define(&mut self, name: &str, value: Value) {
-        self.names.insert(name.to_string(), value);
+    pub(super) fn define(&mut self, name: &'a str, value: Value) {
+        self.scope().names.insert(name, Some(value));
+    }
+
+    fn scope(&mut self) -> &mut Scope<'a> {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope::default());
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
     }
 
     /// Reads nodes in the order of the file, and goes on where one cannot be read.
-    pub(super) fn nodes<'n>(
-        &mut self,
-        nodes: impl IntoIterator<Item = &'n NodeProto>,
-        depth: usize,
-    ) {
+    pub(super) fn nodes(&mut self, nodes: impl IntoIterator<Item = &'a NodeProto>, depth: usize) {
         for proto in nodes {
-            let outputs = proto.output.iter().filter(|name| !name.is_empty());
+            let outputs = proto.output.iter().map(String::as_str);
+            let named = outputs.clone().filter(|name| !name.is_empty());
             match self.node(proto, depth) {
                 Ok(Some(values)) => {
-                    for (name, value) in proto.output.iter().zip(values) {
+                    for (name, value) in outputs.zip(values) {
                         self.define(name, value);
                     }
                 }
-                Ok(None) => self.failed.extend(outputs.cloned()),
+                Ok(None) => self.scope().failed.extend(named),
                 Err(error) => {
-                    self.failed.extend(outputs.cloned());
-                    let node = label(proto);
-                    self.failures.push(Failure { node, error });
+                    self.scope().failed.extend(named);
+                    let prefix = &self.scope().prefix;
+                    let node = label(proto, prefix);
+                    self.failures.add(node, error);
                 }
             }
         }
     }
 
+    /// Counts what a node takes, however often a function is called.
+    fn visit(&mut self, proto: &NodeProto) -> Result<(), Error> {
+        let names = proto.input.iter().chain(&proto.output);
+        let bytes = names.clone().map(String::len).sum::<usize>()
+            + [&proto.name, &proto.op_type]
+                .map(String::len)
+                .iter()
+                .sum::<usize>();
+        self.builder.spend::<Visit>(1)?;
+        self.builder
+            .spend::<Link>(names.count() + proto.attribute.len())?;
+        self.builder.spend::<u8>(bytes)
+    }
+
     /// What a node gives; `None` when it reads what a failed node would have given.
-    fn node(&mut self, proto: &NodeProto, depth: usize) -> Result<Option<Vec<Value>>, Error> {
-        self.nodes_left = self.nodes_left.checked_sub(1).ok_or_else(too_large)?;
+    fn node(&mut self, proto: &'a NodeProto, depth: usize) -> Result<Option<Vec<Value>>, Error> {
+        self.visit(proto)?;
         let function = self
             .functions
             .get(&(&proto.domain[..], &proto.op_type[..]))
@@ -108,58 +155,72 @@ impl<'a> Importer<'a> {
         if function.is_none() && operator.is_none() {
             return Err(unknown_operator(proto));
         }
-        if proto.input.iter().any(|name| self.failed.contains(name)) {
+        let failed = &self.scope().failed;
+        if proto.input.iter().any(|name| failed.contains(&name[..])) {
             return Ok(None);
         }
+        let inputs = proto.input.iter().map(|name| self.operand(name));
+        let inputs: Vec<Option<Value>> = inputs.collect::<Result<_, _>>()?;
         if let Some(function) = function {
-            return self.call(function, proto, depth);
+            return self.call(function, proto, inputs, depth);
         }
         let operator = operator.ok_or_else(|| unknown_operator(proto))?;
-        let inputs = proto.input.iter().map(|name| match name.as_str() {
-            "" => Ok(None),
-            name => self.value(name).map(Some),
-        });
+        let place = place(proto, &self.scope().prefix);
+        self.builder.graph.at(place);
+        let Some(scope) = self.scopes.last() else {
+            return Ok(None);
+        };
         let node = Node {
-            inputs: inputs.collect::<Result<_, _>>()?,
+            inputs,
             proto,
+            settings: &scope.settings,
             opset: self.opset,
         };
-        let constant = node.inputs.iter().flatten().map(|value| match value {
-            Value::Const(value) => value.data.len(),
-            Value::Node(_) => 0,
-        });
-        self.builder.spend(constant.sum())?;
-        self.builder.graph.at(match proto.name.as_str() {
-            "" => proto.output.first().cloned().unwrap_or_default(),
-            name => name.to_string(),
-        });
-        match operator.is_branch() {
-            true => self.branch(&node, depth),
-            false => operator.read(&mut self.builder, &node).map(Some),
+        if operator.is_branch() {
+            let branch = taken(&self.builder, &node, proto, &scope.settings)?;
+            return self.branch(branch, depth);
         }
+        let before = self.builder.graph.nodes().len();
+        let values = operator.read(&mut self.builder, &node)?;
+        let added = self.builder.graph.nodes().len() - before;
+        self.builder.spend::<Added>(added)?;
+        Ok(Some(values))
     }
 
-    /// The value of a name.
-    pub(super) fn value(&mut self, name: &str) -> Result<Value, Error> {
-        if let Some(value) = self.names.get(name) {
+    /// The value of an operand; `None` where it is left out.
+    fn operand(&mut self, name: &'a str) -> Result<Option<Value>, Error> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        if let Some(value) = self.scope().names.get(name) {
             return Ok(value.clone());
         }
-        let value = match (self.initializers.get(name), self.sparse.get(name)) {
+        let in_file = self.scopes.len() == 1;
+        let dense = self.initializers.get(name).filter(|_| in_file);
+        let sparse = self.sparse.get(name).filter(|_| in_file);
+        let value = match (dense, sparse) {
             (Some(&(i, dense)), _) => self.builder.initializer(self.weights, i, dense),
             (None, Some(sparse)) => self.builder.sparse_constant(sparse),
             (None, None) => {
                 return Err(Error::corrupt(format!(
-                    "its input {name:?} is not the output of any node"
+                    "its input {:?} is not the output of any node",
+                    shown(name)
                 )));
             }
         };
-        let value = value.map_err(|e| e.about(format_args!("initializer {name:?}")))?;
+        let value = value.map_err(|e| e.about(format_args!("initializer {:?}", shown(name))))?;
         self.define(name, value.clone());
-        Ok(value)
+        Ok(Some(value))
+    }
+
+    /// The value of a name.
+    pub(super) fn value(&mut self, name: &'a str) -> Result<Value, Error> {
+        let value = self.operand(name)?;
+        value.ok_or_else(|| Error::corrupt(format!("{:?} is left out", shown(name))))
     }
 
     /// The value of an output of the file.
-    pub(super) fn output(&mut self, name: &str) -> Result<ValueId, Error> {
+    pub(super) fn output(&mut self, name: &'a str) -> Result<ValueId, Error> {
         let value = self.value(name)?;
         let value = self.builder.node_of(&value)?;
         match self.builder.is_in_order(value) {
@@ -170,19 +231,14 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// `If` whose condition is known: the branch that is taken.
-    fn branch(&mut self, node: &Node<'_>, depth: usize) -> Result<Option<Vec<Value>>, Error> {
-        let condition = node.constant(&self.builder, 0)?;
-        let taken = condition
-            .and_then(|c| c.data.first().copied())
-            .is_some_and(|n| n.holds());
-        let name = if taken { "then_branch" } else { "else_branch" };
-        let attributes = &node.proto.attribute;
-        let branch = attributes.iter().find(|a| a.name == name);
-        let branch = branch.and_then(|a| a.g.as_deref());
-        let branch = branch.ok_or_else(|| Error::corrupt(format!("it has no {name}")))?;
+    /// The nodes of a branch that is taken.
+    fn branch(
+        &mut self,
+        branch: &'a GraphProto,
+        depth: usize,
+    ) -> Result<Option<Vec<Value>>, Error> {
         if depth >= MAX_DEPTH {
-            return Err(too_large());
+            return Err(too_deep());
         }
         for initializer in &branch.initializer {
             let value = self.builder.constant(initializer)?;
@@ -197,11 +253,12 @@ impl<'a> Importer<'a> {
     }
 
     /// The values of names, unless nodes before them failed.
-    fn results<'n>(
+    fn results(
         &mut self,
-        names: impl Iterator<Item = &'n str> + Clone,
+        names: impl Iterator<Item = &'a str> + Clone,
     ) -> Result<Option<Vec<Value>>, Error> {
-        if names.clone().any(|name| self.failed.contains(name)) {
+        let failed = &self.scope().failed;
+        if names.clone().any(|name| failed.contains(name)) {
             return Ok(None);
         }
         names
@@ -210,119 +267,137 @@ impl<'a> Importer<'a> {
             .map(Some)
     }
 
-    /// A function of the file: its nodes, under names of their own, with the settings of the call.
+    /// A function of the file: its nodes in a scope of their own, with the settings of the call.
     fn call(
         &mut self,
-        function: &FunctionProto,
-        call: &NodeProto,
+        function: &'a FunctionProto,
+        call: &'a NodeProto,
+        operands: Vec<Option<Value>>,
         depth: usize,
     ) -> Result<Option<Vec<Value>>, Error> {
         if depth >= MAX_DEPTH {
-            return Err(too_large());
+            return Err(too_deep());
         }
-        let prefix = format!("call {}/", self.nodes_left); // no two calls have as many left
-        let mut renamed: HashMap<&str, String> = HashMap::new();
-        for (i, name) in function.input.iter().enumerate() {
-            let actual = call.input.get(i).cloned().unwrap_or_default();
-            renamed.insert(name, actual);
-        }
-        let rename = |renamed: &HashMap<&str, String>, name: &String| match name.as_str() {
-            "" => String::new(),
-            name => renamed
-                .get(name)
-                .cloned()
-                .unwrap_or_else(|| format!("{prefix}{name}")),
+        let signature = [&function.input, &function.output].map(Vec::len);
+        let links = signature[0] + signature[1] + function.attribute_proto.len();
+        self.builder.spend::<Link>(links)?;
+        let formal = function.input.iter().map(String::as_str);
+        let given = operands.into_iter().chain(std::iter::repeat(None));
+        let outer = self.scope();
+        let scope = Scope {
+            names: formal.zip(given).collect(),
+            failed: HashSet::new(),
+            settings: Settings::of(call, function, &outer.settings),
+            prefix: match call.name.as_str() {
+                "" => outer.prefix.clone(),
+                name => beginning(
+                    &format!("{}{}/", outer.prefix, beginning(name, LONGEST_PLACE)),
+                    LONGEST_PLACE,
+                )
+                .to_string(),
+            },
         };
-        let body: Vec<NodeProto> = function
-            .node
-            .iter()
-            .map(|node| NodeProto {
-                input: node.input.iter().map(|n| rename(&renamed, n)).collect(),
-                output: node.output.iter().map(|n| rename(&renamed, n)).collect(),
-                name: match call.name.as_str() {
-                    "" => node.name.clone(),
-                    name => format!("{name}/{}", node.name),
-                },
-                attribute: bound(node, function, call),
-                ..node.clone()
-            })
-            .collect();
         let own = function.opset_import.iter().find(|o| o.domain.is_empty());
-        let outer = self.opset;
-        self.opset = own.map_or(outer, |o| o.version);
-        self.nodes(&body, depth + 1);
-        self.opset = outer;
-        let outputs: Vec<String> = function
-            .output
-            .iter()
-            .map(|n| rename(&renamed, n))
-            .collect();
-        self.results(outputs.iter().map(String::as_str))
+        let opset = own.map_or(self.opset, |o| o.version);
+        let outer_opset = std::mem::replace(&mut self.opset, opset);
+        self.scopes.push(scope);
+        self.nodes(&function.node, depth + 1);
+        let results = self.results(function.output.iter().map(String::as_str));
+        self.scopes.pop();
+        self.opset = outer_opset;
+        results
     }
 
     /// All that went wrong, in one message.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Some(first) = self.failures.first() else {
+        let Failures { first, count } = &self.failures;
+        let Some(Failure { error, .. }) = first.first() else {
             return Ok(());
         };
-        const SHOWN: usize = 20;
-        let kind = first.error.kind();
-        let lines: Vec<String> = self
-            .failures
-            .iter()
-            .take(SHOWN)
-            .map(|f| format!("  {}: {}", f.node, f.error))
-            .collect();
-        let more = match self.failures.len().saturating_sub(SHOWN) {
+        let line = |f: &Failure| {
+            let line = format!("  {}: {}", f.node, f.error);
+            match beginning(&line, LONGEST_FAILURE) {
+                whole if whole.len() == line.len() => line,
+                begun => format!("{begun}…"),
+            }
+        };
+        let lines: Vec<String> = first.iter().map(line).collect();
+        let more = match count - first.len() {
             0 => String::new(),
             more => format!("\n  and {more} more"),
         };
-        let count = self.failures.len();
-        let nodes = if count == 1 { "node" } else { "nodes" };
+        let nodes = if *count == 1 { "node" } else { "nodes" };
         let message = format!(
             "{count} {nodes} cannot be read:\n{}{more}",
             lines.join("\n")
         );
-        Err(Error::new(kind, message))
+        Err(Error::new(error.kind(), message))
     }
 }
 
-/// The attributes of a function's node, those that refer to the call's filled in.
-fn bound(node: &NodeProto, function: &FunctionProto, call: &NodeProto) -> Vec<AttributeProto> {
-    let fill = |attribute: &AttributeProto| {
-        if attribute.ref_attr_name.is_empty() {
-            return Some(attribute.clone());
+impl Failures {
+    fn add(&mut self, node: String, error: Error) {
+        self.count += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(Failure { node, error });
         }
-        let candidates = call.attribute.iter().chain(&function.attribute_proto);
-        let mut found = candidates
-            .into_iter()
-            .find(|a| a.name == attribute.ref_attr_name)?
-            .clone();
-        found.name = attribute.name.clone();
-        Some(found)
+    }
+}
+
+/// The layer that a node is, for messages: its name, or that of what it gives.
+fn place(proto: &NodeProto, prefix: &str) -> String {
+    let own = match proto.name.as_str() {
+        "" => proto.output.first().map_or("", String::as_str),
+        name => name,
     };
-    node.attribute.iter().filter_map(fill).collect()
+    let place = format!("{prefix}{}", beginning(own, LONGEST_PLACE));
+    beginning(&place, LONGEST_PLACE).to_string()
+}
+
+/// As much of a text as fits into so many bytes.
+fn beginning(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// Of `If`, whose condition is known, the branch that is taken.
+fn taken<'a>(
+    builder: &Builder<'_>,
+    node: &Node<'_>,
+    proto: &'a NodeProto,
+    settings: &Settings<'a>,
+) -> Result<&'a GraphProto, Error> {
+    let condition = node.constant(builder, 0)?;
+    let taken = condition
+        .and_then(|c| c.data.first().copied())
+        .is_some_and(|n| n.holds());
+    let name = if taken { "then_branch" } else { "else_branch" };
+    let attributes = &proto.attribute;
+    let branch = attributes.iter().find(|a| a.name == name);
+    let branch = branch.and_then(|a| settings.resolve(a)?.g.as_deref());
+    branch.ok_or_else(|| Error::corrupt(format!("it has no {name}")))
 }
 
 fn unknown_operator(proto: &NodeProto) -> Error {
     let domain = match proto.domain.as_str() {
         "" | "ai.onnx" => String::new(),
-        domain => format!(" of {domain:?}"),
+        domain => format!(" of {:?}", shown(domain)),
     };
     Error::unsupported(format!(
         "the operator {}{domain} is not supported",
-        proto.op_type
+        shown(&proto.op_type)
     ))
 }
 
-fn too_large() -> Error {
-    Error::unsupported("functions and branches unfold to more than a file of this size should need")
+fn too_deep() -> Error {
+    Error::unsupported(format!(
+        "functions and branches lie deeper than {MAX_DEPTH} inside of each other"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::proto::attribute_type;
+    use crate::onnx::proto::{AttributeProto, attribute_type};
     use odin_graph::{Array, Shape, Type, interpret};
 
     /// Positions that were taken together stay in order through operators that change the shape:

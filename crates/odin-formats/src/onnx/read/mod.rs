@@ -5,6 +5,8 @@ mod classifier;
 #[cfg(test)]
 mod conformance;
 mod const_value;
+mod decoded_size;
+mod external;
 mod file;
 mod import;
 mod input;

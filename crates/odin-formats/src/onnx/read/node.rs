@@ -1,16 +1,44 @@
 //! One node of a file: its operands and attributes.
 
 use super::builder::{Builder, Value};
-use super::const_value::ConstValue;
+use super::const_value::{ConstValue, check_rank};
 use crate::Error;
 use crate::onnx::proto::{
-    AttributeProto, NodeProto, SparseTensorProto, TensorProto, attribute_type,
+    AttributeProto, FunctionProto, NodeProto, SparseTensorProto, TensorProto, attribute_type,
 };
+use odin_error::shown;
 use odin_graph::ValueId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The attributes of a call of a function, by the names under which its nodes refer to them.
+#[derive(Debug, Default)]
+pub(super) struct Settings<'a>(HashMap<&'a str, &'a AttributeProto>);
+
+impl<'a> Settings<'a> {
+    /// Those of a call in surroundings that have settings of their own.
+    pub(super) fn of(call: &'a NodeProto, function: &'a FunctionProto, outer: &Self) -> Self {
+        let default = function.attribute_proto.iter().map(|a| (&a.name[..], a));
+        let mut settings: HashMap<_, _> = default.collect();
+        let given = call.attribute.iter();
+        settings.extend(given.filter_map(|a| Some((&a.name[..], outer.resolve(a)?))));
+        Self(settings)
+    }
+
+    /// The attribute itself, or the one that it refers to, where there is one.
+    pub(super) fn resolve(&self, attribute: &'a AttributeProto) -> Option<&'a AttributeProto> {
+        match attribute.ref_attr_name.as_str() {
+            "" => Some(attribute),
+            name => self.0.get(name).copied(),
+        }
+    }
+}
 
 /// A node whose operands have been read.
 pub(super) struct Node<'a> {
     pub(super) proto: &'a NodeProto,
+    /// What attributes that are references refer to.
+    pub(super) settings: &'a Settings<'a>,
     /// `None` where an optional operand is left out.
     pub(super) inputs: Vec<Option<Value>>,
     /// The version of the operators that the node is written in.
@@ -48,7 +76,7 @@ impl Node<'_> {
         &self,
         builder: &Builder<'_>,
         i: usize,
-    ) -> Result<Option<ConstValue>, Error> {
+    ) -> Result<Option<Arc<ConstValue>>, Error> {
         let Some(input) = self.optional(i) else {
             return Ok(None);
         };
@@ -68,9 +96,14 @@ impl Node<'_> {
         constant.map(|constant| constant.ints()).transpose()
     }
 
+    /// The attribute of a name; of a reference, what it refers to.
+    pub(super) fn find(&self, name: &str) -> Option<&AttributeProto> {
+        let own = self.proto.attribute.iter().find(|a| a.name == name)?;
+        self.settings.resolve(own)
+    }
+
     fn attribute(&self, name: &str, r#type: i32) -> Result<Option<&AttributeProto>, Error> {
-        let found = self.proto.attribute.iter().find(|a| a.name == name);
-        match found {
+        match self.find(name) {
             // Files from before the field existed have 0.
             Some(a) if a.r#type != r#type && a.r#type != 0 => Err(Error::corrupt(format!(
                 "attribute {name:?} has type number {}, not {}",
@@ -81,7 +114,7 @@ impl Node<'_> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.proto.attribute.iter().any(|a| a.name == name)
+        self.find(name).is_some()
     }
 
     pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, Error> {
@@ -135,11 +168,13 @@ impl Node<'_> {
     }
 }
 
-pub(super) fn label(proto: &NodeProto) -> String {
+/// What failures call a node; `prefix` is the call of a function that it belongs to.
+pub(super) fn label(proto: &NodeProto, prefix: &str) -> String {
+    let op = shown(&proto.op_type);
     match (proto.name.as_str(), proto.output.first()) {
-        ("", Some(output)) => format!("{} (gives {output:?})", proto.op_type),
-        ("", None) => proto.op_type.clone(),
-        (name, _) => format!("{} {name:?}", proto.op_type),
+        ("", Some(output)) => format!("{op} (gives {:?})", shown(output)),
+        ("", None) => op,
+        (name, _) => format!("{op} {:?}", shown(&format!("{prefix}{name}"))),
     }
 }
 
@@ -161,6 +196,7 @@ pub(super) fn boundary(at: i64, rank: usize) -> Result<usize, Error> {
 }
 
 pub(super) fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, Error> {
+    check_rank(given.len().max(rank))?;
     let mut axes: Vec<usize> = given
         .iter()
         .map(|&a| axis(a, rank))

@@ -4,8 +4,10 @@
 use super::builder::{Builder, Value};
 use super::const_value::ConstValue;
 use super::node::Node;
+use super::number::Number;
 use crate::Error;
 use odin_graph::ValueId;
+use std::sync::Arc;
 
 /// The result of importing a node.
 pub(super) type Read = Result<Vec<Value>, Error>;
@@ -110,7 +112,7 @@ impl Operator {
     /// What a node of this operator gives.
     pub(super) fn read(&self, builder: &mut Builder<'_>, node: &Node<'_>) -> Read {
         let values = match (self.evaluate(builder, node)?, &self.graph) {
-            (Some(values), _) => values.into_iter().map(Value::Const).collect(),
+            (Some(values), _) => values.into_iter().map(constant).collect(),
             (None, InGraph::Build(build)) => return build(builder, node),
             (None, InGraph::ShapeValues(build)) => build(builder, node)?,
             (None, InGraph::Refuse | InGraph::Branch) => {
@@ -120,11 +122,11 @@ impl Operator {
                 )));
             }
         };
-        let counts = values.iter().map(|value| match value {
-            Value::Const(value) => value.data.len(),
-            Value::Node(_) => 0,
-        });
-        builder.spend(counts.sum())?;
+        for value in &values {
+            if let Value::Const(value) = value {
+                builder.spend::<Number>(value.data.len() + value.shape.len())?;
+            }
+        }
         Ok(values)
     }
 
@@ -141,17 +143,23 @@ impl Operator {
                 if !any && !self.is_constants_only() {
                     return Ok(None);
                 }
-                let operands: Option<Vec<ConstValue>> =
-                    operands.map(|v| builder.const_of(v)).collect();
-                let Some(operands) = operands else {
+                let counts = operands.clone().map(|v| builder.const_len(v));
+                let count = counts.fold(0, usize::saturating_add);
+                builder.spend::<Number>(count)?;
+                let operands = operands.map(|v| builder.const_of(v));
+                let operands = operands.map(|x| x.map(Arc::unwrap_or_clone));
+                let Some(operands) = operands.collect::<Option<Vec<ConstValue>>>() else {
                     return Ok(None);
                 };
-                builder.spend(operands.iter().map(|x| x.data.len()).sum())?;
                 let value = evaluate(builder, node, &operands)?;
                 Ok(value.map(|value| vec![value]))
             }
         }
     }
+}
+
+fn constant(value: ConstValue) -> Value {
+    Value::Const(Arc::new(value))
 }
 
 /// A single value of the graph.

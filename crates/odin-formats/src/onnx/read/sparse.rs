@@ -7,6 +7,7 @@ use crate::Error;
 use crate::onnx::proto::{SparseTensorProto, TensorProto};
 use odin_graph::Tensor;
 use std::path::Path;
+use std::sync::Arc;
 
 impl SparseTensorProto {
     /// The stored elements and their positions.
@@ -52,7 +53,7 @@ pub(super) fn dense(sparse: &SparseTensorProto, folder: Option<&Path>) -> Result
                 data[place] = value;
             }
             let kind = stored.kind;
-            Ok(Decoded::Other(ConstValue { kind, shape, data }))
+            Ok(Decoded::Other(Arc::new(ConstValue { kind, shape, data })))
         }
     }
 }

@@ -1,30 +1,23 @@
 //! Tensors of a file: initializers, embedded or in external data.
 
-use super::const_value::{ConstValue, Kind};
+use super::const_value::{ConstValue, Kind, check_rank, elements};
+use super::external::Place;
 use super::number::Number;
 use crate::onnx::proto::{TensorProto, data_type};
 use crate::{Error, ErrorKind};
 use half::{bf16, f16};
 use odin_graph::Tensor;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
-
-/// Values of `TensorProto::data_location`.
-const EXTERNAL: i32 = 1;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 /// The extents of a tensor.
 pub(super) fn extents(dims: &[i64]) -> Result<Vec<usize>, Error> {
+    check_rank(dims.len())?;
     let dims = dims.iter();
     dims.map(|&d| {
         usize::try_from(d).map_err(|_| Error::corrupt(format!("an extent cannot be {d}")))
     })
     .collect()
-}
-
-fn count(shape: &[usize]) -> Result<usize, Error> {
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    count.ok_or_else(|| Error::corrupt(format!("a tensor of shape {shape:?} is too large")))
 }
 
 pub(super) fn is_float(tensor: &TensorProto) -> bool {
@@ -45,6 +38,13 @@ fn width(data_type: i32) -> Result<usize, Error> {
             type_name(other)
         ))),
     }
+}
+
+/// How many bytes the elements take in raw data.
+pub(super) fn len_in_bytes(tensor: &TensorProto) -> Result<usize, Error> {
+    let count = elements(&extents(&tensor.dims)?)?;
+    let bytes = count.checked_mul(width(tensor.data_type)?);
+    bytes.ok_or_else(|| Error::corrupt("a tensor is too large"))
 }
 
 /// The name of an element type in the ONNX standard.
@@ -76,13 +76,14 @@ pub(super) enum Decoded {
     /// Real numbers, which become a part of the graph.
     Real(Tensor),
     /// Integers and truth values, which the reader computes with.
-    Other(ConstValue),
+    Other(Arc<ConstValue>),
 }
 
 /// Constant data of any type.
 pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<Decoded, Error> {
     if !is_float(tensor) {
-        return const_value(tensor, folder).map(Decoded::Other);
+        let value = const_value(tensor, folder)?;
+        return Ok(Decoded::Other(Arc::new(value)));
     }
     let data = floats(tensor, folder)?;
     if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
@@ -90,6 +91,17 @@ pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<De
         return Err(Error::new(ErrorKind::NotFinite, message));
     }
     Ok(Decoded::Real(data))
+}
+
+impl Decoded {
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Real(tensor) => size_of_val(tensor.data()),
+            Self::Other(value) => size_of_val(&value.data[..]),
+        };
+        bytes as u64
+    }
 }
 
 /// The initializers of a file, each decoded when it is first needed.
@@ -100,6 +112,11 @@ impl Weights {
     /// None of them is decoded yet.
     pub(super) fn of(initializers: &[TensorProto]) -> Self {
         Self(initializers.iter().map(|_| OnceLock::new()).collect())
+    }
+
+    /// The `i`-th initializer, if it has been needed.
+    pub(super) fn decoded(&self, i: usize) -> Option<&Decoded> {
+        self.0.get(i)?.get()?.as_ref().ok()
     }
 
     /// The `i`-th initializer, which is `tensor`.
@@ -155,15 +172,11 @@ enum Numbers {
 }
 
 fn numbers(tensor: &TensorProto, shape: &[usize], folder: Option<&Path>) -> Result<Numbers, Error> {
-    let count = count(shape)?;
-    let bytes = count.checked_mul(width(tensor.data_type)?);
-    let bytes = bytes.ok_or_else(|| Error::corrupt("a tensor is too large"))?;
-    let numbers = match &tensor.raw_data {
-        _ if tensor.data_location == EXTERNAL => {
-            from_bytes(tensor.data_type, &external(tensor, folder, bytes)?)?
-        }
-        Some(raw) => from_bytes(tensor.data_type, raw)?,
-        None => from_fields(tensor),
+    let (count, bytes) = (elements(shape)?, len_in_bytes(tensor)?);
+    let numbers = match (Place::of(tensor, folder)?, &tensor.raw_data) {
+        (Some(place), _) => from_bytes(tensor.data_type, &place.read(bytes)?)?,
+        (None, Some(raw)) => from_bytes(tensor.data_type, raw)?,
+        (None, None) => from_fields(tensor),
     };
     let found = match &numbers {
         Numbers::Float(data) => data.len(),
@@ -223,78 +236,4 @@ fn from_bytes(data_type: i32, bytes: &[u8]) -> Result<Numbers, Error> {
         UINT64 => read!(u64, Int, |v| v as i64),
         _ => read!(u8, Int, i64::from),
     })
-}
-
-/// The file beside the model that holds a tensor's data, where one does.
-pub(super) fn external_file(
-    tensor: &TensorProto,
-    folder: Option<&Path>,
-) -> Result<Option<PathBuf>, Error> {
-    if tensor.data_location != EXTERNAL {
-        return Ok(None);
-    }
-    let location = tensor.external_data.iter().find(|e| e.key == "location");
-    let location = location.map_or("", |e| e.value.as_str());
-    external_path(location, folder).map(Some)
-}
-
-/// Data in a file beside the model.
-fn external(
-    tensor: &TensorProto,
-    folder: Option<&Path>,
-    expected: usize,
-) -> Result<Vec<u8>, Error> {
-    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key);
-    let path = external_file(tensor, folder)?;
-    let path = path.ok_or_else(|| Error::corrupt("its external data has no location"))?;
-    let number =
-        |key: &str| match entry(key) {
-            Some(e) => e.value.parse::<u64>().map(Some).map_err(|_| {
-                Error::corrupt(format!("{key} of external data cannot be {:?}", e.value))
-            }),
-            None => Ok(None),
-        };
-    let offset = number("offset")?.unwrap_or(0);
-    let length = number("length")?.unwrap_or(expected as u64);
-    if length != expected as u64 {
-        return Err(Error::corrupt(format!(
-            "external data of {length} bytes stands for a tensor of {expected}"
-        )));
-    }
-    read_part(&path, offset, length)
-        .map_err(|e| Error::new(ErrorKind::Io, e.to_string()).about(path.display()))
-}
-
-/// A file in the model's folder or below; nowhere else.
-fn external_path(location: &str, folder: Option<&Path>) -> Result<PathBuf, Error> {
-    let Some(folder) = folder else {
-        return Err(Error::unsupported(format!(
-            "its data lies in the file {location:?}; external data is read only for a model opened by its path"
-        )));
-    };
-    let inside = Path::new(location)
-        .components()
-        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    match inside && !location.is_empty() {
-        true => Ok(folder.join(location)),
-        false => Err(Error::corrupt(format!(
-            "its data lies in {location:?}, outside of the model's folder"
-        ))),
-    }
-}
-
-fn read_part(path: &Path, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = std::fs::File::open(path)?;
-    let available = file.metadata()?.len();
-    if offset.checked_add(length).is_none_or(|end| end > available) {
-        let message = format!("it has {available} bytes, data up to {offset} + {length} is wanted");
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            message,
-        ));
-    }
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
 }

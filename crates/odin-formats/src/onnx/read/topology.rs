@@ -99,7 +99,7 @@ fn sort_graph(graph: &mut GraphProto) -> Result<(), Error> {
 /// Sorts nodes and those of their branches; none may give what is given already.
 fn sort_nodes(nodes: &mut Vec<NodeProto>, given: &[String]) -> Result<(), Error> {
     for node in nodes.iter_mut() {
-        let name = label(node);
+        let name = label(node, "");
         for branch in node.attribute.iter_mut().filter_map(|a| a.g.as_deref_mut()) {
             sort_graph(branch).map_err(|e| e.about(&name))?;
         }
@@ -163,7 +163,7 @@ enum State {
 }
 
 fn circular<'n>(cycle: impl Iterator<Item = &'n NodeProto>) -> Error {
-    let labels: Vec<String> = cycle.map(label).collect();
+    let labels: Vec<String> = cycle.map(|node| label(node, "")).collect();
     let shown = first_shown(labels.iter().map(String::as_str)).join(", ");
     Error::corrupt(match labels.len() {
         1 => format!("the node {shown} reads what it gives"),
@@ -181,12 +181,16 @@ fn producers<'n>(
     for (i, node) in nodes.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
             if given.contains(name.as_str()) {
-                let node = label(node);
+                let node = label(node, "");
                 let what = format!("{node} gives what is an input or an initializer already,");
                 return Err(contradiction(&what, name));
             }
             if let Some(other) = producers.insert(name, i) {
-                let both = format!("{} and {} both give", label(&nodes[other]), label(node));
+                let both = format!(
+                    "{} and {} both give",
+                    label(&nodes[other], ""),
+                    label(node, "")
+                );
                 return Err(contradiction(&both, name));
             }
         }

@@ -138,7 +138,8 @@ fn conv_transpose(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
                 .saturating_add(output_padding[axis])
                 .saturating_add(reach);
             let total = full.saturating_sub(wanted[axis]);
-            output_padding[axis] += wanted[axis].saturating_sub(full);
+            let more = wanted[axis].saturating_sub(full);
+            output_padding[axis] = output_padding[axis].saturating_add(more);
             let half = total / 2;
             let (begin, end) = match auto.as_str() {
                 "SAME_UPPER" => (half, total - half),
@@ -168,7 +169,9 @@ fn pool_window(g: &Builder<'_>, node: &Node<'_>, x: ValueId) -> Result<Window, E
 fn overhang(node: &Node<'_>, window: &Window, input: &[usize]) -> Result<Vec<usize>, Error> {
     let ceil = node.int("ceil_mode", 0)? != 0;
     let along = |axis: usize| {
-        let reach = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
+        let reach = (window.kernel[axis] - 1)
+            .saturating_mul(window.dilations[axis])
+            .saturating_add(1);
         let begin = input[axis].saturating_add(window.pads_begin[axis]);
         let padded = begin.saturating_add(window.pads_end[axis]);
         let stride = window.strides[axis];
@@ -192,7 +195,7 @@ fn max_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let mut window = pool_window(g, node, x)?;
     let overhang = overhang(node, &window, &spatial(g, x)?)?;
     let ends = window.pads_end.iter_mut().zip(overhang);
-    ends.for_each(|(end, more)| *end += more);
+    ends.for_each(|(end, more)| *end = end.saturating_add(more));
     one(g.op(Op::MaxPool(window), &[x])?)
 }
 
@@ -215,7 +218,7 @@ fn average_pool(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         count_padding = false;
     }
     let ends = window.pads_end.iter_mut().zip(overhang);
-    ends.for_each(|(end, more)| *end += more);
+    ends.for_each(|(end, more)| *end = end.saturating_add(more));
     let pool = AvgPool {
         window,
         count_padding,

@@ -76,6 +76,6 @@ pub(super) fn joint_shape(
     });
     let joint = joint.and_then(|s| s.as_fixed());
     let joint = joint.ok_or_else(|| Error::corrupt("the operands' shapes do not fit"))?;
-    g.spend(elements(&joint)?)?;
+    g.spend::<Number>(elements(&joint)?)?;
     Ok(joint)
 }

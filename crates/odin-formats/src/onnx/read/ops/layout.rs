@@ -2,9 +2,10 @@
 
 use super::pick::{fixed_extent, pick};
 use crate::Error;
-use crate::onnx::read::builder::Builder;
+use crate::onnx::read::builder::{Builder, Built};
 use crate::onnx::read::const_value::{ConstValue, elements};
 use crate::onnx::read::node::{Node, axis, sizes};
+use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Evaluated, Moved, Operator, Read, one, one_constant, operator};
 use odin_graph::op::{Concat, Pad, PadAxis};
 use odin_graph::{Dim, Op, Shape, ValueId};
@@ -134,10 +135,29 @@ fn tile(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let repeats = node.constant_ints(g, 1)?.unwrap_or_default();
     let repeats = sizes(&repeats, "repeats")?;
     for (axis, &count) in repeats.iter().enumerate().filter(|&(_, &n)| n != 1) {
-        g.spend(count)?;
-        x = g.op(Op::Concat(Concat { axis }), &vec![x; count])?;
+        x = repeat(g, x, axis, count)?;
     }
     one(x)
+}
+
+/// The whole of an axis `times` times, one after the other.
+fn repeat(g: &mut Builder<'_>, x: ValueId, axis: usize, times: usize) -> Built {
+    if axis >= g.rank(x) || times == 0 {
+        return Err(Error::corrupt(format!(
+            "axis {axis} cannot be repeated {times} times"
+        )));
+    }
+    let extent = fixed_extent(g, x, axis)?;
+    let dims = g.graph.shape(x).dims().to_vec();
+    let mut apart = dims.clone();
+    apart.insert(axis, Dim::Fixed(1));
+    let mut repeated = dims.clone();
+    repeated.insert(axis, Dim::Fixed(times));
+    let mut joined = dims;
+    joined[axis] = Dim::Fixed(extent.saturating_mul(times));
+    let apart = g.reshape(x, Shape::new(apart))?;
+    let repeated = g.expand(apart, Shape::new(repeated))?;
+    g.reshape(repeated, Shape::new(joined))
 }
 
 fn tile_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
@@ -146,7 +166,7 @@ fn tile_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved 
     let mut result = x.clone();
     for (axis, &count) in repeats.iter().enumerate().take(x.shape.len()) {
         let extent = result.shape[axis];
-        g.spend(elements(&result.shape)?.saturating_mul(count))?;
+        g.spend::<[Number; 2]>(elements(&result.shape)?.saturating_mul(count))?;
         let list: Vec<usize> = (0..extent.saturating_mul(count))
             .map(|i| i % extent)
             .collect();
@@ -193,6 +213,7 @@ fn pad(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         if before < 0 || after < 0 {
             let start = before.min(0).unsigned_abs() as usize;
             let end = extent.saturating_sub(after.min(0).unsigned_abs() as usize);
+            g.spend::<usize>(extent)?;
             let kept: Vec<usize> = (start..end).collect();
             x = pick(g, x, axis, &kept)?;
         }
@@ -205,7 +226,7 @@ fn pad(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
             }),
             mode => {
                 let extent = fixed_extent(g, x, axis)?;
-                g.spend(before.saturating_add(after))?;
+                g.spend::<usize>(extent.saturating_add(before).saturating_add(after))?;
                 let list = reflected(mode, before, after, extent)?;
                 x = pick(g, x, axis, &list)?;
             }

@@ -142,7 +142,7 @@ fn instance(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let x = node.value(g, 0)?;
     let axes: Vec<usize> = (2..g.rank(x)).collect();
     let normal = standardise(g, x, &axes, node.float("epsilon", 1e-5)?)?;
-    let channels = g.graph.shape(x).dims()[1].at(1);
+    let (channels, _) = grouped(g, x, 1)?;
     let mut parameter = |i: usize| -> Built {
         let v = node.value(g, i)?;
         let rank = g.rank(x);
@@ -178,6 +178,9 @@ fn group(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
 fn local_response(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let x = node.value(g, 0)?;
     let size = sizes(&[node.int("size", 0)?], "size")?[0];
+    if size == 0 {
+        return Err(Error::corrupt("its size must be at least 1"));
+    }
     let (alpha, beta) = (node.float("alpha", 1e-4)?, node.float("beta", 0.75)?);
     let shape = g.graph.shape(x).clone();
     let [batch, Dim::Fixed(channels), ..] = *shape.dims() else {
@@ -194,10 +197,20 @@ fn local_response(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         Dim::Fixed(inner),
     ]);
     let planes = reshape(g, square, planes)?;
-    let before = size.saturating_sub(1) / 2;
-    let mut window = Window::new(&[size, 1]);
+    let (before, after) = (
+        size.saturating_sub(1) / 2,
+        size.saturating_sub(1).div_ceil(2),
+    );
+    // What lies past all channels counts in the mean only, which is scaled for it.
+    let (before, after) = (before.min(channels), after.min(channels));
+    let seen = before.saturating_add(after).saturating_add(1);
+    let alpha = match seen == size {
+        true => alpha,
+        false => (f64::from(alpha) * (seen as f64 / size as f64)) as f32,
+    };
+    let mut window = Window::new(&[seen, 1]);
     window.pads_begin[0] = before;
-    window.pads_end[0] = size.saturating_sub(1) - before;
+    window.pads_end[0] = after;
     let count_padding = true;
     let pool = AvgPool {
         window,

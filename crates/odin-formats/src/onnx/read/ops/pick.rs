@@ -21,7 +21,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 ];
 
 /// The extents of the parts of a `Split`.
-fn split_sizes(g: &Builder<'_>, node: &Node<'_>, extent: usize) -> Result<Vec<usize>, Error> {
+fn split_sizes(g: &mut Builder<'_>, node: &Node<'_>, extent: usize) -> Result<Vec<usize>, Error> {
     let given = node.ints_or_input(g, "split", 1)?;
     let parts = match given {
         Some(given) => sizes(&given, "split")?,
@@ -29,6 +29,7 @@ fn split_sizes(g: &Builder<'_>, node: &Node<'_>, extent: usize) -> Result<Vec<us
             let count = node.proto.output.len().max(1);
             let count = sizes(&[node.int("num_outputs", count as i64)?], "num_outputs")?[0];
             let count = count.clamp(1, extent.max(1));
+            g.spend::<SliceAxis>(count)?;
             let each = extent.div_ceil(count);
             let part = |i: usize| extent.saturating_sub(i * each).min(each);
             (0..count).map(part).collect()
@@ -117,7 +118,10 @@ fn slice_lists(
     let ends = match node.ints("ends")? {
         Some(ends) => ends,
         // An end may be the size of the batch: the axis then stays whole.
-        None => ends_of(&node.constant(g, 2)?.ok_or_else(missing)?),
+        None => {
+            let ends = node.constant(g, 2)?;
+            ends_of(&*ends.ok_or_else(missing)?)
+        }
     };
     let axes = node.ints_or_input(g, "axes", 3)?;
     let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
@@ -142,7 +146,7 @@ fn slice_lists(
                 )));
             }
         };
-        g.spend(extent)?;
+        g.spend::<usize>(extent)?;
         let list = entries(start, end, step, extent)?;
         if !list.iter().copied().eq(0..extent) {
             cuts.push((axis, list));
@@ -223,7 +227,7 @@ fn gather_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Move
     };
     let along = axis(node.int("axis", 0)?, x.shape.len())?;
     let others = x.data.len() / x.shape[along].max(1);
-    g.spend(others.saturating_mul(positions.data.len()))?;
+    g.spend::<Number>(others.saturating_mul(positions.data.len()))?;
     let list = indices(&positions.ints()?, x.shape[along])?;
     let mut shape = x.shape[..along].to_vec();
     shape.extend(&positions.shape);
@@ -327,7 +331,7 @@ pub(super) fn pick(g: &mut Builder<'_>, x: ValueId, axis: usize, list: &[usize])
 fn pick_constant(g: &mut Builder<'_>, x: &Tensor, axis: usize, list: &[usize]) -> Built {
     let inner: usize = x.shape()[axis + 1..].iter().product();
     let outer: usize = x.shape()[..axis].iter().product();
-    g.spend(outer.saturating_mul(inner).saturating_mul(list.len()))?;
+    g.spend::<f32>(outer.saturating_mul(inner).saturating_mul(list.len()))?;
     let block = x.shape()[axis] * inner;
     let data: Vec<f32> = (0..outer)
         .flat_map(|o| {
@@ -385,7 +389,7 @@ pub(super) fn mix(
     to: usize,
     weight: impl Fn(usize, usize) -> f64,
 ) -> Built {
-    g.spend(from.saturating_mul(to))?;
+    g.spend::<f32>(from.saturating_mul(to))?;
     let rank = g.rank(x);
     let mut matrix = Vec::with_capacity(from * to);
     let last = axis + 1 == rank;

@@ -44,9 +44,15 @@ fn with_axis(g: &mut Builder<'_>, x: ValueId, at: usize) -> Result<ValueId, Erro
     g.reshape(x, Shape::new(dims))
 }
 
+/// Far more characters than the equations of networks have.
+const LONGEST_EQUATION: usize = 256;
+
 /// Sums of products over labelled axes, of one or two operands, such as `oc,nchw->nohw`.
 fn einsum(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let equation = node.text("equation", "")?.replace(' ', "");
+    if equation.chars().count() > LONGEST_EQUATION {
+        return Err(Error::unsupported("an equation of so many axes"));
+    }
     let (inputs, output) = terms(&equation)?;
     let output: Vec<char> = output.chars().collect();
     let labels: Vec<Vec<char>> = inputs.iter().map(|t| t.chars().collect()).collect();

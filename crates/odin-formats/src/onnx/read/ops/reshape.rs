@@ -3,11 +3,12 @@
 
 use crate::Error;
 use crate::onnx::read::builder::{Builder, is_batched};
-use crate::onnx::read::const_value::{ConstValue, Kind, elements};
+use crate::onnx::read::const_value::{ConstValue, Kind, check_rank, elements};
 use crate::onnx::read::node::{self, Node};
 use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Moved, Operator, Read, one, one_constant, operator};
 use odin_graph::{Dim, Shape, ValueId};
+use std::sync::Arc;
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("Expand", expand).of_first(expand_constant),
@@ -37,6 +38,7 @@ fn fixed_shape(own: &[usize], target: &[i64]) -> Result<Vec<usize>, Error> {
             _ => usize::try_from(extent).map_err(|_| misfit())?,
         });
     }
+    check_rank(target.len())?;
     let total: usize = own.iter().product();
     if let Some(rest) = rest {
         let others = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -51,7 +53,8 @@ fn reshape(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let target = match node.ints("shape")? {
         Some(shape) => {
             let numbers = shape.iter().map(|&v| Number::fixed(v as f64));
-            Some(ConstValue::vector(Kind::Int, numbers.collect()))
+            let target = ConstValue::vector(Kind::Int, numbers.collect());
+            Some(Arc::new(target))
         }
         None => node.constant(g, 1)?,
     };
@@ -74,6 +77,7 @@ fn target_shape(
     target: &ConstValue,
     keep_zero: bool,
 ) -> Result<Shape, Error> {
+    check_rank(target.data.len())?;
     let own = g.graph.shape(x).dims();
     let count = own.iter().fold(1usize, |n, d| n.saturating_mul(d.at(1)));
     let misfit = || {
@@ -242,7 +246,7 @@ fn expand_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Move
     let shape = shape.ok_or_else(|| Error::corrupt("the shapes do not fit"))?;
     match shape.as_fixed() {
         Some(shape) => {
-            g.spend(elements(&shape)?)?;
+            g.spend::<[Number; 2]>(elements(&shape)?)?;
             one_constant(x.broadcast(&shape))
         }
         None => Ok(None),

@@ -12,6 +12,7 @@ use crate::onnx::read::node::{Node, axis};
 use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Operator, Read, one, operator};
 use odin_graph::{Dim, Shape, ValueId};
+use std::sync::Arc;
 
 pub(super) const OPERATORS: &[Operator] =
     &[operator("Resize", resize), operator("Upsample", upsample)];
@@ -59,7 +60,7 @@ fn resize(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let extents = operand(g, node, 3)?;
     let target = match (scales, extents) {
         (Some(scales), None) => Target::Scales(in_f32(&scales)?),
-        (None, Some(extents)) => Target::Extents(extents.data),
+        (None, Some(extents)) => Target::Extents(extents.data.clone()),
         _ => return Err(Error::corrupt("it must have either scales or sizes")),
     };
     apply(g, node, &filter, &target)
@@ -92,7 +93,7 @@ enum Target {
 }
 
 /// A constant operand that is there and not empty.
-fn operand(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<ConstValue>, Error> {
+fn operand(g: &Builder<'_>, node: &Node<'_>, i: usize) -> Result<Option<Arc<ConstValue>>, Error> {
     let constant = node.constant(g, i)?;
     Ok(constant.filter(|constant| !constant.data.is_empty()))
 }
@@ -199,7 +200,7 @@ impl Filter {
         along: Along,
     ) -> Result<ValueId, Error> {
         let Along { from, to, .. } = along;
-        g.spend(from.saturating_mul(to))?;
+        g.spend::<f64>(from.saturating_mul(to))?;
         let mut matrix = vec![0.0; from * to];
         for (i, row) in matrix.chunks_exact_mut(from.max(1)).enumerate() {
             self.weigh(along, self.position(along, i)?, row)?;

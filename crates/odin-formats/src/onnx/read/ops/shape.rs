@@ -9,6 +9,7 @@ use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Operator, Read, operator, shape_values};
 use crate::onnx::read::tensor;
 use odin_graph::{Dim, Tensor};
+use std::sync::Arc;
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("Constant", constant),
@@ -19,7 +20,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 ];
 
 fn one_value(value: ConstValue) -> Read {
-    Ok(vec![Value::Const(value)])
+    Ok(vec![Value::Const(Arc::new(value))])
 }
 
 fn constant(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
@@ -68,6 +69,7 @@ fn constant_of_shape(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let extents = extents.ok_or_else(|| Error::corrupt("it has no shape"))?;
     let (kind, fill) = match node.tensor("value")? {
         Some(value) => {
+            g.spend::<Number>(elements(&tensor::extents(&value.dims)?)?)?;
             let value = tensor::const_value(value, None)?;
             (value.kind, value.data.first().copied())
         }
@@ -78,7 +80,7 @@ fn constant_of_shape(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     match shape.as_fixed() {
         Some(shape) => {
             let count = elements(&shape)?;
-            g.spend(count)?;
+            g.spend::<Number>(count)?;
             let data = vec![fill; count];
             one_value(ConstValue { kind, shape, data })
         }
@@ -108,7 +110,7 @@ fn range(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         return Err(Error::unsupported("a range without end"));
     }
     let count = count.max(0.0) as usize;
-    g.spend(count)?;
+    g.spend::<Number>(count)?;
     let data = (0..count).map(|i| Number::fixed(start + i as f64 * step));
     one_value(ConstValue::vector(kind, data.collect()))
 }
