@@ -114,6 +114,7 @@ pub(crate) fn channels_and_plane(graph: &Graph, v: ValueId) -> (usize, usize) {
 /// The slots of an arena: each is the lowest that is free for the whole live range.
 #[derive(Default)]
 struct ArenaPlanner {
+    /// By offset.
     allocated: Vec<(Range<usize>, Slot)>,
     len: usize,
 }
@@ -123,7 +124,6 @@ impl ArenaPlanner {
     fn allocate(&mut self, live_range: Range<usize>, len: usize, grain: usize) -> Slot {
         self.allocated
             .retain(|(other, _)| other.end >= live_range.start);
-        self.allocated.sort_by_key(|(_, slot)| slot.offset);
         let mut offset = 0_usize;
         for (_, slot) in &self.allocated {
             if slot.offset >= offset.saturating_add(len) {
@@ -133,7 +133,8 @@ impl ArenaPlanner {
         }
         let slot = Slot { offset, len };
         self.len = self.len.max(round_up(offset.saturating_add(len), grain));
-        self.allocated.push((live_range, slot));
+        let behind = self.allocated.partition_point(|(_, s)| s.offset <= offset);
+        self.allocated.insert(behind, (live_range, slot));
         slot
     }
 }
