@@ -881,6 +881,7 @@ fn within_seconds(mut command: Command) -> Output {
     while child.try_wait().unwrap().is_none() {
         if started.elapsed() > Duration::from_secs(60) {
             child.kill().unwrap();
+            child.wait().unwrap();
             panic!("{command:?} does not end");
         }
         std::thread::sleep(Duration::from_millis(10));
