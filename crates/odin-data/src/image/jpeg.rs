@@ -84,9 +84,8 @@ fn segments(bytes: &[u8]) -> Option<Vec<Segment>> {
 
 /// Places and the bytes that must lie there.
 fn corrections(bytes: &[u8], segments: &[Segment]) -> Vec<(usize, u8)> {
-    let components = segments.iter().filter(|segment| segment.is_frame());
-    let components = components.last().map(|frame| components_of(bytes, frame));
-    let Some(components) = components.flatten() else {
+    let frame = segments.iter().rev().find(|segment| segment.is_frame());
+    let Some(components) = frame.and_then(|frame| components_of(bytes, frame)) else {
         return Vec::new();
     };
     let header = segments.split(|s| s.marker == START_OF_SCAN).next();

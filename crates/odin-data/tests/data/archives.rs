@@ -3,7 +3,7 @@ use std::io::Write;
 
 use odin_data::{DataSet, ErrorKind};
 
-use crate::{error_of, fixtures, gunzip, levels, names, open, open_with, pattern, temp_folder};
+use super::{error_of, fixtures, gunzip, levels, names, open, open_with, pattern, temp_folder};
 
 fn sorted_names() -> Vec<String> {
     let text = fs::read_to_string(fixtures().join("archives/names.txt")).unwrap();

@@ -3,7 +3,7 @@ use std::fs;
 
 use odin_data::{ArrayLayout, ErrorKind, OpenOptions, Split, from_npy_bytes};
 
-use crate::{error_of, fixtures, labels, levels, names, open, open_with, pattern, temp_folder};
+use super::{error_of, fixtures, labels, levels, names, open, open_with, pattern, temp_folder};
 
 #[test]
 fn arrays_of_every_kind_hold_the_same_images() {

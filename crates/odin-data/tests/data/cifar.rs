@@ -1,6 +1,6 @@
 use odin_data::{ErrorKind, OpenOptions, Split};
 
-use crate::{
+use super::{
     error_of, fixtures, gunzip, labels, levels, open, open_with, pattern, temp_folder, unpack,
 };
 

@@ -2,7 +2,7 @@ use std::fs;
 
 use odin_data::{ErrorKind, Transformed};
 
-use crate::{error_of, fixtures, labels, names, open, temp_folder};
+use super::{error_of, fixtures, labels, names, open, temp_folder};
 
 fn png() -> Vec<u8> {
     fs::read(fixtures().join("images/rgb.png")).unwrap()

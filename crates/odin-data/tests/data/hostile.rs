@@ -13,7 +13,7 @@ use odin_data::{
 };
 use proptest::prelude::*;
 
-use crate::{fixtures, gunzip, unpack};
+use super::{fixtures, gunzip, unpack};
 
 /// Whole files of every kind, outside their gzip wrapping so that damage reaches the readers.
 static SEEDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {

@@ -2,7 +2,7 @@ use std::fs;
 
 use odin_data::{ErrorKind, Image};
 
-use crate::{fixtures, levels, open, temp_folder};
+use super::{fixtures, levels, open, temp_folder};
 
 /// The largest difference from Pillow's decoder, in 8-bit levels. Lossless formats agree exactly;
 /// in lossy ones decoders may round differently (libjpeg-turbo and libwebp there).

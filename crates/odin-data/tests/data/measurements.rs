@@ -6,7 +6,7 @@ use odin_data::{
     ArrayLayout, DataSet, Error, ErrorKind, OpenOptions, Transform, Transformed, open_bytes,
 };
 
-use crate::error_of;
+use super::error_of;
 
 /// Two samples, the values of which are 0, 1, 2, … divided by 4.
 fn npy(shape: &[usize]) -> Vec<u8> {

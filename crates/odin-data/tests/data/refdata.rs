@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::open;
+use super::open;
 
 fn refdata() -> Option<PathBuf> {
     odin_test::refdata("")

@@ -2,7 +2,7 @@ use std::fs;
 
 use odin_data::{ErrorKind, Image, Transform};
 
-use crate::{fixtures, levels, open};
+use super::{fixtures, levels, open};
 
 fn apply(transform: &str, image: &Image, index: usize) -> Image {
     let transform: Transform = transform.parse().unwrap();

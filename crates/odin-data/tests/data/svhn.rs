@@ -3,7 +3,7 @@ use std::fs;
 use odin_data::{ErrorKind, OpenOptions, Split, open_bytes};
 use proptest::prelude::*;
 
-use crate::{error_of, fixtures, labels, levels, names, open, open_with, pattern};
+use super::{error_of, fixtures, labels, levels, names, open, open_with, pattern};
 
 #[test]
 fn images_and_digits_are_read() {

@@ -10,7 +10,7 @@ use odin_data::{Error, ErrorKind};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::server::{Reply, Request, Server};
+use super::server::{Reply, Request, Server};
 
 pub(crate) struct Bench {
     pub(crate) server: Server,

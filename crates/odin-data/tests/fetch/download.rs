@@ -7,8 +7,8 @@ use odin_data::ErrorKind;
 use odin_data::fetch::{Check, Fetched, Progress, fetch};
 use odin_data::registry::Registry;
 
-use crate::bench::{Bench, assert_error, content, sha256, sha256_field};
-use crate::server::{Reply, Request, rest, well_behaved};
+use super::bench::{Bench, assert_error, content, sha256, sha256_field};
+use super::server::{Reply, Request, rest, well_behaved};
 
 const LEN: usize = 200_000;
 

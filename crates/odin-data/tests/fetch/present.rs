@@ -6,8 +6,8 @@ use odin_data::ErrorKind;
 use odin_data::fetch::{Check, Fetched, fetch};
 use odin_data::registry::Registry;
 
-use crate::bench::{Bench, assert_error, content, sha256_field};
-use crate::server::Reply;
+use super::bench::{Bench, assert_error, content, sha256_field};
+use super::server::Reply;
 
 fn bench() -> Bench {
     Bench::new(|_| Reply::new(200, content(5000)))

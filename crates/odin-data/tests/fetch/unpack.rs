@@ -12,8 +12,8 @@ use tar::{Builder, EntryType, Header};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::bench::{Bench, assert_error};
-use crate::server::Reply;
+use super::bench::{Bench, assert_error};
+use super::server::Reply;
 
 const FIELDS: &str = "unpack = true\nmember = 'top/images'";
 
