@@ -1,11 +1,5 @@
 //! Which panics are shown: a process of its own, because a panic hook is the whole process's.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "panics are what is contained"
-)]
-
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
