@@ -13,6 +13,7 @@ mod moves;
 mod odin;
 mod operators;
 mod pools;
+mod rounding;
 mod subnormal;
 mod weight_cache;
 mod winograd;

@@ -1,9 +1,9 @@
 //! The engine against the reference interpreter.
 
-use crate::numbers;
+use crate::{numbers, rounding};
 use odin_cpu::{Engine, InstructionSet, Output};
 use odin_graph::op::*;
-use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret, vjp};
+use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
 
 fn constant(g: &mut Graph, shape: &[usize]) -> ValueId {
     let data = numbers(99, shape.iter().product());
@@ -41,28 +41,32 @@ fn run(
     engine.run(images, &inputs).unwrap()
 }
 
+/// The inputs of a batch, and their shapes.
+fn inputs(g: &Graph, images: usize) -> Vec<(&str, Vec<f32>, Vec<usize>)> {
+    let input = |(i, (_, input)): (usize, (ValueId, &'_ Input))| {
+        let shape = input.ty.shape.at(images);
+        let data = numbers(i as u32 + 1, shape.iter().product());
+        (data, shape)
+    };
+    let names = g.inputs().map(|(_, input)| &input.name[..]);
+    let all = names.zip(g.inputs().enumerate().map(input));
+    all.map(|(name, (data, shape))| (name, data, shape))
+        .collect()
+}
+
 /// The outputs of a batch of three, engine against interpreter, on one and two threads (of which
-/// the second shares the last image), with every instruction set that this machine has.
+/// the second shares the last image), with every instruction set that this machine has. Each
+/// element is within the bound of its own rounding errors.
 fn check(what: &str, g: &Graph) {
     let images = 3;
-    let inputs: Vec<(&str, Vec<f32>, Vec<usize>)> = g
-        .inputs()
-        .enumerate()
-        .map(|(i, (_, input))| {
-            let shape = input.ty.shape.at(images);
-            (
-                &input.name[..],
-                numbers(i as u32 + 1, shape.iter().product()),
-                shape,
-            )
-        })
-        .collect();
-    let arrays: Vec<(&str, Array<f32>)> = inputs
+    let inputs = inputs(g, images);
+    let wide = |data: &[f32]| data.iter().map(|&v| f64::from(v)).collect();
+    let arrays: Vec<(&str, Array<f64>)> = inputs
         .iter()
-        .map(|(n, d, s)| (*n, Array::new(s.clone(), d.clone())))
+        .map(|(n, d, s)| (*n, Array::new(s.clone(), wide(d))))
         .collect();
     let slices: Vec<(&str, Vec<f32>)> = inputs.iter().map(|(n, d, _)| (*n, d.clone())).collect();
-    let expected = interpret(g, &arrays).unwrap();
+    let expected = rounding::outputs(g, &arrays);
     // The last set multiplies and adds in two roundings, all others in one.
     let sets = InstructionSet::available();
     let mut fastest = None;
@@ -80,33 +84,60 @@ fn check(what: &str, g: &Graph) {
             "{what}: threads change the result"
         );
         for (found, expected) in found.iter().zip(&expected) {
-            match (found, expected) {
-                (Output::Float(found), Value::Float(expected)) => {
-                    close(what, found, expected.floats())
-                }
-                (Output::Int(found), Value::Int(expected, _)) => {
-                    assert_eq!(found, expected, "{what}")
-                }
-                (Output::Bool(found), Value::Bool(expected, _)) => {
-                    assert_eq!(found, expected, "{what}")
-                }
-                (found, expected) => panic!("{what}: {found:?} is not {expected:?}"),
+            if let Err(difference) = rounding::check(found, expected) {
+                panic!("{what}, {difference}");
             }
         }
     }
 }
 
-fn close(what: &str, found: &[f32], expected: &[f32]) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    // Sums of many terms have the error of their largest terms.
-    let numbers = expected.iter().filter(|e| e.is_finite());
-    let scale = numbers.fold(1.0, |scale: f32, e| scale.max(e.abs()));
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        let same = f == e || (f.is_nan() && e.is_nan());
-        assert!(
-            same || (f - e).abs() <= 1e-5 * scale,
-            "{what}, element {i}: {f} is not {e}"
-        );
+/// The check that all tests here rely on sees an element that lacks one of its terms, or has the
+/// wrong sign, however small it is beside the others.
+#[test]
+fn small_elements_are_checked() {
+    let mut g = Graph::new();
+    let x = g
+        .input("x", Type::float(Shape::batched(&[4, 9, 9])))
+        .unwrap();
+    // The first channel is a million times smaller than the others.
+    let mut w = numbers(99, 5 * 36);
+    w[..36].iter_mut().for_each(|w| *w *= 1e-6);
+    let w = Tensor::new(vec![5, 4, 3, 3], w).unwrap();
+    let w = g.constant(w).unwrap();
+    let y = g.conv(x, w, None, Window::new(&[3, 3]).pad(1), 1).unwrap();
+    g.output("y", y);
+    let mut pixels = numbers(1, 4 * 81);
+
+    let engine = Engine::new(&g, 1).unwrap();
+    let found = engine.run(1, &[("x", &pixels)]).unwrap().swap_remove(0);
+    let bounds = |pixels: &[f32]| {
+        let wide = pixels.iter().map(|&v| f64::from(v)).collect();
+        rounding::outputs(&g, &[("x", Array::new(vec![1, 4, 9, 9], wide))]).swap_remove(0)
+    };
+    let expected = bounds(&pixels);
+    rounding::check(&found, &expected).unwrap();
+    let Output::Float(floats) = found else {
+        panic!("{found:?}")
+    };
+    let largest = floats.iter().fold(0.0, |most: f32, f| most.max(f.abs()));
+    for i in 0..81 {
+        assert!(floats[i].abs() < 1e-5 * largest);
+        let mut wrong = floats.clone();
+        wrong[i] = -wrong[i];
+        rounding::check(&Output::Float(wrong), &expected).unwrap_err();
+    }
+    // One pixel less: a term is missing in nine elements of each channel.
+    pixels[40] = 0.0;
+    let lacking = engine.run(1, &[("x", &pixels)]).unwrap().swap_remove(0);
+    let Output::Float(lacking) = lacking else {
+        panic!("{lacking:?}")
+    };
+    let changed: Vec<usize> = (0..81).filter(|&i| lacking[i] != floats[i]).collect();
+    assert_eq!(changed.len(), 9);
+    for i in changed {
+        let mut wrong = floats.clone();
+        wrong[i] = lacking[i];
+        rounding::check(&Output::Float(wrong), &expected).unwrap_err();
     }
 }
 

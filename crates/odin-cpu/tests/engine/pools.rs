@@ -23,7 +23,7 @@ fn pools(g: &mut Graph, x: ValueId, window: &Window) -> Option<()> {
         let y = g.add(op, &[x]).ok()?;
         let gradient = vjp(g, y, y, x).unwrap();
         g.output(&name, y);
-        g.output(&format!("gradient of {name}"), gradient);
+        g.output(format!("gradient of {name}"), gradient);
     }
     Some(())
 }
