@@ -116,10 +116,9 @@ fn pools() {
 
 #[test]
 fn convolutions() {
-    for window in windows()
-        .into_iter()
-        .filter(|w| w.kernel.iter().all(|&k| k < 300))
-    {
+    let small = |w: &Window| w.kernel.iter().all(|&k| k < 300);
+    // A seventh of them, which is prime to how they are made: some reach over a gigabyte.
+    for window in windows().into_iter().filter(small).step_by(7) {
         for groups in [1, 2] {
             let w = [&[2, 2 / groups], &window.kernel[..]].concat();
             let conv = Conv {
