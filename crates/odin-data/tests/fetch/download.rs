@@ -521,8 +521,11 @@ fn the_next_call_goes_on_where_the_last_one_ended() {
     assert_eq!(bench.ranges(), [0, 0, 60_000]);
 }
 
-/// What the first answer says of the version, whose strong validator it is not or does not stay.
-const OTHER_VERSIONS: &[(&str, &[(&str, &str)], &[(&str, &str)])] = &[
+type Headers = &'static [(&'static str, &'static str)];
+
+/// What the first answer says of the version and what the later ones do, in which there is no
+/// strong validator that stays.
+const OTHER_VERSIONS: &[(&str, Headers, Headers)] = &[
     ("nothing is said", &[], &[]),
     ("a weak tag", &[("ETag", "W/\"v\"")], &[("ETag", "W/\"v\"")]),
     (

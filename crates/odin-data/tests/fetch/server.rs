@@ -42,11 +42,11 @@ pub(crate) struct Reply {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     /// By Content-Length.
-    ByLength,
+    Length,
     /// By a last chunk.
-    ByChunk,
+    LastChunk,
     /// By the end of the connection.
-    ByClosing,
+    Closing,
 }
 
 impl Reply {
@@ -56,7 +56,7 @@ impl Reply {
             headers: Vec::new(),
             body: body.into(),
             sent: Sent::All,
-            ends: Ends::ByLength,
+            ends: Ends::Length,
         }
     }
 
@@ -83,12 +83,12 @@ impl Reply {
     }
 
     pub(crate) fn without_length(mut self) -> Self {
-        self.ends = Ends::ByClosing;
+        self.ends = Ends::Closing;
         self
     }
 
     pub(crate) fn chunked(mut self) -> Self {
-        self.ends = Ends::ByChunk;
+        self.ends = Ends::LastChunk;
         self
     }
 
@@ -209,8 +209,8 @@ fn serve(
     }
     let (length, mut body) = (reply.body.len(), reply.body);
     match reply.ends {
-        Ends::ByLength => head += &format!("Content-Length: {length}\r\n"),
-        Ends::ByChunk => {
+        Ends::Length => head += &format!("Content-Length: {length}\r\n"),
+        Ends::LastChunk => {
             head += "Transfer-Encoding: chunked\r\n";
             body = [
                 format!("{length:x}\r\n").as_bytes(),
@@ -219,7 +219,7 @@ fn serve(
             ]
             .concat();
         }
-        Ends::ByClosing => {}
+        Ends::Closing => {}
     }
     let head = format!("{head}\r\n");
     if let Sent::OneByteEvery(time) = reply.sent {
