@@ -428,7 +428,7 @@ const LONG: &str =
 /// A running job whose journal has some records.
 fn begun(folder: &Path) -> Child {
     let mut run = command(folder, LONG);
-    let child = run.stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = run.stderr(Stdio::piped()).spawn().unwrap();
     let part = folder.join("s.jsonl.part");
     let records = || fs::read(&part).map_or(0, |bytes| bytes.split(|&b| b == b'\n').count());
     for _ in 0..1000 {
@@ -437,6 +437,8 @@ fn begun(folder: &Path) -> Child {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("the job does not begin");
 }
 

@@ -449,7 +449,7 @@ fn sparse_initializers_are_read() {
         (
             "large",
             sparse(&[1 << 40], numbers(), ints("", &[2], &[1, 2])),
-            "file of its size",
+            "file of this size",
         ),
         (
             "overflow",
