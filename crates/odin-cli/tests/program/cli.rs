@@ -493,6 +493,12 @@ fn score_files_never_fall_together() {
 }
 
 /// Arguments, exit code, and what standard error must contain.
+/// What becomes of `--gpu` where no library of ONNX Runtime knows one.
+const GPU: (i32, &str) = match cfg!(feature = "onnxruntime") {
+    true => (1, "onnxruntime-gpu[cuda,cudnn]"),
+    false => (2, "--features onnxruntime"),
+};
+
 const MISTAKES: &[(&str, i32, &str)] = &[
     ("eval", 2, "--nn"),
     ("frobnicate", 2, "frobnicate"),
@@ -523,8 +529,8 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --gpu 0",
-        2,
-        "--features onnxruntime",
+        GPU.0,
+        GPU.1,
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature 0",
