@@ -47,7 +47,10 @@ impl Entry {
             return Located::Generated(kind);
         }
         let ready = self.ready_paths(data_dir);
-        if let Some(path) = ready.iter().find(|path| has_content(path)) {
+        let found = || ready.iter().find(|path| has_content(path));
+        // What is unpacked meanwhile appears at once, and may do so after the better of its paths
+        // was tried: the second look is at all of it.
+        if let Some(path) = found().and_then(|_| found()) {
             return Located::Here(path.clone());
         }
         let packed = self.packed_paths(data_dir);
