@@ -20,7 +20,7 @@ pub struct Options {
     /// When convolutions are computed by Winograd's method.
     pub winograd: Winograd,
     /// The most bytes that a thread may take for the values of the images that it computes at a
-    /// time, and for its scratch memory; graphs that need more are refused. By default 1 GiB and 16
+    /// time, and for its scratch memory; graphs that need more are refused. By default 4 GiB and 16
     /// times the bytes of the graph's constants.
     pub max_thread_bytes: Option<usize>,
 }
@@ -31,7 +31,7 @@ impl Options {
         let constants = graph.values().filter_map(|v| graph.constant_value(v));
         let bytes = constants.map(|c| size_of_val(c.data()));
         let by_constants = bytes.fold(0usize, usize::saturating_add).saturating_mul(16);
-        let default = by_constants.saturating_add(1 << 30);
+        let default = by_constants.saturating_add(4 << 30);
         self.max_thread_bytes.unwrap_or(default)
     }
 }

@@ -293,13 +293,12 @@ fn memory_that_cannot_be_had_is_an_error() {
         .reduce(huge, odin_graph::op::ReduceKind::Sum, vec![1], false)
         .unwrap();
     g.output("sum", sum);
-    let error = Engine::new(&g, 1).map(|_| ()).unwrap_err();
+    let mut options = Options::default();
+    options.max_thread_bytes = Some(1 << 30);
+    let error = Engine::with_options(&g, 1, options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     assert!(error.to_string().contains("need 2147483"), "{error}");
-
-    let mut options = Options::default();
-    options.max_thread_bytes = Some(1 << 32);
-    let engine = Engine::with_options(&g, 1, options).unwrap();
+    let engine = Engine::new(&g, 1).unwrap();
     assert!(engine.memory_per_thread() >= 1 << 31);
 }
 
