@@ -295,7 +295,9 @@ fn memory_that_cannot_be_had_is_an_error() {
     g.output("sum", sum);
     let mut options = Options::default();
     options.max_thread_bytes = Some(1 << 30);
-    let error = Engine::with_options(&g, 1, options).unwrap_err();
+    let error = Engine::with_options(&g, 1, options)
+        .map(|_| ())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     assert!(error.to_string().contains("need 2147483"), "{error}");
     let engine = Engine::new(&g, 1).unwrap();

@@ -18,9 +18,12 @@ mod examples;
 mod model_config;
 mod names;
 mod onnx;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod own_score;
 mod parts;
 mod photos;
+mod refdata;
 mod sweep;
 mod tuned;
 

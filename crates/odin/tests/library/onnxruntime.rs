@@ -1,9 +1,7 @@
 //! ONNX Runtime against the built-in engine: the same classes and scores for every ONNX fixture,
 //! and for real weights and images where they are. The library is that which `ORT_DYLIB_PATH`
 //! names; without it nothing is checked, and the tests say so.
-#![cfg(feature = "onnxruntime")]
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use odin::data::NoiseKind;
 use odin::{

@@ -4,8 +4,7 @@
 //!
 //! `ODIN_REFDATA=all` checks every image; otherwise the first ones of each file are.
 
-// Clippy lets only functions marked as tests unwrap, not their helpers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use odin::{Classifier, Detector, MetricsMode, Normalization, ScoredSet, Setting, evaluate};
 use std::path::{Path, PathBuf};
