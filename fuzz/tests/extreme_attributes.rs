@@ -385,7 +385,7 @@ fn gradient(graph: &Graph) -> Option<Graph> {
 
 /// The operators that are read, as the documentation lists them.
 fn operators() -> Vec<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md");
     let text = std::fs::read_to_string(path).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
     let names = rows.filter_map(|row| row.split(' ').next());
