@@ -550,7 +550,7 @@ fn files_that_unfold() {
         (
             "fewer that double",
             model(&chain("Concat", true, &attribute("axis", &[1]), 22), &[]),
-            Read,
+            Run,
         ),
         (
             "calls in calls",
