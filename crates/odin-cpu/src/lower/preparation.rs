@@ -1,5 +1,5 @@
-//! What preparing kernels takes: tables as long as windows and strides, which a hostile file makes
-//! long. It is counted before any table is made.
+//! What preparing convolutions takes: tables as long as windows and strides, which a hostile file
+//! makes long. It is counted before any table is made; those of pools are no longer than inputs.
 
 use crate::{Error, ErrorKind};
 use odin_graph::op::Window;
@@ -35,9 +35,6 @@ impl Preparation {
         let spatial = |v: ValueId| graph.shape(v).at(1).split_off(2);
         let operand = |i: usize| spatial(node.operands[i]);
         let tables = match &node.op {
-            Op::MaxPool(window) => of_pool(window, &operand(0), &spatial(v)),
-            Op::AvgPool(pool) => of_pool(&pool.window, &operand(0), &spatial(v)),
-            Op::MaxPoolGrad(window) => of_pool(window, &operand(0), &operand(1)),
             Op::Conv(conv) => of_conv(&conv.window, &spatial(v)),
             Op::ConvTranspose(conv) => of_conv(&conv.window, &operand(0)),
             _ => return Ok(()),
@@ -60,22 +57,6 @@ impl Preparation {
 
 fn product(factors: impl Iterator<Item = usize>) -> usize {
     factors.fold(1, usize::saturating_mul)
-}
-
-/// The taps along the last axis, and for each row of positions the rows that it reads.
-fn of_pool(window: &Window, inputs: &[usize], positions: &[usize]) -> Tables {
-    let last = inputs.len().saturating_sub(1);
-    let (taps, width) = (window.kernel[last], positions[last]);
-    let rows = product(positions[..last].iter().copied());
-    let tried = product(window.kernel[..last].iter().copied());
-    let read = product((0..last).map(|axis| window.kernel[axis].min(inputs[axis])));
-    let rows_bytes = rows.saturating_mul(read.saturating_mul(8).saturating_add(32));
-    Tables {
-        bytes: taps.saturating_mul(64).saturating_add(rows_bytes),
-        work: rows
-            .saturating_mul(tried)
-            .saturating_add(width.saturating_mul(taps)),
-    }
 }
 
 /// The phases of the output, of which there are as many as the strides, and their taps.
