@@ -9,35 +9,51 @@ use std::io::Write;
 
 /// Writes a text; a broken pipe is no error.
 pub(crate) fn write_stdout(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(printable(text).as_bytes()) {
+    let mut out = std::io::stdout();
+    let written = out.write_all(printable(text).as_bytes());
+    // A program that is not written in Rust does not flush it when it ends.
+    match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
 }
 
-/// Standard output that ends the program successfully on a broken pipe. It takes text.
-pub(crate) struct Stdout(Printable<std::io::Stdout>);
+/// Standard output that knows of a broken pipe, which ends the work and is no failure of it. It
+/// takes text.
+pub(crate) struct Stdout {
+    out: Printable<std::io::Stdout>,
+    unread: bool,
+}
 
 impl Stdout {
     pub(crate) fn new() -> Self {
-        Self(Printable::new(std::io::stdout()))
+        Self {
+            out: Printable::new(std::io::stdout()),
+            unread: false,
+        }
     }
 
-    fn end_if_unread<T>(result: std::io::Result<T>) -> std::io::Result<T> {
-        match result {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            other => other,
-        }
+    /// Whether writing failed because nobody reads any more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
+    }
+
+    fn noted<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {
+        let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        self.unread |= result.as_ref().is_err_and(broken);
+        result
     }
 }
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Self::end_if_unread(self.0.write(bytes))
+        let written = self.out.write(bytes);
+        self.noted(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Self::end_if_unread(self.0.flush())
+        let flushed = self.out.flush();
+        self.noted(flushed)
     }
 }
 

@@ -421,6 +421,28 @@ fn a_finished_file_is_only_that_of_its_job() {
     assert!(words.contains("its columns are mine"), "{words}");
 }
 
+/// Whether it is written at once, at the end, or while images are scored.
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = work();
+    for args in [
+        "--help",
+        "inspect m.safetensors",
+        "score --detector detector.toml images/1.bmp",
+        "score --detector detector.toml images",
+        "score --detector detector.toml near.npy in.npy --format jsonl",
+    ] {
+        let mut command = command(folder.path(), args);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "odin {args}\n{said}");
+        assert!(!said.contains("error:"), "odin {args}\n{said}");
+    }
+}
+
 /// A job for which there is time to be disturbed.
 const LONG: &str =
     "score --detector detector.toml near.npy in.npy --batch-size 1 --threads 1 -o s.jsonl --resume";

@@ -270,8 +270,12 @@ impl Job<'_> {
             })?;
             return self.conclude(tally);
         };
-        let (_, tally) = self.write_to(BufWriter::new(Stdout::new()), format)?;
-        self.conclude(tally)
+        let mut out = Stdout::new();
+        let written = self.write_to(BufWriter::new(&mut out), format);
+        match written.map(|(_, tally)| tally) {
+            Err(_) if out.is_unread() => Ok(()),
+            tally => self.conclude(tally?),
+        }
     }
 
     /// Scores into what keeps nothing of an earlier job, a pipe or a device.
