@@ -37,6 +37,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(
     name = "odin",
+    bin_name = "odin", // and not the name of the program that offers it
     version,
     after_help = "\
 Examples:

@@ -8,12 +8,11 @@ use odin::DetectorRecord;
 use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreFormat, read_column};
 use odin_untrusted::file::open_regular;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Something has moved, and `--fail-on-drift` asked for a code that says so.
 const MOVED: u8 = 3;
 
-pub(crate) fn run(args: &Drift) -> Result<ExitCode> {
+pub(crate) fn run(args: &Drift) -> Result<u8> {
     let formats = [format(&args.reference)?, format(&args.new)?];
     let detector = args.detector.as_deref().map(DetectorRecord::open);
     let detector = detector.transpose()?;
@@ -32,8 +31,8 @@ pub(crate) fn run(args: &Drift) -> Result<ExitCode> {
     }
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))?;
     Ok(match args.fail_on_drift && report.moved() {
-        true => ExitCode::from(MOVED),
-        false => ExitCode::SUCCESS,
+        true => MOVED,
+        false => crate::SUCCESS,
     })
 }
 

@@ -432,6 +432,26 @@ fn help_fits_on_a_screen_and_has_examples() {
     }
 }
 
+/// Other programs offer the same command line.
+#[cfg(unix)]
+#[test]
+fn usage_names_the_command_whatever_the_program_is_called() {
+    use std::os::unix::process::CommandExt;
+    let folder = tempfile::tempdir().unwrap();
+    for (args, wanted) in [
+        ("--help", "Usage: odin [COMMAND]"),
+        ("inspect --help", "Usage: odin inspect "),
+        ("inspect --wrong", "Usage: odin inspect "),
+        ("--version", concat!("odin ", env!("CARGO_PKG_VERSION"))),
+    ] {
+        let mut command = command(folder.path(), args);
+        let output = command.arg0("odin_ood/__main__.py").output().unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains(wanted), "{args}\n{said}");
+        assert!(!said.contains("__main__"), "{args}\n{said}");
+    }
+}
+
 /// A network of a registry that lies in the data folder as an archive.
 #[test]
 fn what_lies_packed_is_unpacked() {
