@@ -7,6 +7,7 @@ mod zip;
 
 use std::path::Path;
 
+pub use blob::SharedBytes;
 pub(crate) use blob::{Blob, BlobReader, Unpack};
 pub(crate) use folder::Folder;
 pub(crate) use tar::Tar;

@@ -32,6 +32,13 @@ odin_error::error_type! {
     ErrorKind
 }
 
+/// What a [`DataSet`](crate::DataSet) of one's own says of an image that it cannot give.
+impl From<std::io::Error> for Error {
+    fn from(cause: std::io::Error) -> Self {
+        Self::from_cause(ErrorKind::Io, cause)
+    }
+}
+
 impl Error {
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Malformed, message)

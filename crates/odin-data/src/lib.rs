@@ -37,12 +37,13 @@ mod synthetic;
 mod transform;
 mod transformed;
 
+pub use crate::archive::SharedBytes;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
-    ArrayLayout, DataSet, ImageList, Joined, OpenOptions, Sample, Split, from_npy_bytes, open,
-    open_bytes,
+    ArrayElement, ArrayImages, ArrayLayout, DataSet, EncodedImages, ImageList, Joined,
+    MemoryImages, OpenOptions, Sample, Split, from_npy_bytes, open, open_bytes,
 };
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};

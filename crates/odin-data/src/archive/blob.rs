@@ -1,6 +1,7 @@
 //! Random-access bytes of known length, in memory or in a file, and decompression into them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -21,10 +22,29 @@ const FREE_SIZE: u64 = 256 << 20;
 /// A larger result may be at most this many times the packed size.
 const MAX_RATIO: u64 = 100;
 
+/// Bytes in the memory of someone else, such as a NumPy array, which several threads read at any
+/// offset.
+pub trait SharedBytes: fmt::Debug + Send + Sync {
+    /// Their number.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// When so many bytes are not there, or can no longer be read.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
 /// Bytes of known length that several threads read at any offset.
 #[derive(Debug)]
 pub(crate) enum Blob {
     Memory(Cow<'static, [u8]>),
+    Shared(Arc<dyn SharedBytes>),
     File { file: File, len: u64 },
 }
 
@@ -41,6 +61,7 @@ impl Blob {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
+            Self::Shared(bytes) => bytes.len(),
             Self::File { len, .. } => *len,
         }
     }
@@ -53,6 +74,9 @@ impl Blob {
             Self::Memory(bytes) if count > 0 => {
                 let start = offset as usize;
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);
+            }
+            Self::Shared(bytes) if count > 0 => {
+                bytes.read_exact_at(&mut buffer[..count], offset)?;
             }
             Self::File { file, .. } if count > 0 => {
                 read_exact_at(file, &mut buffer[..count], offset)?;

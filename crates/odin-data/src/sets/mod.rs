@@ -7,6 +7,7 @@ mod data_set;
 mod idx;
 mod images;
 mod joined;
+mod memory;
 mod npy;
 mod npz;
 mod open;
@@ -17,5 +18,6 @@ mod svhn;
 
 pub use data_set::{DataSet, Sample};
 pub use joined::{ImageList, Joined};
+pub use memory::{ArrayElement, ArrayImages, EncodedImages, MemoryImages};
 pub use open::{from_npy_bytes, open, open_bytes};
 pub use options::{ArrayLayout, OpenOptions, Split};
