@@ -22,6 +22,9 @@ pub mod names {
     /// Output: the direction `s` in which each input entry moves, +1 or -1, before its sign is
     /// reversed: `x̃ = x - step · s`.
     pub const DIRECTION: &str = "direction";
+    /// Output: the gradient that [`DIRECTION`] is the sign of, as [`super::Extras::gradient`]
+    /// scales it.
+    pub const GRADIENT: &str = "gradient";
     /// Output: the logits `[N, classes]` of the perturbed images.
     pub const PERTURBED_LOGITS: &str = "perturbed_logits";
     /// Output: the features, as [`super::Extras`] names them.
@@ -37,12 +40,13 @@ pub mod names {
     pub const IS_IN_DISTRIBUTION: &str = "is_in_distribution";
 
     /// All of them.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 12] = [
         TEMPERATURE,
         STEP,
         LOGITS,
         PREDICTION,
         DIRECTION,
+        GRADIENT,
         PERTURBED_LOGITS,
         FEATURES,
         I_ODIN_LOGITS,
@@ -102,6 +106,9 @@ pub struct Extras {
     /// Whether the direction of the perturbation, which has the size of the images, is an output:
     /// [`names::DIRECTION`].
     pub direction: bool,
+    /// Whether the gradient itself is an output, [`names::GRADIENT`]: that of `-log S_ŷ(z; T)` with
+    /// respect to the images in normalised units, times `T / (1 - S_ŷ)`.
+    pub gradient: bool,
     /// A value of the classifier, such as [`crate::LinearHead::features`], to be an output named
     /// [`names::FEATURES`].
     pub features: Option<ValueId>,
@@ -111,7 +118,7 @@ pub struct Extras {
 }
 
 /// As [`transform`], with the requested extra outputs after its own, in this order: the
-/// direction, the features, the logits of i-ODIN.
+/// direction, the gradient, the features, the logits of i-ODIN.
 ///
 /// # Errors
 /// As [`transform`].
@@ -140,6 +147,9 @@ pub fn transform_with(
     g.output(names::PERTURBED_LOGITS, perturbed_logits);
     if extras.direction {
         g.output(names::DIRECTION, direction);
+    }
+    if extras.gradient {
+        g.output(names::GRADIENT, gradient);
     }
     if let Some(features) = extras.features {
         g.output(names::FEATURES, features);

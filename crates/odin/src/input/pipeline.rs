@@ -67,6 +67,11 @@ impl InputPipeline {
         self.normalization.step(magnitude)
     }
 
+    /// A gradient with respect to one image's input as one with respect to its pixels, CHW.
+    pub(crate) fn pull_back(&self, gradient: &[f32]) -> Vec<f32> {
+        self.normalization.pull_back(gradient, self.layout)
+    }
+
     /// Adds `x̃ = x - step · s` of one image to a batch: what the graph of ODIN computes, bit for
     /// bit, since `step · s` is exact for a direction of +1 and -1.
     pub(crate) fn perturb(&self, x: &[f32], direction: &[f32], step: &[f32], batch: &mut Vec<f32>) {

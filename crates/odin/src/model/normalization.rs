@@ -246,6 +246,27 @@ impl Normalization {
             }
         }
     }
+
+    /// The adjoint of [`Normalization::apply`]: from a gradient with respect to the network's input
+    /// to one with respect to pixels on the [0, 1] scale, in the order CHW, RGB.
+    pub(crate) fn pull_back(&self, gradient: &[f32], layout: Layout) -> Vec<f32> {
+        let channels = self.mean.len();
+        let area = gradient.len() / channels;
+        let factors = self.step(1.0);
+        let mut pixels = Vec::with_capacity(gradient.len());
+        for plane in 0..channels {
+            let channel = match self.channels {
+                ChannelOrder::Rgb => plane,
+                ChannelOrder::Bgr => channels - 1 - plane,
+            };
+            let at = |place: usize| match layout.channels_last() {
+                true => gradient[place * channels + channel],
+                false => gradient[channel * area + place],
+            };
+            pixels.extend((0..area).map(|place| at(place) * factors[channel]));
+        }
+        pixels
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -289,6 +310,30 @@ mod tests {
             assert_eq!(batch, expected, "{layout}");
         }
         assert_eq!(caffe.step(0.002), [0.51, 0.255, 0.1275]);
+    }
+
+    /// `<apply(p) - apply(0), g> = <p, pull_back(g)>` for every p and g.
+    #[test]
+    fn gradients_are_pulled_back_by_the_adjoint() {
+        let rgb = Normalization::new(&[0.5, 0.25, 0.0], &[0.5, 0.25, 2.0]).unwrap();
+        let bgr = rgb.clone().with_channels(ChannelOrder::Bgr);
+        let scaled = bgr.clone().with_scale(2.0).unwrap();
+        let pixels: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let gradient: Vec<f32> = (0..12).map(|i| ((i * 5) % 12) as f32).collect();
+        let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        for normalization in [rgb, bgr, scaled] {
+            for layout in [Layout::Nchw, Layout::Nhwc] {
+                let (mut at, mut origin) = (Vec::new(), Vec::new());
+                normalization.apply(&pixels, layout, &mut at);
+                normalization.apply(&[0.0; 12], layout, &mut origin);
+                let pulled_back = normalization.pull_back(&gradient, layout);
+                assert_eq!(
+                    dot(&at, &gradient) - dot(&origin, &gradient),
+                    dot(&pixels, &pulled_back),
+                    "{layout}"
+                );
+            }
+        }
     }
 
     #[test]
