@@ -42,7 +42,7 @@ pub(crate) fn run(
             .tune(builder.clone(), &validation, None, |_, _| {})?;
     let detector = builder.setting(tuned.setting).build()?;
     let scored = detector.score_set(&held_out, |_| {})?;
-    let mut calibrated = CalibrationOptions::default()
+    let calibrated = CalibrationOptions::default()
         .rule(ThresholdRule::Tpr(0.95))
         .calibrate(detector, &scored, None)?;
     calibrated.save(detector_toml)?;

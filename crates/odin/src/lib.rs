@@ -40,7 +40,7 @@
 //! let held_out = classifier.open_images(demo.join("in.npy"))?.at_most(200, 0);
 //! let detector = Detector::builder(&classifier).threads(2).build()?;
 //! let scored = detector.score_set(&held_out, |_| {})?;
-//! let mut calibrated = CalibrationOptions::default()
+//! let calibrated = CalibrationOptions::default()
 //!     .rule(ThresholdRule::Tpr(0.95))
 //!     .calibrate(detector, &scored, None)?;
 //! calibrated.save(folder.path().join("detector.toml"))?;
@@ -66,12 +66,12 @@ mod setting;
 
 pub use calibrate::{
     CalibratedDetector, CalibrationImages, CalibrationOptions, ClassThreshold, Decision,
-    DetectorRecord, OpenDetector, SavedCalibration, SavedModel, SavedPoint, SavedScore, Statistics,
-    ThresholdRule, Verdict, Verdicts,
+    DetectorRecord, OpenDetector, SavedCalibration, SavedDetector, SavedModel, SavedPoint,
+    SavedScore, Statistics, ThresholdRule, Verdict, Verdicts,
 };
 pub use detect::{
-    Detector, DetectorBuilder, Device, Grid, ImageError, MAX_THREADS, Passes, Progress, Row, Rows,
-    Score, ScoredSet, Sweep, SweepScores,
+    Detector, DetectorBuilder, Device, Grid, ImageError, InputGradient, MAX_THREADS, Passes,
+    Progress, Row, Rows, Score, ScoredSet, Sweep, SweepScores,
 };
 pub use error::{Error, ErrorKind};
 pub use evaluate::{

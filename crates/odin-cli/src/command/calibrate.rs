@@ -61,12 +61,11 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
         .per_class(args.per_class);
     let out_scored = out_scored.as_ref();
     let accuracy = in_scored.accuracy(classifier);
-    let mut calibrated = options.calibrate(detector, &in_scored, out_scored)?;
+    let calibrated = options.calibrate(detector, &in_scored, out_scored)?;
     tell_replaced(&args.out, args.run.quiet.on);
-    calibrated.save(&args.out)?;
+    let record = calibrated.save(&args.out)?;
     warn(args, &calibrated)?;
-    let record = calibrated.record();
-    let report = CalibrationReport::new(&args.out, record, accuracy, &in_scored, out_scored)?;
+    let report = CalibrationReport::new(&args.out, &record, accuracy, &in_scored, out_scored)?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 

@@ -2,7 +2,7 @@
 //! images.
 
 use super::decision::Decision;
-use super::record::{DetectorRecord, Statistics};
+use super::record::{DetectorRecord, Statistics, damaged};
 use crate::detect::{I_ODIN, MSP, ODIN, restore_statistics, statistics_to_bytes};
 use crate::files::{Destination, folder_of, replace};
 use crate::model::ModelSource;
@@ -11,7 +11,7 @@ use crate::{
     Images, Row, Rows, Score,
 };
 use odin_data::Image;
-use odin_scores::{Method, Scorer};
+use odin_scores::{Fitted, Method, Scorer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -157,34 +157,110 @@ impl CalibratedDetector {
     /// Writes the detector: first what was fitted, into a file beside it whose name holds its hash,
     /// then the `detector.toml`, which appears under its name whole or not at all. Whenever this is
     /// interrupted, the detector that was there opens, or the new one does. What the former had
-    /// fitted is removed at last, where no other detector in the folder names it.
+    /// fitted is removed at last, where no other detector in the folder names it. Gives the record
+    /// as it was written, with the places of model and statistics.
     ///
     /// # Errors
     /// When a file cannot be written, or the model's file is not there any more.
-    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<DetectorRecord, Error> {
         let destination = Destination::of(path)?;
+        let folder = folder_of(destination.path());
+        let model = from_folder(folder, &self.classifier().file().name)?;
+        self.save_naming(model, &destination)
+    }
+
+    /// As [`CalibratedDetector::save`], for a model that is in memory only: its bytes are written,
+    /// too, into a file beside the detector whose name holds their hash.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or these are not the bytes of the model.
+    pub fn save_with_model(
+        &self,
+        path: impl AsRef<Path>,
+        model: &[u8],
+    ) -> Result<DetectorRecord, Error> {
+        let destination = Destination::of(path)?;
+        let source = ModelSource::of_bytes(model, &self.classifier().file().name);
+        if source.sha256 != self.record.model.sha256 {
+            return Err(other_model(&self.record, &source));
+        }
+        let path = destination.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("{stem}.{}.{}", &source.sha256[..12], source.extension());
+        replace(&folder_of(path).join(&name), model)?;
+        self.save_naming(name.into(), &destination)
+    }
+
+    fn save_naming(
+        &self,
+        model: PathBuf,
+        destination: &Destination,
+    ) -> Result<DetectorRecord, Error> {
         let path = destination.path();
         let folder = folder_of(path);
         let replaced = DetectorRecord::open(path).ok();
-        self.record.model.path = from_folder(folder, &self.classifier().file().name)?;
-        let names = || self.record.scores.iter().map(|score| score.name.as_str());
-        let fitted = self.detector.fitted().iter();
-        let fitted = fitted.filter(|fitted| names().any(|name| name == fitted.method().name()));
-        let fitted: Vec<_> = fitted.cloned().collect();
-        self.record.statistics = match statistics_to_bytes(&fitted)? {
-            None => None,
-            Some(bytes) => {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                let statistics = Statistics::beside(&stem, &bytes);
-                replace(&folder.join(&statistics.file), &bytes)?;
-                Some(statistics)
-            }
-        };
-        destination.write(self.record.to_toml().as_bytes())?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let (mut record, statistics) = self.record_as(&stem)?;
+        record.model.path = model;
+        if let (Some(named), Some(bytes)) = (&record.statistics, statistics) {
+            replace(&folder.join(&named.file), &bytes)?;
+        }
+        destination.write(record.to_toml().as_bytes())?;
         if let Some(former) = replaced.and_then(|record| record.statistics) {
             former.remove_if_unused(folder);
         }
-        Ok(())
+        Ok(record)
+    }
+
+    /// What [`CalibratedDetector::save`] writes, in memory, but for the model.
+    ///
+    /// # Errors
+    /// When what was fitted is too large for its format.
+    pub fn to_saved(&self) -> Result<SavedDetector, Error> {
+        let (record, statistics) = self.record_as("detector")?;
+        Ok(SavedDetector {
+            toml: record.to_toml(),
+            statistics,
+        })
+    }
+
+    /// The record that names its statistics by this stem, and their bytes.
+    fn record_as(&self, stem: &str) -> Result<(DetectorRecord, Option<Vec<u8>>), Error> {
+        let mut record = self.record.clone();
+        let named = |fitted: &&Fitted| {
+            let name = fitted.method().name();
+            record.scores.iter().any(|score| score.name == name)
+        };
+        let fitted: Vec<_> = self
+            .detector
+            .fitted()
+            .iter()
+            .filter(named)
+            .cloned()
+            .collect();
+        let bytes = statistics_to_bytes(&fitted)?;
+        record.statistics = bytes.as_ref().map(|bytes| Statistics::beside(stem, bytes));
+        Ok((record, bytes))
+    }
+}
+
+/// What a saved detector consists of, but for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedDetector {
+    /// The `detector.toml`.
+    pub toml: String,
+    /// What was fitted, the content of the file beside it; `None` where nothing was.
+    pub statistics: Option<Vec<u8>>,
+}
+
+impl SavedDetector {
+    /// A detector of these parts, which [`OpenDetector::restore`] checks.
+    pub fn new(toml: impl Into<String>, statistics: Option<Vec<u8>>) -> Self {
+        Self {
+            toml: toml.into(),
+            statistics,
+        }
     }
 }
 
@@ -208,11 +284,18 @@ fn beside(folders: &[PathBuf], file: &Path) -> PathBuf {
     }
 }
 
+/// Where the model of a detector is, other than where the detector says.
+#[derive(Debug, Clone)]
+enum ModelAt {
+    Path(PathBuf),
+    Memory { name: String, bytes: Arc<[u8]> },
+}
+
 /// How a calibrated detector is opened.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens until `open` is called"]
 pub struct OpenDetector {
-    model: Option<PathBuf>,
+    model: Option<ModelAt>,
     threads: usize,
     batch_size: usize,
     device: Device,
@@ -224,7 +307,16 @@ pub struct OpenDetector {
 impl OpenDetector {
     /// The present path of the model; that in the detector, unless set.
     pub fn model(mut self, path: impl Into<PathBuf>) -> Self {
-        self.model = Some(path.into());
+        self.model = Some(ModelAt::Path(path.into()));
+        self
+    }
+
+    /// The model itself, in memory; `name` is what errors call it.
+    pub fn model_bytes(mut self, name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.model = Some(ModelAt::Memory {
+            name: name.into(),
+            bytes: bytes.into(),
+        });
         self
     }
 
@@ -271,22 +363,52 @@ impl OpenDetector {
     /// As [`CalibratedDetector::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<CalibratedDetector, Error> {
         let path = path.as_ref();
-        let mut record = DetectorRecord::open(path)?;
+        let record = DetectorRecord::open(path)?;
+        let folders = folders_of(path);
+        let read = |statistics: &Statistics| {
+            let path = beside(&folders, Path::new(&statistics.file));
+            Ok((statistics.read(&path)?, path.display().to_string()))
+        };
+        self.opened(record, &folders, read)
+            .map_err(|e| e.about(path.display()))
+    }
+
+    /// Opens what [`CalibratedDetector::to_saved`] gave, with the model that
+    /// [`OpenDetector::model`] or [`OpenDetector::model_bytes`] names, or else the detector.
+    ///
+    /// # Errors
+    /// As [`CalibratedDetector::open`].
+    pub fn restore(self, saved: &SavedDetector) -> Result<CalibratedDetector, Error> {
+        let record = DetectorRecord::from_toml(&saved.toml)?;
+        let read = |statistics: &Statistics| {
+            let bytes = saved.statistics.as_deref().unwrap_or_default();
+            let name = "the statistics of the detector";
+            match Statistics::of("", bytes).sha256 == statistics.sha256 {
+                true => Ok((bytes.to_vec(), name.to_string())),
+                false => Err(damaged("they are not those of this detector").about(name)),
+            }
+        };
+        self.opened(record, &[], read)
+    }
+
+    /// The detector of a record; `read` gives its statistics and what errors call them.
+    fn opened(
+        self,
+        mut record: DetectorRecord,
+        folders: &[PathBuf],
+        read: impl Fn(&Statistics) -> Result<(Vec<u8>, String), Error>,
+    ) -> Result<CalibratedDetector, Error> {
         if !self.keep.is_empty() {
             record.keep(&self.keep)?;
         }
-        let folders = folders_of(path);
-        let classifier = self.classifier(&record, &folders)?;
+        let classifier = self.classifier(&record, folders)?;
         let builder = Detector::builder(&classifier)
             .setting(record.setting)
             .threads(self.threads)
             .batch_size(self.batch_size)
             .device(self.device)
             .onnx_runtime(self.libraries.clone());
-        let about = |e: Error| e.about(path.display());
-        let builder = self
-            .with_scores(builder, &record, &folders, &classifier)
-            .map_err(about)?;
+        let builder = self.with_scores(builder, &record, &classifier, read)?;
         Ok(CalibratedDetector::new(record, builder.build()?))
     }
 
@@ -311,17 +433,11 @@ impl OpenDetector {
         record: &DetectorRecord,
         folders: &[PathBuf],
     ) -> Result<Classifier, Error> {
-        let path = match &self.model {
-            Some(path) => path.clone(),
-            None => beside(folders, &record.model.path),
+        let source = match &self.model {
+            Some(ModelAt::Memory { name, bytes }) => ModelSource::of_bytes(bytes, name),
+            Some(ModelAt::Path(path)) => model_at(path)?,
+            None => model_at(&beside(folders, &record.model.path))?,
         };
-        if !path.exists() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("the model {} of the detector is not there", path.display()),
-            ));
-        }
-        let source = ModelSource::open(&path)?;
         if source.sha256 != record.model.sha256 {
             return Err(other_model(record, &source));
         }
@@ -335,8 +451,8 @@ impl OpenDetector {
         &self,
         builder: DetectorBuilder,
         record: &DetectorRecord,
-        folders: &[PathBuf],
         classifier: &Classifier,
+        read: impl Fn(&Statistics) -> Result<(Vec<u8>, String), Error>,
     ) -> Result<DetectorBuilder, Error> {
         let (mut methods, mut own, mut i_odin) = (Vec::new(), Vec::new(), false);
         for score in &record.scores {
@@ -358,18 +474,26 @@ impl OpenDetector {
         let fitted = match methods.is_empty() {
             true => Vec::new(),
             false => {
-                let statistics = record.statistics.as_ref();
-                let path = |file: &str| beside(folders, Path::new(file));
-                let bytes = statistics.map(|statistics| statistics.read(&path(&statistics.file)));
-                let bytes = bytes.transpose()?.unwrap_or_default();
-                let restored = restore_statistics(classifier, &methods, &bytes);
-                restored.map_err(|e| match statistics {
-                    Some(statistics) => e.about(path(&statistics.file).display()),
-                    None => e,
+                let statistics = record.statistics.as_ref().map(read).transpose()?;
+                let (bytes, name) = statistics.unwrap_or_default();
+                restore_statistics(classifier, &methods, &bytes).map_err(|e| match &name[..] {
+                    "" => e,
+                    name => e.about(name),
                 })?
             }
         };
         Ok(builder.fitted(fitted).scorers(own).i_odin(i_odin))
+    }
+}
+
+/// The model at a path.
+fn model_at(path: &Path) -> Result<ModelSource, Error> {
+    match path.exists() {
+        true => ModelSource::open(path),
+        false => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("the model {} of the detector is not there", path.display()),
+        )),
     }
 }
 

@@ -8,7 +8,7 @@ mod record;
 mod toml;
 
 pub use decision::Decision;
-pub use detector::{CalibratedDetector, OpenDetector, Verdict, Verdicts};
+pub use detector::{CalibratedDetector, OpenDetector, SavedDetector, Verdict, Verdicts};
 pub use options::CalibrationOptions;
 pub use record::{
     CalibrationImages, ClassThreshold, DetectorRecord, SavedCalibration, SavedModel, SavedPoint,

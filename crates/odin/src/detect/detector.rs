@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Device, EngineOptions};
 use super::score::{I_ODIN, MSP, ODIN, max_softmax};
+use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
 use crate::model::features;
 use crate::{Classifier, Error, ErrorKind, Images, Score, Setting};
@@ -9,7 +10,7 @@ use odin_cpu::{Output, Program};
 use odin_data::Image;
 use odin_graph::ValueId;
 use odin_graph::odin::{Extras, names, transform_with};
-use odin_scores::{Fitted, Observation, Parameters, Scorer};
+use odin_scores::{Fitted, Method, Observation, Parameters, Scorer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -154,6 +155,15 @@ impl DetectorBuilder {
         self
     }
 
+    /// The scores whose statistics [`Detector::statistics`] gave, as
+    /// [`fit`](DetectorBuilder::fit) made them.
+    ///
+    /// # Errors
+    /// When the bytes are damaged, or are those of other scores or of another network.
+    pub fn restore(&self, methods: &[Method], statistics: &[u8]) -> Result<Vec<Fitted>, Error> {
+        restore_statistics(&self.classifier, methods, statistics)
+    }
+
     /// Adds a user-defined score, computed from the same forward pass.
     pub fn scorer(mut self, scorer: impl Scorer + 'static) -> Self {
         self.scorers.own.push(Arc::new(scorer));
@@ -271,6 +281,15 @@ impl Detector {
         &self.score_names
     }
 
+    /// What the scores of [`DetectorBuilder::fit`] have fitted, as a safetensors file in memory;
+    /// empty where nothing was fitted.
+    ///
+    /// # Errors
+    /// When the statistics are too large for the format.
+    pub fn statistics(&self) -> Result<Vec<u8>, Error> {
+        Ok(statistics_to_bytes(self.fitted())?.unwrap_or_default())
+    }
+
     /// The scores that were fitted.
     pub(crate) fn fitted(&self) -> &[Fitted] {
         &self.scorers.fitted
@@ -282,6 +301,10 @@ impl Detector {
 
     pub(crate) fn threads(&self) -> usize {
         self.options.threads
+    }
+
+    pub(super) fn engine_options(&self) -> &EngineOptions {
+        &self.options
     }
 
     pub(crate) fn input(&self) -> &InputPipeline {

@@ -5,6 +5,7 @@ mod backend;
 mod collect;
 mod detector;
 mod fit;
+mod gradient;
 mod run;
 mod score;
 mod scored;
@@ -13,6 +14,7 @@ mod sweep;
 
 pub use backend::{Device, MAX_THREADS};
 pub use detector::{Detector, DetectorBuilder};
+pub use gradient::InputGradient;
 pub use run::{ImageError, Progress};
 pub use score::Score;
 pub use scored::{Row, Rows, ScoredSet};

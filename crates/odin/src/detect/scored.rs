@@ -38,6 +38,18 @@ pub struct ScoredSet {
 }
 
 impl ScoredSet {
+    /// A set of rows that were scored one by one, of a detector with these
+    /// [score names](Detector::score_names).
+    pub fn new(name: impl Into<String>, score_names: &[String], rows: Vec<Row>) -> Self {
+        Self {
+            name: name.into(),
+            rows,
+            score_names: score_names.to_vec(),
+            skipped: Vec::new(),
+            class_names: None,
+        }
+    }
+
     /// One score of every image, by its name.
     ///
     /// # Errors
@@ -118,13 +130,8 @@ impl Detector {
         images: &Images,
         mut progress: impl FnMut(Progress),
     ) -> Result<ScoredSet, Error> {
-        let mut scored = ScoredSet {
-            name: images.name().to_string(),
-            rows: Vec::new(),
-            score_names: self.score_names().to_vec(),
-            skipped: Vec::new(),
-            class_names: images.class_names().map(<[String]>::to_vec),
-        };
+        let mut scored = ScoredSet::new(images.name(), self.score_names(), Vec::new());
+        scored.class_names = images.class_names().map(<[String]>::to_vec);
         for (done, row) in (1..).zip(self.rows(images)) {
             match row {
                 Ok(row) => scored.rows.push(row),

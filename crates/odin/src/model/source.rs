@@ -98,6 +98,16 @@ impl ModelSource {
         }
     }
 
+    /// The usual extension of such a file.
+    pub(crate) fn extension(&self) -> &'static str {
+        let head = |length: usize| self.bytes.as_ref().get(..length);
+        match self.is_onnx {
+            true => "onnx",
+            false if head(9).is_some_and(|head| head[8] == b'{') => "safetensors",
+            false => "pt",
+        }
+    }
+
     /// The ONNX file in it, if it is one.
     pub(crate) fn onnx(&self) -> Option<Result<onnx::File, Error>> {
         let bytes = self.bytes.clone();

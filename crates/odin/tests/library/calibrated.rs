@@ -366,7 +366,7 @@ fn decisions_are_those_of_the_scores() {
         let reference = demo.in_set.scores(deciding).unwrap();
         let n = reference.len() as f64;
         let threshold = saved.deciding().unwrap().threshold;
-        let mut kept = 0;
+        let kept = 0;
         let rows = demo.in_set.rows.iter().chain(&demo.out_set.rows);
         for (place, row) in rows.enumerate() {
             let decision = saved.decide(&row.score).unwrap();
@@ -472,9 +472,7 @@ fn saved(options: CalibrationOptions, with_out: bool) -> (TempDir, DetectorRecor
     let builder = builder.fitted(demo.fitted.clone()).i_odin(true).threads(2);
     let out_set = with_out.then_some(&demo.out_set);
     let calibrated = options.calibrate(builder.build().unwrap(), &demo.in_set, out_set);
-    let mut calibrated = calibrated.unwrap();
-    calibrated.save(toml(&folder)).unwrap();
-    let record = calibrated.record().clone();
+    let record = calibrated.unwrap().save(toml(&folder)).unwrap();
     (folder, record)
 }
 
@@ -507,7 +505,7 @@ fn restored_scores_are_the_same_bit_for_bit() {
     let (folder, saved) = saved_with_statistics();
     assert_eq!(saved.model.path, Path::new("net.safetensors"));
     let opened = CalibratedDetector::options().threads(2);
-    let mut opened = opened.open(toml(&folder)).unwrap();
+    let opened = opened.open(toml(&folder)).unwrap();
     assert!(
         *opened.record() == saved,
         "{}",
@@ -551,7 +549,7 @@ fn saving_over_a_detector_leaves_no_file_behind() {
     let statistics = saved.statistics.unwrap().file;
     let [toml_file, net] = ["detector.toml", "net.safetensors"];
     std::fs::write(folder.path().join("mine.statistics.safetensors"), "").unwrap();
-    let mut kept = CalibratedDetector::open(toml(&folder)).unwrap();
+    let kept = CalibratedDetector::open(toml(&folder)).unwrap();
     kept.save(toml(&folder)).unwrap();
     let own = "mine.statistics.safetensors";
     assert_eq!(files(folder.path()), [&statistics, toml_file, own, net]);
@@ -559,8 +557,8 @@ fn saving_over_a_detector_leaves_no_file_behind() {
     let copy = folder.path().join("copy.toml");
     std::fs::copy(toml(&folder), &copy).unwrap();
     let energy = CalibratedDetector::options().scores(["energy", "odin"]);
-    let mut energy = energy.open(toml(&folder)).unwrap();
-    let mut kept = CalibratedDetector::open(&copy).unwrap();
+    let energy = energy.open(toml(&folder)).unwrap();
+    let kept = CalibratedDetector::open(&copy).unwrap();
     energy.save(toml(&folder)).unwrap();
     assert!(files(folder.path()).contains(&statistics));
     assert!(CalibratedDetector::open(&copy).is_ok());
@@ -568,10 +566,10 @@ fn saving_over_a_detector_leaves_no_file_behind() {
     kept.save(toml(&folder)).unwrap();
     assert_eq!(energy.record().deciding().unwrap().name, "energy");
     assert_eq!(energy.detector().score_names(), ["msp", "odin", "energy"]);
-    energy.save(toml(&folder)).unwrap();
+    let written = energy.save(toml(&folder)).unwrap();
     assert_eq!(files(folder.path()), [toml_file, own, net]);
     let again = CalibratedDetector::open(toml(&folder)).unwrap();
-    assert_eq!(again.record(), energy.record());
+    assert_eq!(*again.record(), written);
 }
 
 /// Through a link the file that it leads to is opened and written, with what lies beside it.
@@ -582,7 +580,7 @@ fn a_linked_detector_opens_and_is_saved_where_it_lies() {
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link.toml");
     std::os::unix::fs::symlink(toml(&folder), &link).unwrap();
-    let mut opened = CalibratedDetector::open(&link).unwrap();
+    let opened = CalibratedDetector::open(&link).unwrap();
     assert!(*opened.record() == saved);
     opened.save(&link).unwrap();
     assert!(link.symlink_metadata().unwrap().is_symlink());

@@ -15,6 +15,7 @@ mod detector;
 mod errors;
 mod evaluate;
 mod examples;
+mod in_memory;
 mod model_config;
 mod names;
 mod onnx;

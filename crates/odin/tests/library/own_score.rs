@@ -84,7 +84,7 @@ fn it_is_computed_calibrated_saved_and_restored() {
     let folder = tempfile::tempdir().unwrap();
     let toml = folder.path().join("detector.toml");
     let options = CalibrationOptions::default().scores(["mine", "odin"]);
-    let mut calibrated = options.calibrate(detector, &scored, None).unwrap();
+    let calibrated = options.calibrate(detector, &scored, None).unwrap();
     calibrated.save(&toml).unwrap();
 
     let opened = CalibratedDetector::options().scorer(Margin("mine"));
