@@ -1,0 +1,31 @@
+"""Progress of long work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+__all__ = ["Progress", "reporting"]
+
+Progress: TypeAlias = Callable[[int, int], object] | bool | None
+"""A function that is called with the images done and in all; True for a bar by tqdm."""
+
+
+@contextmanager
+def reporting(progress: Progress) -> Iterator[Callable[[int, int], object] | None]:
+    """What the native part calls."""
+    if progress is None or progress is False:
+        yield None
+    elif progress is True:
+        from tqdm.auto import tqdm
+
+        with tqdm(unit=" images") as bar:
+
+            def update(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield update
+    else:
+        yield progress

@@ -1,0 +1,794 @@
+"""Detectors: a trained network with ODIN built into it, calibrated and not."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from ._images import ImagesLike, Layout, batches, whole
+from ._progress import Progress, reporting
+from .errors import OdinValueError
+from .scores import Scores, Verdicts
+
+__all__ = ["CalibratedDetector", "Detector", "load"]
+
+Path: TypeAlias = str | os.PathLike[str]
+Labels: TypeAlias = Sequence[int] | NDArray[np.integer[Any]] | None
+Rule: TypeAlias = Literal["tpr", "fpr", "detection-error"]
+Errors: TypeAlias = Literal["raise", "keep"]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model file, by path or by its bytes, and what the caller says of it."""
+
+    path: str | None
+    data: bytes | None
+    sha256: str | None
+    options: _native.Options
+
+    def open(self) -> _native.Classifier:
+        if self.path is not None:
+            opened = _native.Classifier.open(self.path, self.options)
+        else:
+            opened = _native.Classifier.from_bytes(self.data or b"", "model", self.options)
+        if self.sha256 is not None and opened.sha256 != self.sha256:
+            raise OdinValueError(
+                f"{self.path}: the model was changed; its SHA-256 is {opened.sha256} instead of "
+                f"{self.sha256}"
+            )
+        return opened
+
+    def location(self) -> str | tuple[str, bytes]:
+        return self.path if self.path is not None else ("model", self.data or b"")
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """All that a detector is made of; what is pickled."""
+
+    model: _Model
+    temperature: float
+    magnitude: float
+    engine: _native.Engine
+    scores: tuple[str, ...] = ()
+    statistics: bytes = field(default=b"", repr=False)
+    i_odin: bool = False
+
+
+@dataclass(frozen=True)
+class _CalibratedRecipe:
+    """All that a calibrated detector is made of."""
+
+    engine: _native.Engine
+    toml: str | None = field(default=None, repr=False)
+    statistics: bytes | None = field(default=None, repr=False)
+    path: str | None = None
+    model: str | tuple[str, bytes] | None = field(default=None, repr=False)
+    checksum: str | None = None
+
+
+def _engine(threads: int | None, batch_size: int, device: str) -> _native.Engine:
+    if threads is not None and threads < 1:
+        raise OdinValueError(f"threads must be at least 1, not {threads}")
+    return {
+        "threads": threads or _native.available_threads(),
+        "batch_size": batch_size,
+        "device": device,
+        "libraries": [] if device == "cpu" else _onnx_runtimes(),
+    }
+
+
+def _onnx_runtimes() -> list[str]:
+    """The library of an installed ONNX Runtime."""
+    from importlib.util import find_spec
+    from pathlib import Path as Folder
+
+    spec = find_spec("onnxruntime")
+    roots = spec.submodule_search_locations if spec else None
+    found = [path for root in roots or [] for path in Folder(root).glob("capi/*onnxruntime*")]
+    return [str(path) for path in sorted(found) if ".so." in path.name or path.suffix in (".dll", ".dylib")]
+
+
+class Detector:
+    """A trained classifier with ODIN built into it, at one temperature and magnitude.
+
+    Made by :meth:`from_onnx`, :meth:`from_checkpoint` or :meth:`from_torch`. It is immutable:
+    :meth:`tune`, :meth:`fit` and :meth:`with_setting` give another one. It can be pickled (by the path
+    and the hash of its model, or by the model's bytes), opens its model when it is first used, and may
+    be used by several threads, and in processes that were forked.
+
+    >>> detector
+    <Detector of DenseNet-BC-22-12, 6 classes, images (1, 8, 8), T = 1000, ε = 0.0014>
+    >>> detector.score(near[:2]).odin.shape
+    (2,)
+    """
+
+    _recipe: _Recipe
+
+    def __init__(self) -> None:
+        raise TypeError("use Detector.from_onnx, from_checkpoint or from_torch")
+
+    @classmethod
+    def _of(cls, recipe: _Recipe, classifier: _native.Classifier | None = None) -> Detector:
+        self = object.__new__(cls)
+        self._recipe = recipe
+        self._reset(classifier)
+        return self
+
+    def _reset(self, classifier: _native.Classifier | None) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._classifier_ = classifier
+        self._native_: _native.Detector | None = None
+
+    @classmethod
+    def from_onnx(
+        cls,
+        model: Path | bytes,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        temperature: float = 1000.0,
+        magnitude: float = 0.0014,
+        threads: int | None = None,
+        size: tuple[int, int] | None = None,
+        transform: str | None = None,
+        class_names: Sequence[str] | None = None,
+        scale: float | None = None,
+        channels: Literal["rgb", "bgr"] | None = None,
+        layout: str | None = None,
+        output: str | None = None,
+        weights: str | None = None,
+        config: Path | None = None,
+        i_odin: bool = False,
+        batch_size: int = 32,
+        device: str = "cpu",
+    ) -> Detector:
+        """From an ONNX file, or its bytes.
+
+        Args:
+            model: The path of the file, or its content.
+            mean, std: The normalisation of each channel, for pixels from 0 to ``scale``; that of the
+                ``model.toml`` beside the model or of the usual networks unless given.
+            temperature: T, positive.
+            magnitude: ε on the [0, 1] pixel scale, from 0.
+            threads: All that this process may use unless given. Scores do not depend on it.
+            size: Height and width of images, where the model leaves them open.
+            transform: What every image goes through first, such as
+                ``"resize:256,centre-crop:224"``.
+            class_names: In the order of the logits.
+            scale: What a white pixel is before the mean is subtracted: 1, or 255.
+            channels: The order of the network's channels.
+            layout: The order of the input's axes, such as ``"NCHW"``.
+            output: The output that holds the logits, where there are several.
+            weights: Which weights of a checkpoint to take, such as ``"ema"``.
+            config: A ``model.toml`` that says all this.
+            i_odin: Whether to compute i-ODIN, too: another forward pass.
+            batch_size: How many images are scored together. Scores do not depend on it.
+            device: ``"cpu"`` by the built-in engine, or ``"cuda:0"``, ``"openvino"``, ... by an
+                installed ONNX Runtime.
+
+        Raises:
+            OdinOSError: A file cannot be read.
+            OdinValueError: The model cannot be understood, or what is said of it does not fit.
+        """
+        options: _native.Options = {
+            "mean": mean,
+            "std": std,
+            "scale": scale,
+            "channels": channels,
+            "layout": layout,
+            "size": size,
+            "transform": transform,
+            "class_names": None if class_names is None else list(class_names),
+            "output": output,
+            "weights": weights,
+            "config": config,
+        }
+        data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else None
+        path = None if data is not None else os.path.abspath(model)  # type: ignore[type-var]
+        source = _Model(path, data, None, options)  # type: ignore[arg-type]
+        classifier = source.open()
+        source = replace(source, sha256=classifier.sha256)
+        engine = _engine(threads, batch_size, device)
+        recipe = _Recipe(source, float(temperature), float(magnitude), engine, i_odin=i_odin)
+        self = cls._of(recipe, classifier)
+        self._native()
+        return self
+
+    from_checkpoint = from_onnx
+    """From a checkpoint of a known architecture (PyTorch or safetensors); as :meth:`from_onnx`."""
+
+    @classmethod
+    def from_torch(
+        cls,
+        module: Any,
+        example_input: Any,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        class_names: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Detector:
+        """From a PyTorch module, which is exported to ONNX in memory.
+
+        Args:
+            module: A classifier in evaluation or training mode, which it is left in: normalised images
+                to logits.
+            example_input: A batch of one or more normalised images, ``(N, C, H, W)``.
+            mean, std, class_names: As of :meth:`from_onnx`.
+            options: The others of :meth:`from_onnx`.
+
+        Raises:
+            OdinValueError: The module is no classifier of images, or has operators without a gradient.
+        """
+        from ._export import onnx_of
+
+        data = onnx_of(module, example_input)
+        return cls.from_onnx(data, mean=mean, std=std, class_names=class_names, **options)
+
+    @staticmethod
+    def load(path: Path, *, model: Path | None = None, threads: int | None = None) -> CalibratedDetector:
+        """As :func:`odin_ood.load`."""
+        return load(path, model=model, threads=threads)
+
+    def _classifier(self) -> _native.Classifier:
+        if self._classifier_ is None:
+            self._classifier_ = self._recipe.model.open()
+        return self._classifier_
+
+    def _native(self) -> _native.Detector:
+        if self._process != os.getpid():
+            # Forked: neither the lock nor the engine's threads came along.
+            self._reset(self._classifier_)
+        with self._lock:
+            if self._native_ is None:
+                recipe = self._recipe
+                self._native_ = _native.Detector(
+                    self._classifier(),
+                    recipe.temperature,
+                    recipe.magnitude,
+                    recipe.engine,
+                    recipe.scores,
+                    recipe.statistics,
+                    recipe.i_odin,
+                )
+            return self._native_
+
+    @property
+    def architecture(self) -> str:
+        """Such as ``DenseNet-BC-100-12``; for an ONNX file, its format."""
+        return self._classifier().architecture
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._classifier().classes
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """In the order of the logits, where known."""
+        return self._classifier().class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the images that the network takes."""
+        return self._classifier().image_shape
+
+    @property
+    def temperature(self) -> float:
+        """T."""
+        return self._recipe.temperature
+
+    @property
+    def magnitude(self) -> float:
+        """ε on the [0, 1] pixel scale."""
+        return self._recipe.magnitude
+
+    @property
+    def threads(self) -> int:
+        """How many threads decode and score."""
+        return self._recipe.engine["threads"]
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The names of the scores that it computes, ``msp`` and ``odin`` first."""
+        return tuple(self._native().score_names)
+
+    def score(
+        self,
+        images: ImagesLike,
+        *,
+        labels: Labels = None,
+        layout: Layout | None = None,
+        errors: Errors = "raise",
+        progress: Progress = None,
+    ) -> Scores:
+        """Scores images.
+
+        Args:
+            images: A path (folder, archive, image, ``.npy``, ...), a NumPy array or tensor of shape
+                ``(N, H, W, C)``, ``(N, C, H, W)`` or ``(N, H, W)``, a PIL image, a sequence of those, or an
+                iterable of batches such as a ``DataLoader``. Arrays hold ``uint8`` levels or ``float32``
+                from 0 to 1, **not normalised**; those in C order are read where they lie.
+            labels: The true classes ``(N,)``, for arrays and sequences.
+            layout: ``"NCHW"`` or ``"NHWC"``, where the shape of an array does not tell.
+            errors: ``"keep"`` gives an image that cannot be scored a row with NaN and its error.
+            progress: A function of the images done and in all; True for a bar by tqdm.
+
+        Raises:
+            OdinValueError: An image has not the shape that the network takes, is damaged, or its shape
+                is ambiguous; the message names it.
+
+        >>> detector.score(near[:5]).msp.shape
+        (5,)
+        """
+        keep = _kept(errors)
+        parts: list[Scores] = []
+        with reporting(progress) as report:
+            for batch in batches(self._classifier(), images, labels, layout):
+                scored = self._native().score(batch, keep, report)
+                parts.append(Scores(scored.columns()))
+        return _numbered(Scores, parts)
+
+    def gradient(self, images: ImagesLike, *, layout: Layout | None = None) -> NDArray[np.float32]:
+        """The input gradient whose sign ODIN follows, ``∂ log S_ŷ(x; T) / ∂x``.
+
+        Returns:
+            An array ``(N, C, H, W)`` of ``float32``, with respect to pixels on the [0, 1] scale, of
+            the images as the network sees them (after the transform).
+
+        >>> detector.gradient(near[:2]).shape
+        (2, 1, 8, 8)
+        """
+        parts = [
+            self._native().gradient(batch)
+            for batch in batches(self._classifier(), images, None, layout)
+        ]
+        if not parts:
+            raise OdinValueError("there is no image")
+        return np.concatenate(parts)
+
+    def with_setting(
+        self, temperature: float | None = None, magnitude: float | None = None
+    ) -> Detector:
+        """The same at another temperature or magnitude.
+
+        >>> detector.with_setting(magnitude=0.005).magnitude
+        0.005
+        """
+        t = self._recipe.temperature if temperature is None else float(temperature)
+        epsilon = self._recipe.magnitude if magnitude is None else float(magnitude)
+        other = self._of(replace(self._recipe, temperature=t, magnitude=epsilon), self._classifier())
+        other._native()
+        return other
+
+    def tune(
+        self,
+        images: ImagesLike,
+        out_images: ImagesLike = None,
+        *,
+        temperatures: Sequence[float] | None = None,
+        magnitudes: Sequence[float] | None = None,
+        objective: str | None = None,
+        rule: Literal["fixed", "synthetic", "mean-score"] | None = None,
+        seed: int = 0,
+        layout: Layout | None = None,
+        progress: Progress = None,
+    ) -> Detector:
+        """Chooses T and ε on validation images.
+
+        Args:
+            images: In-distribution images, as of :meth:`score`; not those to test on.
+            out_images: Out-of-distribution images; without them ``rule`` chooses.
+            temperatures, magnitudes: The grid; that of the paper unless given.
+            objective: ``"fpr95"`` against out-of-distribution images unless given.
+            rule: Without out-of-distribution images: ``"fixed"`` (T = 1000, ε = 0.0014),
+                ``"synthetic"`` or ``"mean-score"``.
+            seed: Of synthetic images.
+
+        Returns:
+            A detector at the setting chosen; :attr:`temperature` and :attr:`magnitude` tell it.
+
+        >>> tuned = detector.tune(known[:60], near[:60], temperatures=[1000], magnitudes=[0, 0.005])
+        >>> tuned.temperature
+        1000.0
+        """
+        grid = _grid(temperatures, magnitudes)
+        classifier = self._classifier()
+        inside = whole(classifier, images, None, layout)
+        outside = None if out_images is None else whole(classifier, out_images, None, layout)
+        with reporting(progress) as report:
+            tuned = self._native().tune(inside, outside, grid, objective, rule, seed, report)
+        return self.with_setting(tuned["temperature"], tuned["magnitude"])
+
+    def fit(
+        self,
+        train_images: ImagesLike,
+        labels: Labels = None,
+        *,
+        scores: Sequence[str] | None = None,
+        layout: Layout | None = None,
+        progress: Progress = None,
+        **parameters: Any,
+    ) -> Detector:
+        """Fits scores beside ODIN to training images: only the forward pass is run.
+
+        Args:
+            train_images: As of :meth:`score`.
+            labels: The true classes ``(N,)``; predicted classes stand in for them unless all are known.
+            scores: Their names, such as ``["knn", "vim"]``; all that fit the network unless given.
+            parameters: Such as ``knn_k=200``; those of the papers unless given.
+
+        Returns:
+            A detector that computes them, too.
+
+        >>> detector.fit(known, scores=["knn", "vim"], knn_k=10).score_names[:4]
+        ('msp', 'odin', 'knn', 'vim')
+        """
+        images = whole(self._classifier(), train_images, labels, layout)
+        with reporting(progress) as report:
+            names, statistics, left_out, told = self._native().fit(
+                images, None if scores is None else list(scores), parameters, report
+            )
+        for warning in told:
+            warnings.warn(warning, stacklevel=2)
+        for name, reason in left_out:
+            warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
+        recipe = replace(self._recipe, scores=tuple(names), statistics=statistics)
+        return self._of(recipe, self._classifier())
+
+    def calibrate(
+        self,
+        images: ImagesLike,
+        tpr: float = 0.95,
+        out_images: ImagesLike = None,
+        *,
+        score: str = "odin",
+        rule: Rule = "tpr",
+        fpr: float = 0.05,
+        per_class: bool = False,
+        layout: Layout | None = None,
+        progress: Progress = None,
+    ) -> CalibratedDetector:
+        """Chooses thresholds on held-out in-distribution images.
+
+        Args:
+            images: In-distribution images that neither the network nor the setting was fitted to.
+            tpr: The share of in-distribution images to keep.
+            out_images: Out-of-distribution images, which ``rule`` may need.
+            score: The score that decides. The others of this detector are calibrated beside it.
+            rule: ``"tpr"``, ``"fpr"`` (at most ``fpr`` of the others pass) or ``"detection-error"``.
+            per_class: Whether each predicted class gets a threshold of its own.
+
+        >>> detector.calibrate(known, tpr=0.9)
+        <CalibratedDetector by odin >= ..., T = 1000, ε = 0.0014>
+        """
+        if rule not in ("tpr", "fpr", "detection-error"):
+            raise OdinValueError(f"there is no rule {rule!r}; it is tpr, fpr or detection-error")
+        native = self._native()
+        if score not in native.score_names:
+            known = ", ".join(native.score_names)
+            raise OdinValueError(f"there is no score {score!r}; there are {known}")
+        names = [score, *(name for name in native.score_names if name != score)]
+        with reporting(progress) as report:
+            inside = self._scored(images, layout, report)
+            outside = None if out_images is None else self._scored(out_images, layout, report)
+        rate = fpr if rule == "fpr" else tpr
+        calibrated = native.calibrate(inside, outside, names, rule, rate, per_class)
+        recipe = _CalibratedRecipe(self._recipe.engine, model=self._recipe.model.location())
+        return CalibratedDetector._of(recipe, calibrated)
+
+    def _scored(self, images: ImagesLike, layout: Layout | None, report: Any) -> _native.Scored:
+        parts = batches(self._classifier(), images, None, layout)
+        scored = [self._native().score(batch, False, report) for batch in parts]
+        if not scored:
+            raise OdinValueError("there is no image to calibrate on")
+        return scored[0] if len(scored) == 1 else _native.Scored.joined(scored)
+
+    def __getstate__(self) -> _Recipe:
+        return self._recipe
+
+    def __setstate__(self, recipe: _Recipe) -> None:
+        self._recipe = recipe
+        self._reset(None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_unpickled, (Detector, self._recipe))
+
+    def __repr__(self) -> str:
+        t, epsilon = self.temperature, self.magnitude
+        return (
+            f"<Detector of {self.architecture}, {self.classes} classes, images {self.image_shape}, "
+            f"T = {t:g}, ε = {epsilon:g}>"
+        )
+
+
+class CalibratedDetector:
+    """A detector with thresholds, which decides whether images are in-distribution.
+
+    Made by :meth:`Detector.calibrate` or :func:`odin_ood.load`. It can be pickled, and used by several
+    threads and in processes that were forked.
+
+    >>> calibrated.predict(near[:3]).dtype
+    dtype('int64')
+    """
+
+    _recipe: _CalibratedRecipe
+
+    def __init__(self) -> None:
+        raise TypeError("use Detector.calibrate or odin_ood.load")
+
+    @classmethod
+    def _of(
+        cls, recipe: _CalibratedRecipe, native: _native.CalibratedDetector | None
+    ) -> CalibratedDetector:
+        self = object.__new__(cls)
+        self._recipe = recipe
+        self._reset(native)
+        if native is not None:
+            self._keep(native)
+        return self
+
+    def _reset(self, native: _native.CalibratedDetector | None) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._native_ = native
+        self._classifier_: _native.Classifier | None = None
+
+    def _keep(self, native: _native.CalibratedDetector) -> None:
+        """Keeps what another process needs to make it anew."""
+        toml, statistics = native.to_saved()
+        self._recipe = replace(
+            self._recipe, toml=toml, statistics=statistics, checksum=native.checksum
+        )
+
+    def _native(self) -> _native.CalibratedDetector:
+        if self._process != os.getpid():
+            self._reset(self._native_)
+        with self._lock:
+            native = self._native_
+            if native is None or not native.is_usable:
+                native = self._native_ = self._opened()
+            return native
+
+    def _opened(self) -> _native.CalibratedDetector:
+        recipe = self._recipe
+        if recipe.toml is not None:
+            return _native.CalibratedDetector.restore(
+                recipe.toml, recipe.statistics, recipe.engine, recipe.model
+            )
+        if recipe.path is None:
+            raise OdinValueError("the detector has neither a path nor a record")
+        return _native.CalibratedDetector.open(recipe.path, recipe.engine, recipe.model)
+
+    def _classifier(self) -> _native.Classifier:
+        if self._classifier_ is None:
+            self._classifier_ = self._native().classifier
+        return self._classifier_
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._classifier().classes
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """In the order of the logits, where known."""
+        return self._classifier().class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of the images that the network takes."""
+        return self._classifier().image_shape
+
+    @property
+    def temperature(self) -> float:
+        """T."""
+        return self._native().temperature
+
+    @property
+    def magnitude(self) -> float:
+        """ε on the [0, 1] pixel scale."""
+        return self._native().magnitude
+
+    @property
+    def threads(self) -> int:
+        """How many threads decode and score."""
+        return self._recipe.engine["threads"]
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The names of the scores that it computes."""
+        return tuple(self._native().score_names)
+
+    @property
+    def deciding_score(self) -> str:
+        """The name of the score that decides."""
+        return self._native().thresholds[0][0]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of each calibrated score."""
+        return dict(self._native().thresholds)
+
+    @property
+    def threshold(self) -> float:
+        """That of the score that decides; an image whose score reaches it is in-distribution."""
+        return self._native().thresholds[0][1]
+
+    @property
+    def checksum(self) -> str:
+        """Two detectors of one checksum judge alike."""
+        return self._native().checksum
+
+    def judge(
+        self,
+        images: ImagesLike,
+        *,
+        labels: Labels = None,
+        layout: Layout | None = None,
+        errors: Errors = "raise",
+        progress: Progress = None,
+    ) -> Verdicts:
+        """Scores images and decides; arguments and exceptions are those of :meth:`Detector.score`.
+
+        >>> calibrated.judge(near[:4]).percentile.shape
+        (4,)
+        """
+        keep = _kept(errors)
+        parts: list[Scores] = []
+        with reporting(progress) as report:
+            for batch in batches(self._classifier(), images, labels, layout):
+                judged = self._native().judge(batch, keep, report)
+                parts.append(Verdicts(judged.columns()))
+        verdicts = _numbered(Verdicts, parts)
+        assert isinstance(verdicts, Verdicts)
+        return verdicts
+
+    def score(self, images: ImagesLike, **options: Any) -> Scores:
+        """The scores alone; as :meth:`judge`.
+
+        >>> calibrated.score(near[:4]).odin.shape
+        (4,)
+        """
+        verdicts = self.judge(images, **options)
+        decision = ("percentile", "p_value", "threshold", "is_in_distribution")
+        return Scores({name: verdicts[name] for name in verdicts if name not in decision})
+
+    def predict(self, images: ImagesLike, **options: Any) -> NDArray[np.int64]:
+        """+1 for in-distribution images and -1 for others, ``(N,)``, as scikit-learn's outlier detectors.
+
+        >>> set(calibrated.predict(near[:50])) <= {1, -1}
+        True
+        """
+        return np.where(self.is_in_distribution(images, **options), 1, -1).astype(np.int64)
+
+    def is_in_distribution(self, images: ImagesLike, **options: Any) -> NDArray[np.bool_]:
+        """Whether each image's score reaches its threshold, ``(N,)``.
+
+        >>> calibrated.is_in_distribution(near[:4]).dtype
+        dtype('bool')
+        """
+        return self.judge(images, **options).is_in_distribution
+
+    def gradient(self, images: ImagesLike, *, layout: Layout | None = None) -> NDArray[np.float32]:
+        """As :meth:`Detector.gradient`.
+
+        >>> calibrated.gradient(near[:1]).shape
+        (1, 1, 8, 8)
+        """
+        native, classifier = self._native(), self._classifier()
+        parts = [native.gradient(batch) for batch in batches(classifier, images, None, layout)]
+        if not parts:
+            raise OdinValueError("there is no image")
+        return np.concatenate(parts)
+
+    def save(self, path: Path) -> None:
+        """Writes ``detector.toml``, what was fitted, and the model where it is in memory only.
+
+        The file opens in the command line, the library and the service, too. It appears whole or not
+        at all.
+
+        >>> calibrated.save(tmp_path / "detector.toml")
+        >>> odin_ood.load(tmp_path / "detector.toml").threshold == calibrated.threshold
+        True
+        """
+        model = self._recipe.model
+        self._native().save(path, model[1] if isinstance(model, tuple) else None)
+
+    def compile(self, path: Path) -> None:
+        """Writes network, gradient, scores and threshold as one ONNX file for any runtime.
+
+        >>> calibrated.compile(tmp_path / "detector.onnx")
+        >>> (tmp_path / "detector.onnx").stat().st_size > 100_000
+        True
+
+        Raises:
+            OdinValueError: Another score than ODIN decides, or each class has its threshold.
+        """
+        self._native().compile(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._recipe.toml is None:
+            self._keep(self._native())
+        return (_unpickled, (CalibratedDetector, self._recipe))
+
+    def __repr__(self) -> str:
+        name, threshold = self._native().thresholds[0]
+        setting = f"T = {self.temperature:g}, ε = {self.magnitude:g}"
+        return f"<CalibratedDetector by {name} >= {threshold:.6g}, {setting}>"
+
+
+def load(
+    path: Path,
+    *,
+    model: Path | None = None,
+    threads: int | None = None,
+    batch_size: int = 32,
+    device: str = "cpu",
+) -> CalibratedDetector:
+    """Opens a ``detector.toml``, the model that it names, and what was fitted.
+
+    Args:
+        path: Of the ``detector.toml``.
+        model: The present path of the model; that in the detector unless given.
+        threads: All that this process may use unless given. Scores do not depend on it.
+        batch_size: How many images are scored together. Scores do not depend on it.
+        device: As of :meth:`Detector.from_onnx`.
+
+    Raises:
+        OdinOSError: A file is not there, or cannot be read.
+        OdinValueError: A file was changed, or the model is another one.
+
+    >>> odin_ood.load(DEMO / "detector.toml", threads=2).deciding_score
+    'odin'
+    """
+    where = None if model is None else os.path.abspath(model)
+    recipe = _CalibratedRecipe(
+        _engine(threads, batch_size, device), path=os.path.abspath(path), model=where
+    )
+    opened = _native.CalibratedDetector.open(os.path.abspath(path), recipe.engine, where)
+    place = where if where is not None else opened.model_path
+    return CalibratedDetector._of(replace(recipe, model=place), opened)
+
+
+def _unpickled(cls: Any, recipe: Any) -> Any:
+    """A detector that opens its model when it is first used."""
+    if cls is Detector:
+        return Detector._of(recipe)
+    return CalibratedDetector._of(recipe, None)
+
+
+def _kept(errors: str) -> bool:
+    if errors not in ("raise", "keep"):
+        raise OdinValueError(f"errors is 'raise' or 'keep', not {errors!r}")
+    return errors == "keep"
+
+
+def _grid(
+    temperatures: Sequence[float] | None, magnitudes: Sequence[float] | None
+) -> tuple[list[float], list[float]] | None:
+    if temperatures is None and magnitudes is None:
+        return None
+    return list(temperatures or [1000.0]), list(magnitudes or [i * 0.0002 for i in range(21)])
+
+
+def _numbered(cls: type[Scores], parts: list[Scores]) -> Scores:
+    """The parts behind each other; images that are named by their place are counted through."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = cls._concatenated(parts)
+    own = [name for part in parts for name in (f"{i:05}" for i in range(len(part)))]
+    if joined.file == own:
+        return cls({**joined.to_dict(), "file": [f"{i:05}" for i in range(len(joined))]})
+    return joined
