@@ -33,6 +33,18 @@ class Engine(TypedDict):
     device: str
     libraries: Sequence[Path]
 
+class Evaluated(TypedDict):
+    metrics: dict[str, float]
+    exact_instead: list[str]
+    outside_grid: int
+    ci95: dict[str, tuple[float, float]] | None
+
+class Fitted(TypedDict):
+    names: list[str]
+    statistics: bytes
+    left_out: list[tuple[str, str]]
+    warnings: list[str]
+
 def available_threads() -> int: ...
 def run_command(arguments: Sequence[str]) -> int: ...
 def arrow_stream(columns: Sequence[tuple[str, object]]) -> object: ...
@@ -41,7 +53,7 @@ def evaluate(
     out_scores: NDArray[np.float64],
     protocol: dict[str, Any] | None = None,
     bootstrap: tuple[int, int, int] | None = None,
-) -> tuple[dict[str, float], list[str], int, dict[str, tuple[float, float]] | None]: ...
+) -> Evaluated: ...
 def threshold_for_tpr(in_scores: NDArray[np.float64], tpr: float) -> float: ...
 
 @final
@@ -139,7 +151,7 @@ class Detector:
         names: Sequence[str] | None,
         parameters: dict[str, Any],
         progress: Progress | None = None,
-    ) -> tuple[list[str], bytes, list[tuple[str, str]], list[str]]: ...
+    ) -> Fitted: ...
     def tune(
         self,
         images: Images,

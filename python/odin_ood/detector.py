@@ -437,14 +437,16 @@ class Detector:
         """
         images = whole(self._classifier(), train_images, labels, layout)
         with reporting(progress) as report:
-            names, statistics, left_out, told = self._native().fit(
+            fitted = self._native().fit(
                 images, None if scores is None else list(scores), parameters, report
             )
-        for warning in told:
+        for warning in fitted["warnings"]:
             warnings.warn(warning, stacklevel=2)
-        for name, reason in left_out:
+        for name, reason in fitted["left_out"]:
             warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
-        recipe = replace(self._recipe, scores=tuple(names), statistics=statistics)
+        recipe = replace(
+            self._recipe, scores=tuple(fitted["names"]), statistics=fitted["statistics"]
+        )
         return self._of(recipe, self._classifier())
 
     def calibrate(

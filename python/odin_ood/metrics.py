@@ -87,17 +87,15 @@ def evaluate(
         protocol = {"score": score, "classes": classes, "temperature": float(temperature)}
     bootstrap = None if ci is None else (ci, seed, threads or _native.available_threads())
     inside, outside = _vector(in_scores), _vector(out_scores)
-    values, exact_instead, outside_grid, intervals = _native.evaluate(
-        inside, outside, protocol, bootstrap
-    )
+    told = _native.evaluate(inside, outside, protocol, bootstrap)
     return Metrics(
-        **values,
+        **told["metrics"],
         n_in=len(inside),
         n_out=len(outside),
         mode=mode,
-        ci95=intervals,
-        exact_instead=tuple(exact_instead),
-        outside_grid=outside_grid,
+        ci95=told["ci95"],
+        exact_instead=tuple(told["exact_instead"]),
+        outside_grid=told["outside_grid"],
     )
 
 

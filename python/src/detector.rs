@@ -230,8 +230,8 @@ impl Detector {
         gradient(py, prepared, images)
     }
 
-    /// `(names, statistics, reasons of those left out, warnings)` of scores fitted to images; all
-    /// that fit the network, where no names are given.
+    /// Fits scores to images; all that fit the network, where no names are given. The result has
+    /// `names`, `statistics`, `left_out` (names and reasons) and `warnings`.
     #[pyo3(signature = (images, names, parameters, progress=None))]
     fn fit<'py>(
         &self,
@@ -240,12 +240,7 @@ impl Detector {
         names: Option<Vec<String>>,
         parameters: &Bound<'_, PyDict>,
         progress: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<(
-        Vec<String>,
-        Bound<'py, PyBytes>,
-        Vec<(String, String)>,
-        Vec<String>,
-    )> {
+    ) -> PyResult<Bound<'py, PyDict>> {
         let is_named = names.is_some();
         let methods = match names {
             Some(names) => methods(names)?,
@@ -287,7 +282,12 @@ impl Detector {
         });
         let fitted = fitted?.map_err(|e: odin::Error| raised(e))?;
         let (names, statistics, left_out, warnings) = fitted;
-        Ok((names, PyBytes::new(py, &statistics), left_out, warnings))
+        let told = PyDict::new(py);
+        told.set_item("names", names)?;
+        told.set_item("statistics", PyBytes::new(py, &statistics))?;
+        told.set_item("left_out", left_out)?;
+        told.set_item("warnings", warnings)?;
+        Ok(told)
     }
 
     /// The setting chosen, and how: `temperature`, `magnitude`, `rule`, `tuned_on`, `in_images`,

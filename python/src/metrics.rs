@@ -5,7 +5,7 @@ use crate::job::interruptible;
 use numpy::{PyArrayMethods, PyReadonlyArray1};
 use odin::metrics::{Bootstrap, Interval, Metrics, PaperProtocol, Scores, threshold_at_tpr};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict, PyDict};
 
 /// The scores in the paper's protocol.
 #[derive(FromPyObject)]
@@ -29,8 +29,8 @@ impl Protocol {
     }
 }
 
-/// `(metrics, names of those that are exact instead, scores outside the grid, intervals)`; each of
-/// the first and last by name. `protocol` is None for the exact metrics.
+/// `metrics` by name, `exact_instead` (the names of those that are exact all the same),
+/// `outside_grid` and `ci95` by name. `protocol` is None for the exact metrics.
 #[pyfunction]
 #[pyo3(signature = (in_scores, out_scores, protocol=None, bootstrap=None))]
 pub(crate) fn evaluate<'py>(
@@ -39,12 +39,7 @@ pub(crate) fn evaluate<'py>(
     out_scores: PyReadonlyArray1<'_, f64>,
     protocol: Option<&Bound<'_, PyDict>>,
     bootstrap: Option<(usize, u64, usize)>,
-) -> PyResult<(
-    Bound<'py, PyDict>,
-    Vec<&'static str>,
-    usize,
-    Option<Bound<'py, PyDict>>,
-)> {
+) -> PyResult<Bound<'py, PyDict>> {
     let protocol = protocol
         .map(|given| given.extract::<Protocol>()?.protocol())
         .transpose()?;
@@ -78,23 +73,19 @@ pub(crate) fn evaluate<'py>(
         metrics.set_item(name, value)?;
     }
     let exact_instead = measured.exact_instead.named().into_iter();
-    let exact_instead = exact_instead
-        .filter(|(_, exact)| *exact)
-        .map(|(name, _)| name);
+    let exact_instead = exact_instead.filter_map(|(name, exact)| exact.then_some(name));
     let intervals = measured.intervals.map(|intervals| {
-        let dict = PyDict::new(py);
-        for (name, interval) in intervals.named() {
-            dict.set_item(name, (interval.lower, interval.upper))?;
-        }
-        Ok::<_, PyErr>(dict)
+        let bounds = intervals
+            .named()
+            .map(|(name, i)| (name, (i.lower, i.upper)));
+        bounds.into_py_dict(py)
     });
-    let exact_instead = exact_instead.collect();
-    Ok((
-        metrics,
-        exact_instead,
-        measured.outside_grid,
-        intervals.transpose()?,
-    ))
+    let told = PyDict::new(py);
+    told.set_item("metrics", metrics)?;
+    told.set_item("exact_instead", exact_instead.collect::<Vec<_>>())?;
+    told.set_item("outside_grid", measured.outside_grid)?;
+    told.set_item("ci95", intervals.transpose()?)?;
+    Ok(told)
 }
 
 struct Measured {

@@ -366,7 +366,7 @@ fn decisions_are_those_of_the_scores() {
         let reference = demo.in_set.scores(deciding).unwrap();
         let n = reference.len() as f64;
         let threshold = saved.deciding().unwrap().threshold;
-        let kept = 0;
+        let mut kept = 0;
         let rows = demo.in_set.rows.iter().chain(&demo.out_set.rows);
         for (place, row) in rows.enumerate() {
             let decision = saved.decide(&row.score).unwrap();
