@@ -410,6 +410,19 @@ impl CalibratedDetector {
     }
 }
 
+/// `msp`, `odin`, then the others as they were calibrated: the same whenever it is opened again.
+fn score_names(detector: &odin::CalibratedDetector) -> Vec<String> {
+    let calibrated = detector.record().scores.iter().map(|score| &score.name);
+    let computed = detector.detector().score_names();
+    let mut names: Vec<String> = computed.iter().take(2).cloned().collect();
+    for name in calibrated {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 #[pymethods]
 impl CalibratedDetector {
     /// Opens a `detector.toml`.
@@ -472,7 +485,7 @@ impl CalibratedDetector {
 
     #[getter]
     fn score_names(&self) -> PyResult<Vec<String>> {
-        Ok(self.inner.get()?.detector().score_names().to_vec())
+        Ok(score_names(&*self.inner.get()?))
     }
 
     /// The calibrated scores, the deciding one first: names and thresholds.
@@ -515,7 +528,7 @@ impl CalibratedDetector {
             let images = images(job);
             let rows = collect(job, detector.judge(&images), images.len(), keep_errors)?;
             Ok(Judged {
-                score_names: detector.detector().score_names().to_vec(),
+                score_names: score_names(&detector),
                 rows,
             })
         });

@@ -111,8 +111,8 @@ fn columns<'py, 'a>(
                 names.push(name);
                 labels.push(label.map_or(-1, |label| label as i64));
                 predictions.push(score.prediction as i64);
-                for (column, &value) in scores.iter_mut().zip(score.values()) {
-                    column.push(value);
+                for (column, name) in scores.iter_mut().zip(score_names) {
+                    column.push(score.get(name).unwrap_or(f64::NAN));
                 }
                 errors.push(None);
             }

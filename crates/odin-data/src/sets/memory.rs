@@ -314,22 +314,17 @@ mod tests {
     #[test]
     fn shapes_and_labels_are_checked() {
         let options = OpenOptions::default();
-        let cases: [(usize, &[usize], Option<Vec<usize>>, &str); 6] = [
+        let cases: [(usize, &[usize], Option<usize>, &str); 6] = [
             (11, &[1, 2, 2, 3], None, "does not fit 11 bytes"),
             (12, &[usize::MAX, 2, 2, 3], None, "does not fit 12 bytes"),
             (0, &[0, 2, 2, 3], None, "holds no image"),
             (12, &[12], None, "expected [N, H, W]"),
             (27, &[1, 3, 3, 3], None, "in front and at the end"),
-            (
-                12,
-                &[1, 2, 2, 3],
-                Some(vec![1, 2]),
-                "2 labels do not fit 1 images",
-            ),
+            (12, &[1, 2, 2, 3], Some(2), "2 labels do not fit 1 images"),
         ];
         for (bytes, shape, labels, expected) in cases {
             let mut array = array(vec![0; bytes], ArrayElement::U8, shape);
-            array.labels = labels;
+            array.labels = labels.map(|count| vec![0; count]);
             let error = array.open(&options).err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         }

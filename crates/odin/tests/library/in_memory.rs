@@ -3,9 +3,10 @@
 use crate::{demo, open, refused};
 use odin::{
     CalibratedDetector, CalibrationOptions, Classifier, ClassifierOptions, Detector, ErrorKind,
-    Method, SavedDetector, Setting,
+    Method, SavedDetector, Score, Setting,
 };
 
+const NAMES: [&str; 4] = ["odin", "vim", "energy", "mahalanobis"];
 const METHODS: [Method; 3] = [Method::Energy, Method::Mahalanobis, Method::Vim];
 
 fn classifier() -> (Vec<u8>, Classifier) {
@@ -21,8 +22,7 @@ fn calibrated(classifier: &Classifier) -> CalibratedDetector {
     let detector = builder.fitted(fitted.unwrap()).build().unwrap();
     let images = classifier.open_images(demo("in.npy")).unwrap().range(0..90);
     let scored = detector.score_set(&images, |_| {}).unwrap();
-    let names = ["odin", "vim", "energy", "mahalanobis"];
-    let options = CalibrationOptions::default().scores(names);
+    let options = CalibrationOptions::default().scores(NAMES);
     options.calibrate(detector, &scored, None).unwrap()
 }
 
@@ -60,8 +60,11 @@ fn a_detector_is_handed_on_in_memory_and_saved_with_its_model() {
         .open_images(demo("near.npy"))
         .unwrap()
         .range(0..20);
+    // Scores may come in another order.
     let judged = |detector: &CalibratedDetector| -> Vec<_> {
-        detector.judge(&images).map(Result::unwrap).collect()
+        let verdicts = detector.judge(&images).map(Result::unwrap);
+        let values = |score: &Score| NAMES.map(|name| score.get(name).unwrap());
+        verdicts.map(|v| (values(&v.score), v.decision)).collect()
     };
     for after in [options().restore(&saved), CalibratedDetector::open(&path)] {
         let after = after.unwrap();
