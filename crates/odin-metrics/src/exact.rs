@@ -1,132 +1,122 @@
 //! The exact metrics, with ties handled as ties.
 
 use crate::counts::{Counts, share};
+use crate::levels::{Level, Levels};
 use crate::metrics::Metrics;
+use crate::precision::PrecisionSum;
+use crate::threshold::fewest;
 
-/// A threshold δ as places in the two sorted sides: the number of scores `< δ`.
-#[derive(Debug, Clone, Copy)]
-struct Threshold {
-    in_below: usize,
-    out_below: usize,
+/// The exact metrics of levels in ascending order, whose counts add up to `n_in` and `n_out`, both
+/// at least 1.
+///
+/// Everything is added up in whole numbers, so that neither the direction nor an order of
+/// summation changes a bit.
+pub(crate) fn metrics(levels: impl Iterator<Item = (u64, u64)>, n_in: u64, n_out: u64) -> Metrics {
+    let mut sums = Sums::new(n_in, n_out);
+    for (in_count, out_count) in levels {
+        sums.add(in_count, out_count);
+    }
+    sums.metrics()
 }
 
-/// Every threshold that matters: each distinct score of the pooled sides in ascending order, and
-/// one above them all.
+struct Sums {
+    n_in: u64,
+    n_out: u64,
+    /// The fewest in-scores that are 95 % of them.
+    kept: u64,
+    /// Counts of the scores below the next level.
+    in_below: u64,
+    out_below: u64,
+    /// Out-scores at and above the highest level that keeps 95 % of the in-scores.
+    passing_at_95_tpr: u64,
+    /// The smallest detection error times `2 n_in n_out`.
+    smallest_error: u128,
+    /// Pairs in which the in-score is higher, twice, and tied pairs, once.
+    twice_the_wins: u128,
+    precision_in: PrecisionSum,
+    precision_out: PrecisionSum,
+}
+
+impl Sums {
+    fn new(n_in: u64, n_out: u64) -> Self {
+        Self {
+            n_in,
+            n_out,
+            kept: fewest(n_in, 0.95),
+            in_below: 0,
+            out_below: 0,
+            passing_at_95_tpr: n_out,
+            smallest_error: u128::from(n_in) * u128::from(n_out),
+            twice_the_wins: 0,
+            precision_in: PrecisionSum::default(),
+            precision_out: PrecisionSum::default(),
+        }
+    }
+
+    fn add(&mut self, in_count: u64, out_count: u64) {
+        let in_from = self.n_in - self.in_below;
+        let out_from = self.n_out - self.out_below;
+        if in_from >= self.kept {
+            self.passing_at_95_tpr = out_from;
+        }
+        let error = product(self.in_below, self.n_out) + product(out_from, self.n_in);
+        self.smallest_error = self.smallest_error.min(error);
+        self.twice_the_wins += product(in_count, 2 * self.out_below + out_count);
+        self.precision_in.add(in_count, in_from, out_from);
+        self.in_below += in_count;
+        self.out_below += out_count;
+        self.precision_out
+            .add(out_count, self.out_below, self.in_below);
+    }
+
+    fn metrics(self) -> Metrics {
+        let twice_the_pairs = 2.0 * (self.n_in as f64 * self.n_out as f64);
+        Metrics {
+            fpr_at_95_tpr: share(self.passing_at_95_tpr, self.n_out),
+            detection_error: self.smallest_error as f64 / twice_the_pairs,
+            auroc: self.twice_the_wins as f64 / twice_the_pairs,
+            aupr_in: self.precision_in.mean(self.n_in),
+            aupr_out: self.precision_out.mean(self.n_out),
+        }
+    }
+}
+
+fn product(a: u64, b: u64) -> u128 {
+    u128::from(a) * u128::from(b)
+}
+
+/// The levels as places in the two sorted sides, for counts that change: those of resamples.
 #[derive(Debug)]
 pub(crate) struct ExactPlan {
-    thresholds: Vec<Threshold>,
+    /// One past the last score of each level in the in- and the out-scores.
+    ends: Vec<(usize, usize)>,
 }
 
 impl ExactPlan {
     /// From the two sides, each in ascending order and not empty.
     pub(crate) fn new(in_scores: &[f64], out_scores: &[f64]) -> Self {
-        let mut thresholds = Vec::with_capacity(in_scores.len() + out_scores.len() + 1);
-        let (mut in_below, mut out_below) = (0, 0);
-        loop {
-            thresholds.push(Threshold {
-                in_below,
-                out_below,
-            });
-            let next = match (in_scores.get(in_below), out_scores.get(out_below)) {
-                (Some(a), Some(b)) => a.min(*b),
-                (Some(score), None) | (None, Some(score)) => *score,
-                (None, None) => return Self { thresholds },
-            };
-            in_below += leading(&in_scores[in_below..], |score| score == next);
-            out_below += leading(&out_scores[out_below..], |score| score == next);
+        let end = |end: &mut (usize, usize), level: Level| {
+            end.0 += level.in_count as usize;
+            end.1 += level.out_count as usize;
+            Some(*end)
+        };
+        Self {
+            ends: Levels::new(in_scores, out_scores)
+                .scan((0, 0), end)
+                .collect(),
         }
     }
 
     pub(crate) fn metrics(&self, counts: &Counts) -> Metrics {
-        Metrics {
-            fpr_at_95_tpr: self.fpr_at_95_tpr(counts),
-            detection_error: self.detection_error(counts),
-            auroc: self.auroc(counts),
-            aupr_in: self.aupr_in(counts),
-            aupr_out: self.aupr_out(counts),
-        }
-    }
-
-    /// FPR falls with δ, so the smallest belongs to the largest δ with TPR >= 0.95.
-    pub(crate) fn fpr_at_95_tpr(&self, counts: &Counts) -> f64 {
-        let after = self
-            .thresholds
-            .partition_point(|t| counts.in_scores.share_from(t.in_below) >= 0.95);
-        // The lowest threshold has TPR 1, so `after` is at least 1.
-        counts
-            .out_scores
-            .share_from(self.thresholds[after - 1].out_below)
-    }
-
-    /// `min over δ of (misses / n_in + false positives / n_out) / 2`, compared in integers over
-    /// the common denominator.
-    pub(crate) fn detection_error(&self, counts: &Counts) -> f64 {
-        let (n_in, n_out) = (counts.in_scores.total(), counts.out_scores.total());
-        let errors = self.thresholds.iter().map(|t| {
-            let misses = u128::from(counts.in_scores.below(t.in_below));
-            let false_positives = u128::from(counts.out_scores.from(t.out_below));
-            misses * u128::from(n_out) + false_positives * u128::from(n_in)
+        let mut below = (0, 0);
+        let levels = self.ends.iter().map(|&(in_end, out_end)| {
+            let before = below;
+            below = (
+                counts.in_scores.below(in_end),
+                counts.out_scores.below(out_end),
+            );
+            (below.0 - before.0, below.1 - before.1)
         });
-        let smallest = errors.min().unwrap_or_default();
-        smallest as f64 / (2.0 * pairs(counts))
+        metrics(levels, counts.in_scores.total(), counts.out_scores.total())
     }
-
-    /// The trapezoids under the ROC curve, which count each tied pair one half.
-    pub(crate) fn auroc(&self, counts: &Counts) -> f64 {
-        let twice_the_wins: u128 = self
-            .positives(counts)
-            .zip(self.positives(counts).skip(1))
-            .map(|((tp, fp), (next_tp, next_fp))| {
-                u128::from(fp - next_fp) * u128::from(tp + next_tp)
-            })
-            .sum();
-        twice_the_wins as f64 / (2.0 * pairs(counts))
-    }
-
-    pub(crate) fn aupr_in(&self, counts: &Counts) -> f64 {
-        average_precision(self.positives(counts).rev(), counts.in_scores.total())
-    }
-
-    pub(crate) fn aupr_out(&self, counts: &Counts) -> f64 {
-        let negatives = self.thresholds.iter().map(|t| {
-            (
-                counts.out_scores.below(t.out_below),
-                counts.in_scores.below(t.in_below),
-            )
-        });
-        average_precision(negatives, counts.out_scores.total())
-    }
-
-    /// (true positives, false positives) at each threshold, falling.
-    fn positives(&self, counts: &Counts) -> impl DoubleEndedIterator<Item = (u64, u64)> {
-        self.thresholds.iter().map(|t| {
-            (
-                counts.in_scores.from(t.in_below),
-                counts.out_scores.from(t.out_below),
-            )
-        })
-    }
-}
-
-/// `Σ (recall - previous recall) · precision` over (true positives, false positives) that rise
-/// from the strictest threshold to the loosest.
-fn average_precision(points: impl Iterator<Item = (u64, u64)>, positives: u64) -> f64 {
-    let mut previous = 0;
-    let mut sum = 0.0;
-    for (tp, fp) in points {
-        if tp > previous {
-            sum += (tp - previous) as f64 * share(tp, tp + fp);
-            previous = tp;
-        }
-    }
-    sum / positives as f64
-}
-
-fn pairs(counts: &Counts) -> f64 {
-    counts.in_scores.total() as f64 * counts.out_scores.total() as f64
-}
-
-/// Length of the longest prefix all of whose scores satisfy `condition`.
-pub(crate) fn leading(scores: &[f64], condition: impl Fn(f64) -> bool) -> usize {
-    scores.iter().take_while(|score| condition(**score)).count()
 }

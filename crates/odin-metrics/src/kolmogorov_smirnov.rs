@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use crate::error::Error;
-use crate::exact::leading;
+use crate::levels::leading;
 use crate::sorted::sorted;
 
 /// Cells of the recurrence up to which the p-value is exact; they take about a tenth of a second.

@@ -3,10 +3,12 @@
 use crate::bootstrap::Bootstrap;
 use crate::counts::Counts;
 use crate::error::Error;
-use crate::exact::ExactPlan;
+use crate::exact::{self, ExactPlan};
 use crate::interval::Interval;
+use crate::levels::Levels;
 use crate::metrics::Metrics;
 use crate::paper::{PaperMetrics, PaperPlan, PaperProtocol};
+use crate::parallel::both;
 use crate::sorted::sorted;
 use crate::threshold::OperatingPoint;
 
@@ -20,15 +22,21 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Checks and sorts the scores; their order does not matter.
+    /// Checks and sorts the scores; their order does not matter. Of many scores the two sides are
+    /// sorted on two threads.
     ///
     /// # Errors
     /// [`ErrorKind::EmptyScores`](crate::ErrorKind::EmptyScores) when a side has no score, [`ErrorKind::NonFiniteScore`](crate::ErrorKind::NonFiniteScore) when a
     /// score is NaN or infinite; the message names the side and the index.
     pub fn new(in_scores: &[f64], out_scores: &[f64]) -> Result<Self, Error> {
+        let (in_scores, out_scores) = both(
+            in_scores.len().min(out_scores.len()),
+            || sorted("in-distribution", in_scores),
+            || sorted("out-of-distribution", out_scores),
+        );
         Ok(Self {
-            in_scores: sorted("in-distribution", in_scores)?,
-            out_scores: sorted("out-of-distribution", out_scores)?,
+            in_scores: in_scores?,
+            out_scores: out_scores?,
         })
     }
 
@@ -51,7 +59,8 @@ impl Scores {
     /// - AUPR-In, AUPR-Out: average precision from counts. They depend on the ratio of
     ///   [`n_in`](Self::n_in) to [`n_out`](Self::n_out).
     pub fn exact(&self) -> Metrics {
-        self.exact_plan().metrics(&self.counts())
+        let levels = self.levels().map(|level| (level.in_count, level.out_count));
+        exact::metrics(levels, self.n_in() as u64, self.n_out() as u64)
     }
 
     /// 95 % intervals of the [`exact`](Self::exact) metrics.
@@ -108,6 +117,10 @@ impl Scores {
         OperatingPoint::lowest_error(&self.in_scores, &self.out_scores)
     }
 
+    fn levels(&self) -> Levels<'_> {
+        Levels::new(&self.in_scores, &self.out_scores)
+    }
+
     fn counts(&self) -> Counts {
         Counts::one_of_each(self.n_in(), self.n_out())
     }
@@ -116,7 +129,7 @@ impl Scores {
         ExactPlan::new(&self.in_scores, &self.out_scores)
     }
 
-    fn paper_plan(&self, protocol: &PaperProtocol) -> PaperPlan {
+    fn paper_plan(&self, protocol: &PaperProtocol) -> PaperPlan<'_> {
         PaperPlan::new(&self.in_scores, &self.out_scores, protocol)
     }
 }

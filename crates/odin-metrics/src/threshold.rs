@@ -2,7 +2,8 @@
 
 use crate::counts::share;
 use crate::error::{Error, ErrorKind};
-use crate::sorted::sorted;
+use crate::levels::Levels;
+use crate::sorted::check;
 
 /// A threshold and what it does: an input is taken for in-distribution iff its score is `>=`
 /// the threshold.
@@ -69,11 +70,13 @@ impl OperatingPoint {
 
     pub(crate) fn lowest_error(in_scores: &[f64], out_scores: &[f64]) -> Self {
         let (n_in, n_out) = (in_scores.len() as u128, out_scores.len() as u128);
-        let errors = in_scores.iter().map(|&threshold| {
-            let misses = below(in_scores, threshold) as u128;
-            let false_positives = n_out - below(out_scores, threshold) as u128;
+        let (mut misses, mut rejected) = (0, 0);
+        let errors = Levels::new(in_scores, out_scores).filter_map(|level| {
             // The detection error times `2 n_in n_out`, so that equal ones are equal.
-            (misses * n_out + false_positives * n_in, threshold)
+            let error = misses * n_out + (n_out - rejected) * n_in;
+            misses += u128::from(level.in_count);
+            rejected += u128::from(level.out_count);
+            (level.in_count > 0).then_some((error, level.score))
         });
         // The first of equal ones is the one with the lowest threshold.
         let best = errors.min_by_key(|(error, _)| *error);
@@ -89,7 +92,12 @@ impl OperatingPoint {
 /// [`ErrorKind::EmptyScores`], [`ErrorKind::NonFiniteScore`], or [`ErrorKind::InvalidTpr`] unless
 /// `0 < tpr <= 1`.
 pub fn threshold_at_tpr(in_scores: &[f64], tpr: f64) -> Result<f64, Error> {
-    largest_threshold(&sorted("in-distribution", in_scores)?, tpr)
+    check("in-distribution", in_scores)?;
+    let kept = kept_at_tpr(in_scores.len(), tpr)?;
+    let mut scores = in_scores.to_vec();
+    let rejected = scores.len() - kept;
+    let (_, threshold, _) = scores.select_nth_unstable_by(rejected, f64::total_cmp);
+    Ok(*threshold)
 }
 
 fn largest_threshold(ascending: &[f64], tpr: f64) -> Result<f64, Error> {
@@ -100,8 +108,22 @@ fn largest_threshold(ascending: &[f64], tpr: f64) -> Result<f64, Error> {
 /// The fewest of `n` scores that are at least the share `tpr` of them: `⌈tpr n⌉`, from 1 to `n`.
 pub(crate) fn kept_at_tpr(n: usize, tpr: f64) -> Result<usize, Error> {
     check_tpr(tpr)?;
-    let kept = (1..n).find(|&kept| share(kept as u64, n as u64) >= tpr);
-    Ok(kept.unwrap_or(n))
+    Ok(fewest(n as u64, tpr) as usize)
+}
+
+/// The fewest of `n` whose share, as it is computed, is at least `wanted`, which is at most 1; at
+/// least one.
+pub(crate) fn fewest(n: u64, wanted: f64) -> u64 {
+    let (mut too_few, mut enough) = (0, n);
+    while enough - too_few > 1 {
+        let middle = too_few + (enough - too_few) / 2;
+        if share(middle, n) >= wanted {
+            enough = middle;
+        } else {
+            too_few = middle;
+        }
+    }
+    enough
 }
 
 pub(crate) fn check_tpr(tpr: f64) -> Result<(), Error> {

@@ -1,11 +1,14 @@
 //! Places of the grid's points among the sorted scores, and the metrics computed from them.
 
+use std::cell::LazyCell;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 
 use super::grid::Grid;
 use super::{PaperMetrics, PaperProtocol, Score};
 use crate::counts::Counts;
-use crate::exact::{ExactPlan, leading};
+use crate::exact::ExactPlan;
+use crate::levels::{leading, trailing};
 use crate::metrics::Metrics;
 
 /// TPR that counts as "95 %" on the grid, ends included.
@@ -35,33 +38,42 @@ struct DescendingRun {
 /// The grid laid over the scores: where each of its points falls in the sorted sides. Without a
 /// grid there are no runs.
 #[derive(Debug)]
-pub(crate) struct PaperPlan {
+pub(crate) struct PaperPlan<'a> {
+    in_scores: &'a [f64],
+    out_scores: &'a [f64],
     score: Score,
     ascending: Vec<AscendingRun>,
     descending: Vec<DescendingRun>,
     outside_grid: usize,
-    pub(super) exact: ExactPlan,
+    /// What stands in where a metric is undefined on the grid; made when it is first needed.
+    exact: OnceLock<ExactPlan>,
 }
 
-impl PaperPlan {
+impl<'a> PaperPlan<'a> {
     /// From the two sides, each in ascending order and not empty.
-    pub(crate) fn new(in_scores: &[f64], out_scores: &[f64], protocol: &PaperProtocol) -> Self {
+    pub(crate) fn new(
+        in_scores: &'a [f64],
+        out_scores: &'a [f64],
+        protocol: &PaperProtocol,
+    ) -> Self {
         let grid = protocol.grid(in_scores, out_scores);
         Self::on_grid(in_scores, out_scores, protocol.score, grid)
     }
 
     pub(super) fn on_grid(
-        in_scores: &[f64],
-        out_scores: &[f64],
+        in_scores: &'a [f64],
+        out_scores: &'a [f64],
         score: Score,
         grid: Option<Grid>,
     ) -> Self {
         let mut plan = Self {
+            in_scores,
+            out_scores,
             score,
             ascending: Vec::new(),
             descending: Vec::new(),
             outside_grid: 0,
-            exact: ExactPlan::new(in_scores, out_scores),
+            exact: OnceLock::new(),
         };
         if let Some(grid) = grid {
             plan.ascending = ascending_runs(in_scores, out_scores, &grid);
@@ -79,22 +91,25 @@ impl PaperPlan {
             aupr_in: self.aupr_in(counts),
             aupr_out: self.aupr_out(counts),
         };
-        let exact = &self.exact;
+        let exact = LazyCell::new(|| self.exact().metrics(counts));
         PaperMetrics {
             values: Metrics {
-                fpr_at_95_tpr: on_grid
-                    .fpr_at_95_tpr
-                    .unwrap_or_else(|| exact.fpr_at_95_tpr(counts)),
+                fpr_at_95_tpr: on_grid.fpr_at_95_tpr.unwrap_or_else(|| exact.fpr_at_95_tpr),
                 detection_error: on_grid
                     .detection_error
-                    .unwrap_or_else(|| exact.detection_error(counts)),
-                auroc: on_grid.auroc.unwrap_or_else(|| exact.auroc(counts)),
-                aupr_in: on_grid.aupr_in.unwrap_or_else(|| exact.aupr_in(counts)),
-                aupr_out: on_grid.aupr_out.unwrap_or_else(|| exact.aupr_out(counts)),
+                    .unwrap_or_else(|| exact.detection_error),
+                auroc: on_grid.auroc.unwrap_or_else(|| exact.auroc),
+                aupr_in: on_grid.aupr_in.unwrap_or_else(|| exact.aupr_in),
+                aupr_out: on_grid.aupr_out.unwrap_or_else(|| exact.aupr_out),
             },
             exact_instead: on_grid.map(|value| value.is_none()),
             outside_grid: self.outside_grid,
         }
+    }
+
+    pub(super) fn exact(&self) -> &ExactPlan {
+        self.exact
+            .get_or_init(|| ExactPlan::new(self.in_scores, self.out_scores))
     }
 
     /// TPR falls along the grid, so the points in the band are neighbours.
@@ -219,13 +234,4 @@ fn descending_runs(in_scores: &[f64], out_scores: &[f64], grid: &Grid) -> Vec<De
 /// Number of scores beyond the ends of the grid.
 fn outside(ascending: &[f64], grid: &Grid) -> usize {
     leading(ascending, |score| score < grid.start) + trailing(ascending, |score| score > grid.end)
-}
-
-/// Length of the longest suffix all of whose scores satisfy `condition`.
-fn trailing(scores: &[f64], condition: impl Fn(f64) -> bool) -> usize {
-    scores
-        .iter()
-        .rev()
-        .take_while(|score| condition(**score))
-        .count()
 }

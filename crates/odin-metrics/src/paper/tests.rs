@@ -119,7 +119,7 @@ fn check(in_scores: &[f64], out_scores: &[f64], grid: Grid, score: Score) {
         out_scores,
         grid,
     };
-    let exact = plan.exact.metrics(&counts).named();
+    let exact = plan.exact().metrics(&counts).named();
     let expected = literal.metrics(score).named();
     let instead = found.exact_instead.named();
     for (i, (name, value)) in found.values.named().into_iter().enumerate() {
