@@ -53,15 +53,23 @@ impl DoubleEndedIterator for Levels<'_> {
 
 /// Removes the first scores as far as they equal `score`, and counts them.
 fn take_leading(scores: &mut &[f64], score: f64) -> u64 {
-    let count = leading(scores, |other| other == score);
+    // Without ties, which side has the next score is chance: the first is counted without a branch.
+    let mut count = usize::from(scores.first() == Some(&score));
+    while scores.get(count) == Some(&score) {
+        count += 1;
+    }
     *scores = &scores[count..];
     count as u64
 }
 
 /// Removes the last scores as far as they equal `score`, and counts them.
 fn take_trailing(scores: &mut &[f64], score: f64) -> u64 {
-    let count = trailing(scores, |other| other == score);
-    *scores = &scores[..scores.len() - count];
+    let mut left = scores.len() - usize::from(scores.last() == Some(&score));
+    while left > 0 && scores[left - 1] == score {
+        left -= 1;
+    }
+    let count = scores.len() - left;
+    *scores = &scores[..left];
     count as u64
 }
 

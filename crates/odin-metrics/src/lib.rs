@@ -30,6 +30,8 @@
 //!   Reliability of Out-of-distribution Image Detection in Neural Networks*, ICLR 2018
 //!   (arXiv 1706.02690), for comparison with them.
 //! - [`Scores::exact_intervals`], [`Scores::paper_intervals`]: 95 % intervals of either.
+//! - [`Scores::roc_curve`], [`Scores::precision_recall_curve`]: the curves, as scikit-learn gives
+//!   them.
 //! - [`threshold_at_tpr`], [`Scores::operating_point`]: the threshold that keeps a wanted share
 //!   of in-distribution inputs, and what it costs; [`Scores::operating_point_at_fpr`] and
 //!   [`Scores::lowest_error`] choose by the other side.
@@ -41,6 +43,7 @@
 mod bootstrap;
 mod calibration;
 mod counts;
+mod curves;
 mod distributions;
 mod drift;
 mod error;
@@ -63,6 +66,7 @@ pub use bootstrap::Bootstrap;
 pub use calibration::{
     Calibration, ClassCalibrations, ThresholdInterval, calibrate, calibrate_classes, minimum_images,
 };
+pub use curves::{Points, PrecisionRecallCurve, RocCurve, Side};
 pub use drift::{Drift, Verdict};
 pub use error::{Error, ErrorKind};
 pub use interval::Interval;

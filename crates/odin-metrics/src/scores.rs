@@ -2,6 +2,7 @@
 
 use crate::bootstrap::Bootstrap;
 use crate::counts::Counts;
+use crate::curves::{Labelled, Points, PrecisionRecallCurve, RocCurve, Side};
 use crate::error::Error;
 use crate::exact::{self, ExactPlan};
 use crate::interval::Interval;
@@ -115,6 +116,62 @@ impl Scores {
     /// the lowest, which rejects the fewest good inputs.
     pub fn lowest_error(&self) -> OperatingPoint {
         OperatingPoint::lowest_error(&self.in_scores, &self.out_scores)
+    }
+
+    /// TPR and FPR at every threshold, or at those that draw the same curve.
+    ///
+    /// ```
+    /// # use odin_metrics::{Points, Scores};
+    /// # fn main() -> Result<(), odin_metrics::Error> {
+    /// let scores = Scores::new(&[4.0, 3.0, 1.0], &[2.0, 1.0])?;
+    /// let curve = scores.roc_curve(Points::All);
+    /// assert_eq!(curve.thresholds, [f64::INFINITY, 4.0, 3.0, 2.0, 1.0]);
+    /// assert_eq!(curve.fpr, [0.0, 0.0, 0.0, 0.5, 1.0]);
+    /// assert_eq!(curve.tpr, [0.0, 1.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 1.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn roc_curve(&self, points: Points) -> RocCurve {
+        let sizes = (self.n_in() as u64, self.n_out() as u64);
+        RocCurve::new(self.levels().rev(), sizes, self.most_levels(), points)
+    }
+
+    /// Precision and recall of the positive side at every threshold, or at those that draw the
+    /// same curve. The metrics AUPR-In and AUPR-Out are the areas under it as average precision:
+    /// each step of recall times the precision at its end.
+    ///
+    /// ```
+    /// # use odin_metrics::{Points, Scores, Side};
+    /// # fn main() -> Result<(), odin_metrics::Error> {
+    /// let scores = Scores::new(&[4.0, 3.0], &[2.0, 3.0])?;
+    /// let of_in = scores.precision_recall_curve(Side::In, Points::All);
+    /// assert_eq!(of_in.thresholds, [2.0, 3.0, 4.0]);
+    /// assert_eq!(of_in.precision, [0.5, 2.0 / 3.0, 1.0, 1.0]);
+    /// assert_eq!(of_in.recall, [1.0, 1.0, 0.5, 0.0]);
+    ///
+    /// let of_out = scores.precision_recall_curve(Side::Out, Points::All);
+    /// assert_eq!(of_out.thresholds, [-4.0, -3.0, -2.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn precision_recall_curve(&self, positive: Side, points: Points) -> PrecisionRecallCurve {
+        let (n_in, n_out) = (self.n_in() as u64, self.n_out() as u64);
+        let most = self.most_levels();
+        let labelled = |level| Labelled::new(level, positive);
+        match positive {
+            Side::In => {
+                let levels = self.levels().map(labelled);
+                PrecisionRecallCurve::new(levels, (n_in, n_out), most, points)
+            }
+            Side::Out => {
+                let levels = self.levels().rev().map(labelled);
+                PrecisionRecallCurve::new(levels, (n_out, n_in), most, points)
+            }
+        }
+    }
+
+    fn most_levels(&self) -> usize {
+        self.n_in() + self.n_out()
     }
 
     fn levels(&self) -> Levels<'_> {

@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod calibration;
+mod curves;
 mod drift;
 mod exact;
 mod paper;
