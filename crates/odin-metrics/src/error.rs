@@ -20,6 +20,12 @@ pub enum ErrorKind {
     InvalidResamples,
     /// Parts that are not those of a [`ReferenceScores`](crate::ReferenceScores).
     InvalidReference,
+    /// The precision of a histogram sketch is out of range, or differs between two of them.
+    InvalidPrecision,
+    /// Bytes that are no histogram sketch.
+    InvalidSketch,
+    /// More scores than counts can hold exactly.
+    TooManyScores,
     /// A count exceeds its total, or the total is 0 or too large.
     InvalidRate,
     /// The significance level is outside `(0, 1)`.

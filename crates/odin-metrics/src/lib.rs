@@ -32,6 +32,8 @@
 //! - [`Scores::exact_intervals`], [`Scores::paper_intervals`]: 95 % intervals of either.
 //! - [`Scores::roc_curve`], [`Scores::precision_recall_curve`]: the curves, as scikit-learn gives
 //!   them.
+//! - [`HistogramSketch`]: a summary of scores that can be merged exactly, with bounds of the
+//!   metrics, for scores that never are in one place.
 //! - [`threshold_at_tpr`], [`Scores::operating_point`]: the threshold that keeps a wanted share
 //!   of in-distribution inputs, and what it costs; [`Scores::operating_point_at_fpr`] and
 //!   [`Scores::lowest_error`] choose by the other side.
@@ -48,6 +50,7 @@ mod distributions;
 mod drift;
 mod error;
 mod exact;
+mod histogram_sketch;
 mod interval;
 mod kolmogorov_smirnov;
 mod levels;
@@ -69,6 +72,7 @@ pub use calibration::{
 pub use curves::{Points, PrecisionRecallCurve, RocCurve, Side};
 pub use drift::{Drift, Verdict};
 pub use error::{Error, ErrorKind};
+pub use histogram_sketch::{Bounds, HistogramSketch};
 pub use interval::Interval;
 pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
 pub use metrics::Metrics;

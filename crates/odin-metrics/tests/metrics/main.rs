@@ -7,6 +7,7 @@ mod calibration;
 mod curves;
 mod drift;
 mod exact;
+mod histogram_sketch;
 mod paper;
 mod reference_cases;
 mod reference_scores;
