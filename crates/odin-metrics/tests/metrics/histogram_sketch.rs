@@ -201,6 +201,9 @@ fn side() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(score, 1..60)
 }
 
+/// In- and out-scores.
+type Sides = (Vec<f64>, Vec<f64>);
+
 fn precision() -> impl Strategy<Value = u32> {
     prop_oneof![0..=52_u32, 8..=20_u32]
 }
@@ -212,7 +215,7 @@ proptest! {
         precision in precision(),
         order in any::<u64>(),
     ) {
-        let join = |pick: fn(&(Vec<f64>, Vec<f64>)) -> &Vec<f64>| -> Vec<f64> {
+        let join = |pick: fn(&Sides) -> &Vec<f64>| -> Vec<f64> {
             parts.iter().flat_map(pick).copied().collect()
         };
         let whole = sketch(precision, &join(|part| &part.0), &join(|part| &part.1));
