@@ -13,6 +13,7 @@ use odin::{
 };
 use odin_data::NoiseKind;
 use odin_formats::Checkpoint;
+use odin_metrics::HistogramSketch;
 use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 
 /// Larger seeds only slow the fuzzer down.
@@ -88,6 +89,10 @@ pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
     let registry = fs::read_to_string(crates.join("odin-data/registry.toml"))?;
     for (i, entry) in registry.split("\n\n[[").enumerate() {
         seeds.add("registry", &i.to_string(), format!("[[{entry}").as_bytes());
+    }
+
+    for (i, sketch) in sketches()?.iter().enumerate() {
+        seeds.add("histogram_sketch", &i.to_string(), &sketch.to_bytes());
     }
 
     for (i, text) in detectors(&root.join("../demo/model.safetensors"))?
@@ -237,4 +242,17 @@ fn shapes(checkpoint: &Checkpoint) -> String {
         text += &format!("{name} {}\n", shape.join("x"));
     }
     text
+}
+
+/// Sketches of several precisions, with scores of both sides, of one, and of none.
+fn sketches() -> Result<Vec<HistogramSketch>, odin_metrics::Error> {
+    let scores: Vec<f64> = (0..50).map(|i| 0.1 + f64::from(i * i % 97) / 1e5).collect();
+    let cases = [(23, 30, 50), (52, 20, 20), (0, 50, 40), (10, 0, 50), (23, 0, 0)];
+    let sketch = |&(precision, split, end): &(u32, usize, usize)| {
+        let mut sketch = HistogramSketch::new(precision)?;
+        sketch.add_in(&scores[..split])?;
+        sketch.add_out(&scores[split..end.max(split)])?;
+        Ok(sketch)
+    };
+    cases.iter().map(sketch).collect()
 }

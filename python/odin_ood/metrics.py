@@ -8,7 +8,7 @@ both AUPR. Negate scores that are high for out-of-distribution images.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native
 from .errors import OdinValueError
 
-__all__ = ["Metrics", "evaluate", "threshold_for_tpr"]
+__all__ = [
+    "HistogramSketch",
+    "Metrics",
+    "evaluate",
+    "precision_recall_curve",
+    "roc_curve",
+    "threshold_for_tpr",
+]
+
+Curve: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,140 @@ def threshold_for_tpr(in_scores: ArrayLike, tpr: float = 0.95) -> float:
     0.2
     """
     return _native.threshold_for_tpr(_vector(in_scores), tpr)
+
+
+def roc_curve(
+    in_scores: ArrayLike, out_scores: ArrayLike, *, drop_intermediate: bool = False
+) -> Curve:
+    """False- and true-positive rates at every threshold, as ``sklearn.metrics.roc_curve`` gives them.
+
+    Args:
+        in_scores, out_scores: Scores ``(N,)`` and ``(M,)``; in-distribution is positive.
+        drop_intermediate: Whether points on the line between their neighbours are left out.
+
+    Returns:
+        ``(fpr, tpr, thresholds)`` of shape ``(K,)``; thresholds fall, the first is infinite.
+
+    >>> from odin_ood import metrics
+    >>> fpr, tpr, thresholds = metrics.roc_curve([0.9, 0.7], [0.8])
+    >>> fpr.tolist(), tpr.tolist(), thresholds.tolist()
+    ([0.0, 0.0, 1.0, 1.0], [0.0, 0.5, 0.5, 1.0], [inf, 0.9, 0.8, 0.7])
+    """
+    return _native.roc_curve(_vector(in_scores), _vector(out_scores), drop_intermediate)
+
+
+def precision_recall_curve(
+    in_scores: ArrayLike,
+    out_scores: ArrayLike,
+    *,
+    positive: Literal["in", "out"] = "in",
+    drop_intermediate: bool = False,
+) -> Curve:
+    """Precision and recall at every threshold, as scikit-learn gives them.
+
+    Args:
+        in_scores, out_scores: Scores ``(N,)`` and ``(M,)``; high means in-distribution.
+        positive: The side that counts as positive; for ``"out"``, thresholds are negated scores.
+        drop_intermediate: Whether points of the same recall between others are left out.
+
+    Returns:
+        ``(precision, recall, thresholds)`` of shapes ``(K + 1,)``, ``(K + 1,)`` and ``(K,)``; thresholds
+        rise, and the last point is precision 1, recall 0.
+
+    >>> from odin_ood import metrics
+    >>> precision, recall, thresholds = metrics.precision_recall_curve([0.9, 0.7], [0.8])
+    >>> precision.tolist(), recall.tolist()
+    ([0.6666666666666666, 0.5, 1.0, 1.0], [1.0, 0.5, 0.5, 0.0])
+    """
+    if positive not in ("in", "out"):
+        raise OdinValueError(f"positive is 'in' or 'out', not {positive!r}")
+    inside, outside = _vector(in_scores), _vector(out_scores)
+    return _native.precision_recall_curve(inside, outside, positive == "out", drop_intermediate)
+
+
+class HistogramSketch:
+    """A summary of scores that is merged exactly: counts in bins, where the scores are.
+
+    Each machine makes one of its scores and sends its bytes; ``+`` merges them, in any order, to the
+    bytes of one made of all scores. At precision 23 every ``float32`` has a bin of its own; of other
+    scores the bins are 1.2e-7 wide, relative to the score, and :meth:`bounds` says what that leaves open.
+
+    Args:
+        in_scores, out_scores: Scores ``(N,)`` and ``(M,)``, either of which may be empty.
+        precision: Bits of the significand by which bins are told apart, from 0 to 52.
+
+    >>> from odin_ood import metrics
+    >>> here = metrics.HistogramSketch([0.9, 0.8], [0.65])
+    >>> there = metrics.HistogramSketch([0.7, 0.6], [0.5, 0.4])
+    >>> round((here + there).metrics().auroc, 4)
+    0.9167
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(
+        self, in_scores: ArrayLike = (), out_scores: ArrayLike = (), precision: int = 23
+    ) -> None:
+        inside, outside = _vector(in_scores), _vector(out_scores)
+        self._native = _native.HistogramSketch(inside, outside, precision)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> HistogramSketch:
+        """The sketch of these bytes, which are checked."""
+        return cls._of(_native.HistogramSketch.from_bytes(data))
+
+    @classmethod
+    def _of(cls, native: Any) -> HistogramSketch:
+        sketch = cls.__new__(cls)
+        sketch._native = native
+        return sketch
+
+    def to_bytes(self) -> bytes:
+        """The sketch as bytes; equal sketches have equal bytes."""
+        return self._native.to_bytes()
+
+    def __add__(self, other: HistogramSketch) -> HistogramSketch:
+        """The sketch of the scores of both."""
+        return self._of(self._native.merged(other._native))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HistogramSketch) and self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        return (HistogramSketch.from_bytes, (self.to_bytes(),))
+
+    def __repr__(self) -> str:
+        return f"<HistogramSketch of {self.n_in} + {self.n_out} scores in {self.bins} bins>"
+
+    @property
+    def n_in(self) -> int:
+        """The number of in-distribution scores."""
+        return self._native.n_in
+
+    @property
+    def n_out(self) -> int:
+        """The number of out-of-distribution scores."""
+        return self._native.n_out
+
+    @property
+    def bins(self) -> int:
+        """The number of bins that have scores."""
+        return self._native.bins
+
+    def metrics(self) -> Metrics:
+        """The exact metrics, with all scores of a bin taken for tied."""
+        return Metrics(**self._native.metrics(), n_in=self.n_in, n_out=self.n_out)
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The range of each metric, by name, for any scores in these bins."""
+        return self._native.bounds()
+
+    def threshold_for_tpr(self, tpr: float = 0.95) -> tuple[float, float]:
+        """The range of :func:`threshold_for_tpr`; the lower end keeps at least ``tpr``."""
+        return self._native.threshold_for_tpr(tpr)
 
 
 def _vector(scores: ArrayLike) -> NDArray[np.float64]:

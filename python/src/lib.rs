@@ -26,7 +26,9 @@ mod _native {
     #[pymodule_export]
     use super::images::Images;
     #[pymodule_export]
-    use super::metrics::{evaluate, threshold_for_tpr};
+    use super::metrics::{
+        HistogramSketch, evaluate, precision_recall_curve, roc_curve, threshold_for_tpr,
+    };
     #[pymodule_export]
     use super::scored::{Judged, Scored};
 

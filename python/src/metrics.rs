@@ -2,10 +2,11 @@
 
 use crate::error::{invalid, raised};
 use crate::job::interruptible;
-use numpy::{PyArrayMethods, PyReadonlyArray1};
-use odin::metrics::{Bootstrap, Interval, Metrics, PaperProtocol, Scores, threshold_at_tpr};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use odin::metrics::{
+    HistogramSketch as Sketch, Points, Side,Bootstrap, Interval, Metrics, PaperProtocol, Scores, threshold_at_tpr};
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 /// The scores in the paper's protocol.
 #[derive(FromPyObject)]
@@ -105,4 +106,124 @@ pub(crate) fn threshold_for_tpr(
     let in_scores = in_scores.to_vec()?;
     let found = interruptible(py, None, move |_| threshold_at_tpr(&in_scores, tpr))?;
     found.map_err(raised)
+}
+
+/// Whether points on the line between their neighbours are left out.
+fn points(drop_intermediate: bool) -> Points {
+    match drop_intermediate {
+        true => Points::Corners,
+        false => Points::All,
+    }
+}
+
+/// Three arrays of one curve.
+type Curve<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// `(fpr, tpr, thresholds)`.
+#[pyfunction]
+pub(crate) fn roc_curve<'py>(
+    py: Python<'py>,
+    in_scores: PyReadonlyArray1<'_, f64>,
+    out_scores: PyReadonlyArray1<'_, f64>,
+    drop_intermediate: bool,
+) -> PyResult<Curve<'py>> {
+    let (in_scores, out_scores) = (in_scores.to_vec()?, out_scores.to_vec()?);
+    let curve = interruptible(py, None, move |_| {
+        Ok(Scores::new(&in_scores, &out_scores)?.roc_curve(points(drop_intermediate)))
+    });
+    let curve = curve?.map_err(|e: odin::metrics::Error| raised(e))?;
+    let array = |values| PyArray1::from_vec(py, values);
+    Ok((array(curve.fpr), array(curve.tpr), array(curve.thresholds)))
+}
+
+/// `(precision, recall, thresholds)`; `out` says which side is positive.
+#[pyfunction]
+pub(crate) fn precision_recall_curve<'py>(
+    py: Python<'py>,
+    in_scores: PyReadonlyArray1<'_, f64>,
+    out_scores: PyReadonlyArray1<'_, f64>,
+    out: bool,
+    drop_intermediate: bool,
+) -> PyResult<Curve<'py>> {
+    let (in_scores, out_scores) = (in_scores.to_vec()?, out_scores.to_vec()?);
+    let side = if out { Side::Out } else { Side::In };
+    let curve = interruptible(py, None, move |_| {
+        let scores = Scores::new(&in_scores, &out_scores)?;
+        Ok(scores.precision_recall_curve(side, points(drop_intermediate)))
+    });
+    let curve = curve?.map_err(|e: odin::metrics::Error| raised(e))?;
+    let array = |values| PyArray1::from_vec(py, values);
+    Ok((array(curve.precision), array(curve.recall), array(curve.thresholds)))
+}
+
+/// Counts of the scores of both sides in bins, which are merged exactly.
+#[pyclass(frozen, module = "odin_ood._native")]
+pub(crate) struct HistogramSketch {
+    inner: Sketch,
+}
+
+#[pymethods]
+impl HistogramSketch {
+    #[new]
+    fn new(
+        in_scores: PyReadonlyArray1<'_, f64>,
+        out_scores: PyReadonlyArray1<'_, f64>,
+        precision: u32,
+    ) -> PyResult<Self> {
+        let mut inner = Sketch::new(precision).map_err(raised)?;
+        inner.add_in(&in_scores.to_vec()?).map_err(raised)?;
+        inner.add_out(&out_scores.to_vec()?).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    #[staticmethod]
+    fn from_bytes(bytes: &[u8]) -> PyResult<Self> {
+        let inner = Sketch::from_bytes(bytes).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.to_bytes())
+    }
+
+    fn merged(&self, other: &Self) -> PyResult<Self> {
+        let mut inner = self.inner.clone();
+        inner.merge(&other.inner).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    #[getter]
+    fn precision(&self) -> u32 {
+        self.inner.precision()
+    }
+
+    #[getter]
+    fn n_in(&self) -> u64 {
+        self.inner.n_in()
+    }
+
+    #[getter]
+    fn n_out(&self) -> u64 {
+        self.inner.n_out()
+    }
+
+    #[getter]
+    fn bins(&self) -> usize {
+        self.inner.bins()
+    }
+
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.inner.metrics().map_err(raised)?.named().into_py_dict(py)
+    }
+
+    /// Each metric's least and largest value for scores in these bins.
+    fn bounds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let bounds = self.inner.bounds().map_err(raised)?.named();
+        bounds.map(|(name, b)| (name, (b.lower, b.upper))).into_py_dict(py)
+    }
+
+    fn threshold_for_tpr(&self, tpr: f64) -> PyResult<(f64, f64)> {
+        let bounds = self.inner.threshold_at_tpr(tpr).map_err(raised)?;
+        Ok((bounds.lower, bounds.upper))
+    }
 }

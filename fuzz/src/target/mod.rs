@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 pub mod data_set;
+pub mod histogram_sketch;
 pub mod image;
 pub mod onnx;
 pub mod packed_checkpoint;
@@ -17,9 +18,10 @@ pub mod zoo;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("checkpoint", checkpoint::run),
     ("data_set", data_set::run),
+    ("histogram_sketch", histogram_sketch::run),
     ("image", image::run),
     ("onnx", onnx::run),
     ("packed_checkpoint", packed_checkpoint::run),

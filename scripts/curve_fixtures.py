@@ -1,6 +1,6 @@
-"""Writes curves.json beside this file: curves and areas as scikit-learn computes them.
+"""Writes curves.json of odin-metrics: curves and areas as scikit-learn computes them.
 
-    python crates/odin-metrics/tests/data/curve_fixtures.py
+    python scripts/curve_fixtures.py
 
 Needs numpy and scikit-learn (made with numpy 2.4 and scikit-learn 1.9).
 """
@@ -66,4 +66,5 @@ def expected(name, in_scores, out_scores):
 
 if __name__ == "__main__":
     lines = ",\n".join(json.dumps(expected(*case)) for case in cases())
-    Path(__file__).with_name("curves.json").write_text(f"[\n{lines}\n]\n")
+    data = Path(__file__).parents[1] / "crates/odin-metrics/tests/data"
+    (data / "curves.json").write_text(f"[\n{lines}\n]\n")
