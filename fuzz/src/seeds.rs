@@ -247,7 +247,13 @@ fn shapes(checkpoint: &Checkpoint) -> String {
 /// Sketches of several precisions, with scores of both sides, of one, and of none.
 fn sketches() -> Result<Vec<HistogramSketch>, odin_metrics::Error> {
     let scores: Vec<f64> = (0..50).map(|i| 0.1 + f64::from(i * i % 97) / 1e5).collect();
-    let cases = [(23, 30, 50), (52, 20, 20), (0, 50, 40), (10, 0, 50), (23, 0, 0)];
+    let cases = [
+        (23, 30, 50),
+        (52, 20, 20),
+        (0, 50, 40),
+        (10, 0, 50),
+        (23, 0, 0),
+    ];
     let sketch = |&(precision, split, end): &(u32, usize, usize)| {
         let mut sketch = HistogramSketch::new(precision)?;
         sketch.add_in(&scores[..split])?;

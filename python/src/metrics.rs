@@ -4,7 +4,9 @@ use crate::error::{invalid, raised};
 use crate::job::interruptible;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use odin::metrics::{
-    HistogramSketch as Sketch, Points, Side,Bootstrap, Interval, Metrics, PaperProtocol, Scores, threshold_at_tpr};
+    Bootstrap, HistogramSketch as Sketch, Interval, Metrics, PaperProtocol, Points, Scores, Side,
+    threshold_at_tpr,
+};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
@@ -117,7 +119,11 @@ fn points(drop_intermediate: bool) -> Points {
 }
 
 /// Three arrays of one curve.
-type Curve<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+type Curve<'py> = (
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+);
 
 /// `(fpr, tpr, thresholds)`.
 #[pyfunction]
@@ -153,7 +159,11 @@ pub(crate) fn precision_recall_curve<'py>(
     });
     let curve = curve?.map_err(|e: odin::metrics::Error| raised(e))?;
     let array = |values| PyArray1::from_vec(py, values);
-    Ok((array(curve.precision), array(curve.recall), array(curve.thresholds)))
+    Ok((
+        array(curve.precision),
+        array(curve.recall),
+        array(curve.thresholds),
+    ))
 }
 
 /// Counts of the scores of both sides in bins, which are merged exactly.
@@ -213,13 +223,19 @@ impl HistogramSketch {
     }
 
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.inner.metrics().map_err(raised)?.named().into_py_dict(py)
+        self.inner
+            .metrics()
+            .map_err(raised)?
+            .named()
+            .into_py_dict(py)
     }
 
     /// Each metric's least and largest value for scores in these bins.
     fn bounds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let bounds = self.inner.bounds().map_err(raised)?.named();
-        bounds.map(|(name, b)| (name, (b.lower, b.upper))).into_py_dict(py)
+        bounds
+            .map(|(name, b)| (name, (b.lower, b.upper)))
+            .into_py_dict(py)
     }
 
     fn threshold_for_tpr(&self, tpr: f64) -> PyResult<(f64, f64)> {

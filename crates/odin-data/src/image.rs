@@ -2,9 +2,12 @@
 
 use crate::error::Error;
 
+mod bmp;
 mod decode;
 mod gif;
 mod jpeg;
+mod png;
+mod webp;
 
 /// The most pixels (width times height) that an image may have, after decoding or after a
 /// transform: 67,108,864, as of 8192x8192. While an image is decoded it takes about 16 bytes per

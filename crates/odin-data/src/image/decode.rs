@@ -1,16 +1,12 @@
 //! Decodes image files.
 
-use std::io::Cursor;
-
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
-
-use super::{Image, MAX_PIXELS, check_channels, gif, jpeg, luma};
+use super::{Image, MAX_PIXELS, bmp, check_channels, gif, jpeg, luma, png, webp};
 use crate::error::Error;
 use odin_untrusted::guard::contain;
 
-/// Bytes that the decoder itself may allocate: the largest 16-bit RGBA image and as much again
+/// Bytes that a decoder itself may allocate: the largest 16-bit RGBA image and as much again
 /// for its working memory.
-const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS as u64;
+pub(super) const MAX_DECODER_BYTES: usize = 2 * 8 * MAX_PIXELS;
 
 impl Image {
     /// Decodes a PNG, JPEG, BMP, WebP or GIF (its first frame), recognised by content.
@@ -30,11 +26,7 @@ impl Image {
             let message = format!("{name} is an empty file, not an image");
             return Err(Error::malformed(message));
         }
-        let decoded = contain(|| match bytes {
-            _ if gif::is_gif(bytes) => gif::decode(bytes, name),
-            _ if jpeg::is_jpeg(bytes) => decode_jpeg(bytes, name),
-            _ => decode_any(bytes, name),
-        });
+        let decoded = contain(|| decode_any(bytes, name));
         let decoded = decoded.unwrap_or_else(|_| Err(damaged(name, "the decoder fails at it")))?;
         let Decoded {
             height,
@@ -49,42 +41,15 @@ impl Image {
     }
 }
 
-fn decode_jpeg(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
-    let Some(bytes) = jpeg::prepared(bytes) else {
-        let message = format!("{name} is a JPEG without its end; it is truncated");
-        return Err(Error::malformed(message));
-    };
-    decode_any(&bytes, name)
-}
-
-/// Everything but GIF.
 fn decode_any(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    let describe = |error| describe(error, name);
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| damaged(name, error))?;
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder().map_err(describe)?;
-    let (width, height) = decoder.dimensions();
-    let (height, width) = (height as usize, width as usize);
-    check_pixels(name, height, width)?;
-    decoder.set_limits(limits).map_err(describe)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(describe)?;
-    let colour_type = decoded.color();
-    let levels = Levels::of(decoded).ok_or_else(|| {
-        let message = format!(
-            "{name}: pixels of type {colour_type:?} are not supported; convert the image to 8-bit \
-             RGB"
-        );
-        Error::unsupported(message)
-    })?;
-    Ok(Decoded {
-        height,
-        width,
-        levels,
-    })
+    match bytes {
+        _ if png::is_png(bytes) => png::decode(bytes, name),
+        _ if jpeg::is_jpeg(bytes) => jpeg::decode(bytes, name),
+        _ if bmp::is_bmp(bytes) => bmp::decode(bytes, name),
+        _ if webp::is_webp(bytes) => webp::decode(bytes, name),
+        _ if gif::is_gif(bytes) => gif::decode(bytes, name),
+        _ => Err(unsupported(name, "it begins as none of them does")),
+    }
 }
 
 /// Whether an image of this size is decoded.
@@ -110,17 +75,20 @@ pub(super) fn damaged(
     Error::malformed(message).because(cause)
 }
 
-fn describe(error: ImageError, name: &str) -> Error {
-    let message = match error {
-        ImageError::Unsupported(_) => {
-            format!("{name} is no PNG, JPEG, BMP, WebP or GIF that can be decoded")
-        }
-        ImageError::Limits(_) => {
-            format!("{name} takes more than {MAX_DECODER_BYTES} bytes of memory to decode")
-        }
-        _ => return damaged(name, error),
-    };
-    Error::unsupported(message).because(error)
+pub(super) fn unsupported(
+    name: &str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let message = format!("{name} is no PNG, JPEG, BMP, WebP or GIF that can be decoded");
+    Error::unsupported(message).because(cause)
+}
+
+pub(super) fn too_large(
+    name: &str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let message = format!("{name} takes more than {MAX_DECODER_BYTES} bytes of memory to decode");
+    Error::unsupported(message).because(cause)
 }
 
 /// A decoded image of its own number of channels.
@@ -137,23 +105,6 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// 16-bit samples keep their high byte, as Pillow does.
-    fn of(image: DynamicImage) -> Option<Self> {
-        let high = |samples: Vec<u16>| samples.iter().map(|v| (v >> 8) as u8).collect();
-        let (samples, per_pixel) = match image {
-            DynamicImage::ImageLuma8(i) => (i.into_raw(), 1),
-            DynamicImage::ImageLumaA8(i) => (i.into_raw(), 2),
-            DynamicImage::ImageRgb8(i) => (i.into_raw(), 3),
-            DynamicImage::ImageRgba8(i) => (i.into_raw(), 4),
-            DynamicImage::ImageLuma16(i) => (high(i.into_raw()), 1),
-            DynamicImage::ImageLumaA16(i) => (high(i.into_raw()), 2),
-            DynamicImage::ImageRgb16(i) => (high(i.into_raw()), 3),
-            DynamicImage::ImageRgba16(i) => (high(i.into_raw()), 4),
-            _ => return None,
-        };
-        Some(Self { samples, per_pixel })
-    }
-
     fn colour(&self, pixel: usize, channel: usize) -> u8 {
         let channel = if self.per_pixel < 3 { 0 } else { channel };
         self.samples[pixel * self.per_pixel + channel]

@@ -1,4 +1,5 @@
-//! What is done to a JPEG before it is decoded: whether it is whole, and which colours it has.
+//! JPEG, as grey or RGB, and what is done to it before it is decoded: whether it is whole, and
+//! which colours it has.
 //!
 //! The decoder goes by the Adobe marker alone, and by components called R, G and B whatever the
 //! markers say. libjpeg, and so Pillow, goes by what comes first in this list:
@@ -12,6 +13,15 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::decode::{Decoded, Levels, check_pixels, damaged, unsupported};
+use crate::error::Error;
 
 const START: &[u8] = &[0xff, 0xd8, 0xff];
 
@@ -31,9 +41,42 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(START)
 }
 
+pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+    let Some(bytes) = prepared(bytes) else {
+        let message = format!("{name} is a JPEG without its end; it is truncated");
+        return Err(Error::malformed(message));
+    };
+    let broken = |error| match error {
+        DecodeErrors::Unsupported(_) => unsupported(name, error),
+        _ => damaged(name, error),
+    };
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*bytes), options);
+    decoder.decode_headers().map_err(broken)?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    check_pixels(name, height, width)?;
+
+    let colours = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    Ok(Decoded {
+        height,
+        width,
+        levels: Levels {
+            samples: decoder.decode().map_err(broken)?,
+            per_pixel: colours.num_components(),
+        },
+    })
+}
+
 /// The file as the decoder takes it for what libjpeg takes it for; `None` where it lacks its end
 /// marker, for which the decoder would fill what is missing with grey instead of refusing it.
-pub(super) fn prepared(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+fn prepared(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let segments = segments(bytes)?;
     let mut changed = Cow::Borrowed(bytes);
     for (at, value) in corrections(bytes, &segments) {
