@@ -9,12 +9,14 @@
 
 mod archives;
 mod arrays;
+mod bmp;
 mod cifar;
 mod folders;
 mod hostile;
 mod images;
 mod measurements;
 mod noise;
+mod png;
 mod refdata;
 mod resize;
 mod svhn;
