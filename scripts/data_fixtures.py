@@ -533,6 +533,32 @@ def archives():
     write("archives/set.zip", buffer.getvalue())
 
 
+def scores():
+    """Scores as OpenOOD's evaluator saves them, and one vector in every type of numbers."""
+
+    def npz(name, save=np.savez, **arrays):
+        buffer = io.BytesIO()
+        save(buffer, **arrays)
+        write(f"scores/{name}.npz", buffer.getvalue())
+
+    conf = np.array([0.5, -1.25, 3, 0.0625, 2])
+    pred, label = np.array([1, 0, 2, 2, 1]), np.array([1, 0, 2, 0, 1])
+    whole = np.array([3, -1, 0, 2, 7])
+    npz("in", pred=pred, conf=conf.astype(np.float32), label=label)
+    npz("out", np.savez_compressed, pred=pred, conf=conf - 2, label=np.full(5, -1))
+    types = {"f2": conf, "f4": conf, "f8": conf, "i1": whole, "i2": whole, "i4": whole, "i8": whole}
+    types |= {name: abs(whole) for name in ("u1", "u2", "u4", "u8")}
+    orders = {"little": "<", "big": ">"}
+    npz("types", **{f"{name}_{order}": array.astype(orders[order] + name) for name, array in types.items() for order in orders})
+    npz("one_float", label=label, scores=conf.astype(np.float16), logits=np.ones((5, 2)))
+    npz("two_floats", a=conf, b=conf)
+    npz("whole", conf=whole, other=conf)
+    npz("nan", conf=np.array([0.5, np.nan]))
+    npz("unread", text=np.array(["a"]), flags=np.array([True]), matrix=np.ones((2, 2)))
+    for name, array in {"vector": conf.astype(">f8"), "column": conf.astype(np.float16)[:, None], "matrix": np.ones((2, 2))}.items():
+        write(f"scores/{name}.npy", npy(array))
+
+
 if __name__ == "__main__":
     cifar()
     arrays()
@@ -540,5 +566,6 @@ if __name__ == "__main__":
     images()
     resizes()
     archives()
+    scores()
     files = [path for path in ROOT.rglob("*") if path.is_file()]
     print(len(files), "files,", sum(path.stat().st_size for path in files), "bytes")

@@ -42,8 +42,9 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
-    ArrayElement, ArrayImages, ArrayLayout, DataSet, EncodedImages, ImageList, Joined,
-    MemoryImages, OpenOptions, Sample, Split, from_npy_bytes, open, open_bytes,
+    ArrayChoice, ArrayElement, ArrayImages, ArrayLayout, DataSet, EncodedImages, ImageList, Joined,
+    MemoryImages, OpenOptions, Sample, Split, Vector, from_npy_bytes, open, open_bytes,
+    read_vector,
 };
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};

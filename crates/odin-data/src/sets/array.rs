@@ -13,7 +13,7 @@ use crate::image::{Image, check_size, to_unit};
 pub(super) const MAX_IMAGES: usize = 1 << 24;
 
 /// Bytes of an image that are in memory beside the values that they become.
-const CHUNK: u64 = 1 << 20;
+pub(super) const CHUNK: u64 = 1 << 20;
 
 /// How one value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,11 @@ mod options;
 mod origin;
 mod pickle;
 mod svhn;
+mod vector;
 
 pub use data_set::{DataSet, Sample};
 pub use joined::{ImageList, Joined};
 pub use memory::{ArrayElement, ArrayImages, EncodedImages, MemoryImages};
 pub use open::{from_npy_bytes, open, open_bytes};
 pub use options::{ArrayLayout, OpenOptions, Split};
+pub use vector::{ArrayChoice, Vector, read_vector};

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::DataSet;
-use super::array::{self, Array, Element, Endian, MAX_IMAGES};
+use super::array::{self, Array, CHUNK, Element, Endian, MAX_IMAGES};
 use super::origin::{Origin, sibling};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
 
 /// The longest header that is read; numpy's own limit is 10,000 bytes.
 const MAX_HEADER: u32 = 1 << 16;
+
+/// What a file begins with.
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// What a file says of its values.
 #[derive(Debug, Clone)]
@@ -127,6 +130,19 @@ impl Header {
     pub(super) fn len(&self) -> u64 {
         self.len
     }
+
+    /// The length of a one-dimensional array or a column.
+    pub(super) fn vector(&self) -> Option<usize> {
+        match self.shape[..] {
+            [count] | [count, 1] => Some(count),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_float(&self) -> bool {
+        Number::of(&self.descr).is_some_and(Number::is_float)
+    }
+
     /// Bytes of one value; none where a value is something else than a number.
     fn value_size(&self) -> Option<u64> {
         let digits = self.descr.trim_start_matches(|c: char| !c.is_ascii_digit());
@@ -202,50 +218,149 @@ impl Npy {
 
     /// A one-dimensional array (or a column) of class indices.
     pub(super) fn labels(&self, title: &str) -> Result<Vec<usize>, Error> {
-        let refuse = |kind, problem: String| Err(Error::new(kind, format!("{title}: {problem}")));
-        let header = &self.header;
-        let count = match header.shape[..] {
-            [count] | [count, 1] if count <= MAX_IMAGES => count,
-            _ => {
-                let problem = format!(
-                    "labels of shape {:?}, expected [N], at most {MAX_IMAGES}",
-                    header.shape
-                );
-                return refuse(ErrorKind::Unsupported, problem);
-            }
+        let number = Number::of(&self.header.descr).filter(|number| !number.is_float());
+        let Some(number) = number else {
+            let found = &self.header.descr;
+            let problem = format!("{title}: labels of type {found:?}, expected whole numbers");
+            return Err(Error::unsupported(problem));
         };
-        let (order, kind, width) = match header.descr.as_bytes() {
-            [
-                order,
-                kind @ (b'i' | b'u'),
-                width @ (b'1' | b'2' | b'4' | b'8'),
-            ] => (*order, *kind, usize::from(width - b'0')),
-            _ => {
-                let problem = format!("labels of type {:?}, expected whole numbers", header.descr);
-                return refuse(ErrorKind::Unsupported, problem);
-            }
-        };
-        let bytes = self
-            .blob
-            .read(header.len, (count * width) as u64)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e))?;
-        let mut labels = Vec::with_capacity(count);
-        for chunk in bytes.chunks_exact(width) {
-            let mut wide = [0; 8];
-            wide[..width].copy_from_slice(chunk);
-            if order == b'>' {
-                wide[..width].reverse();
-            }
-            let negative = kind == b'i' && wide[width - 1] & 0x80 != 0;
-            match usize::try_from(u64::from_le_bytes(wide)) {
-                Ok(label) if !negative => labels.push(label),
+        let mut labels = Vec::new();
+        self.each(number, "labels", title, |stored| {
+            match usize::try_from(number.bits(stored)) {
+                Ok(label) if !number.is_negative(stored) => labels.push(label),
                 _ => {
-                    let problem = format!("label {} is negative or too large", labels.len());
-                    return refuse(ErrorKind::Malformed, problem);
+                    let place = labels.len();
+                    let problem = format!("{title}: label {place} is negative or too large");
+                    return Err(Error::malformed(problem));
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(labels)
+    }
+
+    /// A one-dimensional array (or a column) of numbers.
+    pub(super) fn numbers(&self, title: &str) -> Result<Vec<f64>, Error> {
+        let Some(number) = Number::of(&self.header.descr) else {
+            return Err(self.header.unreadable(title));
+        };
+        let mut numbers = Vec::new();
+        self.each(number, "numbers", title, |stored| {
+            numbers.push(number.to_f64(stored));
+            Ok(())
+        })?;
+        Ok(numbers)
+    }
+
+    /// Calls `take` with the bytes of each value of a one-dimensional array (or a column).
+    fn each(
+        &self,
+        number: Number,
+        what: &str,
+        title: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let header = &self.header;
+        let count = match header.vector() {
+            Some(count) if count <= MAX_IMAGES => count,
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "{title}: {what} of shape {:?}, expected [N], at most {MAX_IMAGES}",
+                    header.shape
+                )));
+            }
+        };
+        let mut at = header.len;
+        let end = at + (count * number.width) as u64;
+        while at < end {
+            let size = CHUNK.min(end - at);
+            let piece = self.blob.read(at, size).map_err(|e| {
+                Error::new(ErrorKind::Io, format!("cannot read {title}")).because(e)
+            })?;
+            piece.chunks_exact(number.width).try_for_each(&mut take)?;
+            at += size;
+        }
+        Ok(())
+    }
+}
+
+/// How a number is stored.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    kind: u8,
+    width: usize,
+    endian: Endian,
+}
+
+impl Number {
+    /// That of numpy's description, such as `<f4`.
+    fn of(descr: &str) -> Option<Self> {
+        let [order, kind, width] = *descr.as_bytes() else {
+            return None;
+        };
+        let known = match kind {
+            b'i' | b'u' => b"1248".contains(&width),
+            b'f' => b"248".contains(&width),
+            _ => false,
+        };
+        known.then(|| Self {
+            kind,
+            width: usize::from(width - b'0'),
+            endian: match order {
+                b'>' => Endian::Big,
+                _ => Endian::Little,
+            },
+        })
+    }
+
+    fn is_float(self) -> bool {
+        self.kind == b'f'
+    }
+
+    /// What is stored, without a sign.
+    fn bits(self, stored: &[u8]) -> u64 {
+        let mut wide = [0; 8];
+        wide[..self.width].copy_from_slice(stored);
+        if self.endian == Endian::Big {
+            wide[..self.width].reverse();
+        }
+        u64::from_le_bytes(wide)
+    }
+
+    fn is_negative(self, stored: &[u8]) -> bool {
+        self.kind == b'i' && self.signed(stored) < 0
+    }
+
+    fn signed(self, stored: &[u8]) -> i64 {
+        let unused = 64 - 8 * self.width;
+        (self.bits(stored) as i64) << unused >> unused
+    }
+
+    fn to_f64(self, stored: &[u8]) -> f64 {
+        let bits = self.bits(stored);
+        match (self.kind, self.width) {
+            (b'f', 2) => half(bits as u16),
+            (b'f', 4) => f64::from(f32::from_bits(bits as u32)),
+            (b'f', _) => f64::from_bits(bits),
+            (b'i', _) => self.signed(stored) as f64,
+            _ => bits as f64,
+        }
+    }
+}
+
+/// A number in half precision.
+fn half(bits: u16) -> f64 {
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let fraction = f64::from(bits & 0x3ff);
+    let magnitude = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        0x1f if fraction == 0.0 => f64::INFINITY,
+        0x1f => f64::NAN,
+        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+    };
+    match bits >> 15 {
+        0 => magnitude,
+        _ => -magnitude,
     }
 }
 
@@ -298,6 +413,31 @@ mod tests {
             let found = for_images(labels, count);
             assert_eq!(found.is_some(), fits, "{count}");
             assert!(found.is_none_or(|found| found == some.repeat(count / 3)));
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_type() {
+        for (descr, stored, expected) in [
+            ("|u1", &[200][..], 200.0),
+            ("|i1", &[200], -56.0),
+            ("<i2", &[0xfe, 0xff], -2.0),
+            (">u4", &[0, 0, 1, 2], 258.0),
+            (">i8", &[0xff; 8], -1.0),
+            ("<f2", &[0x00, 0x3c], 1.0),
+            (">f2", &[0xc5, 0x01], -5.00390625),
+            ("<f2", &[0x01, 0x00], 5.960_464_477_539_063e-8),
+            ("<f2", &[0xff, 0x7b], 65504.0),
+            ("<f2", &[0x00, 0xfc], f64::NEG_INFINITY),
+            (">f4", &[0xbf, 0x80, 0, 0], -1.0),
+            ("<f8", &[0, 0, 0, 0, 0, 0, 0xe0, 0x3f], 0.5),
+        ] {
+            let number = Number::of(descr).unwrap();
+            assert_eq!(number.to_f64(stored), expected, "{descr}");
+        }
+        assert!(half(0x7c01).is_nan());
+        for descr in ["|b1", "<f1", "|O", "<U5", "<c8", "<i16", "", "f4", "<f16"] {
+            assert!(Number::of(descr).is_none(), "{descr}");
         }
     }
 

@@ -147,7 +147,7 @@ const HEAD: usize = tar::BLOCK as usize;
 
 fn recognise(head: &[u8], len: u64, title: &str) -> Content {
     const MAGICS: [(&[u8], Content); 7] = [
-        (b"\x93NUMPY", Content::Npy),
+        (npy::MAGIC, Content::Npy),
         (b"PK\x03\x04", Content::Zip),
         (b"PK\x05\x06", Content::Zip),
         (b"\x1f\x8b", Content::Gzip),

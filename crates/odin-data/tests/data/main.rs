@@ -21,6 +21,7 @@ mod refdata;
 mod resize;
 mod svhn;
 mod synthetic;
+mod vectors;
 
 use std::fs;
 use std::io::Read;
