@@ -114,6 +114,9 @@ pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
             seeds.add("score_file", &format!("{format:?}-{count}"), &file);
         }
     }
+    for (name, bytes) in files(&crates.join("odin-data/tests/fixtures/scores"))? {
+        seeds.add("score_file", &name, &[b"n", &bytes[..]].concat());
+    }
     Ok(seeds.0)
 }
 

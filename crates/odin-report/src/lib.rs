@@ -32,8 +32,8 @@ pub use inspect::InspectionReport;
 pub use network::Network;
 pub use registry::RegistryReport;
 pub use score_file::{
-    ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter,
-    check_score_file, read_column, record_from_json, record_to_json, set_to_csv,
+    ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource, ScoreValues, ScoreWriter,
+    check_score_file, read_column, read_scores, record_from_json, record_to_json, set_to_csv,
 };
 pub use terms::counted;
 pub use tune::{TuneReport, TuneTest};

@@ -1,7 +1,8 @@
 //! The scores of many images as CSV, JSON lines or Parquet, written a record at a time and read
-//! back. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
+//! back, and scores that other programs saved as numpy arrays, read. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
 //! `p_value`, `is_in_distribution`, `error` and, where the detector is named, `detector`.
 
+mod arrays;
 mod column;
 mod csv;
 mod detector;
@@ -42,6 +43,27 @@ impl ScoreFormat {
             "jsonl" | "json" | "ndjson" => Some(Self::JsonLines),
             "parquet" => Some(Self::Parquet),
             _ => None,
+        }
+    }
+}
+
+/// Where scores are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScoreSource {
+    /// A file with a record for each image.
+    Records(ScoreFormat),
+    /// Vectors in a file of numpy: an `.npz` with an array for each score, as OpenOOD saves them,
+    /// or a `.npy`.
+    Arrays,
+}
+
+impl ScoreSource {
+    /// That of a file's extension: `npz`, `npy`, or one of [`ScoreFormat::of`].
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "npz" | "npy" => Some(Self::Arrays),
+            _ => ScoreFormat::of(path).map(Self::Records),
         }
     }
 }
@@ -183,5 +205,28 @@ pub fn read_column(
         ScoreFormat::Csv => csv::read_column(file, score)?.checked(),
         ScoreFormat::JsonLines => jsonl::read_column(file, score)?.checked(),
         ScoreFormat::Parquet => parquet::read_column(file, score)?.checked(),
+    }
+}
+
+/// The score of records that is read where none is named.
+const USUAL_SCORE: &str = "odin";
+
+/// Reads one score of a file, and gives its name, which is that of a column or an array; a `.npy`
+/// has none. Where none is asked for it is `odin` of records, and of arrays `conf` or else the only
+/// vector of floats.
+///
+/// # Errors
+/// When the file cannot be read, lacks the score, or holds what is no number.
+pub fn read_scores(
+    file: std::fs::File,
+    source: ScoreSource,
+    score: Option<&str>,
+) -> Result<(Option<String>, ScoreColumn), ScoreFileError> {
+    match source {
+        ScoreSource::Arrays => arrays::read(file, score),
+        ScoreSource::Records(format) => {
+            let score = score.unwrap_or(USUAL_SCORE);
+            Ok((Some(score.to_string()), read_column(file, format, score)?))
+        }
     }
 }

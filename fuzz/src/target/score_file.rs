@@ -1,4 +1,5 @@
-//! Any bytes as a score file. The first byte is the format: `c` CSV, `j` JSON lines, `p` Parquet.
+//! Any bytes as a score file. The first byte is the format: `c` CSV, `j` JSON lines, `p` Parquet,
+//! `n` numpy arrays.
 //!
 //! The Parquet library panics at some damaged files. The reader must make errors of that: what it
 //! does not catch is still a defect here.
@@ -7,7 +8,7 @@ use std::fs::{self, File};
 use std::panic;
 use std::sync::LazyLock;
 
-use odin_report::{ScoreFormat, read_column};
+use odin_report::{ScoreFormat, ScoreSource, read_scores};
 use tempfile::NamedTempFile;
 
 /// Written anew for each input: the readers take files.
@@ -28,16 +29,20 @@ static ONLY_OWN_PANICS: LazyLock<()> = LazyLock::new(|| {
 /// Runs the target on one input.
 pub fn run(input: &[u8]) {
     LazyLock::force(&ONLY_OWN_PANICS);
-    let (format, bytes) = match input.split_first() {
-        Some((b'c', bytes)) => (ScoreFormat::Csv, bytes),
-        Some((b'j', bytes)) => (ScoreFormat::JsonLines, bytes),
-        Some((b'p', bytes)) => (ScoreFormat::Parquet, bytes),
+    let Some((kind, bytes)) = input.split_first() else {
+        return;
+    };
+    let source = match kind {
+        b'c' => ScoreSource::Records(ScoreFormat::Csv),
+        b'j' => ScoreSource::Records(ScoreFormat::JsonLines),
+        b'p' => ScoreSource::Records(ScoreFormat::Parquet),
+        b'n' => ScoreSource::Arrays,
         _ => return,
     };
     fs::write(FILE.path(), bytes).expect("room for a small file");
     let file = File::open(FILE.path()).expect("the file that was just written");
-    match read_column(file, format, "odin") {
-        Ok(column) => {
+    match read_scores(file, source, None) {
+        Ok((_, column)) => {
             let decisions = column.decisions.len();
             assert!(decisions == 0 || decisions == column.scores.len());
         }

@@ -12,16 +12,17 @@ Examples:
   odin drift january.parquet february.parquet
   odin drift january.csv february.csv --detector detector.toml
   odin drift scores/in.csv scores/photos.csv --score msp --threshold 0.8 --format json
+  odin drift openood/cifar10.npz openood/svhn.npz --threshold 0.8
   odin drift reference.jsonl today.jsonl --fail-on-drift || page-someone
 
-The files are those that `odin score` and `odin eval --scores` write. Rejected is what they say is
-not in-distribution; where one of them has no column is_in_distribution, --threshold or --detector
-must say. Images with errors are counted and left out. docs/drift.md tells what a verdict means.
+The files are those that `odin score` and `odin eval --scores` write, or arrays of numpy, such as the
+.npz that OpenOOD saves. Rejected is what they say is not in-distribution; where one of them has no
+column is_in_distribution, --threshold or --detector must say. Images with errors are counted and left out. docs/drift.md tells what a verdict means.
 
 Exit codes: 0 compared, whatever was found; 1 failure; 2 wrong usage; with --fail-on-drift, 3 when
 something has moved.")]
 pub(crate) struct Drift {
-    /// The scores of the reference period: .csv, .jsonl (.json, .ndjson) or .parquet
+    /// The scores of the reference period: .csv, .jsonl (.json, .ndjson), .parquet, .npz or .npy
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: PathBuf,
 
@@ -29,7 +30,8 @@ pub(crate) struct Drift {
     #[arg(value_name = "NEW")]
     pub(crate) new: PathBuf,
 
-    /// The score to compare [default: the one that --detector decides by, or odin]
+    /// The score to compare, a column or an array [default: the one that --detector decides by, or
+    /// odin; of an .npz conf, or else its only vector of floats]
     #[arg(long, value_name = "NAME")]
     pub(crate) score: Option<String>,
 

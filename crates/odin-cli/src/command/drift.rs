@@ -5,7 +5,7 @@ use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use anyhow::{Context, Result, bail};
 use odin::DetectorRecord;
-use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreFormat, read_column};
+use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreSource, read_scores};
 use odin_untrusted::file::open_regular;
 use std::path::Path;
 
@@ -13,12 +13,13 @@ use std::path::Path;
 const MOVED: u8 = 3;
 
 pub(crate) fn run(args: &Drift) -> Result<u8> {
-    let formats = [format(&args.reference)?, format(&args.new)?];
+    let sources = [source(&args.reference)?, source(&args.new)?];
     let detector = args.detector.as_deref().map(DetectorRecord::open);
     let detector = detector.transpose()?;
-    let score = score(args, detector.as_ref())?;
-    let reference = read(&args.reference, formats[0], &score)?;
-    let new = read(&args.new, formats[1], &score)?;
+    let wanted = wanted(args, detector.as_ref())?;
+    let (old_name, reference) = read(&args.reference, sources[0], wanted.as_deref())?;
+    let (new_name, new) = read(&args.new, sources[1], wanted.as_deref())?;
+    let score = common_name(args, wanted, old_name, new_name)?;
     let report = DriftReport::new(
         &score,
         rejection(args, detector.as_ref(), &score, [&reference, &new])?,
@@ -36,45 +37,73 @@ pub(crate) fn run(args: &Drift) -> Result<u8> {
     })
 }
 
-fn format(path: &Path) -> Result<ScoreFormat> {
-    let format = ScoreFormat::of(path);
-    format.ok_or_else(|| {
+fn source(path: &Path) -> Result<ScoreSource> {
+    let source = ScoreSource::of(path);
+    source.ok_or_else(|| {
         usage(format!(
-            "{}: score files end in .csv, .jsonl (.json, .ndjson) or .parquet",
+            "{}: score files end in .csv, .jsonl (.json, .ndjson), .parquet, .npz or .npy",
             path.display()
         ))
     })
 }
 
 /// A threshold is for the score that it was found with, so a detector names the score, too.
-fn score(args: &Drift, detector: Option<&DetectorRecord>) -> Result<String> {
+fn wanted(args: &Drift, detector: Option<&DetectorRecord>) -> Result<Option<String>> {
     Ok(match (&args.score, detector) {
-        (Some(score), _) => score.clone(),
-        (None, Some(detector)) => detector.deciding()?.name.clone(),
-        (None, None) => "odin".to_string(),
+        (Some(score), _) => Some(score.clone()),
+        (None, Some(detector)) => Some(detector.deciding()?.name.clone()),
+        (None, None) => None,
     })
 }
 
-fn read(path: &Path, format: ScoreFormat, score: &str) -> Result<ScoreColumn> {
+/// What a file is read for where nothing in it or in the arguments names the score.
+const UNNAMED: &str = "score";
+
+/// The score that both files were read for.
+fn common_name(
+    args: &Drift,
+    wanted: Option<String>,
+    reference: Option<String>,
+    new: Option<String>,
+) -> Result<String> {
+    match (wanted, reference, new) {
+        (None, Some(reference), Some(new)) if reference != new => Err(usage(format!(
+            "the score is {reference} in {} and {new} in {}; name one that both have by --score",
+            args.reference.display(),
+            args.new.display()
+        ))),
+        (wanted, reference, new) => {
+            let name = wanted.or(reference).or(new);
+            Ok(name.unwrap_or_else(|| UNNAMED.to_string()))
+        }
+    }
+}
+
+fn read(
+    path: &Path,
+    source: ScoreSource,
+    wanted: Option<&str>,
+) -> Result<(Option<String>, ScoreColumn)> {
     let name = || path.display().to_string();
     let file = open_regular(path)?;
-    let column = read_column(file, format, score).with_context(name)?;
+    let (score, column) = read_scores(file, source, wanted).with_context(name)?;
+    let shown = score.as_deref().or(wanted).unwrap_or(UNNAMED);
     if column.scores.is_empty() {
         bail!(
-            "{}: no image has the score {score} ({} have errors), so there is nothing to compare",
+            "{}: no image has the score {shown} ({} have errors), so there is nothing to compare",
             name(),
             column.errors
         );
     }
     if let Some(place) = column.scores.iter().position(|score| !score.is_finite()) {
         bail!(
-            "{}: the score {score} of image {} (of those with a score) is {}; scores must be finite",
+            "{}: the score {shown} of image {} (of those with a score) is {}; scores must be finite",
             name(),
             place + 1,
             column.scores[place]
         );
     }
-    Ok(column)
+    Ok((score, column))
 }
 
 /// What the files say, which also knows thresholds that differ by class, or else a threshold.

@@ -72,6 +72,16 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(here.join("a.txt"), "odin\n0.1\n").unwrap();
     std::fs::write(here.join("text.csv"), "odin\nx\n").unwrap();
     std::fs::write(here.join("d.toml"), "size = 32\n").unwrap();
+    let arrays = Path::new(env!("CARGO_MANIFEST_DIR")).join("../odin-data/tests/fixtures/scores");
+    for file in [
+        "in.npz",
+        "out.npz",
+        "two_floats.npz",
+        "nan.npz",
+        "vector.npy",
+    ] {
+        std::fs::copy(arrays.join(file), here.join(file)).unwrap();
+    }
     let damaged = include_bytes!("../../../odin-report/tests/fixtures/footer.parquet");
     std::fs::write(here.join("footer.parquet"), damaged).unwrap();
     folder
@@ -87,6 +97,70 @@ type Run = (
 );
 
 const RUNS: &[Run] = &[
+    (
+        "in.npz out.npz --threshold 0",
+        0,
+        &[
+            "Score conf\n",
+            "Images with a score 5 5\n",
+            "Rejected 1 3\n",
+            "Median score 0.500000 -1.500000\n",
+        ],
+        &["in.npz has few images"],
+    ),
+    (
+        "in.npz out.npz --threshold 0 --score label",
+        0,
+        &["Score label\n", "Rejected 0 5\n"],
+        &[],
+    ),
+    (
+        "in.npz vector.npy --threshold 0",
+        0,
+        &["Score conf\n", "Rejected 1 1\n"],
+        &[],
+    ),
+    (
+        "vector.npy vector.npy --threshold 0",
+        0,
+        &["Score score\n"],
+        &[],
+    ),
+    (
+        "vector.npy vector.npy --threshold 0 --score x",
+        0,
+        &["Score x\n"],
+        &[],
+    ),
+    (
+        "in.npz two_floats.npz --threshold 0",
+        1,
+        &[],
+        &["two_floats.npz: ", "no array \"conf\"", "a [5], b [5]"],
+    ),
+    (
+        "two_floats.npz in.npz --threshold 0 --score a",
+        1,
+        &[],
+        &[
+            "in.npz: ",
+            "no array \"a\"",
+            "pred [5], conf [5], label [5]",
+        ],
+    ),
+    (
+        "a.csv in.npz --threshold 0",
+        2,
+        &[],
+        &["the score is odin in a.csv and conf in in.npz", "--score"],
+    ),
+    (
+        "in.npz nan.npz --threshold 0",
+        1,
+        &[],
+        &["nan.npz: the score conf of image 2", "NaN"],
+    ),
+    ("in.npz out.npz", 2, &[], &["--threshold"]),
     (
         "a.csv b.parquet",
         0,

@@ -1,8 +1,8 @@
 //! Score files hold what was written to them, in every format, and damage is an error.
 
 use odin_report::{
-    DriftReport, Rejection, ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreValues,
-    ScoreWriter, read_column, record_from_json, record_to_json,
+    DriftReport, Rejection, ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource,
+    ScoreValues, ScoreWriter, read_column, record_from_json, record_to_json,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
@@ -314,6 +314,12 @@ fn formats_are_told_by_the_extension() {
     ];
     for (path, format) in cases {
         assert_eq!(ScoreFormat::of(Path::new(path)), format, "{path}");
+        let source = format.map(ScoreSource::Records);
+        assert_eq!(ScoreSource::of(Path::new(path)), source, "{path}");
+    }
+    for path in ["a.npz", "a.csv.npy"] {
+        assert_eq!(ScoreFormat::of(Path::new(path)), None, "{path}");
+        assert_eq!(ScoreSource::of(Path::new(path)), Some(ScoreSource::Arrays));
     }
 }
 
