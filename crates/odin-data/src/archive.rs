@@ -9,7 +9,7 @@ use std::path::Path;
 
 pub use blob::SharedBytes;
 pub(crate) use blob::{Blob, BlobReader, Unpack};
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, read_file};
 pub(crate) use tar::Tar;
 pub(crate) use zip::Zip;
 

@@ -43,8 +43,8 @@ pub use crate::image::{Image, MAX_PIXELS};
 pub use crate::noise::{Noise, NoiseKind, noise};
 pub use crate::sets::{
     ArrayChoice, ArrayElement, ArrayImages, ArrayLayout, DataSet, EncodedImages, ImageList, Joined,
-    MemoryImages, OpenOptions, Sample, Split, Vector, from_npy_bytes, open, open_bytes,
-    read_vector,
+    LIST_EXTENSIONS, MemoryImages, OpenOptions, Sample, Split, Vector, from_npy_bytes,
+    listed_images, open, open_bytes, path_of_bytes, read_vector, split_label,
 };
 pub use crate::synthetic::{Synthetic, SyntheticKind};
 pub use crate::transform::{Filter, Size, Step, Transform};

@@ -24,7 +24,7 @@ pub(crate) struct Calibrate {
     #[command(flatten)]
     pub(crate) nn: NnOption,
 
-    /// In-distribution images: a path (image folder, tar, CIFAR, npy, idx) or a registry name
+    /// In-distribution images: a path (image folder, tar, list, CIFAR, npy, idx) or a registry name
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]
     pub(crate) in_dataset: Option<String>,
 

@@ -23,7 +23,7 @@ pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) nn: NnOption,
 
-    /// The in-distribution set: a path (image folder, tar, CIFAR, npy, idx) or a registry name
+    /// The in-distribution set: a path (image folder, tar, list, CIFAR, npy, idx) or a registry name
     #[arg(long, alias = "in_dataset", value_name = "SPEC")]
     pub(crate) in_dataset: Option<String>,
 

@@ -15,7 +15,7 @@ Examples:
   odin score --detector detector.toml photos/ --shard 2/4 -o part2.csv --resume
 
 Inputs are image files, folders, archives, arrays (npy, npz), and lists (.txt, or - for standard
-input) that name an image file on each line. Images that do not decode are rows with an error. A job
+input) that name an image file on each line, with its label behind it or not. Images that do not decode are rows with an error. A job
 that was killed leaves FILE.part; with --resume it goes on from there. Shards go by the names of
 images, so give the inputs alike on all machines.")]
 pub(crate) struct Score {

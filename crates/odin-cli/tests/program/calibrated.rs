@@ -262,6 +262,44 @@ fn every_image_is_a_row_whatever_is_wrong_with_it() {
     );
 }
 
+/// Where the line is no file as it stands.
+#[test]
+fn labels_of_a_list_are_no_part_of_its_paths() {
+    let folder = calibrated("");
+    let here = folder.path();
+    inputs(here);
+    fs::create_dir_all(here.join("lists")).unwrap();
+    fs::copy(here.join("images/2.bmp"), here.join("a 1")).unwrap();
+    for (list, lines, expected) in [
+        (
+            "lists/labels.txt",
+            "images/3.bmp 1\nimages/none.bmp 0\nimages/3.bmp 1\nimages/4.bmp -1\n",
+            &[
+                ("images/3.bmp", true),
+                ("images/none.bmp", false),
+                ("images/4.bmp", true),
+            ][..],
+        ),
+        (
+            "paths.txt",
+            "a 1\nimages/4.bmp\n",
+            &[("a 1", true), ("images/4.bmp", true)],
+        ),
+    ] {
+        fs::write(here.join(list), lines).unwrap();
+        stdout(
+            here,
+            &format!("score --detector detector.toml {list} -o s.jsonl"),
+        );
+        let records = records(&here.join("s.jsonl"));
+        assert_eq!(records.len(), expected.len(), "{records:?}");
+        for (record, (name, sound)) in records.iter().zip(expected) {
+            assert!(record["file"].as_str().unwrap().ends_with(name), "{record}");
+            assert_eq!(record["error"].is_null(), *sound, "{record}");
+        }
+    }
+}
+
 #[test]
 fn one_image_is_a_line_and_lists_come_from_standard_input() {
     let folder = calibrated("");

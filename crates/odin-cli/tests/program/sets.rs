@@ -106,6 +106,12 @@ fn folder() -> tempfile::TempDir {
     for class in ["b", "d"] {
         write(&format!("two/{class}/1.bmp"), &bmp());
     }
+    let six = ["f", "e", "d", "c", "b", "a"].iter().zip((0..6).rev());
+    let six = six.map(|(class, label)| format!("six/{class}/1.bmp {label}\n"));
+    write("lists/six.txt", six.collect::<String>().as_bytes());
+    write("lists/ood.txt", b"uniform/1.bmp -1\np/test/1.bmp -1\n");
+    write("lists/wrong.txt", b"uniform/1.bmp -1\np/test/1.bmp\n");
+    write("lists/lost.txt", b"nowhere/1.bmp 0\n");
     for i in 0..5 {
         write(&format!("bad/{i}.bmp"), if i == 3 { b"x" } else { b"BM" });
         write(&format!("mixed/{i}.bmp"), b"BM");
@@ -195,6 +201,24 @@ fn runs() -> Vec<Run> {
             ]),
             "",
         ),
+        // One image under each of the six labels.
+        (
+            "--nn net.safetensors --in-dataset lists/six.txt --out-dataset lists/ood.txt",
+            values([
+                ("/accuracy", json!(1.0 / 6.0)),
+                ("/no_accuracy", Value::Null),
+                ("/in_dataset", json!("six")),
+                ("/results/0/out_dataset", json!("ood")),
+                ("/results/0/n_in", json!(6)),
+                ("/results/0/n_out", json!(2)),
+            ]),
+            "six: the paths of the list are below ",
+        ),
+        (
+            "--nn net.safetensors --in-dataset lists/ood.txt --out-dataset Uniform",
+            values([("/no_accuracy", json!("its images have no labels"))]),
+            "",
+        ),
         (
             "--nn net.safetensors --in-dataset digits --out-dataset Uniform",
             values([
@@ -274,6 +298,19 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
             "8x12 (height x width)",
             "--transform resize:",
             "--image-size",
+        ],
+    ),
+    (
+        "--nn net.safetensors --in-dataset lists/wrong.txt --out-dataset Uniform",
+        1,
+        &["lists/wrong.txt: line 2: expected the path"],
+    ),
+    (
+        "--nn net.safetensors --in-dataset lists/lost.txt --out-dataset Uniform",
+        1,
+        &[
+            "lists/lost.txt: the first image, nowhere/1.bmp",
+            "images_classic",
         ],
     ),
     (

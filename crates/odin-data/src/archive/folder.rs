@@ -88,7 +88,7 @@ impl Store for Folder {
 }
 
 /// The content of a file of at most [`MAX_FILE`] bytes.
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     let file = open_regular(path).map_err(Error::unreadable_file)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1)

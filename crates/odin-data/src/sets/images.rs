@@ -22,7 +22,7 @@ pub(super) fn has_image_extension(name: &str) -> bool {
     has_extension(name, &EXTENSIONS)
 }
 
-fn has_extension(name: &str, extensions: &[&str]) -> bool {
+pub(super) fn has_extension(name: &str, extensions: &[&str]) -> bool {
     name.rsplit_once('.')
         .is_some_and(|(_, e)| extensions.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }

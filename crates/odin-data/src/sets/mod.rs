@@ -7,6 +7,7 @@ mod data_set;
 mod idx;
 mod images;
 mod joined;
+mod list;
 mod memory;
 mod npy;
 mod npz;
@@ -19,7 +20,8 @@ mod vector;
 
 pub use data_set::{DataSet, Sample};
 pub use joined::{ImageList, Joined};
+pub use list::{LIST_EXTENSIONS, path_of_bytes, split_label};
 pub use memory::{ArrayElement, ArrayImages, EncodedImages, MemoryImages};
-pub use open::{from_npy_bytes, open, open_bytes};
+pub use open::{from_npy_bytes, listed_images, open, open_bytes};
 pub use options::{ArrayLayout, OpenOptions, Split};
 pub use vector::{ArrayChoice, Vector, read_vector};

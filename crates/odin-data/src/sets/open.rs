@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::list::{self, LIST_EXTENSIONS, List};
 use super::origin::Origin;
 use super::{DataSet, OpenOptions, cifar, idx, images, npy, npz, svhn};
 use crate::archive::{Blob, Folder, Store, Tar, Zip};
@@ -21,7 +22,8 @@ use odin_untrusted::tar;
 /// - SVHN's cropped digits, a MATLAB file;
 /// - `.npy` and `.npz` arrays of images, signals or vectors;
 /// - a folder of images, with or without class sub-folders, or a single image;
-/// - a tar, tar.gz or zip archive of such a folder.
+/// - a tar, tar.gz or zip archive of such a folder;
+/// - a list of images with labels, as OpenOOD has them: a text in a `.txt` or `.list` file.
 ///
 /// No image file is decoded here: one that is damaged is an error of [`DataSet::get`].
 ///
@@ -31,6 +33,14 @@ use odin_untrusted::tar;
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
     check_options(options)?;
     open_path(path, options)
+}
+
+/// The files that a list of images with labels names, in its order.
+///
+/// # Errors
+/// Those of [`open`] for lists.
+pub fn listed_images(list: &Path, options: &OpenOptions) -> Result<Vec<PathBuf>, Error> {
+    Ok(List::open(&Blob::open(list)?, &origin_of(list, options))?.paths())
 }
 
 /// Opens a set that lies in memory: any single file that [`open`] would read. Static bytes, as
@@ -68,16 +78,7 @@ fn check_options(options: &OpenOptions) -> Result<(), Error> {
 
 fn open_path(path: &Path, options: &OpenOptions) -> Result<Box<dyn DataSet>, Error> {
     let metadata = fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
-    let origin = Origin {
-        title: path.display().to_string(),
-        name: match &options.name {
-            Some(name) => name.clone(),
-            None => escape(&set_name(path)),
-        },
-        path: Some(path),
-        labels: None,
-        options,
-    };
+    let origin = origin_of(path, options);
     if metadata.is_dir() {
         return open_store(Arc::new(Folder::open(path)?), &origin);
     }
@@ -103,6 +104,20 @@ fn open_file(
     open_blob(Blob::Memory(bytes), &origin)
 }
 
+/// A set at `path`, named like it unless the options say otherwise.
+fn origin_of<'a>(path: &'a Path, options: &'a OpenOptions) -> Origin<'a> {
+    Origin {
+        title: path.display().to_string(),
+        name: match &options.name {
+            Some(name) => name.clone(),
+            None => escape(&set_name(path)),
+        },
+        path: Some(path),
+        labels: None,
+        options,
+    }
+}
+
 /// The last part of the path without the extensions that sets come with.
 fn set_name(path: &Path) -> String {
     let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -116,6 +131,7 @@ fn set_name(path: &Path) -> String {
     while let Some((stem, extension)) = name.rsplit_once('.') {
         let known = ["gz", "tgz", "tar", "zip", "npy", "npz", "bin", "idx", "mat"]
             .contains(&extension)
+            || LIST_EXTENSIONS.contains(&extension)
             || images::has_image_extension(&name);
         if !known || stem.is_empty() {
             break;
@@ -136,6 +152,7 @@ enum Content {
     Pickle,
     Matlab,
     Image,
+    List,
     CifarBinary,
     /// A container that is not read, by its name.
     Foreign(&'static str),
@@ -155,6 +172,9 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
         (b"BZh", Content::Foreign("a bzip2 file")),
         (b"\x28\xb5\x2f\xfd", Content::Foreign("a zstandard file")),
     ];
+    if list::is_list(head, title) {
+        return Content::List;
+    }
     if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return *content;
     }
@@ -209,6 +229,7 @@ fn open_content(
         Content::Idx => idx::open(&blob, origin),
         Content::Matlab => svhn::open(&blob, origin),
         Content::Image => images::open_one(&blob, origin),
+        Content::List => Ok(Box::new(List::open(&blob, origin)?)),
         Content::Pickle | Content::CifarBinary => cifar::open_batch(&blob, origin),
         Content::Gzip => Err(origin.error(
             ErrorKind::Unsupported,
@@ -221,7 +242,8 @@ fn open_content(
         Content::Unknown => Err(origin.error(
             ErrorKind::Unsupported,
             "not recognised by its content; tried PNG, JPEG, BMP, WebP, GIF, tar, tar.gz, zip, \
-             npy, npz, idx, SVHN's MATLAB files, and CIFAR-10 and CIFAR-100 (python and binary)",
+             npy, npz, idx, SVHN's MATLAB files, CIFAR-10 and CIFAR-100 (python and binary), and \
+             lists of images (.txt)",
         )),
     }
 }
@@ -251,6 +273,7 @@ mod tests {
             ("test_batch.bin", "test_batch"),
             ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte"),
             ("photo.JPG", "photo"),
+            ("test_cifar10.txt", "test_cifar10"),
             (".npy", ".npy"),
         ] {
             assert_eq!(set_name(Path::new(path)), name);

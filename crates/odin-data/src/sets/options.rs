@@ -53,6 +53,10 @@ pub struct OpenOptions {
     /// also outside of [0, 1], and grey does not become RGB. Arrays of vectors, `[N, F]`, always
     /// do.
     pub measurements: bool,
+    /// What the paths of a list of images are relative to. `None` looks for the first of them below
+    /// the list's folder, each folder above it, and `images_classic` and `images_largescale`
+    /// (OpenOOD's) in these; it is an error where none has it.
+    pub list_root: Option<PathBuf>,
     /// The set's name, if it shall not be that of the file or folder.
     pub name: Option<String>,
     /// The most bytes that a compressed file may unpack to; 16 GiB by default. Whatever this
@@ -71,6 +75,7 @@ impl Default for OpenOptions {
             layout: None,
             shape: None,
             measurements: false,
+            list_root: None,
             name: None,
             max_unpacked: 16 << 30,
             scratch: None,

@@ -14,6 +14,7 @@ mod cifar;
 mod folders;
 mod hostile;
 mod images;
+mod lists;
 mod measurements;
 mod noise;
 mod png;

@@ -56,7 +56,7 @@ impl fmt::Debug for Images {
 impl Classifier {
     /// Opens what lies at a path as the network takes it: a folder of images, with or without
     /// folders for classes, an image, a tar or zip archive of such a folder, CIFAR, MNIST-style and
-    /// SVHN files, `.npy` and `.npz` arrays.
+    /// SVHN files, `.npy` and `.npz` arrays, a list of images with labels.
     ///
     /// # Errors
     /// When there is no set at the path that could be this network's.

@@ -4,14 +4,16 @@ use crate::args::UsageError;
 use crate::output::atomic::Output;
 use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Shard};
-use odin_data::{DataSet, ImageList, Joined, OpenOptions, open, spell_path};
+use odin_data::{
+    DataSet, ImageList, Joined, LIST_EXTENSIONS, OpenOptions, listed_images, open, path_of_bytes,
+    spell_path, split_label,
+};
 use odin_untrusted::file::read_regular;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const IMAGES: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
-const LISTS: [&str; 2] = ["txt", "list"];
 /// Standard input.
 const STDIN: &str = "-";
 
@@ -28,7 +30,7 @@ pub(super) fn is_image(path: &Path) -> bool {
 }
 
 fn is_list(path: &Path) -> bool {
-    path.as_os_str() == STDIN || (has_extension(path, &LISTS) && !path.is_dir())
+    path.as_os_str() == STDIN || (has_extension(path, &LIST_EXTENSIONS) && !path.is_dir())
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -56,7 +58,7 @@ impl Inputs {
                 out.map_or(Ok(()), |out| out.is_not("an image", input))?;
                 images.push(input.clone());
             } else if is_list(input) {
-                let listed = listed(input)?;
+                let listed = listed(input, &options)?;
                 if let Some(out) = out {
                     out.is_not("the list", input)?;
                     out.is_no_image_of(&listed)?;
@@ -146,8 +148,9 @@ fn list_on_stdin() -> Result<Vec<u8>> {
 /// What some editors, most of them on Windows, put in front of a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The paths in a list, one a line, or ended by NUL as `find -print0` does.
-fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+/// The paths in a list, one a line, or ended by NUL as `find -print0` does; or those of a list of a
+/// data set, whose lines end in labels, which are not needed here.
+fn listed(list: &Path, options: &OpenOptions) -> Result<Vec<PathBuf>> {
     let text = match list.as_os_str() == STDIN {
         true => list_on_stdin()?,
         false => read_regular(list, MAX_LIST).context("cannot read the list")?,
@@ -160,24 +163,20 @@ fn listed(list: &Path) -> Result<Vec<PathBuf>> {
         [line @ .., b'\r'] if !ended_by_nul => line,
         line => line,
     });
-    let paths = lines.filter(|line| !line.is_empty()).map(path_of);
+    let paths = lines.filter(|line| !line.is_empty()).map(path_of_bytes);
     let paths: Vec<PathBuf> = paths
         .collect::<Option<_>>()
         .with_context(|| format!("the list {} holds names that are no UTF-8", list.display()))?;
-    match paths.is_empty() {
-        false => Ok(paths),
-        true => Err(UsageError(format!("the list {} names no image", list.display())).into()),
+    match &paths[..] {
+        [] => Err(UsageError(format!("the list {} names no image", list.display())).into()),
+        [first, ..] if list.as_os_str() != STDIN && has_label(first) => {
+            Ok(listed_images(list, options)?)
+        }
+        _ => Ok(paths),
     }
 }
 
-/// A name of any bytes, where the system has such.
-#[cfg(unix)]
-fn path_of(name: &[u8]) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
-    Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)))
-}
-
-#[cfg(not(unix))]
-fn path_of(name: &[u8]) -> Option<PathBuf> {
-    std::str::from_utf8(name).ok().map(PathBuf::from)
+/// Whether a line of a list is no file as it stands, but a path and a label.
+fn has_label(line: &Path) -> bool {
+    split_label(line.as_os_str().as_encoded_bytes()).is_some() && !line.exists()
 }
