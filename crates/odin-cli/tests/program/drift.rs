@@ -145,7 +145,7 @@ const RUNS: &[Run] = &[
         &[
             "in.npz: ",
             "no array \"a\"",
-            "pred [5], conf [5], label [5]",
+            "conf [5], label [5], pred [5]",
         ],
     ),
     (
