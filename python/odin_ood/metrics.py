@@ -7,6 +7,7 @@ both AUPR. Negate scores that are high for out-of-distribution images.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ __all__ = [
     "Metrics",
     "evaluate",
     "precision_recall_curve",
+    "read_scores",
     "roc_curve",
     "threshold_for_tpr",
 ]
@@ -172,6 +174,28 @@ def precision_recall_curve(
         raise OdinValueError(f"positive is 'in' or 'out', not {positive!r}")
     inside, outside = _vector(in_scores), _vector(out_scores)
     return _native.precision_recall_curve(inside, outside, positive == "out", drop_intermediate)
+
+
+def read_scores(path: str | os.PathLike[str], name: str | None = None) -> NDArray[np.float64]:
+    """The scores in an ``.npy`` or ``.npz`` file, such as OpenOOD saves.
+
+    Args:
+        path: Of the file.
+        name: Of the array; ``conf`` (OpenOOD's), or the only one of real numbers, unless given.
+
+    Returns:
+        An array ``(N,)`` of ``float64``.
+
+    Raises:
+        OdinOSError: The file cannot be read.
+        OdinValueError: It holds no such array; the message lists those that are there.
+
+    >>> from odin_ood import metrics
+    >>> np.savez(tmp_path / "svhn.npz", pred=[3, 1], conf=[0.9, 0.4], label=[-1, -1])
+    >>> metrics.read_scores(tmp_path / "svhn.npz").tolist()
+    [0.9, 0.4]
+    """
+    return _native.read_scores(path, name)
 
 
 class HistogramSketch:

@@ -27,7 +27,8 @@ mod _native {
     use super::images::Images;
     #[pymodule_export]
     use super::metrics::{
-        HistogramSketch, evaluate, precision_recall_curve, roc_curve, threshold_for_tpr,
+        HistogramSketch, evaluate, precision_recall_curve, read_scores, roc_curve,
+        threshold_for_tpr,
     };
     #[pymodule_export]
     use super::scored::{Judged, Scored};

@@ -3,12 +3,15 @@
 use crate::error::{invalid, raised};
 use crate::job::interruptible;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use odin::data::{ArrayChoice, read_vector};
 use odin::metrics::{
     Bootstrap, HistogramSketch as Sketch, Interval, Metrics, PaperProtocol, Points, Scores, Side,
     threshold_at_tpr,
 };
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
+use std::fs::File;
+use std::path::PathBuf;
 
 /// The scores in the paper's protocol.
 #[derive(FromPyObject)]
@@ -108,6 +111,26 @@ pub(crate) fn threshold_for_tpr(
     let in_scores = in_scores.to_vec()?;
     let found = interruptible(py, None, move |_| threshold_at_tpr(&in_scores, tpr))?;
     found.map_err(raised)
+}
+
+/// The scores of an `.npy` or `.npz` file, by the name of their array.
+#[pyfunction]
+#[pyo3(signature = (path, name=None))]
+pub(crate) fn read_scores<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    name: Option<String>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let read = interruptible(py, None, move |_| {
+        let title = path.display().to_string();
+        let choice = match &name {
+            Some(name) => ArrayChoice::Named(name),
+            None => ArrayChoice::Usually("conf"),
+        };
+        read_vector(File::open(&path)?, &title, choice)
+    });
+    let vector = read?.map_err(|e: odin::data::Error| raised(e))?;
+    Ok(PyArray1::from_vec(py, vector.values))
 }
 
 /// Whether points on the line between their neighbours are left out.
