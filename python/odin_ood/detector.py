@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import _native
 from ._images import ImagesLike, Layout, batches, whole
+from ._numbers import threads_or_all, whole_number
 from ._progress import Progress, reporting
 from .errors import OdinValueError
 from .scores import Scores, Verdicts
@@ -77,11 +78,9 @@ class _CalibratedRecipe:
 
 
 def _engine(threads: int | None, batch_size: int, device: str) -> _native.Engine:
-    if threads is not None and threads < 1:
-        raise OdinValueError(f"threads must be at least 1, not {threads}")
     return {
-        "threads": threads or _native.available_threads(),
-        "batch_size": batch_size,
+        "threads": threads_or_all(threads),
+        "batch_size": whole_number("batch_size", batch_size, 1),
         "device": device,
         "libraries": [] if device == "cpu" else _onnx_runtimes(),
     }
@@ -404,6 +403,7 @@ class Detector:
         1000.0
         """
         grid = _grid(temperatures, magnitudes)
+        seed = whole_number("seed", seed, 0)
         classifier = self._classifier()
         inside = whole(classifier, images, None, layout)
         outside = None if out_images is None else whole(classifier, out_images, None, layout)

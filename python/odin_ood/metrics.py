@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
+from ._numbers import threads_or_all, whole_number
 from .errors import OdinValueError
 
 __all__ = [
@@ -95,8 +96,12 @@ def evaluate(
         raise OdinValueError(f"there is no mode {mode!r}; it is 'exact' or 'paper'")
     protocol: dict[str, Any] | None = None
     if mode == "paper":
+        classes = whole_number("classes", classes, 1)
         protocol = {"score": score, "classes": classes, "temperature": float(temperature)}
-    bootstrap = None if ci is None else (ci, seed, threads or _native.available_threads())
+    bootstrap = None
+    if ci is not None:
+        resamples, seed = whole_number("ci", ci, 1), whole_number("seed", seed, 0)
+        bootstrap = (resamples, seed, threads_or_all(threads))
     inside, outside = _vector(in_scores), _vector(out_scores)
     told = _native.evaluate(inside, outside, protocol, bootstrap)
     return Metrics(
@@ -284,7 +289,10 @@ class HistogramSketch:
 
 
 def _vector(scores: ArrayLike) -> NDArray[np.float64]:
-    array = np.ascontiguousarray(scores, dtype=np.float64)
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise OdinValueError(f"scores are numbers of shape (N,): {error}") from None
     if array.ndim != 1:
         raise OdinValueError(f"scores have the shape (N,), these have {array.shape}")
-    return array
+    return np.ascontiguousarray(array)
