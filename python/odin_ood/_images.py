@@ -74,12 +74,19 @@ def batches(
 def _plain(labels: Sequence[int] | NDArray[np.integer[Any]] | None) -> list[int] | None:
     if labels is None:
         return None
-    array = np.asarray(_numpy(labels) if isinstance(labels, _DLPack) else labels)
+    try:
+        array = np.asarray(_numpy(labels) if isinstance(labels, _DLPack) else labels)
+    except ValueError as error:
+        raise OdinValueError(f"labels are whole numbers of shape (N,): {error}") from None
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise OdinValueError(
             f"labels are whole numbers of shape (N,), not {array.dtype} of shape {array.shape}"
         )
-    return cast("list[int]", array.tolist())
+    plain = cast("list[int]", array.tolist())
+    if plain and not 0 <= min(plain) <= max(plain) < 2**63:
+        wrong = min(plain) if min(plain) < 0 else max(plain)
+        raise OdinValueError(f"the label {wrong} is no class; classes are counted from 0")
+    return plain
 
 
 class _Source:
@@ -101,6 +108,8 @@ class _Source:
             return self.array(images, labels)
         if isinstance(images, _DLPack):
             return self.array(_numpy(images), labels)
+        if isinstance(images, (bytearray, memoryview)):
+            images = bytes(images)
         if isinstance(images, bytes) or _is_pil(images):
             return self.sequence([images], labels)
         if isinstance(images, (list, tuple)) and not _is_pair(images):
@@ -158,6 +167,8 @@ class _Source:
             raise OdinValueError("files and images cannot be mixed, and files have no labels beside")
         if _is_pil(item):
             return _pixels(item, self.shape[0])
+        if not isinstance(item, (np.ndarray, _DLPack)):
+            raise OdinValueError(f"{type(item).__name__} is no image; make a NumPy array of it")
         array = _values(item if isinstance(item, np.ndarray) else _numpy(item))
         return np.ascontiguousarray(array)
 
@@ -183,7 +194,7 @@ class _Source:
             if self.is_image(image):
                 singles.append(image)
                 if label is not None:
-                    labels.append(int(label))
+                    labels += _plain([label]) or []
                 if len(singles) == _BATCH:
                     yield singles, labels if len(labels) == len(singles) else None
                     singles, labels = [], []
@@ -226,6 +237,8 @@ def _is_pair(item: object) -> bool:
         return isinstance(label, (list, tuple)) and all(
             isinstance(entry, (int, np.integer)) for entry in label
         )
+    if isinstance(image, (list, tuple)):
+        return dimensions == 1
     return dimensions <= 1 and np.ndim(cast("Any", image)) > dimensions
 
 
@@ -260,6 +273,8 @@ def _numpy(tensor: Any) -> NDArray[Any]:
 
 def _values(array: NDArray[Any]) -> NDArray[Any]:
     """The same values in C order and a type that the native part takes."""
+    if np.ma.is_masked(array):
+        raise OdinValueError("the array has masked values; fill them, for masks are not looked at")
     if array.dtype == np.float16:
         array = array.astype(np.float32)
     if array.dtype.kind == "f" and not array.dtype.isnative:

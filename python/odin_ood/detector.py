@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import _native
 from ._images import ImagesLike, Layout, batches, whole
 from ._numbers import threads_or_all, whole_number
-from ._progress import Progress, reporting
+from ._progress import Progress, behind, reporting
 from .errors import OdinValueError
 from .scores import Scores, Verdicts
 
@@ -322,7 +322,8 @@ class Detector:
             labels: The true classes ``(N,)``, for arrays and sequences.
             layout: ``"NCHW"`` or ``"NHWC"``, where the shape of an array does not tell.
             errors: ``"keep"`` gives an image that cannot be scored a row with NaN and its error.
-            progress: A function of the images done and in all; True for a bar by tqdm.
+            progress: A function of the images done and in all, as far as they are known; True for a bar
+                by tqdm.
 
         Raises:
             OdinValueError: An image has not the shape that the network takes, is damaged, or its shape
@@ -335,7 +336,8 @@ class Detector:
         parts: list[Scores] = []
         with reporting(progress) as report:
             for batch in batches(self._classifier(), images, labels, layout):
-                scored = self._native().score(batch, keep, report)
+                done = sum(map(len, parts))
+                scored = self._native().score(batch, keep, behind(done, report))
                 parts.append(Scores(scored.columns()))
         return _numbered(Scores, parts)
 
@@ -491,8 +493,10 @@ class Detector:
         return CalibratedDetector._of(recipe, calibrated)
 
     def _scored(self, images: ImagesLike, layout: Layout | None, report: Any) -> _native.Scored:
-        parts = batches(self._classifier(), images, None, layout)
-        scored = [self._native().score(batch, False, report) for batch in parts]
+        scored: list[_native.Scored] = []
+        for batch in batches(self._classifier(), images, None, layout):
+            done = sum(map(len, scored))
+            scored.append(self._native().score(batch, False, behind(done, report)))
         if not scored:
             raise OdinValueError("there is no image to calibrate on")
         return scored[0] if len(scored) == 1 else _native.Scored.joined(scored)
@@ -651,7 +655,8 @@ class CalibratedDetector:
         parts: list[Scores] = []
         with reporting(progress) as report:
             for batch in batches(self._classifier(), images, labels, layout):
-                judged = self._native().judge(batch, keep, report)
+                done = sum(map(len, parts))
+                judged = self._native().judge(batch, keep, behind(done, report))
                 parts.append(Verdicts(judged.columns()))
         verdicts = _numbered(Verdicts, parts)
         assert isinstance(verdicts, Verdicts)
