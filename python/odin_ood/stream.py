@@ -91,6 +91,16 @@ class BatchScorer:
         self._threads = threads
         self._layout = layout
 
+    @classmethod
+    def for_workers(
+        cls, detector: str | os.PathLike[str] | CalibratedDetector | Detector, *arguments: Any, **options: Any
+    ) -> BatchScorer:
+        """One that brings its model along when it is pickled; arguments as for a new one."""
+        opened = load(detector) if isinstance(detector, (str, os.PathLike)) else detector
+        if isinstance(opened, CalibratedDetector):
+            opened = portable(opened)
+        return cls(opened, *arguments, **options)
+
     def __reduce__(self) -> tuple[Any, ...]:
         options = (self.image_column, self._threads, self.keep, self._layout)
         return (_unpickled, (self.detector, *options))
@@ -134,7 +144,7 @@ class BatchScorer:
         >>> scorer({"image": [near[0], b"damaged", None]})["error"].tolist()
         [None, 'image is no PNG, ...', 'there is no image']
         """
-        kept = {name: batch[name] for name in self._kept(tuple(batch))}
+        kept = {name: batch[name] for name in self.kept(tuple(batch))}
         return {**kept, **self.score(batch[self.image_column])}
 
     def record_batches(self, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
@@ -157,19 +167,32 @@ class BatchScorer:
         >>> odin_ood.BatchScorer(calibrated, "path").record_batch(paths)["error"][0].as_py()
         'cannot open /missing.png: ...'
         """
+        return self.with_scores(batch, images_of(batch.column(self.image_column)))
+
+    def with_scores(self, batch: pyarrow.RecordBatch, images: Sequence[Any]) -> pyarrow.RecordBatch:
+        """The columns of a batch that are kept, and the scores of its images, wherever they were."""
         import pyarrow
 
-        kept = self._kept(tuple(batch.schema.names))
-        scored = self.score(_images_of(batch.column(self.image_column)))
-        fields = [batch.schema.field(name) for name in kept]
-        values = [batch.column(name) for name in kept]
-        for field in self.schema:
-            fields.append(field)
-            values.append(pyarrow.array(scored[field.name], type=field.type, from_pandas=False))
+        kept = self.kept(tuple(batch.schema.names))
+        scored = self.arrow(images)
+        fields = [*(batch.schema.field(name) for name in kept), *scored.schema]
+        values = [*(batch.column(name) for name in kept), *scored.columns]
         return pyarrow.RecordBatch.from_arrays(values, schema=pyarrow.schema(fields))
 
-    def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The columns to keep of those that there are."""
+    def arrow(self, images: Sequence[Any] | NDArray[Any]) -> pyarrow.RecordBatch:
+        """The columns of :meth:`score` as a record batch of :attr:`schema`."""
+        import pyarrow
+
+        schema, scored = self.schema, self.score(images)
+        values = [pyarrow.array(scored[f.name], f.type, from_pandas=False) for f in schema]
+        return pyarrow.RecordBatch.from_arrays(values, schema=schema)
+
+    def kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns to keep of those that there are.
+
+        Raises:
+            OdinValueError: A column is missing, or has the name of one that is added.
+        """
         others = tuple(name for name in names if name != self.image_column)
         kept = self.keep if isinstance(self.keep, tuple) else others if self.keep else ()
         for name in (self.image_column, *kept):
@@ -286,12 +309,15 @@ def _image(item: Any) -> tuple[str, Any]:
         return "encoded", bytes(item)
     if isinstance(item, (np.ndarray, _DLPack)) or _is_pil(item):
         return "array", item
+    if isinstance(item, Exception):
+        # What came instead of it.
+        return "none", str(item)
     if item is None or type(item).__name__ in ("NAType", "NaTType") or item != item:
         return "none", "there is no image"
     return "none", f"{type(item).__name__} is no image: give a path, encoded bytes, or an array"
 
 
-def _images_of(column: pyarrow.Array) -> Sequence[Any] | NDArray[Any]:
+def images_of(column: pyarrow.Array) -> Sequence[Any] | NDArray[Any]:
     """The images of an Arrow column."""
     import pyarrow
 

@@ -1,0 +1,427 @@
+"""Scoring on many machines with Ray Data.
+
+>>> import odin_ood.ray
+>>> done = odin_ood.ray.score("photos/", "detector.toml", "scores/")  # doctest: +SKIP
+>>> done.images, done.errors  # doctest: +SKIP
+(1000, 0)
+
+The output is a folder of Parquet files, each written whole or not at all by the worker that scored its
+rows, under a name made of the ids in it: a worker that is killed leaves nothing under such a name, and
+one that takes over writes the same file. The schema of each file names the detector.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow
+import pyarrow.fs
+import pyarrow.parquet
+import ray
+import ray.data
+from numpy.typing import NDArray
+
+from . import metrics
+from .detector import CalibratedDetector, load
+from .errors import OdinOSError, OdinRuntimeError, OdinValueError
+from .stream import BatchScorer, images_of
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+__all__ = ["Job", "evaluate", "score"]
+
+Path: TypeAlias = str | os.PathLike[str]
+Digests: TypeAlias = NDArray[np.bytes_]
+"""Of ids, 16 bytes each, ``(N,)``: what a node holds of those that are done."""
+
+_DETECTOR = b"odin.detector"
+"""The entry of a schema's metadata that names the detector."""
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".gif")
+_OBJECT_STORES = ("s3", "gcs", "abfs")
+"""Where an object appears when it is complete, and renaming is copying."""
+_FETCHED_AT_ONCE = 16
+_FILES_A_TASK = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """What :func:`score` did."""
+
+    images: int
+    """How many images the output has."""
+    scored: int
+    """How many of those this job scored, those with an error among them."""
+    skipped: int
+    """How many images were in the output before."""
+    errors: int
+    """How many images of this job have an error instead of scores."""
+
+
+def score(
+    paths: Path | Sequence[Path],
+    detector: Path | CalibratedDetector,
+    output: Path,
+    id_column: str = "path",
+    resume: bool = True,
+    *,
+    image_column: str = "image",
+    columns: Sequence[str] = (),
+    num_cpus: int = 1,
+    workers: int | None = None,
+    rows_per_file: int = 1024,
+) -> Job:
+    """Scores images on the machines of a Ray cluster, and writes Parquet files.
+
+    Images are decoded by this package, as in one process: every row has the bits of
+    :meth:`CalibratedDetector.judge`. A job that was interrupted goes on where it was: images that are in
+    the output are not scored again, and at the end each is there once. Only one job may write into an
+    output at a time.
+
+    Args:
+        paths: Folders, files or globs (local, or seen by all machines), or URIs of files and folders
+            such as ``s3://bucket/photos``; either of image files or of Parquet files.
+        detector: A ``detector.toml``, or a detector. Its model goes to the workers with it.
+        output: A folder or URI that all machines see.
+        id_column: Of Parquet files: the column that tells images apart. Of image files: the name of the
+            column for their paths (absolute, as the workers open them).
+        resume: Whether to go on with an output that is there, which is refused otherwise.
+        image_column: Of Parquet files: the column of encoded images, or of paths.
+        columns: Of Parquet files: others that the output shall have.
+        num_cpus: Of each worker, which has as many threads.
+        workers: At most so many; as many as the CPUs of the cluster allow unless given.
+        rows_per_file: How many rows a worker scores at once, and a file of the output has.
+
+    Returns:
+        How many images were scored, skipped, and have errors. The files have ``id_column``,
+        ``columns``, the columns of :attr:`BatchScorer.columns`, and ``detector``.
+
+    Raises:
+        OdinOSError: The detector or an input is not there.
+        OdinValueError: There is no image; the output is of another detector, or is there though
+            ``resume`` is False; an id is missing, or is there twice.
+        OdinRuntimeError: Rows are missing in the output after all were scored.
+
+    >>> odin_ood.ray.score("photos/*.jpg", calibrated, "scores/", num_cpus=4)  # doctest: +SKIP
+    Job(images=1000, scored=1000, skipped=0, errors=0)
+    """
+    calibrated = detector if isinstance(detector, CalibratedDetector) else load(detector)
+    folder = _Folder.of(output)
+    done = folder.begin(calibrated.checksum, id_column, resume)
+    files, are_images = _listed([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+    workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // num_cpus)
+    if are_images:
+        image_column = id_column
+        left = [files[i] for i in np.flatnonzero(~_are(_digests(pyarrow.array(files)), done))]
+        batch_size = _batch(len(left), rows_per_file, workers)
+        data, n = _of_files(left, id_column, batch_size) if left else None, len(files)
+    else:
+        data = ray.data.read_parquet(files, columns=[*dict.fromkeys([id_column, image_column, *columns])])
+        n = data.count()
+        batch_size = _batch(n, rows_per_file, workers)
+        if len(done):
+            data = data.map_batches(_left, fn_args=(id_column, ray.put(done)), batch_format="pyarrow")
+    scorer = BatchScorer.for_workers(calibrated, image_column, keep=[id_column, *columns])
+    written: list[dict[str, Any]] = []
+    if data is not None:
+        written = data.map_batches(
+            _Worker,
+            fn_constructor_args=(ray.put(scorer), folder.uri, calibrated.checksum, id_column),
+            batch_format="pyarrow",
+            batch_size=batch_size,
+            num_cpus=num_cpus,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        ).take_all()
+    scored, errors = (sum(row[name] for row in written) for name in ("rows", "errors"))
+    images = folder.end(calibrated.checksum, id_column, len(done) + scored)
+    return Job(images=images, scored=scored, skipped=n - scored, errors=errors)
+
+
+def evaluate(in_output: Path, out_output: Path, score: str = "odin", **options: Any) -> metrics.Metrics:
+    """How well scores tell the images of one output of :func:`score` from those of another.
+
+    Images with an error are left out, with a warning that tells how many.
+
+    Args:
+        in_output: Of in-distribution images.
+        out_output: Of out-of-distribution images.
+        score: The name of the score.
+        options: ``ci``, ``seed`` and ``threads`` of :func:`odin_ood.metrics.evaluate`.
+
+    Raises:
+        OdinValueError: The outputs are of different detectors, or there is no such score.
+
+    >>> odin_ood.ray.evaluate("scores/in", "scores/near").auroc  # doctest: +SKIP
+    0.95
+    """
+    inside, outside = _Folder.of(in_output), _Folder.of(out_output)
+    sides = [folder.scores(score) for folder in (inside, outside)]
+    detectors = {detector for _, detector in sides}
+    if len(detectors) > 1:
+        raise OdinValueError(
+            f"{inside.uri} and {outside.uri} are of different detectors; their scores cannot be compared"
+        )
+    return metrics.evaluate(sides[0][0], sides[1][0], **options)
+
+
+class _Worker:
+    """An actor: scores the rows of a batch and writes them as one file."""
+
+    def __init__(self, scorer: Any, uri: str, checksum: str, id_column: str) -> None:
+        # Unpickled here, it has the CPUs of this actor.
+        self.scorer: BatchScorer = ray.get(scorer)
+        self.folder = _Folder.of(uri)
+        self.checksum = checksum
+        self.id_column = id_column
+
+    def __call__(self, table: pyarrow.Table) -> dict[str, list[Any]]:
+        if len(table) == 0:
+            return {"file": [], "rows": [], "errors": []}
+        batch = table.combine_chunks().to_batches()[0]
+        digests = _digests(batch.column(self.id_column))
+        name = f"part-{hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()}.parquet"
+        images = _fetched(images_of(batch.column(self.scorer.image_column)))
+        scored = pyarrow.Table.from_batches([self.scorer.with_scores(batch, images)])
+        detector = pyarrow.array([self.checksum[:16]] * len(scored))
+        scored = scored.append_column("detector", detector)
+        self.folder.write(name, scored.replace_schema_metadata({_DETECTOR: self.checksum}))
+        errors = len(scored) - scored["error"].null_count
+        return {"file": [name], "rows": [len(scored)], "errors": [errors]}
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The output of a job."""
+
+    uri: str
+    system: FileSystem
+    path: str
+
+    @classmethod
+    def of(cls, output: Path) -> _Folder:
+        uri = os.fspath(output)
+        if "://" in uri:
+            return cls(uri, *pyarrow.fs.FileSystem.from_uri(uri))
+        return cls(os.path.abspath(uri), pyarrow.fs.LocalFileSystem(), os.path.abspath(uri))
+
+    def begin(self, checksum: str, id_column: str, resume: bool) -> Digests:
+        """The images that are done, in the order of their digests."""
+        self.system.create_dir(self.path, recursive=True)
+        for name in self._names():
+            if name.startswith(".part-"):
+                # A worker was killed while it wrote.
+                self.system.delete_file(f"{self.path}/{name}")
+        if self.parts() and not resume:
+            raise OdinValueError(
+                f"{self.uri} has scores already; resume=True goes on with them, or name another folder"
+            )
+        return self._ids(checksum, id_column)
+
+    def end(self, checksum: str, id_column: str, expected: int) -> int:
+        """Reads back which images are there: each once, and none is missing."""
+        ids = self._ids(checksum, id_column)
+        if len(ids) != expected:
+            raise OdinRuntimeError(
+                f"{self.uri} has {len(ids)} images instead of {expected}; the same call scores those "
+                "that are missing"
+            )
+        return len(ids)
+
+    def write(self, name: str, table: pyarrow.Table) -> None:
+        """Writes a file, which appears whole or not at all."""
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(table, buffer, compression="zstd")
+        path, part = f"{self.path}/{name}", f"{self.path}/.{name}.{os.urandom(8).hex()}"
+        if self.system.type_name in _OBJECT_STORES:
+            part = path
+        with self.system.open_output_stream(part) as file:
+            file.write(buffer.getbuffer())
+        if self.system.type_name == "local":
+            _sync(part)
+        if part != path:
+            self.system.move(part, path)
+
+    def parts(self) -> list[str]:
+        """The complete files."""
+        return [f"{self.path}/{name}" for name in self._names() if name.startswith("part-")]
+
+    def _names(self) -> list[str]:
+        selector = pyarrow.fs.FileSelector(self.path, allow_not_found=True)
+        return sorted(info.base_name for info in self.system.get_file_info(selector))
+
+    def _ids(self, checksum: str, id_column: str) -> Digests:
+        found = self._read(id_column, is_id=True)
+        for detector, _, path in found:
+            if detector != checksum:
+                raise OdinValueError(
+                    f"{path} is of another detector ({detector[:16]} instead of {checksum[:16]}); name "
+                    "another folder"
+                )
+        ids = np.sort(np.concatenate([np.empty(0, "S16"), *(part for _, part, _ in found)]))
+        twice = ids[1:][ids[1:] == ids[:-1]]
+        if len(twice):
+            paths = [path for _, part, path in found if np.isin(part, twice[:1]).any()]
+            raise OdinValueError(
+                f"a value of {id_column!r} is in {' and '.join(paths)} twice: either it is twice in the "
+                "input, or remove one of the files and score once more"
+            )
+        return ids
+
+    def scores(self, score: str) -> tuple[NDArray[np.float64], str]:
+        """All values of a score, and the detector."""
+        found = self._read(score, is_id=False)
+        if not found:
+            raise OdinValueError(f"{self.uri} has no scores")
+        # A sketch of the scores that can be merged belongs into `_column`, in place of the scores, and
+        # its merging here: then what comes here does not grow with the number of images.
+        values = np.concatenate([part for _, part, _ in found])
+        missing = np.isnan(values)
+        if missing.any():
+            warnings.warn(f"{missing.sum()} images of {self.uri} have no scores", stacklevel=3)
+        detectors = {detector for detector, _, _ in found}
+        if len(detectors) > 1:
+            raise OdinValueError(f"{self.uri} is of several detectors")
+        return values[~missing], detectors.pop()
+
+    def _read(self, column: str, *, is_id: bool) -> list[tuple[str, Any, str]]:
+        """The detector, what is made of a column, and the path of each file; read by the workers."""
+        parts = self.parts()
+        chunks = [parts[i : i + _FILES_A_TASK] for i in range(0, len(parts), _FILES_A_TASK)]
+        if len(chunks) <= 1:
+            return [_column(self.system, path, column, is_id) for path in parts]
+        task = ray.remote(_columns)
+        found = ray.get([task.remote(self.uri, chunk, column, is_id) for chunk in chunks])
+        return [entry for chunk in found for entry in chunk]
+
+
+def _columns(uri: str, paths: list[str], column: str, is_id: bool) -> list[tuple[str, Any, str]]:
+    return [_column(_Folder.of(uri).system, path, column, is_id) for path in paths]
+
+
+def _column(system: FileSystem, path: str, column: str, is_id: bool) -> tuple[str, Any, str]:
+    """The detector of a file of an output, the digests of its ids or the values of a score."""
+    try:
+        with pyarrow.parquet.ParquetFile(path, filesystem=system) as file:
+            detector = (file.schema_arrow.metadata or {}).get(_DETECTOR, b"none").decode()
+            if column not in file.schema_arrow.names:
+                there = ", ".join(file.schema_arrow.names)
+                raise OdinValueError(f"{path} has no column {column!r}; there are {there}")
+            values = file.read([column])[column].combine_chunks()
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise OdinOSError(f"{path} cannot be read as Parquet ({error}); remove it") from error
+    return detector, _digests(values) if is_id else values.to_numpy(zero_copy_only=False), path
+
+
+def _digests(ids: pyarrow.Array) -> Digests:
+    """Of ids, in their order: ``(N,)`` of 16 bytes."""
+    if ids.null_count:
+        raise OdinValueError("an image has no id; fill the column, or name another one")
+    texts = (i if isinstance(i, bytes) else str(i).encode() for i in ids.to_pylist())
+    joined = b"".join(hashlib.blake2b(text, digest_size=16).digest() for text in texts)
+    return np.frombuffer(joined, "S16")
+
+
+def _are(digests: Digests, done: Digests) -> NDArray[np.bool_]:
+    """Which are among those that are done, which are sorted; ``(N,)``."""
+    if not len(done):
+        return np.zeros(len(digests), np.bool_)
+    places = np.minimum(np.searchsorted(done, digests), len(done) - 1)
+    return np.asarray(done[places] == digests)
+
+
+def _left(table: pyarrow.Table, id_column: str, done: Any) -> pyarrow.Table:
+    """The rows that are not done."""
+    ids = table[id_column].combine_chunks()
+    known = ray.get(done) if isinstance(done, ray.ObjectRef) else done
+    return table.filter(pyarrow.array(~_are(_digests(ids), known)))
+
+
+def _of_files(files: list[str], id_column: str, rows: int) -> Any:
+    """The paths of images."""
+    blocks = max(1, -(-len(files) // rows))
+    return ray.data.from_items([{id_column: file} for file in files], override_num_blocks=blocks)
+
+
+def _batch(n: int, rows: int, workers: int) -> int:
+    """How many rows are scored at once, so that each worker has something to do."""
+    return max(1, min(rows, -(-n // (4 * workers))))
+
+
+def _listed(paths: Sequence[Path]) -> tuple[list[str], bool]:
+    """The files at all paths, each once, and whether they are images."""
+    files = list(dict.fromkeys(file for path in paths for file in _files(os.fspath(path))))
+    tables = [file for file in files if file.endswith(".parquet")]
+    where = ", ".join(map(str, paths[:3]))
+    if not files:
+        raise OdinValueError(f"{where}: there is no image file and no Parquet file")
+    if tables and len(tables) < len(files):
+        raise OdinValueError(f"{where}: there are image files and Parquet files; name either")
+    for file in files:
+        if not file.isprintable() and any("\ud800" <= c <= "\udfff" for c in file):
+            raise OdinValueError(f"{file!r} is no UTF-8 and cannot be written as text; rename it")
+    return files, not tables
+
+
+def _files(path: str) -> Iterator[str]:
+    """The files at a path, in the order of their names."""
+    if "://" in path:
+        system, inner = pyarrow.fs.FileSystem.from_uri(path)
+        scheme = path[: path.index("://") + 3]
+        info = system.get_file_info(inner)
+        if info.type == pyarrow.fs.FileType.Directory:
+            below = system.get_file_info(pyarrow.fs.FileSelector(inner, recursive=True))
+            yield from (scheme + name for name in sorted(i.path for i in below) if _is_input(name))
+        elif info.type == pyarrow.fs.FileType.NotFound:
+            raise OdinOSError(f"{path} is not there")
+        else:
+            yield path
+        return
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise OdinOSError(f"{path} is not there")
+    for each in found:
+        if os.path.isdir(each):
+            inside = (os.path.join(at, name) for at, _, names in os.walk(each) for name in names)
+            yield from sorted(os.path.abspath(name) for name in inside if _is_input(name))
+        else:
+            yield os.path.abspath(each)
+
+
+def _is_input(path: str) -> bool:
+    name = os.path.basename(path).lower()
+    return name.endswith((*_IMAGES, ".parquet")) and not name.startswith((".", "_"))
+
+
+def _fetched(images: Sequence[Any]) -> Sequence[Any]:
+    """The same with the content of each file in place of its URI, or the error that came instead."""
+    if not any(isinstance(image, str) and "://" in image for image in images):
+        return images
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+        return list(pool.map(_content, images))
+
+
+def _content(image: Any) -> Any:
+    if not isinstance(image, str) or "://" not in image:
+        return image
+    try:
+        system, path = pyarrow.fs.FileSystem.from_uri(image)
+        with system.open_input_file(path) as file:
+            return file.read()
+    except (pyarrow.ArrowException, OSError) as error:
+        return OdinOSError(f"cannot open {image}: {error}")
+
+
+def _sync(path: str) -> None:
+    """Lets a file reach the disk before it gets its name."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
