@@ -119,7 +119,8 @@ def score(
     folder = _Folder.of(output)
     done = folder.begin(calibrated.checksum, id_column, resume)
     files, are_images = _listed([paths] if isinstance(paths, (str, os.PathLike)) else paths)
-    workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // num_cpus)
+    workers = workers or max(1, _cpus() // num_cpus)
+    data: Any = None
     if are_images:
         image_column = id_column
         left = [files[i] for i in np.flatnonzero(~_are(_digests(pyarrow.array(files)), done))]
@@ -130,7 +131,8 @@ def score(
         n = data.count()
         batch_size = _batch(n, rows_per_file, workers)
         if len(done):
-            data = data.map_batches(_left, fn_args=(id_column, ray.put(done)), batch_format="pyarrow")
+            arguments = (id_column, ray.put(done))
+            data = data.map_batches(_left, fn_args=arguments, batch_format="pyarrow")
     scorer = BatchScorer.for_workers(calibrated, image_column, keep=[id_column, *columns])
     written: list[dict[str, Any]] = []
     if data is not None:
@@ -140,7 +142,7 @@ def score(
             batch_format="pyarrow",
             batch_size=batch_size,
             num_cpus=num_cpus,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
         ).take_all()
     scored, errors = (sum(row[name] for row in written) for name in ("rows", "errors"))
     images = folder.end(calibrated.checksum, id_column, len(done) + scored)
@@ -339,7 +341,7 @@ def _are(digests: Digests, done: Digests) -> NDArray[np.bool_]:
     return np.asarray(done[places] == digests)
 
 
-def _left(table: pyarrow.Table, id_column: str, done: Any) -> pyarrow.Table:
+def _left(table: Any, id_column: str, done: Any) -> Any:
     """The rows that are not done."""
     ids = table[id_column].combine_chunks()
     known = ray.get(done) if isinstance(done, ray.ObjectRef) else done
@@ -350,6 +352,14 @@ def _of_files(files: list[str], id_column: str, rows: int) -> Any:
     """The paths of images."""
     blocks = max(1, -(-len(files) // rows))
     return ray.data.from_items([{id_column: file} for file in files], override_num_blocks=blocks)
+
+
+def _cpus() -> int:
+    """Of the cluster, which is started or joined where there is none yet."""
+    if not ray.is_initialized():
+        ray.init()
+    untyped: Any = ray
+    return int(untyped.cluster_resources().get("CPU", 1))
 
 
 def _batch(n: int, rows: int, workers: int) -> int:
@@ -367,7 +377,7 @@ def _listed(paths: Sequence[Path]) -> tuple[list[str], bool]:
     if tables and len(tables) < len(files):
         raise OdinValueError(f"{where}: there are image files and Parquet files; name either")
     for file in files:
-        if not file.isprintable() and any("\ud800" <= c <= "\udfff" for c in file):
+        if any("\ud800" <= character <= "\udfff" for character in file):
             raise OdinValueError(f"{file!r} is no UTF-8 and cannot be written as text; rename it")
     return files, not tables
 
@@ -402,7 +412,7 @@ def _is_input(path: str) -> bool:
     return name.endswith((*_IMAGES, ".parquet")) and not name.startswith((".", "_"))
 
 
-def _fetched(images: Sequence[Any]) -> Sequence[Any]:
+def _fetched(images: Any) -> Any:
     """The same with the content of each file in place of its URI, or the error that came instead."""
     if not any(isinstance(image, str) and "://" in image for image in images):
         return images

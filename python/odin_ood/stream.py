@@ -167,9 +167,12 @@ class BatchScorer:
         >>> odin_ood.BatchScorer(calibrated, "path").record_batch(paths)["error"][0].as_py()
         'cannot open /missing.png: ...'
         """
+        self.kept(tuple(batch.schema.names))
         return self.with_scores(batch, images_of(batch.column(self.image_column)))
 
-    def with_scores(self, batch: pyarrow.RecordBatch, images: Sequence[Any]) -> pyarrow.RecordBatch:
+    def with_scores(
+        self, batch: pyarrow.RecordBatch, images: Sequence[Any] | NDArray[Any]
+    ) -> pyarrow.RecordBatch:
         """The columns of a batch that are kept, and the scores of its images, wherever they were."""
         import pyarrow
 
@@ -373,7 +376,7 @@ def with_threads(detector: AnyDetector, threads: int | None) -> AnyDetector:
     if threads < 1:
         raise OdinValueError(f"threads must be at least 1, not {threads}")
     engine = {**recipe.engine, "threads": threads}
-    return type(detector)._of(replace(recipe, engine=engine), None)  # type: ignore[arg-type,return-value]
+    return type(detector)._of(replace(recipe, engine=engine), None)  # type: ignore[arg-type]
 
 
 def portable(detector: CalibratedDetector) -> CalibratedDetector:
