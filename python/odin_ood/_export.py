@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def _exported(torch: Any, module: Any, example: Any) -> bytes:
                 warnings.simplefilter("ignore")
                 return exporter(torch, module, example)
         except Exception as error:  # PyTorch's exporters raise what they like.
-            failures.append(f"{type(error).__name__}: {_first_line(error)}")
+            failures.append(_reason(error))
     advice = "" if has_packages else "; PyTorch's exporter needs more: pip install onnxscript"
     raise OdinValueError(f"PyTorch cannot export the module to ONNX ({'; '.join(failures)}){advice}")
 
@@ -123,5 +124,10 @@ def _by_torchscript(torch: Any, module: Any, example: Any) -> bytes:
     return file.getvalue()
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+def _reason(error: BaseException) -> str:
+    """The first line of what an error began with; PyTorch puts advice in colours around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    plain = re.sub("\x1b\\[[0-9;]*m", "", str(error))
+    line = next((line.strip() for line in plain.splitlines() if line.strip()), "no reason given")
+    return f"{type(error).__name__}: {line}"

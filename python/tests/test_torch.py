@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import doctest
 import importlib
 import os
 import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -214,7 +216,8 @@ def test_wrappers_are_taken_off(network: Any, module_detector: odin_ood.Detector
         (nn.Identity(), np.zeros((1, 3, 8, 8)), "example_input is a batch"),
         (nn.Identity(), torch.zeros(3), "example_input is a batch"),
         (nn.Identity(), torch.zeros(0, 3, 8, 8), "example_input is a batch"),
-        (nn.Linear(2, 2), torch.zeros(1, 3, 8, 8), "cannot export the module to ONNX"),
+        (nn.Linear(2, 2), torch.zeros(1, 3, 8, 8), "cannot export the module to ONNX.*shapes cannot be multiplied"),
+        (nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 8, 8), "must be logits"),
     ],
 )
 def test_what_is_no_classifier_is_a_value_error(module: Any, example: Any, message: str) -> None:
@@ -315,6 +318,13 @@ def loader() -> Any:
     labels = torch.cat([torch.arange(8) % 5, torch.full((8,), -1)])
     data_set = torch.utils.data.TensorDataset(normalized(images(16, 12)), labels)
     return torch.utils.data.DataLoader(data_set, batch_size=6)
+
+
+def test_examples_of_the_documentation(
+    pytorch_ood: ModuleType, detector: odin_ood.Detector, near: np.ndarray
+) -> None:
+    names = {"detector": detector, "near": near}
+    assert doctest.testmod(pytorch_ood, extraglobs=names) == doctest.TestResults(failed=0, attempted=7)
 
 
 def test_scores_are_those_of_pytorch_ood(
@@ -438,3 +448,11 @@ def test_exporting_is_silent(network: Any, capfd: pytest.CaptureFixture[str]) ->
         warnings.simplefilter("error")
         _export.onnx_of(network, images(1, 12))
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["from_pytorch_ood", "from_openood"])
+def test_examples_run(name: str) -> None:
+    required("pytorch_ood")
+    path = Path(__file__).resolve().parents[1] / "examples" / f"{name}.py"
+    output = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert "pass" in output.stdout
