@@ -49,7 +49,8 @@ detector = odin_ood.Detector.from_checkpoint(DEMO / "model.safetensors", threads
 in_files, in_labels = read_list(in_list)
 out_files, out_labels = read_list(out_list)
 in_scores, out_scores = detector.score(in_files), detector.score(out_files)
-print(f"{len(in_scores)} and {len(out_scores)} images, {np.mean(in_scores.prediction == in_labels):.1%} right")
+accuracy = np.mean(in_scores.prediction == in_labels)
+print(f"{len(in_scores)} and {len(out_scores)} images, {accuracy:.1%} right")
 
 # %% Scores as OpenOOD saves them: `pred`, `conf` and `label` in an .npz for each set
 for name, scores, labels in [("digits", in_scores, in_labels), ("others", out_scores, out_labels)]:

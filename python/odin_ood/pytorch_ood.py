@@ -45,7 +45,7 @@ class OdinOOD(_Detector):  # type: ignore[misc]
 
     Args:
         model: An :class:`odin_ood.Detector`, or a PyTorch module, which is exported in evaluation mode when
-            the first batch shows the shape of its images.
+            the first batch shows the shape of its images; changes of the module after that are not seen.
         eps: ε on the [0, 1] pixel scale, divided by ``std`` for every channel, as pytorch-ood does
             where its ``norm_std`` is given; that of the detector, or 0.0014, unless given.
         temperature: T; that of the detector, or 1000, unless given.
@@ -98,13 +98,12 @@ class OdinOOD(_Detector):  # type: ignore[misc]
         super().__init__()
         self._asked = {"temperature": temperature, "magnitude": eps}
         self._score, self._parameters, self._normalized = score, parameters, normalized
-        # In a tuple: what pytorch-ood finds in an attribute, it moves between devices.
-        self._module: tuple[Any, ...] = ()
+        self._module: torch.nn.Module | None = None
         self._detector: Detector | None = None
         if isinstance(model, torch.nn.Module):
             if mean is None or std is None:
                 raise OdinValueError("a module needs the mean and std that its images are normalised with")
-            self._module = (lambda: model,)
+            self._module = model
             self._normalization: dict[str, Any] = {"mean": list(mean), "std": list(std)}
         elif isinstance(model, Detector):
             if mean is not None or std is not None:
@@ -197,9 +196,8 @@ class OdinOOD(_Detector):  # type: ignore[misc]
     def _opened(self, x: torch.Tensor) -> Detector:
         """The detector; a module is exported for images of the shape of these."""
         if self._detector is None:
-            (module,) = self._module
-            detector = Detector.from_torch(module(), x, **self._normalization)
-            self._detector = self._set(detector)
+            detector = Detector.from_torch(self._module, x, **self._normalization)
+            self._detector, self._module = self._set(detector), None
         return self._detector
 
     def _set(self, detector: Detector) -> Detector:
