@@ -5,7 +5,7 @@ use super::record::{
     SavedScore, Statistics, ThresholdRule, damaged,
 };
 use crate::model::{DETECTOR_MARK, MAX_DETECTOR_TOML, read_text_of, sha256};
-use crate::{ChannelOrder, Error, Layout, ModelConfig, Normalization, Setting};
+use crate::{ChannelOrder, Error, ErrorKind, Layout, ModelConfig, Normalization, Setting};
 use odin_metrics::{Interval, ReferenceScores};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ impl DetectorRecord {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let about = |problem: String| damaged(problem).about(path.display());
-        let text = read_text_of(path, MAX_DETECTOR_TOML).map_err(about)?;
+        let text = read_text_of(path, MAX_DETECTOR_TOML, ErrorKind::Saved)?;
         read(&text).map_err(about)
     }
 

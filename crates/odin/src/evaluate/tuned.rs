@@ -80,8 +80,9 @@ impl Tuned {
     /// When it cannot be read, or is none; the message names file and key.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = read_text_of(path, MAX_FILE).and_then(|text| read(&text));
-        text.map_err(|problem| Error::new(ErrorKind::Saved, problem).about(path.display()))
+        let text = read_text_of(path, MAX_FILE, ErrorKind::Saved)?;
+        let tuned = read(&text);
+        tuned.map_err(|problem| Error::new(ErrorKind::Saved, problem).about(path.display()))
     }
 
     /// Writes a `tuned.toml`, whole or not at all.

@@ -60,7 +60,7 @@ impl ModelConfig {
         let about = |problem: String| {
             Error::new(ErrorKind::Invalid, format!("{}: {problem}", path.display()))
         };
-        let text = read_text(path).map_err(about)?;
+        let text = read_text(path)?;
         let raw: RawConfig =
             toml::from_str(&text).map_err(|e| about(e.to_string().trim_end().to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -94,7 +94,8 @@ pub(crate) const DETECTOR_MARK: &str = "odin_detector";
 
 fn is_calibrated_detector(path: &Path) -> bool {
     let is_mark = |line: &str| line.starts_with(DETECTOR_MARK);
-    read_text_of(path, MAX_DETECTOR_TOML).is_ok_and(|text| text.lines().any(is_mark))
+    read_text_of(path, MAX_DETECTOR_TOML, ErrorKind::Saved)
+        .is_ok_and(|text| text.lines().any(is_mark))
 }
 
 /// The keys of a `model.toml`.
@@ -229,18 +230,35 @@ fn class_names_file(folder: &Path, file: &str) -> Result<Vec<String>, Problem> {
         ));
     }
     let path = folder.join(file);
-    let text = read_text(&path).map_err(|e| format!("`class_names`: {}: {e}", path.display()))?;
+    let text = read_text(&path).map_err(|e| format!("`class_names`: {e}"))?;
     Ok(text.lines().map(|line| line.trim().to_string()).collect())
 }
 
-fn read_text(path: &Path) -> Result<String, Problem> {
-    read_text_of(path, MAX_FILE)
+fn read_text(path: &Path) -> Result<String, Error> {
+    read_text_of(path, MAX_FILE, ErrorKind::Invalid)
 }
 
-/// The text of a regular file of at most so many bytes.
-pub(crate) fn read_text_of(path: &Path, max_bytes: u64) -> Result<String, Problem> {
-    let bytes = read_regular(path, max_bytes).map_err(|e| problem(&e, max_bytes))?;
-    String::from_utf8(bytes).map_err(|_| "this is no text in UTF-8".to_string())
+/// The text of a regular file of at most so many bytes; `kind` is that of a file that is none.
+///
+/// # Errors
+/// The message names the file.
+pub(crate) fn read_text_of(path: &Path, max_bytes: u64, kind: ErrorKind) -> Result<String, Error> {
+    let about = |kind, problem: String| {
+        let error = Error::new(kind, problem);
+        error.about(path.display())
+    };
+    let bytes = read_regular(path, max_bytes);
+    let bytes = bytes.map_err(|e| about(unreadable(&e).unwrap_or(kind), problem(&e, max_bytes)))?;
+    String::from_utf8(bytes).map_err(|_| about(kind, "this is no text in UTF-8".to_string()))
+}
+
+/// The kind of an error of the operating system.
+fn unreadable(error: &odin_untrusted::Error) -> Option<ErrorKind> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    Some(match cause.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+        _ => ErrorKind::Io,
+    })
 }
 
 /// What is wrong with a file that its reader names.

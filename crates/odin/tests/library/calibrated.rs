@@ -328,12 +328,13 @@ fn every_changed_number_is_noticed() {
 fn files_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("detector.toml");
-    let refused = |path: &Path, part| {
+    let refused_as = |path: &Path, kind, part| {
         let parts = [&*path.to_string_lossy(), part];
-        refused(DetectorRecord::open(path), ErrorKind::Saved, &parts);
-        refused(CalibratedDetector::open(path), ErrorKind::Saved, &parts);
+        refused(DetectorRecord::open(path), kind, &parts);
+        refused(CalibratedDetector::open(path), kind, &parts);
     };
-    refused(&path, "");
+    let refused = |path: &Path, part| refused_as(path, ErrorKind::Saved, part);
+    refused_as(&path, ErrorKind::NotFound, "");
     refused(folder.path(), "not a regular file");
     std::fs::write(&path, b"\xff").unwrap();
     refused(&path, "UTF-8");

@@ -197,7 +197,7 @@ fn errors_have_a_kind_and_a_cause() {
         (
             DetectorRecord::open(at("absent.toml")).map(drop),
             &["absent.toml"],
-            Kind::Saved,
+            Kind::NotFound,
             false,
         ),
         (

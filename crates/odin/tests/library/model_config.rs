@@ -81,7 +81,7 @@ fn what_is_wrong_is_named() {
         refused(read(text), ErrorKind::Invalid, &["model.toml", wanted]);
     }
     let absent = ModelConfig::open(Path::new("absent.toml"));
-    refused(absent, ErrorKind::Invalid, &["absent.toml"]);
+    refused(absent, ErrorKind::NotFound, &["absent.toml"]);
 }
 
 #[test]

@@ -142,11 +142,11 @@ fn broken_files_are_refused_by_name() {
     let folder = folder(&[("tuned.toml", b"\xff".to_vec())]);
     let opened = Tuned::open(folder.path().join("tuned.toml"));
     refused(opened, ErrorKind::Saved, &["tuned.toml"]);
-    for path in [
-        folder.path().join("absent.toml"),
-        folder.path().to_path_buf(),
+    for (path, kind) in [
+        (folder.path().join("absent.toml"), ErrorKind::NotFound),
+        (folder.path().to_path_buf(), ErrorKind::Saved),
     ] {
         let name = path.display().to_string();
-        refused(Tuned::open(&path), ErrorKind::Saved, &[&name]);
+        refused(Tuned::open(&path), kind, &[&name]);
     }
 }
