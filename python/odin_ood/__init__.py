@@ -8,7 +8,7 @@
 >>> calibrated = detector.calibrate(DEMO / "in.npy", tpr=0.95)
 >>> verdicts = calibrated.judge(DEMO / "near.npy")
 >>> bool(verdicts.is_in_distribution[0])
-True
+False
 
 High scores mean in-distribution, everywhere. ODIN is Liang, Li, Srikant, *Enhancing the Reliability
 of Out-of-distribution Image Detection in Neural Networks*, ICLR 2018. Everything is computed by the

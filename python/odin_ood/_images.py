@@ -75,7 +75,7 @@ def _plain(labels: Sequence[int] | NDArray[np.integer[Any]] | None) -> list[int]
     if labels is None:
         return None
     try:
-        array = np.asarray(_numpy(labels) if isinstance(labels, _DLPack) else labels)
+        array = np.asarray(_numpy(labels) if isinstance(cast("Any", labels), _DLPack) else labels)
     except ValueError as error:
         raise OdinValueError(f"labels are whole numbers of shape (N,): {error}") from None
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):

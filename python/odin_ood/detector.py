@@ -26,6 +26,11 @@ Labels: TypeAlias = Sequence[int] | NDArray[np.integer[Any]] | None
 Rule: TypeAlias = Literal["tpr", "fpr", "detection-error"]
 Errors: TypeAlias = Literal["raise", "keep"]
 
+# Within the classes below, `_native` is their method.
+_Classifier: TypeAlias = _native.Classifier
+_Calibrated: TypeAlias = _native.CalibratedDetector
+_Scored: TypeAlias = _native.Scored
+
 
 @dataclass(frozen=True)
 class _Model:
@@ -194,7 +199,7 @@ class Detector:
             "config": config,
         }
         data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else None
-        path = None if data is not None else os.path.abspath(model)  # type: ignore[type-var]
+        path = None if data is not None else os.path.abspath(model)
         source = _Model(path, data, None, options)  # type: ignore[arg-type]
         classifier = source.open()
         source = replace(source, sha256=classifier.sha256)
@@ -492,7 +497,7 @@ class Detector:
         recipe = _CalibratedRecipe(self._recipe.engine, model=self._recipe.model.location())
         return CalibratedDetector._of(recipe, calibrated)
 
-    def _scored(self, images: ImagesLike, layout: Layout | None, report: Any) -> _native.Scored:
+    def _scored(self, images: ImagesLike, layout: Layout | None, report: Any) -> _Scored:
         scored: list[_native.Scored] = []
         for batch in batches(self._classifier(), images, None, layout):
             done = sum(map(len, scored))
@@ -558,7 +563,7 @@ class CalibratedDetector:
             self._recipe, toml=toml, statistics=statistics, checksum=native.checksum
         )
 
-    def _native(self) -> _native.CalibratedDetector:
+    def _native(self) -> _Calibrated:
         if self._process != os.getpid():
             self._reset(self._native_)
         with self._lock:
@@ -567,7 +572,7 @@ class CalibratedDetector:
                 native = self._native_ = self._opened()
             return native
 
-    def _opened(self) -> _native.CalibratedDetector:
+    def _opened(self) -> _Calibrated:
         recipe = self._recipe
         if recipe.toml is not None:
             return _native.CalibratedDetector.restore(
@@ -577,7 +582,7 @@ class CalibratedDetector:
             raise OdinValueError("the detector has neither a path nor a record")
         return _native.CalibratedDetector.open(recipe.path, recipe.engine, recipe.model)
 
-    def _classifier(self) -> _native.Classifier:
+    def _classifier(self) -> _Classifier:
         if self._classifier_ is None:
             self._classifier_ = self._native().classifier
         return self._classifier_

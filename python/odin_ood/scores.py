@@ -75,8 +75,9 @@ class Scores:
         """The names of all columns."""
         return tuple(self._columns)
 
-    def _array(self, name: str) -> Any:
-        return self._columns[name]
+    def _array(self, name: str) -> NDArray[Any]:
+        values: NDArray[Any] = self._columns[name]
+        return values
 
     def __getitem__(self, name: str) -> Any:
         """A column by its name: an array of shape ``(N,)``, or a list of text."""
@@ -145,7 +146,7 @@ class Scores:
         names = dict.fromkeys(name for part in parts for name in part)
         columns: dict[str, Any] = {}
         for name in names:
-            values = [part.errors if name == "error" else part[name] for part in parts]
+            values: list[Any] = [part.errors if name == "error" else part[name] for part in parts]
             is_text = isinstance(values[0], list)
             columns[name] = sum(values, []) if is_text else np.concatenate(values)
         return cls(columns)

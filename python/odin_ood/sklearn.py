@@ -48,7 +48,7 @@ class OdinDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc, unused-ig
 
     >>> from odin_ood.sklearn import OdinDetector
     >>> outliers = OdinDetector(DEMO / "model.safetensors", threads=2).fit(known)
-    >>> sorted(set(outliers.predict(near)))
+    >>> sorted(set(outliers.predict(near).tolist()))
     [-1, 1]
     >>> outliers.offset_ == outliers.detector_.threshold
     True
@@ -70,7 +70,7 @@ class OdinDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc, unused-ig
         self.magnitude = magnitude
         self.score_name = score_name
         self.tpr = tpr
-        self.layout = layout
+        self.layout: Layout | None = layout
         self.threads = threads
 
     def fit(self, X: Any, y: Any = None) -> OdinDetector:
@@ -107,11 +107,11 @@ class OdinDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc, unused-ig
     def _checked(self, X: Any, *, reset: bool) -> NDArray[Any]:
         """Images as they are; vectors as scikit-learn has them."""
         if getattr(X, "ndim", 2) > 2:
-            images: NDArray[Any] = check_array(X, dtype=None, allow_nd=True)
+            as_they_are: Any = None
+            images: NDArray[Any] = check_array(X, dtype=as_they_are, allow_nd=True)
             return images
-        numbers = (np.float64, np.float32)
-        vectors: NDArray[Any] = validate_data(self, X, reset=reset, dtype=numbers)
-        return vectors
+        vectors: Any = validate_data(self, X, reset=reset, dtype=(np.float64, np.float32))
+        return np.asarray(vectors)
 
     def _detector(self, features: int) -> Detector:
         model = self.model
@@ -120,7 +120,7 @@ class OdinDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc, unused-ig
         if model is None:
             raise OdinValueError("there is no model; give its path, its bytes or a Detector")
         setting = {"temperature": self.temperature, "magnitude": self.magnitude}
-        given = {name: value for name, value in setting.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in setting.items() if value is not None}
         if not isinstance(model, Detector):
             return Detector.from_onnx(model, threads=self.threads, **given)
         if self.threads not in (None, model.threads):
