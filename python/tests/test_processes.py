@@ -232,7 +232,8 @@ def test_an_interrupt_ends_the_program() -> None:
     asked = time.monotonic()
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=60)
-    assert time.monotonic() - asked < 3
+    # All images take more than a minute.
+    assert time.monotonic() - asked < 15
     assert started.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in err
 
