@@ -33,8 +33,15 @@ class Engine(TypedDict):
     device: str
     libraries: Sequence[Path]
 
+class FiveMetrics(TypedDict):
+    fpr_at_95_tpr: float
+    detection_error: float
+    auroc: float
+    aupr_in: float
+    aupr_out: float
+
 class Evaluated(TypedDict):
-    metrics: dict[str, float]
+    metrics: FiveMetrics
     exact_instead: list[str]
     outside_grid: int
     ci95: dict[str, tuple[float, float]] | None
@@ -84,7 +91,7 @@ class HistogramSketch:
     def n_out(self) -> int: ...
     @property
     def bins(self) -> int: ...
-    def metrics(self) -> dict[str, float]: ...
+    def metrics(self) -> FiveMetrics: ...
     def bounds(self) -> dict[str, tuple[float, float]]: ...
     def threshold_for_tpr(self, tpr: float) -> tuple[float, float]: ...
 

@@ -122,19 +122,6 @@ def test_faults(fault, tmp_path, monkeypatch) -> None:
     assert isinstance(raised.value, HIERARCHY[error])
 
 
-MISSING_TEXTS: dict[str, Any] = {
-    "config": lambda f: open_demo(config=f / "missing.toml"),
-    "detector": lambda f: odin_ood.load(f / "missing.toml"),
-}
-
-
-@pytest.mark.xfail(strict=True, reason="the library's error of a TOML file has lost that of the system")
-@pytest.mark.parametrize("what", MISSING_TEXTS)
-def test_missing_texts(what, tmp_path) -> None:
-    with pytest.raises(OdinOSError, match=r"missing\.toml"):
-        MISSING_TEXTS[what](tmp_path)
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
 def test_a_file_that_may_not_be_read(tmp_path) -> None:
     path = write(tmp_path, "m.onnx", convolutional(1, 8))
