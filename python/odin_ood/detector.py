@@ -506,12 +506,12 @@ class Detector:
             raise OdinValueError("there is no image to calibrate on")
         return scored[0] if len(scored) == 1 else _native.Scored.joined(scored)
 
-    def __getstate__(self) -> _Recipe:
-        return self._recipe
+    def __copy__(self) -> Detector:
+        return self
 
-    def __setstate__(self, recipe: _Recipe) -> None:
-        self._recipe = recipe
-        self._reset(None)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Detector:
+        # It is immutable.
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_unpickled, (Detector, self._recipe))
@@ -729,6 +729,13 @@ class CalibratedDetector:
             OdinValueError: Another score than ODIN decides, or each class has its threshold.
         """
         self._native().compile(path)
+
+    def __copy__(self) -> CalibratedDetector:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CalibratedDetector:
+        # It is immutable.
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe.toml is None:

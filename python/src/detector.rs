@@ -1,7 +1,7 @@
 //! Detectors, calibrated and not.
 
 use crate::classifier::Classifier;
-use crate::error::{of_image, raised};
+use crate::error::{invalid, of_image, raised};
 use crate::fork_safe::ForkSafe;
 use crate::images::Images;
 use crate::job::{Job, interruptible};
@@ -374,24 +374,35 @@ impl Detector {
 fn parameters_of(given: &Bound<'_, PyDict>) -> PyResult<Parameters> {
     let mut parameters = Parameters::default();
     for (name, value) in given {
-        match name.extract::<String>()?.as_str() {
-            "gen_gamma" => parameters.gen_gamma = value.extract()?,
-            "gen_top" => parameters.gen_top = value.extract()?,
-            "knn_k" => parameters.knn_k = value.extract()?,
-            "vim_dimension" => parameters.vim_dimension = value.extract()?,
-            "react_quantile" => parameters.react_quantile = value.extract()?,
-            "ash_pruned" => parameters.ash_pruned = value.extract()?,
-            "scale_pruned" => parameters.scale_pruned = value.extract()?,
-            "nci_alpha" => parameters.nci_alpha = value.extract()?,
-            name => {
-                return Err(crate::error::invalid(format!(
-                    "there is no parameter {name:?}; they are gen_gamma, gen_top, knn_k, \
-                     vim_dimension, react_quantile, ash_pruned, scale_pruned and nci_alpha"
-                )));
-            }
-        }
+        let name = name.extract::<String>()?;
+        let set = set_parameter(&mut parameters, &name, &value);
+        set.map_err(|e| invalid(format!("{name}: {}", e.value(given.py()))))?;
     }
     Ok(parameters)
+}
+
+fn set_parameter(
+    parameters: &mut Parameters,
+    name: &str,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    match name {
+        "gen_gamma" => parameters.gen_gamma = value.extract()?,
+        "gen_top" => parameters.gen_top = value.extract()?,
+        "knn_k" => parameters.knn_k = value.extract()?,
+        "vim_dimension" => parameters.vim_dimension = value.extract()?,
+        "react_quantile" => parameters.react_quantile = value.extract()?,
+        "ash_pruned" => parameters.ash_pruned = value.extract()?,
+        "scale_pruned" => parameters.scale_pruned = value.extract()?,
+        "nci_alpha" => parameters.nci_alpha = value.extract()?,
+        _ => {
+            return Err(invalid(
+                "there is no such parameter; they are gen_gamma, gen_top, knn_k, vim_dimension, \
+                 react_quantile, ash_pruned, scale_pruned and nci_alpha",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A calibrated detector.

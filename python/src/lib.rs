@@ -40,6 +40,12 @@ mod _native {
     #[allow(non_upper_case_globals, reason = "it is Python's name")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    /// Looks NumPy up now: an interrupt while it is looked up at first use would be a panic.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) {
+        let _ = numpy::PyArray1::<f64>::zeros(module.py(), 0, false);
+    }
+
     /// The command line `odin`, with the program's name as the first argument; its exit status.
     #[pyfunction]
     fn run_command(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> u8 {

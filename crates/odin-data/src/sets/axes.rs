@@ -94,18 +94,23 @@ fn either(
         may_be_channels(last.0, options),
     );
     match (by_shape, by_channels) {
-        ((true, true), _) => chosen(ArrayLayout::Nchw, true),
+        ((true, true), _) if options.measurements => chosen(ArrayLayout::Nchw, true),
+        ((true, true), _) => Err(fits_both(shape, origin)),
         ((true, false), _) | (_, (true, false)) => chosen(ArrayLayout::Nchw, false),
         ((false, true), _) | (_, (false, true)) => chosen(ArrayLayout::Nhwc, false),
-        (_, (true, true)) => Err(origin.error(
-            ErrorKind::Invalid,
-            format!(
-                "the shape {shape:?} fits channels in front and at the end; say which it is with \
-                 the layout option, or move them to the front (numpy.moveaxis)"
-            ),
-        )),
+        (_, (true, true)) => Err(fits_both(shape, origin)),
         (_, (false, false)) => Ok(None),
     }
+}
+
+fn fits_both(shape: &[usize], origin: &Origin) -> Error {
+    origin.error(
+        ErrorKind::Invalid,
+        format!(
+            "the shape {shape:?} fits channels in front and at the end; say which it is with the \
+             layout option, or move them to the front (numpy.moveaxis)"
+        ),
+    )
 }
 
 fn wants_signals(options: &OpenOptions) -> bool {
