@@ -37,9 +37,11 @@ def cluster() -> Iterator[Any]:
     quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
     nodes = Cluster(initialize_head=True, head_node_args=head)
+    # Before there are others: the driver must not be on a node that is killed.
+    ray.init(address=nodes.address, log_to_driver=False)
     nodes.add_node(num_cpus=1)
     nodes.mortal = nodes.add_node(num_cpus=1)
-    ray.init(address=nodes.address, log_to_driver=False)
+    nodes.wait_for_nodes()
     yield nodes
     ray.shutdown()
     nodes.shutdown()
