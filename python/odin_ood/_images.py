@@ -26,7 +26,7 @@ _BATCH = 64
 
 
 @runtime_checkable
-class _DLPack(Protocol):
+class DLPack(Protocol):
     def __dlpack__(self, **options: Any) -> Any: ...
 
 
@@ -37,7 +37,7 @@ def whole(
     layout: Layout | None = None,
 ) -> _native.Images:
     """All images at once. What cannot be read at any place, such as an iterator, is kept in memory."""
-    source = _Source(classifier, layout)
+    source = Source(classifier, layout)
     known = source.random_access(images, _plain(labels))
     if known is not None:
         return known
@@ -59,7 +59,7 @@ def batches(
     layout: Layout | None = None,
 ) -> Iterator[_native.Images]:
     """The images in their order; an iterable is never held in memory as a whole."""
-    source = _Source(classifier, layout)
+    source = Source(classifier, layout)
     known = source.random_access(images, _plain(labels))
     if known is not None:
         yield known
@@ -75,7 +75,7 @@ def _plain(labels: Sequence[int] | NDArray[np.integer[Any]] | None) -> list[int]
     if labels is None:
         return None
     try:
-        array = np.asarray(_numpy(labels) if isinstance(cast("Any", labels), _DLPack) else labels)
+        array = np.asarray(_numpy(labels) if isinstance(cast("Any", labels), DLPack) else labels)
     except ValueError as error:
         raise OdinValueError(f"labels are whole numbers of shape (N,): {error}") from None
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
@@ -89,7 +89,7 @@ def _plain(labels: Sequence[int] | NDArray[np.integer[Any]] | None) -> list[int]
     return plain
 
 
-class _Source:
+class Source:
     """Images for one network."""
 
     def __init__(self, classifier: _native.Classifier, layout: Layout | None) -> None:
@@ -106,11 +106,11 @@ class _Source:
             return _native.Images.from_path(self.classifier, images)
         if isinstance(images, np.ndarray):
             return self.array(images, labels)
-        if isinstance(images, _DLPack):
+        if isinstance(images, DLPack):
             return self.array(_numpy(images), labels)
         if isinstance(images, (bytearray, memoryview)):
             images = bytes(images)
-        if isinstance(images, bytes) or _is_pil(images):
+        if isinstance(images, bytes) or is_pil(images):
             return self.sequence([images], labels)
         if isinstance(images, (list, tuple)) and not _is_pair(images):
             if not images:
@@ -121,13 +121,13 @@ class _Source:
 
     def is_image(self, item: object) -> bool:
         """Whether this is one image, and not a batch."""
-        if isinstance(item, (np.ndarray, _DLPack)):
+        if isinstance(item, (np.ndarray, DLPack)):
             return np.ndim(cast("Any", item)) <= (1 if self.takes_vectors else 3)
-        return isinstance(item, (str, bytes, os.PathLike)) or _is_pil(item)
+        return isinstance(item, (str, bytes, os.PathLike)) or is_pil(item)
 
     def array(self, array: NDArray[Any], labels: list[int] | None) -> _native.Images:
         return _native.Images.from_array(
-            self.classifier, self.batch_of(_values(array)), labels, self.layout
+            self.classifier, self.batch_of(values_of(array)), labels, self.layout
         )
 
     def batch_of(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -155,7 +155,7 @@ class _Source:
                 return _native.Images.from_encoded(self.classifier, files)
         arrays = [self.one(item) for item in items]
         shapes = {array.shape for array in arrays}
-        if len(shapes) == 1 and len(arrays) > 0 and not any(map(_is_pil, items)):
+        if len(shapes) == 1 and len(arrays) > 0 and not any(map(is_pil, items)):
             if len({array.dtype for array in arrays}) == 1:
                 return self.array(np.stack(arrays), labels)
         names = [str(getattr(item, "filename", "") or f"{i:05}") for i, item in enumerate(items)]
@@ -165,11 +165,11 @@ class _Source:
     def one(self, item: Any) -> NDArray[Any]:
         if isinstance(item, (str, bytes, os.PathLike)):
             raise OdinValueError("files and images cannot be mixed, and files have no labels beside")
-        if _is_pil(item):
+        if is_pil(item):
             return _pixels(item, self.shape[0])
-        if not isinstance(item, (np.ndarray, _DLPack)):
+        if not isinstance(item, (np.ndarray, DLPack)):
             raise OdinValueError(f"{type(item).__name__} is no image; make a NumPy array of it")
-        array = _values(item if isinstance(item, np.ndarray) else _numpy(item))
+        array = values_of(item if isinstance(item, np.ndarray) else _numpy(item))
         return np.ascontiguousarray(array)
 
     def channels_last(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -204,10 +204,10 @@ class _Source:
                 singles, labels = [], []
             if isinstance(image, (list, tuple)):
                 yield list(image), _plain(label)
-            elif isinstance(image, (np.ndarray, _DLPack)):
+            elif isinstance(image, (np.ndarray, DLPack)):
                 array = image if isinstance(image, np.ndarray) else _numpy(image)
                 if len(array):
-                    yield _values(array), _plain(label)
+                    yield values_of(array), _plain(label)
             else:
                 raise OdinValueError(f"{type(image).__name__} is neither an image nor a batch")
         if singles:
@@ -232,7 +232,7 @@ def _is_pair(item: object) -> bool:
     image, label = item
     if isinstance(label, (int, np.integer)):
         return True
-    dimensions = np.ndim(cast("Any", label)) if isinstance(label, (np.ndarray, _DLPack)) else None
+    dimensions = np.ndim(cast("Any", label)) if isinstance(label, (np.ndarray, DLPack)) else None
     if dimensions is None:
         return isinstance(label, (list, tuple)) and all(
             isinstance(entry, (int, np.integer)) for entry in label
@@ -242,7 +242,7 @@ def _is_pair(item: object) -> bool:
     return dimensions <= 1 and np.ndim(cast("Any", image)) > dimensions
 
 
-def _is_pil(item: object) -> bool:
+def is_pil(item: object) -> bool:
     return type(item).__module__.split(".")[0] == "PIL" or (
         hasattr(item, "getbands") and hasattr(item, "convert")
     )
@@ -271,7 +271,7 @@ def _numpy(tensor: Any) -> NDArray[Any]:
         ) from error
 
 
-def _values(array: NDArray[Any]) -> NDArray[Any]:
+def values_of(array: NDArray[Any]) -> NDArray[Any]:
     """The same values in C order and a type that the native part takes."""
     if np.ma.is_masked(array):
         raise OdinValueError("the array has masked values; fill them, for masks are not looked at")

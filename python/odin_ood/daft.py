@@ -64,15 +64,19 @@ def score(
 
 def _function(scorer: BatchScorer, workers: int, threads: int | None, batch_size: int) -> Any:
     """A function of Daft that gives a column for each that the scorer adds."""
-    from daft import DataType, cls, method
+    import daft
 
-    fields = {field.name: DataType.from_arrow_type(field.type) for field in scorer.schema}
+    untyped: Any = daft
+    kinds, method, cls = untyped.DataType, untyped.method, untyped.cls
+    fields = {field.name: kinds.from_arrow_type(field.type) for field in scorer.schema}
 
     class Scorer:
         def __init__(self, scorer: BatchScorer) -> None:
             self.scorer = scorer
 
-        @method.batch(return_dtype=DataType.struct(fields), unnest=True, batch_size=batch_size)
+        @method.batch(  # type: ignore[untyped-decorator, unused-ignore]
+            return_dtype=kinds.struct(fields), unnest=True, batch_size=batch_size
+        )
         def scores(self, images: Any) -> Any:
             return _scored(self.scorer, images)
 

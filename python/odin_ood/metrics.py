@@ -1,8 +1,8 @@
 """Metrics of scores from any tool. **High scores mean in-distribution, which is the positive class.**
 
-Other conventions are common: scikit-learn has no convention, pytorch-ood takes out-of-distribution for
-positive and high for it, OpenOOD takes in-distribution for positive in AUROC and FPR95 and reports
-both AUPR. Negate scores that are high for out-of-distribution images.
+Other conventions are common: pytorch-ood and OpenOOD 1.5 take out-of-distribution for positive, the
+former with scores that are high for it (negate them). See docs/from_pytorch_ood.md and
+docs/from_openood.md for what that changes.
 """
 
 from __future__ import annotations

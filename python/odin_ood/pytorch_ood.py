@@ -245,7 +245,8 @@ class OdinOOD(_Detector):  # type: ignore[misc]
                 "images from 0 to 1 need normalized=False"
             )
         clipped = images.clip(0, 1) if self._normalized else images
-        return clipped.astype(np.float32)
+        pixels: NDArray[np.float32] = clipped.astype(np.float32)
+        return pixels
 
     def _mean_and_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         assert self._detector is not None

@@ -12,12 +12,14 @@ one that takes over writes the same file. The schema of each file names the dete
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import io
+import operator
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -38,9 +40,11 @@ from .stream import BatchScorer, images_of
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["Job", "evaluate", "score"]
+__all__ = ["Job", "evaluate", "score", "sketch"]
 
 Path: TypeAlias = str | os.PathLike[str]
+Make: TypeAlias = Callable[[Any], Any]
+"""What is made of a column of a file, where the file is read."""
 Digests: TypeAlias = NDArray[np.bytes_]
 """Of ids, 16 bytes each, ``(N,)``: what a node holds of those that are done."""
 
@@ -149,7 +153,15 @@ def score(
     return Job(images=images, scored=scored, skipped=n - scored, errors=errors)
 
 
-def evaluate(in_output: Path, out_output: Path, score: str = "odin", **options: Any) -> metrics.Metrics:
+def evaluate(
+    in_output: Path,
+    out_output: Path,
+    score: str = "odin",
+    *,
+    exact: bool = True,
+    precision: int = 23,
+    **options: Any,
+) -> metrics.Metrics:
     """How well scores tell the images of one output of :func:`score` from those of another.
 
     Images with an error are left out, with a warning that tells how many.
@@ -158,7 +170,10 @@ def evaluate(in_output: Path, out_output: Path, score: str = "odin", **options: 
         in_output: Of in-distribution images.
         out_output: Of out-of-distribution images.
         score: The name of the score.
-        options: ``ci``, ``seed`` and ``threads`` of :func:`odin_ood.metrics.evaluate`.
+        exact: Whether all scores come here, 8 bytes an image; else each worker makes a
+            :class:`odin_ood.metrics.HistogramSketch` of its files, and these are merged.
+        precision: Of the sketches.
+        options: ``ci``, ``seed`` and ``threads`` of :func:`odin_ood.metrics.evaluate`; exact only.
 
     Raises:
         OdinValueError: The outputs are of different detectors, or there is no such score.
@@ -166,14 +181,39 @@ def evaluate(in_output: Path, out_output: Path, score: str = "odin", **options: 
     >>> odin_ood.ray.evaluate("scores/in", "scores/near").auroc  # doctest: +SKIP
     0.95
     """
-    inside, outside = _Folder.of(in_output), _Folder.of(out_output)
-    sides = [folder.scores(score) for folder in (inside, outside)]
-    detectors = {detector for _, detector in sides}
-    if len(detectors) > 1:
+    if not exact:
+        if options:
+            raise OdinValueError(f"{', '.join(options)} need all scores: exact=True")
+        return sketch(in_output, out_output, score, precision=precision).metrics()
+    inside, known = _Folder.of(in_output).scores(score)
+    outside, other = _Folder.of(out_output).scores(score)
+    _same_detector(in_output, out_output, known, other)
+    return metrics.evaluate(inside, outside, **options)
+
+
+def sketch(
+    in_output: Path, out_output: Path, score: str = "odin", *, precision: int = 23
+) -> metrics.HistogramSketch:
+    """A sketch of the scores of two outputs, made where the files are read and merged exactly.
+
+    Args:
+        in_output, out_output, score: As of :func:`evaluate`.
+        precision: As of :class:`odin_ood.metrics.HistogramSketch`.
+
+    Returns:
+        The sketch that one process makes of all scores; its ``bounds()`` say how exact it is.
+    """
+    inside, known = _Folder.of(in_output).sketch(score, precision, is_in=True)
+    outside, other = _Folder.of(out_output).sketch(score, precision, is_in=False)
+    _same_detector(in_output, out_output, known, other)
+    return inside + outside
+
+
+def _same_detector(in_output: Path, out_output: Path, known: str, other: str) -> None:
+    if known != other:
         raise OdinValueError(
-            f"{inside.uri} and {outside.uri} are of different detectors; their scores cannot be compared"
+            f"{in_output} and {out_output} are of different detectors; their scores cannot be compared"
         )
-    return metrics.evaluate(sides[0][0], sides[1][0], **options)
 
 
 class _Worker:
@@ -262,7 +302,7 @@ class _Folder:
         return sorted(info.base_name for info in self.system.get_file_info(selector))
 
     def _ids(self, checksum: str, id_column: str) -> Digests:
-        found = self._read(id_column, is_id=True)
+        found = self._read(id_column, _digests)
         for detector, _, path in found:
             if detector != checksum:
                 raise OdinValueError(
@@ -281,37 +321,46 @@ class _Folder:
 
     def scores(self, score: str) -> tuple[NDArray[np.float64], str]:
         """All values of a score, and the detector."""
-        found = self._read(score, is_id=False)
+        values, detector = self._of_score(score, _values)
+        return np.concatenate(values), detector
+
+    def sketch(self, score: str, precision: int, *, is_in: bool) -> tuple[metrics.HistogramSketch, str]:
+        """A sketch of a score's values, and the detector."""
+        make = functools.partial(_sketched, precision=precision, is_in=is_in)
+        sketches, detector = self._of_score(score, make)
+        merged = functools.reduce(operator.add, map(metrics.HistogramSketch.from_bytes, sketches))
+        return merged, detector
+
+    def _of_score(self, score: str, make: Make) -> tuple[list[Any], str]:
+        """What is made of the values of a score in each file, and the detector."""
+        found = self._read(score, make)
         if not found:
             raise OdinValueError(f"{self.uri} has no scores")
-        # A sketch of the scores that can be merged belongs into `_column`, in place of the scores, and
-        # its merging here: then what comes here does not grow with the number of images.
-        values = np.concatenate([part for _, part, _ in found])
-        missing = np.isnan(values)
-        if missing.any():
-            warnings.warn(f"{missing.sum()} images of {self.uri} have no scores", stacklevel=3)
+        missing = sum(count for _, (_, count), _ in found)
+        if missing:
+            warnings.warn(f"{missing} images of {self.uri} have no scores", stacklevel=4)
         detectors = {detector for detector, _, _ in found}
         if len(detectors) > 1:
             raise OdinValueError(f"{self.uri} is of several detectors")
-        return values[~missing], detectors.pop()
+        return [made for _, (made, _), _ in found], detectors.pop()
 
-    def _read(self, column: str, *, is_id: bool) -> list[tuple[str, Any, str]]:
+    def _read(self, column: str, make: Make) -> list[tuple[str, Any, str]]:
         """The detector, what is made of a column, and the path of each file; read by the workers."""
         parts = self.parts()
         chunks = [parts[i : i + _FILES_A_TASK] for i in range(0, len(parts), _FILES_A_TASK)]
         if len(chunks) <= 1:
-            return [_column(self.system, path, column, is_id) for path in parts]
+            return [_column(self.system, path, column, make) for path in parts]
         task = ray.remote(_columns)
-        found = ray.get([task.remote(self.uri, chunk, column, is_id) for chunk in chunks])
+        found = ray.get([task.remote(self.uri, chunk, column, make) for chunk in chunks])
         return [entry for chunk in found for entry in chunk]
 
 
-def _columns(uri: str, paths: list[str], column: str, is_id: bool) -> list[tuple[str, Any, str]]:
-    return [_column(_Folder.of(uri).system, path, column, is_id) for path in paths]
+def _columns(uri: str, paths: list[str], column: str, make: Make) -> list[tuple[str, Any, str]]:
+    return [_column(_Folder.of(uri).system, path, column, make) for path in paths]
 
 
-def _column(system: FileSystem, path: str, column: str, is_id: bool) -> tuple[str, Any, str]:
-    """The detector of a file of an output, the digests of its ids or the values of a score."""
+def _column(system: FileSystem, path: str, column: str, make: Make) -> tuple[str, Any, str]:
+    """The detector of a file of an output, what is made of a column, and the path."""
     try:
         with pyarrow.parquet.ParquetFile(path, filesystem=system) as file:
             detector = (file.schema_arrow.metadata or {}).get(_DETECTOR, b"none").decode()
@@ -321,7 +370,22 @@ def _column(system: FileSystem, path: str, column: str, is_id: bool) -> tuple[st
             values = file.read([column])[column].combine_chunks()
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise OdinOSError(f"{path} cannot be read as Parquet ({error}); remove it") from error
-    return detector, _digests(values) if is_id else values.to_numpy(zero_copy_only=False), path
+    return detector, make(values), path
+
+
+def _values(column: pyarrow.Array) -> tuple[NDArray[np.float64], int]:
+    """The values of a score, and how many images have none."""
+    values = column.to_numpy(zero_copy_only=False)
+    missing = np.isnan(values)
+    return values[~missing], int(missing.sum())
+
+
+def _sketched(column: pyarrow.Array, precision: int, is_in: bool) -> tuple[bytes, int]:
+    """A sketch of the values of a score, and how many images have none."""
+    values, missing = _values(column)
+    none = np.empty(0)
+    inside, outside = (values, none) if is_in else (none, values)
+    return metrics.HistogramSketch(inside, outside, precision).to_bytes(), missing
 
 
 def _digests(ids: pyarrow.Array) -> Digests:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
-from ._images import Layout, _DLPack, _is_pil, _Source, _values
+from ._images import DLPack, Layout, Source, is_pil, values_of
 from .detector import CalibratedDetector, Detector, load
 from .errors import OdinError, OdinValueError
 
@@ -89,7 +89,7 @@ class BatchScorer:
         self.image_column = image_column
         self.keep = keep if isinstance(keep, bool) else tuple(keep)
         self._threads = threads
-        self._layout = layout
+        self._layout: Layout | None = layout
 
     @classmethod
     def for_workers(
@@ -255,8 +255,8 @@ class BatchScorer:
         if kind == "encoded":
             return _native.Images.from_encoded(classifier, [(_NAME, data) for data in images])
         if isinstance(images, np.ndarray):
-            return _native.Images.from_array(classifier, _values(images), None, self._layout)
-        return _Source(classifier, self._layout).sequence(images, None)
+            return _native.Images.from_array(classifier, values_of(images), None, self._layout)
+        return Source(classifier, self._layout).sequence(images, None)
 
     def _judged(self, images: _native.Images) -> Columns:
         detector = self.detector
@@ -310,7 +310,7 @@ def _image(item: Any) -> tuple[str, Any]:
         return "path", os.fspath(item)
     if isinstance(item, (bytes, bytearray, memoryview)):
         return "encoded", bytes(item)
-    if isinstance(item, (np.ndarray, _DLPack)) or _is_pil(item):
+    if isinstance(item, (np.ndarray, DLPack)) or is_pil(item):
         return "array", item
     if isinstance(item, Exception):
         # What came instead of it.

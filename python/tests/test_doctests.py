@@ -22,10 +22,7 @@ MODULES = sorted(
 )
 
 
-OUTDATED = pytest.mark.xfail(reason="its example lists fewer scores than there are")
-
-
-@pytest.mark.parametrize("name", ["", *(pytest.param(m, marks=OUTDATED if m == "stream" else ()) for m in MODULES)])
+@pytest.mark.parametrize("name", ["", *MODULES])
 def test_examples(name, detector, calibrated, known, near, tmp_path, capsys) -> None:
     for library in NEEDS.get(name, ()):
         needed(library)

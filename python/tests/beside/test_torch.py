@@ -469,6 +469,6 @@ def test_exporting_is_silent(network: Any, capfd: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("name", ["from_pytorch_ood", "from_openood"])
 def test_examples_run(name: str) -> None:
     required("pytorch_ood")
-    path = Path(__file__).resolve().parents[1] / "examples" / f"{name}.py"
+    path = Path(__file__).resolve().parents[2] / "examples" / f"{name}.py"
     output = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     assert "pass" in output.stdout

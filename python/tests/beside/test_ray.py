@@ -27,7 +27,7 @@ import pyarrow
 import pyarrow.parquet
 from ray.cluster_utils import Cluster
 
-DEMO = Path(__file__).resolve().parents[2] / "demo"
+DEMO = Path(__file__).resolve().parents[3] / "demo"
 N = 96
 
 
@@ -247,9 +247,17 @@ def test_two_outputs_are_evaluated(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="1 images of .* have no scores"):
         measured = jobs.evaluate(tmp_path / "in", tmp_path / "out")
     assert measured == odin_ood.metrics.evaluate([0.9, 0.8, 0.7, 0.6], [0.65, 0.5, 0.4])
+    sketch = odin_ood.metrics.HistogramSketch([0.9, 0.8, 0.7, 0.6], [0.65, 0.5, 0.4])
+    with pytest.warns(UserWarning, match="1 images of .* have no scores"):
+        assert jobs.sketch(tmp_path / "in", tmp_path / "out") == sketch
+    with pytest.warns(UserWarning, match="1 images of .* have no scores"):
+        assert jobs.evaluate(tmp_path / "in", tmp_path / "out", exact=False) == measured
+    with pytest.raises(odin_ood.OdinValueError, match="exact=True"):
+        jobs.evaluate(tmp_path / "in", tmp_path / "out", exact=False, ci=100)
     write(tmp_path / "other", [1], detector="b" * 64, odin=[0.5])
-    with pytest.raises(odin_ood.OdinValueError, match="different detectors"):
-        jobs.evaluate(tmp_path / "in", tmp_path / "other")
+    for exact in (True, False):
+        with pytest.raises(odin_ood.OdinValueError, match="different detectors"):
+            jobs.evaluate(tmp_path / "in", tmp_path / "other", exact=exact)
     with pytest.raises(odin_ood.OdinValueError, match="has no column 'msp'"):
         jobs.evaluate(tmp_path / "in", tmp_path / "other", "msp")
     assert SCORES[2] == "odin"

@@ -21,7 +21,7 @@ else:
 import odin_ood.spark
 from pyspark.sql import SparkSession
 
-DEMO = Path(__file__).resolve().parents[2] / "demo"
+DEMO = Path(__file__).resolve().parents[3] / "demo"
 
 
 @pytest.fixture(scope="module")
