@@ -12,6 +12,7 @@ mod explain;
 mod fetch;
 mod inspect;
 mod json;
+mod measured;
 mod network;
 pub mod plot;
 mod registry;
@@ -33,7 +34,8 @@ pub use network::Network;
 pub use registry::RegistryReport;
 pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource, ScoreValues, ScoreWriter,
-    check_score_file, read_column, read_scores, record_from_json, record_to_json, set_to_csv,
+    check_score_file, read_column, read_scores, record_from_json, record_to_json,
+    set_to_csv,
 };
 pub use terms::counted;
 pub use tune::{TuneReport, TuneTest};

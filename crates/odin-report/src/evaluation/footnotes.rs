@@ -1,8 +1,8 @@
 //! The footnotes of an evaluation's table.
 
 use super::report::{Report, SetInfo};
-use crate::terms::LABELS;
-use odin::{Measured, NoAccuracy};
+use crate::measured::{self, Labelled};
+use odin::NoAccuracy;
 
 /// What the reader of a table should know of its numbers, one sentence or two each.
 pub(super) fn footnotes(report: &Report) -> Vec<String> {
@@ -18,9 +18,7 @@ pub(super) fn footnotes(report: &Report) -> Vec<String> {
         of_set(&result.out_dataset, &result.out_set);
     }
     notes.extend(shortened(report));
-    notes.extend(intervals(report));
-    notes.extend(stand_ins(report));
-    notes.extend(outside_grid(report));
+    notes.extend(measured::notes(&scores(report), report.seed));
     notes
 }
 
@@ -51,63 +49,24 @@ fn shortened(report: &Report) -> Option<String> {
     })
 }
 
-fn intervals(report: &Report) -> Option<String> {
-    let mut results = report.results.iter();
-    let any = results.any(|r| r.evaluation.odin.ci95.is_some());
-    let seed = report.seed;
-    any.then(|| {
-        format!("In brackets: 95 % confidence intervals (stratified bootstrap, seed {seed}).")
-    })
-}
-
 /// Every score of every out-set, named: "iSUN (ODIN)".
-fn measured(report: &Report) -> impl Iterator<Item = (String, &Measured, usize)> {
-    report.results.iter().flat_map(|result| {
+fn scores(report: &Report) -> Vec<Labelled<'_>> {
+    let mut scores = Vec::new();
+    for result in &report.results {
         let (e, out_set) = (&result.evaluation, &result.out_dataset);
-        let count = e.n_in + e.n_out;
-        e.named().map(move |(name, measured)| {
-            let name = match name {
-                "msp" => "baseline",
-                "odin" => "ODIN",
-                other => other,
-            };
-            (format!("{out_set} ({name})"), measured, count)
-        })
-    })
-}
-
-/// One note for all scores with the same gaps.
-fn stand_ins(report: &Report) -> Vec<String> {
-    let mut gaps: Vec<(String, Vec<String>)> = Vec::new();
-    for (name, measured, _) in measured(report) {
-        let flags = measured.exact_instead.named();
-        let labels = LABELS.iter().zip(flags).filter(|(_, (_, flag))| *flag);
-        let labels: Vec<&str> = labels.map(|((_, short), _)| *short).collect();
-        let labels = labels.join(", ");
-        match gaps.iter_mut().find(|(known, _)| *known == labels) {
-            _ if labels.is_empty() => {}
-            Some((_, names)) => names.push(name),
-            None => gaps.push((labels, vec![name])),
-        }
+        scores.extend(e.named().map(|(name, measured)| Labelled {
+            label: format!("{out_set} ({})", in_words(name)),
+            measured,
+            count: e.n_in + e.n_out,
+        }));
     }
-    let notes = gaps.into_iter().map(|(labels, names)| {
-        let names = names.join(", ");
-        format!(
-            "The paper's procedure does not define {labels} for the scores of {names}; the exact value is shown."
-        )
-    });
-    notes.collect()
+    scores
 }
 
-fn outside_grid(report: &Report) -> Option<String> {
-    let outside = measured(report).filter(|(_, measured, _)| measured.outside_grid > 0);
-    let scores = outside
-        .map(|(name, measured, count)| format!("{name} {} of {count}", measured.outside_grid));
-    let scores: Vec<String> = scores.collect();
-    (!scores.is_empty()).then(|| {
-        let scores = scores.join(", ");
-        format!(
-            "Scores outside of the paper's thresholds, which cannot tell them apart: {scores}. Where these are many, the values mean nothing; see --metrics exact."
-        )
-    })
+fn in_words(score: &str) -> &str {
+    match score {
+        "msp" => "baseline",
+        "odin" => "ODIN",
+        other => other,
+    }
 }

@@ -1,9 +1,9 @@
 //! The results of an evaluation as JSON.
 
 use super::report::{Comparison, Report, SetInfo};
-use crate::json;
 use crate::terms::POSITIVE_CLASS;
-use odin::{Measured, MetricsMode};
+use crate::{json, measured};
+use odin::MetricsMode;
 use serde_json::{Map, Value, json};
 
 pub(super) fn render(report: &Report) -> String {
@@ -42,7 +42,7 @@ fn comparison(comparison: &Comparison, mode: MetricsMode) -> Value {
     let e = &comparison.evaluation;
     let others = e.others.iter();
     let others: Map<String, Value> = others
-        .map(|(name, other)| (name.clone(), measured(other, mode)))
+        .map(|(name, other)| (name.clone(), measured::to_json(other, mode).into()))
         .collect();
     json!({
         "out_dataset": comparison.out_dataset,
@@ -51,38 +51,8 @@ fn comparison(comparison: &Comparison, mode: MetricsMode) -> Value {
         "magnitude": comparison.magnitude,
         "n_in": e.n_in,
         "n_out": e.n_out,
-        "baseline": measured(&e.baseline, mode),
-        "odin": measured(&e.odin, mode),
+        "baseline": measured::to_json(&e.baseline, mode),
+        "odin": measured::to_json(&e.odin, mode),
         "others": others,
     })
-}
-
-fn measured(measured: &Measured, mode: MetricsMode) -> Value {
-    let mut object = Map::new();
-    for (name, value) in measured.metrics.named() {
-        object.insert(name.to_string(), json!(value));
-    }
-    if let Some(ci95) = measured.ci95 {
-        let bounds = ci95
-            .named()
-            .map(|(name, i)| (name.to_string(), json!([i.lower, i.upper])));
-        object.insert(
-            "ci95".to_string(),
-            Value::Object(bounds.into_iter().collect()),
-        );
-    }
-    if mode == MetricsMode::Paper {
-        object.insert("outside_grid".to_string(), json!(measured.outside_grid));
-    }
-    let stand_ins: Vec<&str> = stand_ins(measured).collect();
-    if !stand_ins.is_empty() {
-        object.insert("exact_instead".to_string(), json!(stand_ins));
-    }
-    Value::Object(object)
-}
-
-/// The metrics that the paper's procedure left undefined.
-fn stand_ins(measured: &Measured) -> impl Iterator<Item = &'static str> {
-    let flagged = measured.exact_instead.named().into_iter();
-    flagged.filter(|(_, flag)| *flag).map(|(name, _)| name)
 }

@@ -3,6 +3,7 @@
 use super::footnotes::footnotes;
 use super::report::{Comparison, Report};
 use crate::columns::{aligned, entry};
+use crate::measured::{cells, intervals, values};
 use crate::terms::{LABELS, POSITIVE_CLASS, percent};
 use odin::Measured;
 use std::fmt::Write;
@@ -94,27 +95,6 @@ fn detectors(lines: &mut String, results: &[Comparison]) {
         }
     }
     lines.push_str(&aligned(&head, &rows));
-}
-
-/// Values, each with its interval where there are any.
-fn cells(measured: &Measured) -> [String; 5] {
-    let mut cells = values(measured);
-    for (cell, interval) in cells
-        .iter_mut()
-        .zip(intervals(measured).into_iter().flatten())
-    {
-        let _ = write!(cell, " {interval}");
-    }
-    cells
-}
-
-fn values(measured: &Measured) -> [String; 5] {
-    measured.metrics.named().map(|(_, value)| percent(value))
-}
-
-fn intervals(measured: &Measured) -> Option<[String; 5]> {
-    let intervals = measured.ci95?.named();
-    Some(intervals.map(|(_, i)| format!("[{:.1}, {:.1}]", i.lower * 100.0, i.upper * 100.0)))
 }
 
 /// One line for each out-set, each metric as baseline and ODIN; the intervals below it.
