@@ -2,7 +2,7 @@
 
 use crate::columns::aligned;
 use crate::json;
-use crate::score_file::{DetectorId, ScoreColumn};
+use crate::score_file::{DetectorId, ScoreColumn, other_detector};
 use crate::terms::percent;
 use odin_error::escape;
 use odin_metrics::{Drift, Error, Interval, Rate, RateChange, Verdict, kolmogorov_smirnov};
@@ -94,15 +94,6 @@ impl Period {
             "rejection_rate": self.rejected.share(),
             "rejection_rate_ci95": ends(self.rejected.interval()),
         })
-    }
-}
-
-/// The one detector of a file, as files have it that one run wrote, or the first of them.
-fn names(detectors: &BTreeSet<DetectorId>) -> String {
-    match (detectors.first(), detectors.len()) {
-        (None, _) => "none".to_string(),
-        (Some(only), 1) => only.to_string(),
-        (Some(first), count) => format!("{first} and {} others", count - 1),
     }
 }
 
@@ -228,21 +219,11 @@ impl DriftReport {
                 percent(after)
             ));
         }
-        warnings.extend(self.other_detector());
+        warnings.extend(other_detector(
+            &self.reference.detectors,
+            &self.new.detectors,
+        ));
         warnings
-    }
-
-    /// Two files of different detectors, where both say which they are of.
-    fn other_detector(&self) -> Option<String> {
-        let (before, after) = (&self.reference.detectors, &self.new.detectors);
-        let differ = !before.is_empty() && !after.is_empty() && before != after;
-        differ.then(|| {
-            format!(
-                "the files are of different detectors ({}, {}): what differs may be the detector",
-                names(before),
-                names(after)
-            )
-        })
     }
 
     fn what_is_visible(&self) -> String {

@@ -16,7 +16,7 @@ pub use column::ScoreColumn;
 pub use finished::check_score_file;
 pub use record::{ScoreFileError, ScoreRecord, ScoreValues};
 
-pub(crate) use detector::DetectorId;
+pub(crate) use detector::{DetectorId, other_detector};
 use record::problem;
 use serde_json::{Map, Value};
 use std::io::Write;

@@ -1,9 +1,10 @@
 //! The options of `odin eval`.
 
 use super::shared::{
-    Format, Magnitude, NnOption, RunOptions, ScoreOptions, SplitArg, positive, temperature,
+    Format, Magnitude, MetricsArg, NnOption, RunOptions, ScoreOptions, SplitArg, positive,
+    temperature,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::PathBuf;
 
 /// Measures how well the baseline (MSP) and ODIN tell out-of-distribution images from
@@ -76,19 +77,4 @@ pub(crate) struct Eval {
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MetricsArg {
-    Exact,
-    Paper,
-}
-
-impl From<MetricsArg> for odin::MetricsMode {
-    fn from(arg: MetricsArg) -> Self {
-        match arg {
-            MetricsArg::Exact => odin::MetricsMode::Exact,
-            MetricsArg::Paper => odin::MetricsMode::Paper,
-        }
-    }
 }

@@ -23,7 +23,7 @@ pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
-    ComputeOptions, DeviceOptions, Format, ImageSize, Magnitude, NetworkOptions, NnOption,
+    ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption,
     RegistryOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::Tune;

@@ -360,3 +360,34 @@ pub(crate) enum Format {
     Json,
     Csv,
 }
+
+impl Format {
+    /// Formats the result as requested.
+    pub(crate) fn text(
+        self,
+        table: impl FnOnce() -> String,
+        json: impl FnOnce() -> String,
+        csv: impl FnOnce() -> String,
+    ) -> String {
+        match self {
+            Format::Table => table(),
+            Format::Json => json(),
+            Format::Csv => csv(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricsArg {
+    Exact,
+    Paper,
+}
+
+impl From<MetricsArg> for odin::MetricsMode {
+    fn from(arg: MetricsArg) -> Self {
+        match arg {
+            MetricsArg::Exact => odin::MetricsMode::Exact,
+            MetricsArg::Paper => odin::MetricsMode::Paper,
+        }
+    }
+}

@@ -3,23 +3,27 @@
 use crate::args::{Drift, UsageError};
 use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
-use anyhow::{Context, Result, bail};
+use crate::resolve::score_file::{ScoreFile, common_name};
+use anyhow::Result;
 use odin::DetectorRecord;
-use odin_report::{DriftReport, Rejection, ScoreColumn, ScoreSource, read_scores};
-use odin_untrusted::file::open_regular;
-use std::path::Path;
+use odin_report::{DriftReport, Rejection, ScoreColumn};
 
 /// Something has moved, and `--fail-on-drift` asked for a code that says so.
 const MOVED: u8 = 3;
 
 pub(crate) fn run(args: &Drift) -> Result<u8> {
-    let sources = [source(&args.reference)?, source(&args.new)?];
+    let reference_file = ScoreFile::resolve(&args.reference)?;
+    let new_file = ScoreFile::resolve(&args.new)?;
     let detector = args.detector.as_deref().map(DetectorRecord::open);
     let detector = detector.transpose()?;
     let wanted = wanted(args, detector.as_ref())?;
-    let (old_name, reference) = read(&args.reference, sources[0], wanted.as_deref())?;
-    let (new_name, new) = read(&args.new, sources[1], wanted.as_deref())?;
-    let score = common_name(args, wanted, old_name, new_name)?;
+    let (old_name, reference) = reference_file.read(wanted.as_deref())?;
+    let (new_name, new) = new_file.read(wanted.as_deref())?;
+    let score = common_name(
+        wanted.as_deref(),
+        (reference_file, old_name.as_deref()),
+        (new_file, new_name.as_deref()),
+    )?;
     let report = DriftReport::new(
         &score,
         rejection(args, detector.as_ref(), &score, [&reference, &new])?,
@@ -37,16 +41,6 @@ pub(crate) fn run(args: &Drift) -> Result<u8> {
     })
 }
 
-fn source(path: &Path) -> Result<ScoreSource> {
-    let source = ScoreSource::of(path);
-    source.ok_or_else(|| {
-        usage(format!(
-            "{}: score files end in .csv, .jsonl (.json, .ndjson), .parquet, .npz or .npy",
-            path.display()
-        ))
-    })
-}
-
 /// A threshold is for the score that it was found with, so a detector names the score, too.
 fn wanted(args: &Drift, detector: Option<&DetectorRecord>) -> Result<Option<String>> {
     Ok(match (&args.score, detector) {
@@ -54,56 +48,6 @@ fn wanted(args: &Drift, detector: Option<&DetectorRecord>) -> Result<Option<Stri
         (None, Some(detector)) => Some(detector.deciding()?.name.clone()),
         (None, None) => None,
     })
-}
-
-/// What a file is read for where nothing in it or in the arguments names the score.
-const UNNAMED: &str = "score";
-
-/// The score that both files were read for.
-fn common_name(
-    args: &Drift,
-    wanted: Option<String>,
-    reference: Option<String>,
-    new: Option<String>,
-) -> Result<String> {
-    match (wanted, reference, new) {
-        (None, Some(reference), Some(new)) if reference != new => Err(usage(format!(
-            "the score is {reference} in {} and {new} in {}; name one that both have by --score",
-            args.reference.display(),
-            args.new.display()
-        ))),
-        (wanted, reference, new) => {
-            let name = wanted.or(reference).or(new);
-            Ok(name.unwrap_or_else(|| UNNAMED.to_string()))
-        }
-    }
-}
-
-fn read(
-    path: &Path,
-    source: ScoreSource,
-    wanted: Option<&str>,
-) -> Result<(Option<String>, ScoreColumn)> {
-    let name = || path.display().to_string();
-    let file = open_regular(path)?;
-    let (score, column) = read_scores(file, source, wanted).with_context(name)?;
-    let shown = score.as_deref().or(wanted).unwrap_or(UNNAMED);
-    if column.scores.is_empty() {
-        bail!(
-            "{}: no image has the score {shown} ({} have errors), so there is nothing to compare",
-            name(),
-            column.errors
-        );
-    }
-    if let Some(place) = column.scores.iter().position(|score| !score.is_finite()) {
-        bail!(
-            "{}: the score {shown} of image {} (of those with a score) is {}; scores must be finite",
-            name(),
-            place + 1,
-            column.scores[place]
-        );
-    }
-    Ok((score, column))
 }
 
 /// What the files say, which also knows thresholds that differ by class, or else a threshold.

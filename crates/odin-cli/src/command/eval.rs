@@ -1,19 +1,16 @@
 //! `odin eval`: scores sets and measures how well the scores separate them.
 
-use super::scoring::score;
-use crate::args::{Eval, Format, Magnitude, SettingOptions, UsageError};
+use super::scoring::{intervals, score};
+use crate::args::{Eval, Magnitude, SettingOptions, UsageError};
 use crate::output::progress::say;
 use crate::output::score_files::ScoreFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
-use crate::resolve::device::threads;
 use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
-use odin::{Detector, DetectorBuilder, Intervals, NoAccuracy, ScoredSet, Setting, evaluate};
+use odin::{Detector, DetectorBuilder, NoAccuracy, ScoredSet, Setting, evaluate};
 use odin_data::registry::NetworkEntry;
 use odin_report::{Comparison, Network, Report};
-
-const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(eval: &Eval) -> Result<()> {
     let mut setup = Setup::new(&eval.nn, &eval.run)?;
@@ -37,11 +34,11 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
             say(&format!("warning: {in_set}, {out_set}: {suspicion}"));
         }
     }
-    write_stdout(&match eval.format {
-        Format::Table => report.to_table(),
-        Format::Json => report.to_json(),
-        Format::Csv => report.to_csv(),
-    })
+    write_stdout(&eval.format.text(
+        || report.to_table(),
+        || report.to_json(),
+        || report.to_csv(),
+    ))
 }
 
 /// The magnitude for an out-set: the one that is given, or what the paper recommends for a network
@@ -234,7 +231,7 @@ impl Experiment<'_> {
         out_set: &ScoredSet,
     ) -> Result<odin::Evaluation> {
         let run = &self.eval.run;
-        let intervals = || Intervals::new(RESAMPLES, run.seed, threads(run.compute.threads));
+        let intervals = || intervals(run.seed, run.compute.threads);
         let intervals = self.eval.ci.then(intervals);
         let mode = self.eval.metrics.into();
         Ok(evaluate(detector, in_set, out_set, mode, intervals)?)

@@ -1,9 +1,14 @@
-//! Scores sets of images, with progress on standard error and the names of skipped images.
+//! Scores sets of images, with progress on standard error and the names of skipped images. The
+//! confidence intervals of their metrics.
 
 use crate::args::RunOptions;
 use crate::output::progress::{Meter, say};
+use crate::resolve::device::threads;
 use anyhow::{Result, bail};
-use odin::{Detector, ErrorKind, ImageError, Images, ScoredSet};
+use odin::{Detector, ErrorKind, ImageError, Images, Intervals, ScoredSet};
+
+/// The resamples of `--ci`.
+const RESAMPLES: usize = 1000;
 
 /// Scores images of a set, and names those that were left out.
 pub(crate) fn score(detector: &Detector, images: &Images, run: &RunOptions) -> Result<ScoredSet> {
@@ -13,6 +18,11 @@ pub(crate) fn score(detector: &Detector, images: &Images, run: &RunOptions) -> R
     let scored = or_skip_bad(scored, run.skip_bad)?;
     tell_skipped(&scored.name, &scored.skipped, run.quiet.on);
     Ok(scored)
+}
+
+/// The intervals of `--ci`.
+pub(super) fn intervals(seed: u64, on_threads: Option<usize>) -> Intervals {
+    Intervals::new(RESAMPLES, seed, threads(on_threads))
 }
 
 /// Names the images that were left out.

@@ -1,7 +1,7 @@
 //! `odin tune`: searches for the temperature and the magnitude.
 
 use super::scoring::{or_skip_bad, tell_skipped};
-use crate::args::{Format, Tune, UsageError};
+use crate::args::{Tune, UsageError};
 use crate::output::atomic::{Output, SourceFile};
 use crate::output::progress::{Meter, say};
 use crate::output::stdout::write_stdout;
@@ -43,11 +43,11 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
         false => write_grid(&report, out, &sources, args.run.quiet.on),
     });
     written.transpose()?;
-    write_stdout(&match args.format {
-        Format::Table => report.to_table(),
-        Format::Json => report.to_json(),
-        Format::Csv => report.to_csv(),
-    })?;
+    write_stdout(&args.format.text(
+        || report.to_table(),
+        || report.to_json(),
+        || report.to_csv(),
+    ))?;
     suggest(args, &report);
     Ok(())
 }

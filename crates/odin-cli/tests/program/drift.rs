@@ -1,33 +1,9 @@
 //! `odin drift` as a user meets it: exit codes, streams, numbers.
 
+use super::runs::{Run, check, json, odin, text};
 use odin_report::{ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn odin(folder: &Path, args: &str) -> Output {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
-    let demo = demo.display().to_string();
-    let args = args.split_whitespace().map(|a| a.replace("{demo}", &demo));
-    let mut odin = Command::new(env!("CARGO_BIN_EXE_odin"));
-    odin.args(args).current_dir(folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The same lines with one space where columns stand apart.
-fn squeezed(text: &str) -> String {
-    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
-    text.lines().map(line).collect()
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    let output = odin(folder, &format!("{args} --format json"));
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Scores `low + i / count` of images of which those below 0.5 are rejected, and errors.
 fn write(folder: &Path, name: &str, count: usize, low: f64, errors: usize) {
@@ -86,15 +62,6 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(here.join("footer.parquet"), damaged).unwrap();
     folder
 }
-
-/// Arguments, exit code, what standard output holds, with one space for many, and what standard
-/// error.
-type Run = (
-    &'static str,
-    i32,
-    &'static [&'static str],
-    &'static [&'static str],
-);
 
 const RUNS: &[Run] = &[
     (
@@ -307,21 +274,7 @@ const RUNS: &[Run] = &[
 
 #[test]
 fn runs() {
-    let folder = folder();
-    for (args, code, on_stdout, on_stderr) in RUNS {
-        let output = odin(folder.path(), &format!("drift {args}"));
-        let (stdout, stderr) = (squeezed(&text(&output.stdout)), text(&output.stderr));
-        let said = format!("odin drift {args}\n{stdout}\n{stderr}");
-        assert_eq!(output.status.code(), Some(*code), "{said}");
-        assert!(!stderr.contains("panicked"), "{said}");
-        for wanted in *on_stdout {
-            assert!(stdout.contains(wanted), "no {wanted:?} in {said}");
-        }
-        for wanted in *on_stderr {
-            assert!(stderr.contains(wanted), "no {wanted:?} in {said}");
-        }
-        assert_eq!(stdout.is_empty(), [1, 2].contains(code), "{said}");
-    }
+    check(folder().path(), "drift", RUNS);
 }
 
 /// Expected: scipy.stats.fisher_exact and scipy.stats.ks_2samp of the same numbers.

@@ -15,6 +15,7 @@ mod frozen;
 #[cfg(unix)]
 mod outputs;
 mod photos;
+mod runs;
 mod sets;
 mod signals;
 #[cfg(unix)]

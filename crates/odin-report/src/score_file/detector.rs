@@ -1,5 +1,6 @@
 //! The column that identifies the detector, by the first hex digits of its checksum.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The first hex digits of a detector's checksum, enough to tell detectors apart.
@@ -33,5 +34,29 @@ impl DetectorId {
 impl fmt::Display for DetectorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A warning where two files name different detectors.
+pub(crate) fn other_detector(
+    one: &BTreeSet<DetectorId>,
+    other: &BTreeSet<DetectorId>,
+) -> Option<String> {
+    let differ = !one.is_empty() && !other.is_empty() && one != other;
+    differ.then(|| {
+        format!(
+            "the files are of different detectors ({}, {}): what differs may be the detector",
+            names(one),
+            names(other)
+        )
+    })
+}
+
+/// The one detector of a file, as files have it that one run wrote, or the first of them.
+fn names(detectors: &BTreeSet<DetectorId>) -> String {
+    match (detectors.first(), detectors.len()) {
+        (None, _) => "none".to_string(),
+        (Some(only), 1) => only.to_string(),
+        (Some(first), count) => format!("{first} and {} others", count - 1),
     }
 }
