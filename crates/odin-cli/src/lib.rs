@@ -10,7 +10,8 @@ mod resolve;
 use args::Args;
 use clap::Parser;
 use command::{
-    calibrate, compile, demo, drift, eval, explain, fetch, inspect, list, score, tune, verify,
+    calibrate, compile, demo, drift, eval, explain, fetch, inspect, list, metrics, score, tune,
+    verify,
 };
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,6 +49,7 @@ fn run_with(arguments: &[OsString]) -> u8 {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Some(args::Command::Metrics(metrics)) => metrics::run(&metrics),
         Some(args::Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(args::Command::Explain(explain)) => explain::run(&explain),
         Some(args::Command::Compile(compile)) => compile::run(&compile),

@@ -13,6 +13,7 @@ mod fetch;
 mod inspect;
 mod json;
 mod measured;
+mod metrics;
 mod network;
 pub mod plot;
 mod registry;
@@ -30,11 +31,12 @@ pub use evaluation::{Comparison, Report, SetInfo};
 pub use explain::ExplainReport;
 pub use fetch::{FetchReport, FetchRow};
 pub use inspect::InspectionReport;
+pub use metrics::{FileMetrics, MetricsReport, ScoreMetrics};
 pub use network::Network;
 pub use registry::RegistryReport;
 pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource, ScoreValues, ScoreWriter,
-    check_score_file, read_column, read_scores, record_from_json, record_to_json,
+    check_score_file, read_column, read_score_names, read_scores, record_from_json, record_to_json,
     set_to_csv,
 };
 pub use terms::counted;

@@ -208,6 +208,22 @@ pub fn read_column(
     }
 }
 
+/// The names of the scores in such a file: of all columns but those of other things that
+/// [`ScoreWriter`] writes. Whether they hold numbers shows when they are read.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_score_names(
+    file: std::fs::File,
+    format: ScoreFormat,
+) -> Result<Vec<String>, ScoreFileError> {
+    match format {
+        ScoreFormat::Csv => csv::score_names(file),
+        ScoreFormat::JsonLines => jsonl::score_names(file),
+        ScoreFormat::Parquet => parquet::score_names(file),
+    }
+}
+
 /// The score of records that is read where none is named.
 const USUAL_SCORE: &str = "odin";
 

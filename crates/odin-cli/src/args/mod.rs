@@ -8,6 +8,7 @@ mod explain;
 mod fetch;
 mod inspect;
 mod list;
+mod metrics;
 mod score;
 mod shared;
 mod tune;
@@ -21,10 +22,11 @@ pub(crate) use explain::Explain;
 pub(crate) use fetch::Fetch;
 pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
+pub(crate) use metrics::Metrics;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
-    ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption,
-    RegistryOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
+    ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption, RegistryOptions,
+    RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::Tune;
 pub(crate) use verify::Verify;
@@ -47,6 +49,7 @@ Examples:
   odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
   odin score --detector detector.toml photo.jpg      is this image like the others?
   odin drift january.csv february.csv                has something changed?
+  odin metrics in.csv out.csv                        how good are these scores?
   odin inspect net.onnx                              what a model is and costs
   odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
   odin fetch cifar10 Imagenet                        get what names stand for
@@ -71,6 +74,8 @@ pub(crate) enum Command {
     Score(Box<Score>),
     /// Test whether scores or rejections drift from one period of use to another
     Drift(Drift),
+    /// Measure how well scores in files tell out-of-distribution images apart
+    Metrics(Metrics),
     /// Describe a model: inputs, operators, cost, normalisation
     Inspect(Inspect),
     /// Show the program that a network is lowered to, and the time of each step

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod inspect;
 pub(crate) mod list;
+pub(crate) mod metrics;
 pub(crate) mod score;
 pub(crate) mod tune;
 pub(crate) mod verify;

@@ -2,7 +2,7 @@
 
 use crate::args::UsageError;
 use anyhow::{Context, Result, bail};
-use odin_report::{ScoreColumn, ScoreSource, read_scores};
+use odin_report::{ScoreColumn, ScoreSource, read_score_names, read_scores};
 use odin_untrusted::file::open_regular;
 use std::fmt;
 use std::path::Path;
@@ -27,6 +27,16 @@ impl<'a> ScoreFile<'a> {
             return Err(UsageError(problem).into());
         };
         Ok(Self { path, source })
+    }
+
+    /// The names of the scores in it; `None` of numpy's files, in which any array may be one.
+    pub(crate) fn score_names(self) -> Result<Option<Vec<String>>> {
+        let file = open_regular(self.path)?;
+        let ScoreSource::Records(format) = self.source else {
+            return Ok(None);
+        };
+        let names = read_score_names(file, format).with_context(|| self.to_string())?;
+        Ok(Some(names))
     }
 
     /// Reads one score, or the usual one, and gives its name where the file has names. All its

@@ -418,6 +418,7 @@ fn help_fits_on_a_screen_and_has_examples() {
         "calibrate",
         "score",
         "drift",
+        "metrics",
         "inspect",
         "explain",
         "compile",

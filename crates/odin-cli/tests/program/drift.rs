@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Scores `low + i / count` of images of which those below 0.5 are rejected, and errors.
-fn write(folder: &Path, name: &str, count: usize, low: f64, errors: usize) {
+pub(super) fn write(folder: &Path, name: &str, count: usize, low: f64, errors: usize) {
     let path = folder.join(name);
     let format = ScoreFormat::of(&path).unwrap();
     let file = std::fs::File::create(path).unwrap();
@@ -33,7 +33,7 @@ fn write(folder: &Path, name: &str, count: usize, low: f64, errors: usize) {
 }
 
 /// Every file of these tests.
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     write(here, "a.csv", 1000, 0.45, 0);

@@ -152,6 +152,7 @@ fn folder() -> tempfile::TempDir {
         "s.jsonl",
         format!("{{{}: 1}}\n", quoted(&column)).as_bytes(),
     );
+    write("other.jsonl", b"{\"other\": 1}\n");
     folder
 }
 
@@ -247,6 +248,14 @@ const RUNS: &[(bool, Seen, &str)] = &[
     (false, Stderr, "drift s.csv s.csv"),
     (false, Stderr, "drift s.csv s.csv --score nothing"),
     (false, Stderr, "drift s.jsonl s.jsonl"),
+    (true, Nowhere, "metrics scores.csv scores.csv"),
+    (true, Stdout, "metrics s.jsonl s.jsonl"),
+    (true, Stdout, "metrics s.jsonl s.jsonl --metrics paper"),
+    (true, Stdout, "metrics s.jsonl s.jsonl --format json"),
+    (true, Stdout, "metrics s.jsonl s.jsonl --format csv"),
+    (false, Stderr, "metrics s.csv s.csv"),
+    (false, Stderr, "metrics s.csv s.jsonl --score nothing"),
+    (false, Stderr, "metrics s.jsonl other.jsonl"),
     (true, Stdout, "list --registry own.toml"),
     (true, Stdout, "list --registry own.toml --format json"),
     (false, Stderr, "list --registry unknown.toml"),

@@ -3,7 +3,9 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::finished::Outline;
-use super::record::{ScoreFileError, ScoreRecord, problem};
+use super::record::{
+    BEFORE_SCORES, BEHIND_SCORES, ScoreFileError, ScoreRecord, problem, scores_of,
+};
 use super::short_lines::ShortLines;
 use crate::csv::{Line, text_of};
 use odin::ScoredSet;
@@ -16,9 +18,9 @@ pub(super) fn write_header(
     detector: Option<&DetectorId>,
 ) -> Result<()> {
     let line = Line::default()
-        .cells(["file", "prediction", "class"])
+        .cells(BEFORE_SCORES)
         .cells(scores)
-        .cells(["percentile", "p_value", "is_in_distribution", "error"])
+        .cells(BEHIND_SCORES)
         .cells(detector.map(|_| COLUMN));
     out.write_all(line.end().as_bytes())
 }
@@ -76,6 +78,12 @@ pub(super) fn outline(
         outline.record(file, record.get(header.len() - 1))?;
     }
     Ok(())
+}
+
+pub(super) fn score_names(file: File) -> std::result::Result<Vec<String>, ScoreFileError> {
+    let mut reader = csv::Reader::from_reader(ShortLines::new(file));
+    let header = reader.headers().map_err(problem)?;
+    Ok(scores_of(header.iter().map(str::trim)))
 }
 
 pub(super) fn read_column(

@@ -1,7 +1,7 @@
 //! Whether a finished file of scores is of a certain job: the detector, the scores and the images.
 
 use super::detector::{COLUMN, DetectorId};
-use super::record::{ScoreFileError, problem};
+use super::record::{BEFORE_SCORES, BEHIND_SCORES, ScoreFileError, problem};
 use super::{ScoreFormat, csv, jsonl, parquet};
 use std::fs::File;
 
@@ -20,17 +20,14 @@ pub fn check_score_file(
 ) -> Result<(), ScoreFileError> {
     let detector = DetectorId::of_checksum(checksum);
     let none = || problem(format!("{checksum:?} is no checksum of a detector"));
-    let before = ["file", "prediction", "class"].map(str::to_string);
-    let after = [
-        "percentile",
-        "p_value",
-        "is_in_distribution",
-        "error",
-        COLUMN,
-    ];
+    let columns = BEFORE_SCORES
+        .into_iter()
+        .chain(scores.iter().map(String::as_str));
+    let columns = columns.chain(BEHIND_SCORES).chain([COLUMN]);
+    let columns = columns.map(str::to_string).collect();
     let mut images = images;
     let mut outline = Outline {
-        columns: [&before[..], scores, &after.map(str::to_string)].concat(),
+        columns,
         detector: detector.ok_or_else(none)?,
         images: &mut images,
         records: 0,

@@ -3,7 +3,7 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::finished::Outline;
-use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
+use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem, scores_of};
 use super::short_lines::ShortLines;
 use crate::json;
 use serde_json::{Map, Value, json};
@@ -88,16 +88,33 @@ pub(super) fn record(
     Ok(ScoreRecord { file, outcome })
 }
 
+/// The objects of a file with the numbers of their lines.
+fn objects(
+    file: File,
+) -> impl Iterator<Item = Result<(usize, Map<String, Value>), ScoreFileError>> {
+    let lines = (1..).zip(BufReader::new(ShortLines::new(file)).lines());
+    let is_blank =
+        |line: &std::io::Result<String>| matches!(line, Ok(text) if text.trim().is_empty());
+    let lines = lines.filter(move |(_, line)| !is_blank(line));
+    lines.map(|(number, line)| {
+        let line = line.map_err(|e| problem(format!("line {number}: {e}")))?;
+        let object = serde_json::from_str(&line)
+            .map_err(|e| problem(format!("line {number} is no JSON object: {e}")))?;
+        Ok((number, object))
+    })
+}
+
+/// Those of the first line, which are those of all.
+pub(super) fn score_names(file: File) -> Result<Vec<String>, ScoreFileError> {
+    let first = objects(file).next().transpose()?;
+    let columns = first.iter().flat_map(|(_, object)| object.keys());
+    Ok(scores_of(columns.map(String::as_str)))
+}
+
 pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreFileError> {
     let mut column = ScoreColumn::default();
-    for (i, line) in BufReader::new(ShortLines::new(file)).lines().enumerate() {
-        let number = i + 1;
-        let line = line.map_err(|e| problem(format!("line {number}: {e}")))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let object: Map<String, Value> = serde_json::from_str(&line)
-            .map_err(|e| problem(format!("line {number} is no JSON object: {e}")))?;
+    for object in objects(file) {
+        let (number, object) = object?;
         let value =
             match object.get(score) {
                 None => {

@@ -3,7 +3,7 @@
 use super::column::ScoreColumn;
 use super::detector::{COLUMN, DetectorId};
 use super::finished::Outline;
-use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem};
+use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem, scores_of};
 use odin_untrusted::guard::contain;
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Records that are in memory at a time.
 const ROW_GROUP: usize = 65_536;
+
+const DAMAGED: &str = "the Parquet file is damaged";
 
 pub(super) struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
@@ -142,7 +144,17 @@ pub(super) fn read_column(
     file: File,
     score: &str,
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
-    contain(|| read(file, score)).unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+    contain(|| read(file, score)).unwrap_or_else(|_| Err(problem(DAMAGED)))
+}
+
+pub(super) fn score_names(file: File) -> std::result::Result<Vec<String>, ScoreFileError> {
+    let names = || {
+        let reader = SerializedFileReader::new(file).map_err(problem)?;
+        let schema = reader.metadata().file_metadata().schema();
+        let columns = schema.get_fields().iter();
+        Ok(scores_of(columns.map(|field| field.name())))
+    };
+    contain(names).unwrap_or_else(|_| Err(problem(DAMAGED)))
 }
 
 /// As of CSV.
@@ -152,7 +164,7 @@ pub(super) fn outline(
 ) -> std::result::Result<(), ScoreFileError> {
     let read = std::panic::AssertUnwindSafe(|| read_outline(file, outline));
     let read = std::panic::catch_unwind(read);
-    read.unwrap_or_else(|_| Err(problem("the Parquet file is damaged")))
+    read.unwrap_or_else(|_| Err(problem(DAMAGED)))
 }
 
 fn read_outline(file: File, outline: &mut Outline<'_>) -> std::result::Result<(), ScoreFileError> {

@@ -1,6 +1,29 @@
 //! The record of one image in a score file, and errors of reading one.
 
+use super::detector;
 use std::fmt;
+
+/// The columns before the scores.
+pub(super) const BEFORE_SCORES: [&str; 3] = ["file", "prediction", "class"];
+
+/// The columns behind the scores, but for that of the detector.
+pub(super) const BEHIND_SCORES: [&str; 4] =
+    ["percentile", "p_value", "is_in_distribution", "error"];
+
+/// The columns that are scores: all but ours of other things, and those without a name.
+pub(super) fn scores_of<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut scores: Vec<String> = Vec::new();
+    for column in columns {
+        let is_other = column.is_empty()
+            || column == detector::COLUMN
+            || BEFORE_SCORES.contains(&column)
+            || BEHIND_SCORES.contains(&column);
+        if !is_other && !scores.iter().any(|known| known == column) {
+            scores.push(column.to_string());
+        }
+    }
+    scores
+}
 
 /// One image.
 #[derive(Debug, Clone, PartialEq)]
