@@ -43,7 +43,6 @@ use clap::{Parser, Subcommand};
     version,
     after_help = "\
 Examples:
-  odin                                               the demonstration
   odin eval --nn net.onnx --in-dataset test/ --out-dataset photos/
   odin tune --nn net.onnx --in-dataset val/          which temperature, which magnitude
   odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
@@ -53,7 +52,6 @@ Examples:
   odin inspect net.onnx                              what a model is and costs
   odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
   odin fetch cifar10 Imagenet                        get what names stand for
-  odin eval --help                                   all options of the evaluation
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 drift that odin drift was told to fail on."
 )]

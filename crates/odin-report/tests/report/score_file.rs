@@ -2,7 +2,7 @@
 
 use odin_report::{
     DriftReport, Rejection, ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource,
-    ScoreValues, ScoreWriter, read_column, record_from_json, record_to_json,
+    ScoreValues, ScoreWriter, read_column, read_score_names, record_from_json, record_to_json,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
@@ -320,6 +320,46 @@ fn formats_are_told_by_the_extension() {
     for path in ["a.npz", "a.csv.npy"] {
         assert_eq!(ScoreFormat::of(Path::new(path)), None, "{path}");
         assert_eq!(ScoreSource::of(Path::new(path)), Some(ScoreSource::Arrays));
+    }
+}
+
+/// Every column but those of other things, each once, whatever the format.
+#[test]
+fn scores_are_found_by_their_columns() {
+    let checksum = "0123456789abcdef".repeat(4);
+    let ours = |format| {
+        let mut writer = ScoreWriter::of_detector(Vec::new(), format, &names(), &checksum).unwrap();
+        for record in records() {
+            writer.write(&record).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let ours = FORMATS.map(|(format, extension)| (format, extension, ours(format), names()));
+    let others = [
+        (ScoreFormat::Csv, "file, x ,x,,y\n", &["x", "y"][..]),
+        (ScoreFormat::Csv, "", &[]),
+        (ScoreFormat::Csv, "file,error\n", &[]),
+        (
+            ScoreFormat::JsonLines,
+            "\n{\"y\":1,\"class\":2}\n{}\n",
+            &["y"],
+        ),
+        (ScoreFormat::JsonLines, "", &[]),
+    ];
+    let others = others.map(|(format, text, names)| {
+        let names = names.iter().map(ToString::to_string).collect();
+        (format, "other", text.as_bytes().to_vec(), names)
+    });
+    for (format, name, bytes, expected) in ours.into_iter().chain(others) {
+        let path = path(&format!("names.{name}"));
+        std::fs::write(&path, bytes).unwrap();
+        let found = read_score_names(File::open(path).unwrap(), format).unwrap();
+        assert_eq!(found, expected, "{format:?} {name}");
+    }
+    for (format, name) in FORMATS.into_iter().skip(1) {
+        let path = path(&format!("no-names.{name}"));
+        std::fs::write(&path, "PAR1 [").unwrap();
+        assert!(read_score_names(File::open(path).unwrap(), format).is_err());
     }
 }
 
