@@ -253,7 +253,7 @@ const RUNS: &[(bool, Seen, &str)] = &[
     (true, Stdout, "metrics s.jsonl s.jsonl --metrics paper"),
     (true, Stdout, "metrics s.jsonl s.jsonl --format json"),
     (true, Stdout, "metrics s.jsonl s.jsonl --format csv"),
-    (false, Stderr, "metrics s.csv s.csv"),
+    (false, Nowhere, "metrics s.csv s.csv"),
     (false, Stderr, "metrics s.csv s.jsonl --score nothing"),
     (false, Stderr, "metrics s.jsonl other.jsonl"),
     (true, Stdout, "list --registry own.toml"),
