@@ -124,29 +124,28 @@ def score(
     done = folder.begin(calibrated.checksum, id_column, resume)
     files, are_images = _listed([paths] if isinstance(paths, (str, os.PathLike)) else paths)
     workers = workers or max(1, _cpus() // num_cpus)
-    data: Any = None
+    rows: _Parquet | None = None
     if are_images:
         image_column = id_column
         left = [files[i] for i in np.flatnonzero(~_are(_digests(pyarrow.array(files)), done))]
+        items, n = [{id_column: file} for file in left], len(files)
         batch_size = _batch(len(left), rows_per_file, workers)
-        data, n = _of_files(left, id_column, batch_size) if left else None, len(files)
     else:
-        data = ray.data.read_parquet(files, columns=[*dict.fromkeys([id_column, image_column, *columns])])
-        n = data.count()
-        batch_size = _batch(n, rows_per_file, workers)
-        if len(done):
-            arguments = (id_column, ray.put(done))
-            data = data.map_batches(_left, fn_args=arguments, batch_format="pyarrow")
+        rows = _Parquet((id_column, image_column, *columns), rows_per_file, ray.put(done))
+        groups = _spread(_row_groups, files)
+        items, n = [{"file": f, "group": i} for f, i, _ in groups], sum(size for *_, size in groups)
+        batch_size = 1
     scorer = BatchScorer.for_workers(calibrated, image_column, keep=[id_column, *columns])
     written: list[dict[str, Any]] = []
-    if data is not None:
+    if items:
+        data = ray.data.from_items(items, override_num_blocks=-(-len(items) // batch_size))
         written = data.map_batches(
             _Worker,
-            fn_constructor_args=(ray.put(scorer), folder.uri, calibrated.checksum, id_column),
+            fn_constructor_args=(ray.put(scorer), folder.uri, calibrated.checksum, id_column, rows),
             batch_format="pyarrow",
             batch_size=batch_size,
             num_cpus=num_cpus,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=workers, max_size=workers),
         ).take_all()
     scored, errors = (sum(row[name] for row in written) for name in ("rows", "errors"))
     images = folder.end(calibrated.checksum, id_column, len(done) + scored)
@@ -217,19 +216,34 @@ def _same_detector(in_output: Path, out_output: Path, known: str, other: str) ->
 
 
 class _Worker:
-    """An actor: scores the rows of a batch and writes them as one file."""
+    """An actor: scores batches of rows and writes each as one file.
 
-    def __init__(self, scorer: Any, uri: str, checksum: str, id_column: str) -> None:
+    It reads Parquet files itself: a task of Ray that reads would need a CPU, which the actors have.
+    """
+
+    def __init__(self, scorer: Any, uri: str, checksum: str, id_column: str, rows: _Parquet | None) -> None:
         # Unpickled here, it has the CPUs of this actor.
         self.scorer: BatchScorer = ray.get(scorer)
         self.folder = _Folder.of(uri)
         self.checksum = checksum
         self.id_column = id_column
+        self.rows = rows
 
     def __call__(self, table: pyarrow.Table) -> dict[str, list[Any]]:
-        if len(table) == 0:
-            return {"file": [], "rows": [], "errors": []}
-        batch = table.combine_chunks().to_batches()[0]
+        """Files of the output, of the images in a table of paths or of row groups."""
+        written = [self.write(batch) for batch in self.batches(table)]
+        names = ("file", "rows", "errors")
+        return {name: [row[i] for row in written] for i, name in enumerate(names)}
+
+    def batches(self, table: pyarrow.Table) -> Iterator[pyarrow.RecordBatch]:
+        if self.rows is None:
+            yield from table.combine_chunks().to_batches()
+            return
+        for group in table.to_pylist():
+            yield from self.rows.batches(group["file"], group["group"])
+
+    def write(self, batch: pyarrow.RecordBatch) -> tuple[str, int, int]:
+        """Scores a batch; the file of the output, its rows, and those with an error."""
         digests = _digests(batch.column(self.id_column))
         name = f"part-{hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()}.parquet"
         images = _fetched(images_of(batch.column(self.scorer.image_column)))
@@ -237,8 +251,62 @@ class _Worker:
         detector = pyarrow.array([self.checksum[:16]] * len(scored))
         scored = scored.append_column("detector", detector)
         self.folder.write(name, scored.replace_schema_metadata({_DETECTOR: self.checksum}))
-        errors = len(scored) - scored["error"].null_count
-        return {"file": [name], "rows": [len(scored)], "errors": [errors]}
+        return name, len(scored), len(scored) - scored["error"].null_count
+
+
+@dataclass(frozen=True)
+class _Parquet:
+    """How rows of Parquet files are read."""
+
+    columns: tuple[str, ...]
+    """Those to read, that of the ids first."""
+    rows: int
+    """How many at once."""
+    done: Any
+    """The digests of the ids that are done."""
+
+    def batches(self, file: str, group: int) -> Iterator[pyarrow.RecordBatch]:
+        """The rows of a row group that are not done."""
+        done = ray.get(self.done) if isinstance(self.done, ray.ObjectRef) else self.done
+        with _opened(file) as opened:
+            missing = [name for name in self.columns if name not in opened.schema_arrow.names]
+            if missing:
+                there = ", ".join(opened.schema_arrow.names)
+                raise OdinValueError(f"{file} has no column {missing[0]!r}; there are {there}")
+            columns = list(dict.fromkeys(self.columns))
+            for batch in opened.iter_batches(self.rows, row_groups=[group], columns=columns):
+                left = batch.filter(pyarrow.array(~_are(_digests(batch.column(self.columns[0])), done)))
+                if len(left):
+                    yield left
+
+
+def _opened(file: str) -> pyarrow.parquet.ParquetFile:
+    system, path = _Folder.of(file).system, _Folder.of(file).path
+    try:
+        return pyarrow.parquet.ParquetFile(path, filesystem=system)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise OdinOSError(f"{file} cannot be read as Parquet ({error})") from error
+
+
+def _row_groups(files: list[str]) -> list[tuple[str, int, int]]:
+    """The row groups of files: file, number, rows."""
+    groups = []
+    for file in files:
+        with _opened(file) as opened:
+            sizes = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+        groups += [(file, i, size) for i, size in enumerate(sizes) if size]
+    return groups
+
+
+def _spread(task: Callable[..., list[Any]], items: list[str], *arguments: Any) -> list[Any]:
+    """What a task gives for all items, in their order; many are spread over the cluster."""
+    chunks = [items[i : i + _FILES_A_TASK] for i in range(0, len(items), _FILES_A_TASK)]
+    if len(chunks) <= 1:
+        return [entry for chunk in chunks for entry in task(chunk, *arguments)]
+    # They wait for files: no CPU is kept from the actors.
+    remote = ray.remote(num_cpus=0)(task)
+    found = ray.get([remote.remote(chunk, *arguments) for chunk in chunks])
+    return [entry for chunk in found for entry in chunk]
 
 
 @dataclass(frozen=True)
@@ -346,16 +414,10 @@ class _Folder:
 
     def _read(self, column: str, make: Make) -> list[tuple[str, Any, str]]:
         """The detector, what is made of a column, and the path of each file; read by the workers."""
-        parts = self.parts()
-        chunks = [parts[i : i + _FILES_A_TASK] for i in range(0, len(parts), _FILES_A_TASK)]
-        if len(chunks) <= 1:
-            return [_column(self.system, path, column, make) for path in parts]
-        task = ray.remote(_columns)
-        found = ray.get([task.remote(self.uri, chunk, column, make) for chunk in chunks])
-        return [entry for chunk in found for entry in chunk]
+        return _spread(_columns, self.parts(), self.uri, column, make)
 
 
-def _columns(uri: str, paths: list[str], column: str, make: Make) -> list[tuple[str, Any, str]]:
+def _columns(paths: list[str], uri: str, column: str, make: Make) -> list[tuple[str, Any, str]]:
     return [_column(_Folder.of(uri).system, path, column, make) for path in paths]
 
 
@@ -403,19 +465,6 @@ def _are(digests: Digests, done: Digests) -> NDArray[np.bool_]:
         return np.zeros(len(digests), np.bool_)
     places = np.minimum(np.searchsorted(done, digests), len(done) - 1)
     return np.asarray(done[places] == digests)
-
-
-def _left(table: Any, id_column: str, done: Any) -> Any:
-    """The rows that are not done."""
-    ids = table[id_column].combine_chunks()
-    known = ray.get(done) if isinstance(done, ray.ObjectRef) else done
-    return table.filter(pyarrow.array(~_are(_digests(ids), known)))
-
-
-def _of_files(files: list[str], id_column: str, rows: int) -> Any:
-    """The paths of images."""
-    blocks = max(1, -(-len(files) // rows))
-    return ray.data.from_items([{id_column: file} for file in files], override_num_blocks=blocks)
 
 
 def _cpus() -> int:

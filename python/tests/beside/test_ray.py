@@ -74,11 +74,11 @@ def slow(seconds: float, fails_at: str | None = None) -> type:
     base = jobs._Worker
 
     class Slow(base):  # type: ignore[misc, valid-type]
-        def __call__(self, table: Any) -> Any:
+        def write(self, batch: Any) -> Any:
             time.sleep(seconds)
-            if fails_at in table[self.id_column].to_pylist():
+            if fails_at in batch[self.id_column].to_pylist():
                 raise RuntimeError("the power went off")
-            return super().__call__(table)
+            return super().write(batch)
 
     return Slow
 
@@ -209,14 +209,18 @@ def test_a_file_that_cannot_be_written_leaves_nothing_under_its_name(tmp_path: P
     assert jobs._Folder.of(tmp_path).parts() == []
 
 
-def test_digests_find_what_is_done() -> None:
+def test_digests_find_what_is_done(tmp_path: Path) -> None:
     ids = pyarrow.array([f"{i}" for i in range(1000)])
     digests = jobs._digests(ids)
     done = np.sort(digests[::3])
     assert jobs._are(digests, done).tolist() == [i % 3 == 0 for i in range(1000)]
     assert not jobs._are(digests, done[:0]).any()
     assert (jobs._digests(pyarrow.array(range(1000))) == digests).all()
-    assert jobs._left(pyarrow.table({"id": ids}), "id", done).num_rows == 666
+    path = str(tmp_path / "ids.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"id": ids}), path, row_group_size=300)
+    assert jobs._row_groups([path]) == [(path, 0, 300), (path, 1, 300), (path, 2, 300), (path, 3, 100)]
+    left = [list(jobs._Parquet(("id",), 100, done).batches(path, group)) for group in range(4)]
+    assert [sum(map(len, batches)) for batches in left] == [200, 200, 200, 66]
     with pytest.raises(odin_ood.OdinValueError, match="has no id"):
         jobs._digests(pyarrow.array(["a", None]))
 
