@@ -1,6 +1,6 @@
 //! Plots of a grid search: a heat map, and the metric against T and against ε.
 
-use crate::plot::{Axis, Better, HeatMap, Line, LinePlot, Scale};
+use crate::plot::{Axis, Better, HeatMap, Line, LinePlot, Markers, Scale};
 use crate::tune::TuneReport;
 use odin::{Grid, Rule, Search};
 
@@ -104,6 +104,7 @@ impl<'a> Pictures<'a> {
                 Line {
                     label: format!("ε = {}", magnitudes[e]),
                     points: temperatures.iter().copied().zip(values).collect(),
+                    markers: Markers::Every,
                 }
             });
         let x_axis = Axis {
@@ -124,6 +125,7 @@ impl<'a> Pictures<'a> {
                 Line {
                     label: format!("T = {}", temperatures[t]),
                     points: magnitudes.iter().copied().zip(values).collect(),
+                    markers: Markers::Every,
                 }
             });
         let x_axis = Axis {

@@ -79,6 +79,28 @@ impl Span {
         }
     }
 
+    /// From one value to another on a linear scale, without a margin.
+    pub(super) fn between(low: f64, high: f64) -> Self {
+        let around = Self::around(Scale::Linear, [low, high]);
+        match high - low > 1e-6 * low.abs().max(high.abs()) && drawable(high - low) {
+            true => Self {
+                low,
+                high,
+                ..around
+            },
+            false => around,
+        }
+    }
+
+    /// The values at its ends.
+    pub(super) fn ends(&self) -> (f64, f64) {
+        let value = |position: f64| match self.scale {
+            Scale::Linear => position,
+            Scale::Logarithmic => 10_f64.powf(position),
+        };
+        (value(self.low), value(self.high))
+    }
+
     /// The place of a value that the scale shows: 0 at the low end, 1 at the high end.
     pub(super) fn place(&self, value: f64) -> f64 {
         (self.scale.position(value) - self.low) / (self.high - self.low)

@@ -3,10 +3,11 @@
 use super::axis::{Axis, Scale, Span, short};
 use super::better::Better;
 use super::colour::LINES;
-use super::svg::{Anchor, Canvas, FAINT_INK, GRID, MARGIN, Style, TEXT, shortened, widest};
+use super::frame::{Area, Frame};
+use super::svg::{Anchor, Canvas, MARGIN, Style, TEXT, widest};
 
 /// The size of the area between the axes.
-const AREA: (f64, f64) = (600.0, 340.0);
+const AREA: Area = (600.0, 340.0);
 
 /// Height of an entry of the legend, and length of the line it shows.
 const ENTRY: f64 = 20.0;
@@ -15,7 +16,7 @@ const SAMPLE: f64 = 28.0;
 /// A metric against a quantity, with a line for each of several values of another.
 ///
 /// ```
-/// use odin_report::plot::{Axis, Better, Line, LinePlot, Scale};
+/// use odin_report::plot::{Axis, Better, Line, LinePlot, Markers, Scale};
 ///
 /// let plot = LinePlot {
 ///     title: "digits and letters".into(),
@@ -25,6 +26,7 @@ const SAMPLE: f64 = 28.0;
 ///     lines: vec![Line {
 ///         label: "ε = 0.0014".into(),
 ///         points: vec![(1.0, 34.8), (10.0, 12.0), (1000.0, 4.3)],
+///         markers: Markers::Every,
 ///     }],
 ///     marked: Some((1000.0, 4.3)),
 /// };
@@ -53,36 +55,17 @@ pub struct Line {
     pub label: String,
     /// Its points in the order in which they are joined. One that an axis cannot show is a gap.
     pub points: Vec<(f64, f64)>,
+    /// Which points have a marker, and a text that viewers show for it.
+    pub markers: Markers,
 }
 
-/// From values to pixels.
-struct Frame {
-    left: f64,
-    top: f64,
-    x: Span,
-    y: Span,
-}
-
-impl Frame {
-    fn right(&self) -> f64 {
-        self.left + AREA.0
-    }
-
-    fn bottom(&self) -> f64 {
-        self.top + AREA.1
-    }
-
-    fn x(&self, value: f64) -> f64 {
-        self.left + AREA.0 * self.x.place(value)
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        self.bottom() - AREA.1 * self.y.place(value)
-    }
-
-    fn point(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        (self.x(x), self.y(y))
-    }
+/// Which points of a line have a marker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Markers {
+    /// Every one of them: the line stands for few values.
+    Every,
+    /// These on the line: it is a curve of many.
+    These(Vec<(f64, f64)>),
 }
 
 impl LinePlot {
@@ -92,20 +75,15 @@ impl LinePlot {
         let shown = || points().chain(&self.marked).filter(|p| self.shows(**p));
         let x = Span::around(self.x_axis.scale, shown().map(|point| point.0));
         let y = Span::around(self.y_axis.scale, shown().map(|point| point.1));
-        let numbers: Vec<String> = y
-            .ticks()
-            .into_iter()
-            .filter_map(|tick| tick.label)
-            .collect();
-        let left = MARGIN + 24.0 + widest(numbers.iter().map(String::as_str), TEXT) + 8.0;
+        let left = Frame::left_of(&y);
         let labels = self.lines.iter().map(|line| line.label.as_str());
         let legend = SAMPLE + 8.0 + widest(labels, TEXT);
         let width = left + AREA.0 + 20.0 + legend + MARGIN;
 
         let mut canvas = Canvas::default();
         let top = canvas.header(&self.title, &self.about(), width);
-        let frame = Frame { left, top, x, y };
-        self.draw_axes(&mut canvas, &frame);
+        let frame = Frame::new((left, top), AREA, x, y);
+        frame.draw_axes(&mut canvas, &self.x_axis.label, &self.y_axis.label);
         for (i, line) in self.lines.iter().enumerate() {
             self.draw_line(&mut canvas, &frame, line, Look::of(i));
         }
@@ -144,47 +122,21 @@ impl LinePlot {
         )
     }
 
-    fn draw_axes(&self, canvas: &mut Canvas, frame: &Frame) {
-        let (left, right, top, bottom) = (frame.left, frame.right(), frame.top, frame.bottom());
-        for tick in frame.x.ticks() {
-            let x = frame.x(tick.value);
-            canvas.line((x, top), (x, bottom), GRID);
-            if let Some(label) = tick.label {
-                canvas.line((x, bottom), (x, bottom + 4.0), FAINT_INK);
-                canvas.text((x, bottom + 14.0), Style::new(Anchor::Middle), &label);
-            }
-        }
-        for tick in frame.y.ticks() {
-            let y = frame.y(tick.value);
-            canvas.line((left, y), (right, y), GRID);
-            if let Some(label) = tick.label {
-                canvas.line((left - 4.0, y), (left, y), FAINT_INK);
-                canvas.text((left - 8.0, y), Style::new(Anchor::End), &label);
-            }
-        }
-        canvas.line((left, bottom), (right, bottom), FAINT_INK);
-        canvas.line((left, top), (left, bottom), FAINT_INK);
-        let name = Style::new(Anchor::Middle).faint();
-        let middle = (0.5 * (left + right), bottom + 36.0);
-        canvas.text(middle, name, &shortened(&self.x_axis.label, AREA.0));
-        let upwards = Style {
-            upwards: true,
-            ..name
-        };
-        let middle = (MARGIN + 6.0, 0.5 * (top + bottom));
-        canvas.text(middle, upwards, &shortened(&self.y_axis.label, AREA.1));
-    }
-
     fn draw_line(&self, canvas: &mut Canvas, frame: &Frame, line: &Line, look: Look) {
         for run in line.points.split(|point| !self.shows(*point)) {
             let places: Vec<(f64, f64)> = run.iter().map(|point| frame.point(*point)).collect();
             if places.len() > 1 {
                 canvas.path(&places, false, &look.stroke());
             }
-            for ((x, y), place) in run.iter().zip(places) {
-                let text = format!("{}: {}, {}", line.label, short(*x), short(*y));
-                canvas.explained(&text, |canvas| look.draw_marker(canvas, place));
-            }
+        }
+        let markers = match &line.markers {
+            Markers::Every => &line.points,
+            Markers::These(points) => points,
+        };
+        for point in markers.iter().filter(|point| self.shows(**point)) {
+            let text = format!("{}: {}, {}", line.label, short(point.0), short(point.1));
+            let place = frame.point(*point);
+            canvas.explained(&text, |canvas| look.draw_marker(canvas, place));
         }
     }
 

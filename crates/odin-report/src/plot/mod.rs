@@ -7,12 +7,18 @@
 mod axis;
 mod better;
 mod colour;
+mod decimate;
 mod drawable;
+mod frame;
 mod heat_map;
+mod histogram;
 mod line_plot;
 mod svg;
 
+
 pub use axis::{Axis, Scale};
 pub use better::Better;
+pub use decimate::decimated;
 pub use heat_map::HeatMap;
-pub use line_plot::{Line, LinePlot};
+pub use histogram::{Group, Histogram, Mark, PixelAxis};
+pub use line_plot::{Line, LinePlot, Markers};

@@ -14,8 +14,10 @@ pub(super) const TEXT: f64 = 12.0;
 /// Space around everything.
 pub(super) const MARGIN: f64 = 16.0;
 
-const FONTS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, \
-                     'DejaVu Sans', sans-serif";
+/// Texts stay texts. Programs that turn SVG into PDF for LaTeX take the first of these that they
+/// have, and all have one; each of these fonts has Greek letters.
+const FONTS: &str = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', \
+                     sans-serif";
 
 /// Where a text stands relative to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +234,8 @@ fn pieces(word: &str, size: f64, width: f64) -> Vec<String> {
     pieces
 }
 
-/// Text for XML: markup escaped, and what XML 1.0 does not allow replaced.
+/// Text for XML: markup escaped, and what XML 1.0 does not allow, or what turns the direction of the
+/// text after it, replaced.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -243,7 +246,12 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\t' | '\n' | '\r' => escaped.push(' '),
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {
+            '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
                 escaped.push('\u{fffd}');
             }
             other => escaped.push(other),

@@ -1,6 +1,8 @@
 //! Plots are well-formed, self-contained, and show every number and text at its place.
 
-use odin_report::plot::{Axis, Better, HeatMap, Line, LinePlot, Scale};
+use odin_report::plot::{
+    Axis, Better, Group, HeatMap, Histogram, Line, LinePlot, Mark, Markers, Scale,
+};
 use roxmltree::{Document, Node};
 
 /// Markup, quotes, a control character, a lone byte-order mark, other scripts.
@@ -44,6 +46,7 @@ fn line_plot() -> LinePlot {
             .map(|i| Line {
                 label: format!("ε = {i}"),
                 points: points(i).collect(),
+                markers: Markers::Every,
             })
             .collect(),
         marked: Some((100.0, 1.0)),
@@ -258,6 +261,7 @@ fn what_cannot_be_drawn_is_a_gap() {
         plot.lines = vec![Line {
             label: "only".into(),
             points: points.collect(),
+            markers: Markers::Every,
         }];
         let svg = plot.to_svg();
         let document = parse(&svg);
@@ -358,4 +362,93 @@ fn long_texts_stay_inside() {
         ..heat_map()
     };
     parse(&map.to_svg());
+}
+
+fn histogram() -> Histogram {
+    let group = |label: &str, counts: [u64; 4]| Group {
+        label: label.into(),
+        counts: counts.to_vec(),
+    };
+    Histogram {
+        title: "digits and letters".into(),
+        x_label: "ODIN score".into(),
+        edges: vec![0.1, 0.2, 0.3, 0.4, 0.5],
+        groups: vec![group("in", [0, 1, 3, 4]), group("out", [4, 4, 0, 0])],
+        marks: vec![Mark {
+            label: "95 % TPR".into(),
+            value: 0.25,
+        }],
+    }
+}
+
+#[test]
+fn stairs_are_as_high_as_the_shares_of_the_bins() {
+    let plot = histogram();
+    let svg = plot.to_svg();
+    let document = parse(&svg);
+    let hints: Vec<&str> = texts(&document, "title").into_iter().skip(1).collect();
+    assert_eq!(hints[0], "0.10 to 0.20: in 0.0%, out 50.0%");
+    assert_eq!(hints[3], "0.40 to 0.50: in 50.0%, out 0.0%");
+    let axis = plot.pixel_axis();
+    assert_eq!(axis.values, (0.1, 0.5));
+    let place = |value: f64| axis.places.0 + (value - 0.1) / 0.4 * (axis.places.1 - axis.places.0);
+    let points = |node: &Node| -> Vec<(f64, f64)> {
+        let data = node.attribute("d").unwrap().trim_end_matches('Z');
+        let points = data
+            .split(['M', 'L'])
+            .filter_map(|point| point.split_once(' '));
+        points
+            .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+            .collect()
+    };
+    let paths: Vec<Node> = of_kind(&document, "path").collect();
+    // Two groups and the mark.
+    assert_eq!(paths.len(), 3);
+    let (ins, mark) = (points(&paths[0]), points(&paths[2]));
+    assert_eq!(ins.len(), 10);
+    assert!(
+        (ins[0].1 - axis.heights.1).abs() < 0.01,
+        "the stairs begin on the axis"
+    );
+    let height = |i: usize| axis.heights.1 - ins[i].1;
+    assert!((height(7) / height(3) - 4.0).abs() < 0.01);
+    assert!((ins[3].0 - place(0.2)).abs() < 0.01);
+    assert!((mark[0].0 - place(0.25)).abs() < 0.01);
+    // Groups differ by dashes, not only by colour.
+    assert!(!paths[0].has_attribute("stroke-dasharray"));
+    assert!(paths[1].has_attribute("stroke-dasharray"));
+}
+
+#[test]
+fn degenerate_histograms_are_still_plots() {
+    let hostile = || HOSTILE.to_string();
+    for (edges, marked) in [
+        (vec![], 1.0),
+        (vec![1.0], 1.0),
+        (vec![1.0, 1.0], f64::NAN),
+        (vec![-1e300, 1e300], f64::INFINITY),
+        (vec![0.1, 0.1 + 1e-17], 5.0),
+        (vec![0.0, 1e-300], -1.0),
+    ] {
+        let plot = Histogram {
+            title: hostile(),
+            x_label: hostile(),
+            edges,
+            groups: vec![
+                Group {
+                    label: hostile(),
+                    counts: vec![],
+                },
+                Group {
+                    label: "long ".repeat(40),
+                    counts: vec![7; 9],
+                },
+            ],
+            marks: vec![Mark {
+                label: hostile(),
+                value: marked,
+            }],
+        };
+        parse(&plot.to_svg());
+    }
 }
