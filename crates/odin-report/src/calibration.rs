@@ -1,7 +1,11 @@
 //! The report of `odin calibrate`.
 
+mod page;
+
+use crate::bins::Bins;
 use crate::columns::aligned;
 use crate::json;
+use crate::separation::Separation;
 use crate::terms::{POSITIVE_CLASS, percent};
 use odin::{DetectorRecord, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule, measure};
 use odin_error::escape;
@@ -24,6 +28,33 @@ pub struct CalibrationReport<'a> {
     /// How well each score that was computed tells the sets apart, the best first by AUROC; empty
     /// without out-of-distribution images.
     compared: Vec<(String, Metrics)>,
+    /// For each score, what pictures show.
+    shown: Vec<Shown>,
+}
+
+/// What pictures show of a score.
+#[derive(Debug)]
+struct Shown {
+    bins: Bins,
+    /// With out-of-distribution images.
+    separation: Option<Separation>,
+}
+
+impl Shown {
+    fn new(
+        score: &str,
+        in_set: &ScoredSet,
+        out_set: Option<&ScoredSet>,
+    ) -> Result<Self, odin::Error> {
+        let in_scores = in_set.scores(score)?;
+        let separation = out_set.map(|out_set| -> Result<Separation, odin::Error> {
+            Ok(Separation::new(score, &in_scores, &out_set.scores(score)?)?)
+        });
+        Ok(Self {
+            bins: Bins::of(&[&in_scores]),
+            separation: separation.transpose()?,
+        })
+    }
 }
 
 /// The rate of out-of-distribution images that the table shows where none is asked for.
@@ -45,8 +76,11 @@ impl<'a> CalibrationReport<'a> {
             Some(out_set) => points(score, in_set, out_set),
             None => Ok(Vec::new()),
         });
+        let names = detector.scores.iter().map(|score| &score.name);
+        let shown = names.map(|name| Shown::new(name, in_set, out_set));
         Ok(Self {
             file: file.to_path_buf(),
+            shown: shown.collect::<Result<_, _>>()?,
             detector,
             deciding: &detector.deciding()?.name,
             points: points.collect::<Result<_, _>>()?,

@@ -1,5 +1,8 @@
 //! The report of `odin drift`.
 
+mod page;
+
+use crate::bins::Bins;
 use crate::columns::aligned;
 use crate::json;
 use crate::score_file::{DetectorId, ScoreColumn, other_detector};
@@ -36,6 +39,7 @@ pub struct DriftReport {
     drift: Drift,
     verdict: Verdict,
     visible: Visible,
+    bins: Bins,
 }
 
 /// Below so many images on a side the report warns.
@@ -173,6 +177,7 @@ impl DriftReport {
         new: (&Path, &ScoreColumn),
     ) -> Result<Self, Error> {
         let scores = kolmogorov_smirnov(&reference.1.scores, &new.1.scores)?;
+        let bins = Bins::of(&[&reference.1.scores, &new.1.scores]);
         let reference = Period::new(reference.0, reference.1, &rejection)?;
         let new = Period::new(new.0, new.1, &rejection)?;
         let drift = Drift {
@@ -188,6 +193,7 @@ impl DriftReport {
             reference,
             new,
             drift,
+            bins,
         })
     }
 

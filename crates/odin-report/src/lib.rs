@@ -1,6 +1,7 @@
-//! Reports of the commands: tables for a terminal, JSON and CSV; score files; plots.
+//! Reports of the commands: tables for a terminal, JSON, CSV, pages (HTML); score files; plots.
 
 mod agreement;
+mod bins;
 mod calibration;
 mod columns;
 mod compile;
@@ -10,14 +11,18 @@ mod drift;
 mod evaluation;
 mod explain;
 mod fetch;
+mod html;
 mod inspect;
 mod json;
 mod measured;
 mod metrics;
 mod network;
 pub mod plot;
+mod published;
 mod registry;
 mod score_file;
+mod separation;
+mod separation_plots;
 mod terms;
 mod tune;
 mod tune_plots;
@@ -27,7 +32,9 @@ pub use calibration::CalibrationReport;
 pub use compile::CompileReport;
 pub use decision::{DecidedBy, DecisionReport};
 pub use drift::{DriftReport, Rejection};
-pub use evaluation::{Comparison, Report, SetInfo};
+pub use evaluation::{
+    Comparison, EvaluationPage, ImageFacts, ImageGroup, Report, SetInfo, ShownImage,
+};
 pub use explain::ExplainReport;
 pub use fetch::{FetchReport, FetchRow};
 pub use inspect::InspectionReport;
@@ -39,6 +46,7 @@ pub use score_file::{
     check_score_file, read_column, read_score_names, read_scores, record_from_json, record_to_json,
     set_to_csv,
 };
+pub use separation::Separation;
 pub use terms::counted;
 pub use tune::{TuneReport, TuneTest};
 pub use tune_plots::tune_plots;

@@ -69,6 +69,31 @@ impl Network {
         lines
     }
 
+    /// Names and values for a page.
+    pub(crate) fn facts(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: String| (name.to_string(), value);
+        let mut lines = vec![
+            line(
+                "network",
+                format!("{} ({})", self.architecture, self.format),
+            ),
+            line("file", self.file.clone()),
+        ];
+        lines.extend(self.sha256.clone().map(|hash| line("SHA-256", hash)));
+        lines.push(line("classes", self.classes.to_string()));
+        lines.push(line("input", self.input_text()));
+        lines.push(line("normalisation", self.normalization_text()));
+        let transform = self.preprocessing.transform.as_ref();
+        let transform = transform.map(|t| format!("{} ({})", t.value, t.from));
+        lines.extend(transform.map(|transform| line("every image", transform)));
+        lines.extend(
+            self.notices
+                .iter()
+                .map(|notice| line("note", notice.clone())),
+        );
+        lines
+    }
+
     /// What the network takes: its kind, its extents, its layout.
     pub(crate) fn input_text(&self) -> String {
         let (shape, layout) = (&self.preprocessing.image_shape, &self.preprocessing.layout);

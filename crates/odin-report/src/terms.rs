@@ -12,6 +12,15 @@ pub(crate) const LABELS: [(&str, &str); 5] = [
     ("AUPR Out", "AUPR Out"),
 ];
 
+/// A score as people call it.
+pub(crate) fn score_label(name: &str) -> &str {
+    match name {
+        "msp" => "baseline",
+        "odin" => "ODIN",
+        other => other,
+    }
+}
+
 /// So many of them: `1 image`, `2 images`.
 pub fn counted(count: usize, noun: &str) -> String {
     match count {

@@ -1,5 +1,7 @@
 //! The report of `odin tune`.
 
+mod page;
+
 use crate::columns::{aligned, entry};
 use crate::csv::Line;
 use crate::json;

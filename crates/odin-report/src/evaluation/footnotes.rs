@@ -2,6 +2,7 @@
 
 use super::report::{Report, SetInfo};
 use crate::measured::{self, Labelled};
+use crate::terms::score_label;
 use odin::NoAccuracy;
 
 /// What the reader of a table should know of its numbers, one sentence or two each.
@@ -55,18 +56,10 @@ fn scores(report: &Report) -> Vec<Labelled<'_>> {
     for result in &report.results {
         let (e, out_set) = (&result.evaluation, &result.out_dataset);
         scores.extend(e.named().map(|(name, measured)| Labelled {
-            label: format!("{out_set} ({})", in_words(name)),
+            label: format!("{out_set} ({})", score_label(name)),
             measured,
             count: e.n_in + e.n_out,
         }));
     }
     scores
-}
-
-fn in_words(score: &str) -> &str {
-    match score {
-        "msp" => "baseline",
-        "odin" => "ODIN",
-        other => other,
-    }
 }

@@ -1,12 +1,17 @@
-//! The report of `odin eval`, as a table, JSON or CSV.
+//! The report of `odin eval`, as a table, JSON, CSV or page.
 
 mod csv;
 mod footnotes;
 mod json;
+mod page;
+mod plots;
 mod report;
+mod shown_image;
 mod table;
 
+pub use page::EvaluationPage;
 pub use report::{Comparison, Report, SetInfo};
+pub use shown_image::{ImageFacts, ImageGroup, ShownImage};
 
 impl Report {
     /// The results as a table: in the layout of the authors' program for one

@@ -24,11 +24,11 @@ pub(super) const LINES: [&str; 7] = [
 
 /// A colour of the scale.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Colour([f64; 3]);
+pub(crate) struct Colour([f64; 3]);
 
 impl Colour {
     /// The colour at `place` in [0, 1], from dark to bright.
-    pub(super) fn at(place: f64) -> Self {
+    pub(crate) fn at(place: f64) -> Self {
         let place = 10.0 * place.clamp(0.0, 1.0);
         let before = (place as usize).min(9);
         let way = place - before as f64;
@@ -39,8 +39,12 @@ impl Colour {
         Self([mixed(0), mixed(1), mixed(2)])
     }
 
+    pub(crate) fn rgb(self) -> [u8; 3] {
+        self.0.map(|value| value.round() as u8)
+    }
+
     pub(super) fn hex(self) -> String {
-        let [r, g, b] = self.0.map(|value| value.round() as u8);
+        let [r, g, b] = self.rgb();
         format!("#{r:02x}{g:02x}{b:02x}")
     }
 

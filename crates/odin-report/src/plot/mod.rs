@@ -15,6 +15,8 @@ mod histogram;
 mod line_plot;
 mod svg;
 
+pub(crate) use colour::Colour;
+pub(crate) use svg::escape;
 
 pub use axis::{Axis, Scale};
 pub use better::Better;

@@ -236,7 +236,7 @@ fn pieces(word: &str, size: f64, width: f64) -> Vec<String> {
 
 /// Text for XML: markup escaped, and what XML 1.0 does not allow, or what turns the direction of the
 /// text after it, replaced.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

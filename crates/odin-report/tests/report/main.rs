@@ -8,6 +8,7 @@
 )]
 
 mod commands;
+mod page;
 mod plot;
 mod report;
 mod score_file;
