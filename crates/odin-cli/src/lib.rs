@@ -40,12 +40,13 @@ fn run_with(arguments: &[OsString]) -> u8 {
         Ok(args) => args,
         Err(error) => return not_parsed(&error, arguments),
     };
+    let again = output::command_line::command_line(arguments);
     let result = match args.command {
-        Some(args::Command::Eval(eval)) => eval::run(&eval),
-        Some(args::Command::Tune(tune)) => tune::run(&tune),
-        Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate),
+        Some(args::Command::Eval(eval)) => eval::run(&eval, &again),
+        Some(args::Command::Tune(tune)) => tune::run(&tune, &again),
+        Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate, &again),
         Some(args::Command::Score(score)) => score::run(&score),
-        Some(args::Command::Drift(drift)) => match drift::run(&drift) {
+        Some(args::Command::Drift(drift)) => match drift::run(&drift, &again) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

@@ -1,7 +1,8 @@
 //! The options of `odin calibrate`.
 
 use super::shared::{
-    FormatOption, NnOption, RunOptions, ScoreOptions, SettingOptions, SplitArg, positive, share,
+    FormatOption, NnOption, ReportOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg,
+    positive, share,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -71,6 +72,9 @@ pub(crate) struct Calibrate {
 
     #[command(flatten)]
     pub(crate) format: FormatOption,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
 
     #[command(flatten)]
     pub(crate) scores_beside: ScoreOptions,

@@ -1,6 +1,6 @@
 //! The options of `odin drift`.
 
-use super::shared::FormatOption;
+use super::shared::{FormatOption, ReportOptions};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -57,6 +57,9 @@ pub(crate) struct Drift {
     /// Exit with code 3 when drift is detected
     #[arg(long)]
     pub(crate) fail_on_drift: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
 
     #[command(flatten)]
     pub(crate) format: FormatOption,

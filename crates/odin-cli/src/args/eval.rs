@@ -1,8 +1,8 @@
 //! The options of `odin eval`.
 
 use super::shared::{
-    Format, Magnitude, MetricsArg, NnOption, RunOptions, ScoreOptions, SplitArg, positive,
-    temperature,
+    Format, Magnitude, MetricsArg, NnOption, ReportOptions, RunOptions, ScoreOptions, SplitArg,
+    positive, temperature,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ Examples:
   odin eval --nn net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
             --in-dataset test/ --out-dataset other/ --out-dataset Uniform --ci
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --format json --scores scores/
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --ci --report out.html
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --gpu 0
 
 High scores mean in-distribution, which is the positive class. Data goes to standard output,
@@ -71,6 +72,9 @@ pub(crate) struct Eval {
     /// Never download (evaluation never does; accepted for scripts)
     #[arg(long)]
     pub(crate) offline: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
 
     #[command(flatten)]
     pub(crate) scores_beside: ScoreOptions,

@@ -26,7 +26,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use score::{Score, ScoreFormatArg};
 pub(crate) use shared::{
     ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption, RegistryOptions,
-    RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
+    ReportOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
 };
 pub(crate) use tune::Tune;
 pub(crate) use verify::Verify;

@@ -202,6 +202,18 @@ pub(crate) struct RunOptions {
     pub(crate) network: NetworkOptions,
 }
 
+/// A page and plots of what a command found.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReportOptions {
+    /// Write a page with plots (.html): one file that loads nothing, for browsers and for print
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Write each plot as SVG into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
+}
+
 /// Scores beside ODIN.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ScoreOptions {

@@ -1,6 +1,8 @@
 //! The options of `odin tune`.
 
-use super::shared::{Format, NnOption, RunOptions, ScoreOptions, magnitude, positive, temperature};
+use super::shared::{
+    Format, NnOption, ReportOptions, RunOptions, ScoreOptions, magnitude, positive, temperature,
+};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -79,6 +81,9 @@ pub(crate) struct Tune {
     /// How to print the results
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
 
     #[command(flatten)]
     pub(crate) scores_beside: ScoreOptions,

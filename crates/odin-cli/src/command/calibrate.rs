@@ -4,6 +4,7 @@ use super::scoring::score;
 use crate::args::{Calibrate, SplitArg, UsageError};
 use crate::output::atomic::Output;
 use crate::output::progress::say;
+use crate::output::report_files::ReportFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::OpenSet;
 use crate::resolve::setup::Setup;
@@ -15,7 +16,7 @@ use odin::{
 use odin_report::{CalibrationReport, counted};
 use std::path::Path;
 
-pub(crate) fn run(args: &Calibrate) -> Result<()> {
+pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let rule = rule(args);
     let out = check_out(args)?;
     let mut setup = Setup::new(&args.nn, &args.run)?;
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
             .map(|file| ("the setting of --tuned", file.clone())),
     );
     out.is_none_of(&sources)?;
+    let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
 
     let scores = setup.scores(&args.scores_beside)?;
     let builder = scores.add_to(setup.builder().setting(setting));
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<()> {
     let record = calibrated.save(&args.out)?;
     warn(args, &calibrated)?;
     let report = CalibrationReport::new(&args.out, &record, accuracy, &in_scored, out_scored)?;
+    files.write(|| report.to_html(again), || report.plots())?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 

@@ -1,7 +1,9 @@
 //! `odin drift`: compares the scores of two periods.
 
 use crate::args::{Drift, UsageError};
+use crate::output::atomic::SourceFile;
 use crate::output::progress::say;
+use crate::output::report_files::ReportFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::score_file::{ScoreFile, common_name};
 use anyhow::Result;
@@ -11,7 +13,8 @@ use odin_report::{DriftReport, Rejection, ScoreColumn};
 /// Something has moved, and `--fail-on-drift` asked for a code that says so.
 const MOVED: u8 = 3;
 
-pub(crate) fn run(args: &Drift) -> Result<u8> {
+pub(crate) fn run(args: &Drift, again: &str) -> Result<u8> {
+    let files = report_files(args)?;
     let reference_file = ScoreFile::resolve(&args.reference)?;
     let new_file = ScoreFile::resolve(&args.new)?;
     let detector = args.detector.as_deref().map(DetectorRecord::open);
@@ -34,11 +37,21 @@ pub(crate) fn run(args: &Drift) -> Result<u8> {
     for warning in report.warnings() {
         say(&format!("warning: {warning}"));
     }
+    files.write(|| report.to_html(again), || report.plots())?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))?;
     Ok(match args.fail_on_drift && report.moved() {
         true => MOVED,
         false => crate::SUCCESS,
     })
+}
+
+/// The page and the plots; nothing that is read may be written over.
+fn report_files(args: &Drift) -> Result<ReportFiles> {
+    let scores = [&args.reference, &args.new].map(|file| ("a file of scores", file.clone()));
+    let detector = args.detector.iter();
+    let detector = detector.map(|file| ("the detector", file.clone()));
+    let sources: Vec<SourceFile> = scores.into_iter().chain(detector).collect();
+    ReportFiles::new(&args.report, &sources, false)
 }
 
 /// A threshold is for the score that it was found with, so a detector names the score, too.

@@ -1,8 +1,10 @@
 //! `odin eval`: scores sets and measures how well the scores separate them.
 
+use super::eval_page::{PageParts, Scored};
 use super::scoring::{intervals, score};
 use crate::args::{Eval, Magnitude, SettingOptions, UsageError};
 use crate::output::progress::say;
+use crate::output::report_files::ReportFiles;
 use crate::output::score_files::ScoreFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
@@ -10,9 +12,9 @@ use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
 use odin::{Detector, DetectorBuilder, NoAccuracy, ScoredSet, Setting, evaluate};
 use odin_data::registry::NetworkEntry;
-use odin_report::{Comparison, Network, Report};
+use odin_report::{Comparison, EvaluationPage, Network, Report};
 
-pub(crate) fn run(eval: &Eval) -> Result<()> {
+pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     let mut setup = Setup::new(&eval.nn, &eval.run)?;
     setup.selection.split = eval.split;
     setup.selection.limit = eval.limit;
@@ -20,14 +22,28 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
     let scores = setup.scores(&eval.scores_beside)?;
     let setting = setup.setting(&SettingOptions::temperature(eval.temperature))?;
     let builder = scores.add_to(setup.builder().setting(setting));
+    let files = report_files(eval, &setup, &specs)?;
     let experiment = Experiment {
         eval,
         setup: &setup,
         detector: setup.prepare(builder, DetectorBuilder::build)?,
     };
-    let report = experiment.run(specs, |out| {
-        magnitude(eval.magnitude, &eval.nn.name, setup.network_entry(), out)
-    })?;
+    let mut parts = match files.are_wanted() {
+        true => Some(PageParts::new(&experiment.detector, specs.1.len())?),
+        false => None,
+    };
+    let magnitude =
+        |out: &str| magnitude(eval.magnitude, &eval.nn.name, setup.network_entry(), out);
+    let report = experiment.run(specs, magnitude, parts.as_mut())?;
+    if let Some(parts) = &parts {
+        let page = EvaluationPage {
+            report: &report,
+            command: again,
+            separations: &parts.separations,
+            images: &parts.images,
+        };
+        files.write(|| page.to_html(), || page.plots())?;
+    }
     for result in &report.results {
         if let (Some(suspicion), false) = (result.evaluation.suspicion(), eval.run.quiet.on) {
             let (in_set, out_set) = (&report.in_dataset, &result.out_dataset);
@@ -39,6 +55,18 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         || report.to_json(),
         || report.to_csv(),
     ))
+}
+
+/// The page and the plots, fit to be written before any work begins.
+fn report_files(
+    eval: &Eval,
+    setup: &Setup<'_>,
+    (in_spec, out_specs): &(Spec, Vec<Spec>),
+) -> Result<ReportFiles> {
+    let mut sources = setup.sources(&eval.scores_beside);
+    let specs = std::iter::once(in_spec).chain(out_specs);
+    sources.extend(specs.filter_map(Spec::source));
+    ReportFiles::new(&eval.report, &sources, eval.run.quiet.on)
 }
 
 /// The magnitude for an out-set: the one that is given, or what the paper recommends for a network
@@ -80,6 +108,7 @@ impl Experiment<'_> {
         &self,
         (in_spec, out_specs): (Spec, Vec<Spec>),
         magnitude: impl Fn(&str) -> Result<Option<f64>>,
+        mut parts: Option<&mut PageParts>,
     ) -> Result<Report> {
         let mut sets = self.open(in_spec, out_specs)?;
         let settings = sets.iter().skip(1).map(|out| {
@@ -129,13 +158,23 @@ impl Experiment<'_> {
             let out_scored = score(detector, out_set)?;
             let longer = in_scored.rows.len() > out_scored.rows.len();
             let in_set_shortened = out_set.spec.shortens_in_set() && longer;
-            let evaluation = match in_set_shortened {
-                true => {
-                    let in_scored = in_scored.truncated(out_scored.rows.len());
-                    self.measure(detector, &in_scored, &out_scored)?
-                }
-                false => self.measure(detector, in_scored, &out_scored)?,
-            };
+            let shortened = in_set_shortened.then(|| in_scored.truncated(out_scored.rows.len()));
+            let in_scored = shortened.as_ref().unwrap_or(in_scored);
+            let evaluation = self.measure(detector, in_scored, &out_scored)?;
+            if let Some(parts) = &mut parts {
+                let (in_images, out_images) = (&in_set.images, &out_set.images);
+                parts.add(
+                    detector,
+                    Scored {
+                        images: in_images,
+                        set: in_scored,
+                    },
+                    Scored {
+                        images: out_images,
+                        set: &out_scored,
+                    },
+                )?;
+            }
             results.push(Comparison {
                 out_dataset: out_set.name().to_string(),
                 out_set: out_set.info(out_scored.skipped.len()),

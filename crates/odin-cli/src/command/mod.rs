@@ -14,4 +14,5 @@ pub(crate) mod score;
 pub(crate) mod tune;
 pub(crate) mod verify;
 
+mod eval_page;
 mod scoring;

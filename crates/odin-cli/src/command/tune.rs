@@ -4,6 +4,7 @@ use super::scoring::{or_skip_bad, tell_skipped};
 use crate::args::{Tune, UsageError};
 use crate::output::atomic::{Output, SourceFile};
 use crate::output::progress::{Meter, say};
+use crate::output::report_files::ReportFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::{OpenSet, Spec, tell_apart};
 use crate::resolve::scores::Scores;
@@ -16,7 +17,7 @@ use odin::{
 use odin_report::{Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
 
-pub(crate) fn run(args: &Tune) -> Result<()> {
+pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
     let out = check_out(args)?;
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.limit = args.limit;
@@ -32,17 +33,18 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     let tune_on = tune_on.transpose()?;
     let mut sources = tuning.setup.sources(&args.scores_beside);
     let specs = [&in_spec].into_iter().chain(&tune_on).chain(&out_specs);
-    let sets = specs.filter_map(Spec::path);
-    sources.extend(sets.map(|set| ("a set of images", set.to_path_buf())));
+    sources.extend(specs.filter_map(Spec::source));
     if let Some(out) = &out {
         out.is_none_of(&sources)?;
     }
+    let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
     let (report, tuned) = tuning.run(in_spec, tune_on, out_specs, grid)?;
     let written = out.as_ref().map(|out| match is_toml(out.path()) {
         true => write_tuned(tuned.as_ref(), out, args.run.quiet.on),
         false => write_grid(&report, out, &sources, args.run.quiet.on),
     });
     written.transpose()?;
+    files.write(|| report.to_html(again), || tune_plots(&report))?;
     write_stdout(&args.format.text(
         || report.to_table(),
         || report.to_json(),

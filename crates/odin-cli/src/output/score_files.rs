@@ -2,6 +2,7 @@
 //! of `odin score` lies.
 
 use super::atomic::{Output, SourceFile};
+use super::free_names::FreeNames;
 use anyhow::{Context, Result, bail};
 use odin::ScoredSet;
 use odin_report::set_to_csv;
@@ -13,7 +14,7 @@ const OPTION: &str = "--scores";
 /// The folder, and the names in it that this run has taken. No other run writes there meanwhile.
 pub(crate) struct ScoreFiles {
     folder: PathBuf,
-    taken: Vec<String>,
+    names: FreeNames,
     files: Vec<Output>,
     /// Holds the lock.
     _locked: Option<File>,
@@ -27,7 +28,7 @@ impl ScoreFiles {
             .with_context(|| format!("{OPTION}: cannot make the folder {}", folder.display()))?;
         Ok(Self {
             folder: folder.to_path_buf(),
-            taken: Vec::new(),
+            names: FreeNames::default(),
             files: Vec::new(),
             _locked: lock(folder)?,
         })
@@ -36,7 +37,7 @@ impl ScoreFiles {
     /// Sets `<name>.csv` aside, or `<name>-2.csv` where that is taken by another set of this run,
     /// and sees whether it can be written: it is none of what is read, and no job of `odin score`.
     pub(crate) fn reserve(&mut self, name: &str, sources: &[SourceFile]) -> Result<()> {
-        let name = self.free_name(name);
+        let name = self.names.take(name, "csv");
         let path = self.folder.join(name);
         let file = Output::new(&path, OPTION)?;
         file.is_none_of(sources)?;
@@ -57,24 +58,6 @@ impl ScoreFiles {
             Some(file) => file.write(set_to_csv(set).as_bytes()),
             None => Ok(()),
         }
-    }
-
-    fn free_name(&mut self, name: &str) -> String {
-        let is_unsafe = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
-        let safe: String = name.replace(is_unsafe, "_");
-        let stem = match safe.trim_matches('.') {
-            "" => "set".to_string(),
-            stem => stem.to_string(),
-        };
-        let mut file = format!("{stem}.csv");
-        let mut number = 2;
-        // Some file systems do not tell upper from lower case.
-        while self.taken.contains(&file.to_lowercase()) {
-            file = format!("{stem}-{number}.csv");
-            number += 1;
-        }
-        self.taken.push(file.to_lowercase());
-        file
     }
 }
 

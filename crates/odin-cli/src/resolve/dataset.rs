@@ -206,6 +206,11 @@ impl Spec {
         }
     }
 
+    /// The same, with words for it.
+    pub(crate) fn source(&self) -> Option<SourceFile> {
+        Some(("a set of images", self.path()?.to_path_buf()))
+    }
+
     /// A file or folder of the same name as the registry's set, which takes precedence over it.
     pub(crate) fn shadowed(&self) -> Option<&str> {
         let other = Path::new(&self.typed);
@@ -386,7 +391,7 @@ impl OpenSet {
 
     /// Where it lies, unless it is generated.
     pub(crate) fn source(&self) -> Option<SourceFile> {
-        Some(("a set of images", self.spec.path()?.to_path_buf()))
+        self.spec.source()
     }
 
     /// What reports say of it.

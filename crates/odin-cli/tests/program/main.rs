@@ -16,6 +16,7 @@ mod metrics;
 #[cfg(unix)]
 mod outputs;
 mod photos;
+mod report;
 mod runs;
 mod sets;
 mod signals;

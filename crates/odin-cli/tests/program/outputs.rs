@@ -194,6 +194,36 @@ fn what_is_read_is_not_written_over() {
             "the model itself",
         ),
         (
+            format!("{EVAL} s --report x.html"),
+            "x.html",
+            "near.npy",
+            "a set of images itself",
+        ),
+        (
+            format!("{EVAL} s --plots p"),
+            "p/near-roc.svg",
+            "../near.npy",
+            "a set of images itself",
+        ),
+        (
+            format!("{CALIBRATE} --report x.html"),
+            "x.html",
+            "m.safetensors",
+            "the model itself",
+        ),
+        (
+            format!("{TUNE} x.csv --report x.html"),
+            "x.html",
+            "names.txt",
+            "a file of the model itself",
+        ),
+        (
+            "drift a.csv b.csv --detector detector.toml --report x.html".into(),
+            "x.html",
+            "detector.toml",
+            "the detector itself",
+        ),
+        (
             CALIBRATE.replace("detector.toml", "model.toml"),
             "",
             "",
@@ -203,6 +233,7 @@ fn what_is_read_is_not_written_over() {
         cases.push((args, link, target, words.to_string()));
     }
     fs::create_dir(at("s")).unwrap();
+    fs::create_dir(at("p")).unwrap();
     for (args, link, target, words) in cases {
         for hard in [false, true] {
             match (link, hard) {
