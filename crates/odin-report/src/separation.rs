@@ -93,6 +93,13 @@ impl Separation {
         share(stop.kept_in, stop.kept_in + stop.kept_out)
     }
 
+    /// `0.5 (1 - TPR) + 0.5 FPR`, from whole numbers, so that it is rounded once.
+    pub(crate) fn detection_error(&self, stop: &Stop) -> f64 {
+        let missed = (self.n_in - stop.kept_in) as f64 * self.n_out as f64;
+        let passed = stop.kept_out as f64 * self.n_in as f64;
+        (missed + passed) / (2.0 * self.n_in as f64 * self.n_out as f64)
+    }
+
     /// The share of out-of-distribution images among those that are rejected; 1 where none is.
     pub(crate) fn precision_of_out(&self, stop: &Stop) -> f64 {
         let rejected = (self.n_in - stop.kept_in, self.n_out - stop.kept_out);

@@ -194,13 +194,13 @@ fn what_is_read_is_not_written_over() {
             "the model itself",
         ),
         (
-            format!("{EVAL} s --report x.html"),
+            format!("{} --report x.html", EVAL.replace(" --scores", "")),
             "x.html",
             "near.npy",
             "a set of images itself",
         ),
         (
-            format!("{EVAL} s --plots p"),
+            format!("{} --plots p", EVAL.replace(" --scores", "")),
             "p/near-roc.svg",
             "../near.npy",
             "a set of images itself",

@@ -1,7 +1,7 @@
 //! The page and the plots of a calibration.
 
 use super::{CalibrationReport, Shown, describe};
-use crate::html::{Markup, Page, Slider, Table, element, facts, figure, printed, text};
+use crate::html::{Markup, Page, Slider, Table, again, facts, figure, printed};
 use crate::plot::{Histogram, Mark};
 use crate::separation_plots::{Sets, histogram, precision_recall_in, precision_recall_out, roc};
 use crate::terms::{POSITIVE_CLASS, percent, score_label};
@@ -168,12 +168,7 @@ impl CalibrationReport<'_> {
         }));
         lines.push(line("positive class", POSITIVE_CLASS.to_string()));
         lines.push(line("ODIN", d.version.to_string()));
-        let again = element(
-            "p",
-            &[],
-            text("The command that gives these results again:"),
-        );
-        facts(&lines).then(again).then(printed(command))
+        facts(&lines).then(again(command))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The page and the plots of a comparison of two periods.
 
 use super::{DriftReport, Rejection, points, probability};
-use crate::html::{Markup, Page, Table, element, facts, figure, printed, text};
+use crate::html::{Markup, Page, Table, again, element, facts, figure, printed, text};
 use crate::plot::{Histogram, Mark};
-use crate::terms::{percent, score_label};
+use crate::terms::percent;
 
 impl DriftReport {
     /// As a page of one file that loads nothing; `command` gives the results again.
@@ -40,7 +40,7 @@ impl DriftReport {
             Rejection::Decisions => None,
         };
         Histogram {
-            title: format!("Score {}", score_label(&self.score)),
+            title: format!("Score {}", self.score),
             x_label: format!("score {}; high means in-distribution", self.score),
             edges: self.bins.edges.clone(),
             groups: self.bins.groups(&[&labels[0], &labels[1]]),
@@ -72,8 +72,8 @@ impl DriftReport {
             "",
             &[
                 "scores (Kolmogorov-Smirnov); medians".to_string(),
-                self.reference.median.to_string(),
-                self.new.median.to_string(),
+                format!("{:.6}", self.reference.median),
+                format!("{:.6}", self.new.median),
                 format!("D = {:.4}", scores.statistic),
                 probability(scores.p_value),
                 said(self.verdict.scores_moved),
@@ -115,11 +115,6 @@ impl DriftReport {
             line("rejected", rejected),
             line("ODIN", env!("CARGO_PKG_VERSION").to_string()),
         ];
-        let again = element(
-            "p",
-            &[],
-            text("The command that gives these results again:"),
-        );
-        facts(&lines).then(again).then(printed(command))
+        facts(&lines).then(again(command))
     }
 }

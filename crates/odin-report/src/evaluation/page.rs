@@ -4,7 +4,7 @@ use super::footnotes::footnotes;
 use super::plots::{heat_maps, of_result};
 use super::report::{Comparison, Report, SetInfo};
 use super::shown_image::{ImageGroup, groups};
-use crate::html::{Markup, Page, Slider, Table, element, facts, figure, printed, text};
+use crate::html::{Markup, Page, Slider, Table, again, element, facts, figure, text};
 use crate::measured::cells;
 use crate::published::{Published, published};
 use crate::separation::Separation;
@@ -24,6 +24,9 @@ pub struct EvaluationPage<'a> {
     /// Images to show.
     pub images: &'a [ImageGroup],
 }
+
+/// Whether small or large values of the five metrics are good.
+const BETTER: [&str; 5] = ["↓", "↓", "↑", "↑", "↑"];
 
 /// The temperature that values were published for.
 const PUBLISHED_AT: f64 = 1000.0;
@@ -83,15 +86,12 @@ impl EvaluationPage<'_> {
 
     /// The five metrics of each score of each set, and below them what was published.
     fn metrics(&self) -> Markup {
+        let labels = LABELS.iter().zip(BETTER);
+        let labels: Vec<String> = labels
+            .map(|((label, _), better)| format!("{label} {better}"))
+            .collect();
         let mut head = vec!["out-of-distribution set", "score"];
-        let labels = [
-            "FPR at TPR 95% ↓",
-            "Detection error ↓",
-            "AUROC ↑",
-            "AUPR In ↑",
-            "AUPR Out ↑",
-        ];
-        head.extend(labels);
+        head.extend(labels.iter().map(String::as_str));
         let mut table = Table::new(
             "The five metrics; ↓ lower is better, ↑ higher is better",
             &head,
@@ -224,12 +224,7 @@ impl EvaluationPage<'_> {
             &format!("{}, {}", report.device, report.engine),
         ));
         lines.push(line("ODIN", env!("CARGO_PKG_VERSION")));
-        let again = element(
-            "p",
-            &[],
-            text("The command that gives these results again:"),
-        );
-        facts(&lines).then(again).then(printed(self.command))
+        facts(&lines).then(again(self.command))
     }
 }
 

@@ -57,14 +57,14 @@ impl ShownImage {
     }
 
     fn to_markup(&self) -> Markup {
-        let score = text(&format!("ODIN {}", self.odin));
+        let score = text(&format!("ODIN {:.6} ", self.odin));
         let uris = self.pictures.as_ref();
         let uris = uris.and_then(|p| Some([p[0].data_uri()?, p[1].data_uri()?, p[2].data_uri()?]));
         let (thumbnail, done) = match &uris {
             Some([image, sign, size]) => (picture(image, &self.name), done(sign, size)),
             None => (text(&self.name), Markup::default()),
         };
-        let summary = element("summary", &[], thumbnail.then(score));
+        let summary = element("summary", &[], score.then(thumbnail));
         let content = summary.then(done).then(crate::html::facts(&self.facts));
         element("li", &[], element("details", &[], content))
     }

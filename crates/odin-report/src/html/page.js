@@ -37,7 +37,7 @@
       put("tpr", "TPR " + percent(tpr));
       put("fpr", "FPR " + percent(fpr));
       put("precision", percent(tp / (tp + fp)));
-      put("error", percent(0.5 * (1 - tpr) + 0.5 * fpr));
+      put("error", percent(((sizes[0] - tp) * sizes[1] + fp * sizes[0]) / (2 * sizes[0] * sizes[1])));
     };
     range.addEventListener("input", show);
     reset.hidden = false;

@@ -124,6 +124,17 @@ pub(crate) fn printed(lines: &str) -> Markup {
     element("pre", &[("tabindex", "0")], lines.collect())
 }
 
+/// The command that gives what a page shows.
+pub(crate) fn again(command: &str) -> Markup {
+    let told = element(
+        "p",
+        &[],
+        text("The command that gives these results again:"),
+    );
+    let attributes = [("class", "command"), ("tabindex", "0")];
+    told.then(element("pre", &attributes, text(command)))
+}
+
 /// As a policy names a style or a script.
 fn hash(content: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(content)))

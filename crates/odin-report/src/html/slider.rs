@@ -91,7 +91,7 @@ impl Slider<'_> {
             &[("data-of", "precision")],
             text(&percent(s.precision(stop))),
         );
-        let error = 0.5 * (1.0 - s.tpr(stop)) + 0.5 * s.fpr(stop);
+        let error = s.detection_error(stop);
         let error = element("output", &[("data-of", "error")], text(&percent(error)));
         let below = text("Precision, the in-distribution share of what is kept: ")
             .then(precision)

@@ -1,7 +1,7 @@
 //! The page of a grid search.
 
 use super::{TuneReport, describe, reached};
-use crate::html::{Markup, Page, Table, element, facts, figure, printed, text};
+use crate::html::{Markup, Page, Table, again, facts, figure, printed};
 use crate::terms::{LABELS, POSITIVE_CLASS, counted, percent, score_label};
 use crate::tune_plots::tune_plots;
 use odin::Setting;
@@ -102,11 +102,6 @@ impl TuneReport {
         ));
         lines.push(line("seed", self.seed.to_string()));
         lines.push(line("ODIN", env!("CARGO_PKG_VERSION").to_string()));
-        let again = element(
-            "p",
-            &[],
-            text("The command that gives these results again:"),
-        );
-        facts(&lines).then(again).then(printed(command))
+        facts(&lines).then(again(command))
     }
 }
