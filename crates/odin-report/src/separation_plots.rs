@@ -8,6 +8,10 @@ use crate::terms::score_label;
 /// More curves than this cannot be told apart.
 const CURVES: usize = 7;
 
+/// What the points on the curves are.
+pub(crate) const MARKED: &str =
+    "The marked points are those of the threshold that keeps 95 % of the in-distribution images.";
+
 /// The names of the sets that pictures tell apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sets<'a> {
@@ -40,8 +44,25 @@ pub(crate) fn histogram(separation: &Separation, sets: Sets<'_>) -> Histogram {
     }
 }
 
+/// The curves of all scores as SVG, with names for their files.
+pub(crate) fn curves(separations: &[Separation], sets: Sets<'_>) -> Vec<(String, String)> {
+    let curves = [
+        ("roc", roc(separations, sets)),
+        (
+            "precision-recall-in",
+            precision_recall_in(separations, sets),
+        ),
+        (
+            "precision-recall-out",
+            precision_recall_out(separations, sets),
+        ),
+    ];
+    let named = curves.map(|(name, plot)| (name.to_string(), plot.to_svg()));
+    named.into_iter().collect()
+}
+
 /// TPR over FPR, for each score.
-pub(crate) fn roc(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
+fn roc(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
     let lines = separations.iter().map(|s| {
         let point = (s.fpr(&s.at_95), s.tpr(&s.at_95));
         line(s, &s.roc, point)
@@ -57,7 +78,7 @@ pub(crate) fn roc(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
 }
 
 /// Precision over recall with in-distribution positive, for each score.
-pub(crate) fn precision_recall_in(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
+fn precision_recall_in(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
     let lines = separations.iter().map(|s| {
         let point = (s.tpr(&s.at_95), s.precision(&s.at_95));
         line(s, &s.of_in, point)
@@ -66,7 +87,7 @@ pub(crate) fn precision_recall_in(separations: &[Separation], sets: Sets<'_>) ->
 }
 
 /// The same with out-of-distribution positive.
-pub(crate) fn precision_recall_out(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
+fn precision_recall_out(separations: &[Separation], sets: Sets<'_>) -> LinePlot {
     let lines = separations.iter().map(|s| {
         let point = (1.0 - s.fpr(&s.at_95), s.precision_of_out(&s.at_95));
         line(s, &s.of_out, point)

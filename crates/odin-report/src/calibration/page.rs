@@ -3,7 +3,7 @@
 use super::{CalibrationReport, Shown, describe};
 use crate::html::{Markup, Page, Slider, Table, again, facts, figure, printed};
 use crate::plot::{Histogram, Mark};
-use crate::separation_plots::{Sets, histogram, precision_recall_in, precision_recall_out, roc};
+use crate::separation_plots::{MARKED, Sets, curves, histogram};
 use crate::terms::{POSITIVE_CLASS, percent, score_label};
 use odin::SavedScore;
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl CalibrationReport<'_> {
             });
         }
         let curves = self.curves().into_iter();
-        content.then(curves.map(|(_, svg)| figure(&svg, CURVES)).collect())
+        content.then(curves.map(|(_, svg)| figure(&svg, MARKED)).collect())
     }
 
     fn histogram(&self, score: &SavedScore, shown: &Shown) -> Histogram {
@@ -133,17 +133,7 @@ impl CalibrationReport<'_> {
         let Some(sets) = self.sets().filter(|_| !separations.is_empty()) else {
             return Vec::new();
         };
-        vec![
-            ("roc".to_string(), roc(&separations, sets).to_svg()),
-            (
-                "precision-recall-in".to_string(),
-                precision_recall_in(&separations, sets).to_svg(),
-            ),
-            (
-                "precision-recall-out".to_string(),
-                precision_recall_out(&separations, sets).to_svg(),
-            ),
-        ]
+        curves(&separations, sets)
     }
 
     fn what(&self, command: &str) -> Markup {
@@ -173,5 +163,3 @@ impl CalibrationReport<'_> {
 }
 
 const IN_ONLY: &str = "Images below the threshold are taken for out-of-distribution.";
-const CURVES: &str =
-    "The marked points are those of the threshold that keeps 95 % of the in-distribution images.";

@@ -2,9 +2,9 @@
 
 mod csv;
 mod footnotes;
+mod heat_maps;
 mod json;
 mod page;
-mod plots;
 mod report;
 mod shown_image;
 mod table;

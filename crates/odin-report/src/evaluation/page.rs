@@ -1,14 +1,14 @@
 //! The page of an evaluation.
 
 use super::footnotes::footnotes;
-use super::plots::{heat_maps, of_result};
+use super::heat_maps::heat_maps;
 use super::report::{Comparison, Report, SetInfo};
 use super::shown_image::{ImageGroup, groups};
 use crate::html::{Markup, Page, Slider, Table, again, element, facts, figure, text};
 use crate::measured::cells;
 use crate::published::{Published, published};
 use crate::separation::Separation;
-use crate::separation_plots::{Sets, histogram};
+use crate::separation_plots::{MARKED, Sets, curves, histogram};
 use crate::terms::{LABELS, POSITIVE_CLASS, counted, percent, score_label};
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ impl EvaluationPage<'_> {
                 let name = format!("{}-{}-histogram", result.out_dataset, separation.score);
                 plots.push((name, histogram(separation, sets).to_svg()));
             }
-            let curves = of_result(separations, sets).into_iter();
+            let curves = curves(separations, sets).into_iter();
             plots.extend(curves.map(|(name, svg)| (format!("{}-{name}", result.out_dataset), svg)));
         }
         plots.extend(heat_maps(self.report));
@@ -189,8 +189,8 @@ impl EvaluationPage<'_> {
             content = content.then(slider.to_markup(sliders.len()));
             sliders.push(slider.data());
         }
-        let curves = of_result(separations, sets).into_iter();
-        content.then(curves.map(|(_, svg)| figure(&svg, CURVES)).collect())
+        let curves = curves(separations, sets).into_iter();
+        content.then(curves.map(|(_, svg)| figure(&svg, MARKED)).collect())
     }
 
     /// Model, sets, settings, and how to do it again.
@@ -227,9 +227,6 @@ impl EvaluationPage<'_> {
         facts(&lines).then(again(self.command))
     }
 }
-
-const CURVES: &str =
-    "The marked points are those of the threshold that keeps 95 % of the in-distribution images.";
 
 fn published_rows(table: &mut Table, set: &str, published: &Published) {
     let magnitude = published.magnitude;

@@ -106,8 +106,13 @@ impl Page {
 
 /// A plot in a box that scrolls sideways where it is wider than the page.
 pub(super) fn plot(svg: &str) -> Markup {
-    let box_ = [("class", "plot"), ("tabindex", "0")];
-    element("div", &box_, Markup::trusted(svg))
+    let attributes = [
+        ("class", "plot"),
+        ("role", "group"),
+        ("aria-label", "plot"),
+        ("tabindex", "0"),
+    ];
+    element("div", &attributes, Markup::trusted(svg))
 }
 
 /// A plot with a caption.

@@ -1,26 +1,9 @@
-//! The plots of an evaluation, with names for their files.
+//! Heat maps of an evaluation, with names for their files.
 
 use super::report::Report;
 use crate::plot::{Better, HeatMap};
-use crate::separation::Separation;
-use crate::separation_plots::{Sets, precision_recall_in, precision_recall_out, roc};
 use crate::terms::score_label;
 use odin_metrics::Metrics;
-
-/// The curves of all scores against one out-of-distribution set; baseline and ODIN come first.
-pub(super) fn of_result(separations: &[Separation], sets: Sets<'_>) -> Vec<(String, String)> {
-    vec![
-        ("roc".to_string(), roc(separations, sets).to_svg()),
-        (
-            "precision-recall-in".to_string(),
-            precision_recall_in(separations, sets).to_svg(),
-        ),
-        (
-            "precision-recall-out".to_string(),
-            precision_recall_out(separations, sets).to_svg(),
-        ),
-    ]
-}
 
 /// With several out-of-distribution sets, every score against every set.
 pub(super) fn heat_maps(report: &Report) -> Vec<(String, String)> {
