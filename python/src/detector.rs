@@ -4,7 +4,7 @@ use crate::classifier::Classifier;
 use crate::error::{invalid, of_image, raised};
 use crate::fork_safe::ForkSafe;
 use crate::images::Images;
-use crate::job::{Job, interruptible};
+use crate::job::{Job, interruptible, interruptible_unless_short};
 use crate::scored::{Judged, Scored};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use odin::{
@@ -99,8 +99,8 @@ fn score(
     keep_errors: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Scored> {
-    let images = images.of_job();
-    let scored = interruptible(py, progress, move |job| {
+    let (count, images) = (images.len(), images.of_job());
+    let scored = interruptible_unless_short(py, progress, count, move |job| {
         let images = images(job);
         let rows = collect(job, detector.rows(&images), images.len(), keep_errors)?;
         Ok(Scored {
@@ -534,8 +534,8 @@ impl CalibratedDetector {
         keep_errors: bool,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Judged> {
-        let (detector, images) = (self.inner.get()?, images.of_job());
-        let judged = interruptible(py, progress, move |job| {
+        let (detector, count, images) = (self.inner.get()?, images.len(), images.of_job());
+        let judged = interruptible_unless_short(py, progress, count, move |job| {
             let images = images(job);
             let rows = collect(job, detector.judge(&images), images.len(), keep_errors)?;
             Ok(Judged {

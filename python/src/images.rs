@@ -29,6 +29,10 @@ impl Images {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
     /// `[C, H, W]` of an image as the network takes it.
     pub(crate) fn shape(&self) -> [usize; 3] {
         self.classifier.image_shape()

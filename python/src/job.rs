@@ -95,6 +95,28 @@ pub(crate) fn interruptible<T: Send + 'static>(
     }
 }
 
+/// As [`interruptible`] for `images` images; a single one is scored by this thread, without the cost
+/// of another: its work is short.
+pub(crate) fn interruptible_unless_short<T: Send + 'static>(
+    py: Python<'_>,
+    progress: Option<&Bound<'_, PyAny>>,
+    images: usize,
+    work: impl FnOnce(&mut Job<T>) -> T + Send + 'static,
+) -> PyResult<T> {
+    if images > 1 || progress.is_some() {
+        return interruptible(py, progress, work);
+    }
+    let (sender, _) = channel();
+    let mut job = Job {
+        stop: Arc::default(),
+        sender,
+        reported: None,
+    };
+    let done = py.detach(|| work(&mut job));
+    py.check_signals()?;
+    Ok(done)
+}
+
 fn receive<T>(receiver: &mut Receiver<T>) -> Result<T, RecvTimeoutError> {
     receiver.recv_timeout(PERIOD)
 }
