@@ -4,6 +4,7 @@ use crate::error::failed;
 use odin::data::{DataSet, Error, Sample};
 use pyo3::prelude::*;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -112,9 +113,9 @@ pub(crate) fn interruptible_unless_short<T: Send + 'static>(
         sender,
         reported: None,
     };
-    let done = py.detach(|| work(&mut job));
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&mut job))));
     py.check_signals()?;
-    Ok(done)
+    done.map_err(|_| failed("the engine stopped without a result"))
 }
 
 fn receive<T>(receiver: &mut Receiver<T>) -> Result<T, RecvTimeoutError> {
