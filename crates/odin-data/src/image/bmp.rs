@@ -3,7 +3,7 @@
 //! The file names where its pixels begin, and what lies between that and the palette is skipped.
 //! Rows are stored from the bottom, unless the height is negative. Alpha is not read.
 
-use super::decode::{Decoded, Levels, check_pixels, damaged, unsupported};
+use super::decode::{Decoded, Encoded, Levels, damaged, unsupported};
 use crate::error::Error;
 
 mod runs;
@@ -22,14 +22,15 @@ pub(super) fn is_bmp(bytes: &[u8]) -> bool {
     bytes.starts_with(b"BM")
 }
 
-pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+pub(super) fn decode(file: &Encoded<'_>) -> Result<Decoded, Error> {
+    let Encoded { bytes, name, .. } = *file;
     let error = |fault| match fault {
         Fault::Damaged(cause) => damaged(name, cause),
         Fault::Unsupported(cause) => unsupported(name, cause),
     };
     let header = Header::read(bytes).map_err(error)?;
     let (height, width) = (header.height, header.width);
-    check_pixels(name, height, width)?;
+    file.check_pixels(height, width)?;
     let samples = header.samples(bytes).map_err(error)?;
     Ok(Decoded {
         height,

@@ -20,13 +20,32 @@ impl Image {
     /// `Malformed` if the bytes do not decode, `Unsupported` for another format or an image of
     /// more than [`MAX_PIXELS`], `Invalid` if `channels` is neither 1 nor 3.
     pub fn decode(bytes: &[u8], name: &str, channels: Option<usize>) -> Result<Self, Error> {
+        Self::decode_within(MAX_PIXELS, bytes, name, channels)
+    }
+
+    /// As [`Image::decode`], of at most so many pixels (height times width), and at most
+    /// [`MAX_PIXELS`]. The size is read before the image is decoded.
+    ///
+    /// # Errors
+    /// As [`Image::decode`].
+    pub fn decode_within(
+        max_pixels: usize,
+        bytes: &[u8],
+        name: &str,
+        channels: Option<usize>,
+    ) -> Result<Self, Error> {
         let channels = channels.unwrap_or(3);
         check_channels(channels)?;
         if bytes.is_empty() {
             let message = format!("{name} is an empty file, not an image");
             return Err(Error::malformed(message));
         }
-        let decoded = contain(|| decode_any(bytes, name));
+        let file = Encoded {
+            bytes,
+            name,
+            max_pixels: max_pixels.min(MAX_PIXELS),
+        };
+        let decoded = contain(|| decode_any(&file));
         let decoded = decoded.unwrap_or_else(|_| Err(damaged(name, "the decoder fails at it")))?;
         let Decoded {
             height,
@@ -41,29 +60,42 @@ impl Image {
     }
 }
 
-fn decode_any(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
-    match bytes {
-        _ if png::is_png(bytes) => png::decode(bytes, name),
-        _ if jpeg::is_jpeg(bytes) => jpeg::decode(bytes, name),
-        _ if bmp::is_bmp(bytes) => bmp::decode(bytes, name),
-        _ if webp::is_webp(bytes) => webp::decode(bytes, name),
-        _ if gif::is_gif(bytes) => gif::decode(bytes, name),
-        _ => Err(unsupported(name, "it begins as none of them does")),
+/// An image file, what errors call it, and the most pixels that it may have.
+#[derive(Clone, Copy)]
+pub(super) struct Encoded<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) name: &'a str,
+    max_pixels: usize,
+}
+
+impl Encoded<'_> {
+    /// Whether an image of this size is decoded.
+    pub(super) fn check_pixels(&self, height: usize, width: usize) -> Result<(), Error> {
+        let Self {
+            name, max_pixels, ..
+        } = self;
+        match height.saturating_mul(width) {
+            0 => Err(damaged(name, "it has no pixels")),
+            pixels if pixels <= *max_pixels => Ok(()),
+            _ => {
+                let message = format!(
+                    "{name} is {height}x{width} (height x width), more than the limit of \
+                     {max_pixels} pixels for one image; make it smaller"
+                );
+                Err(Error::unsupported(message))
+            }
+        }
     }
 }
 
-/// Whether an image of this size is decoded.
-pub(super) fn check_pixels(name: &str, height: usize, width: usize) -> Result<(), Error> {
-    match height.saturating_mul(width) {
-        0 => Err(damaged(name, "it has no pixels")),
-        1..=MAX_PIXELS => Ok(()),
-        _ => {
-            let message = format!(
-                "{name} is {height}x{width} (height x width), more than the limit of \
-                 {MAX_PIXELS} pixels for one image; make it smaller"
-            );
-            Err(Error::unsupported(message))
-        }
+fn decode_any(file: &Encoded<'_>) -> Result<Decoded, Error> {
+    match file.bytes {
+        bytes if png::is_png(bytes) => png::decode(file),
+        bytes if jpeg::is_jpeg(bytes) => jpeg::decode(file),
+        bytes if bmp::is_bmp(bytes) => bmp::decode(file),
+        bytes if webp::is_webp(bytes) => webp::decode(file),
+        bytes if gif::is_gif(bytes) => gif::decode(file),
+        _ => Err(unsupported(file.name, "it begins as none of them does")),
     }
 }
 

@@ -4,14 +4,15 @@
 
 use ::gif::{ColorOutput, DecodeOptions, DecodingError};
 
-use super::decode::{Decoded, Levels, check_pixels, damaged};
+use super::decode::{Decoded, Encoded, Levels, damaged};
 use crate::error::Error;
 
 pub(super) fn is_gif(bytes: &[u8]) -> bool {
     bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a")
 }
 
-pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+pub(super) fn decode(file: &Encoded<'_>) -> Result<Decoded, Error> {
+    let Encoded { bytes, name, .. } = *file;
     let broken = |error: DecodingError| damaged(name, error);
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -24,7 +25,7 @@ pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
         [frame.top, frame.left, frame.height, frame.width].map(usize::from);
     let height = usize::from(screen_height).max(top + frame_height);
     let width = usize::from(screen_width).max(left + frame_width);
-    check_pixels(name, height, width)?;
+    file.check_pixels(height, width)?;
 
     let mut indices = vec![0; frame_height * frame_width];
     decoder.read_into_buffer(&mut indices).map_err(broken)?;

@@ -20,7 +20,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Decoded, Levels, check_pixels, damaged, unsupported};
+use super::decode::{Decoded, Encoded, Levels, damaged, unsupported};
 use crate::error::Error;
 
 const START: &[u8] = &[0xff, 0xd8, 0xff];
@@ -41,7 +41,8 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(START)
 }
 
-pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+pub(super) fn decode(file: &Encoded<'_>) -> Result<Decoded, Error> {
+    let Encoded { bytes, name, .. } = *file;
     let Some(bytes) = prepared(bytes) else {
         let message = format!("{name} is a JPEG without its end; it is truncated");
         return Err(Error::malformed(message));
@@ -57,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*bytes), options);
     decoder.decode_headers().map_err(broken)?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
-    check_pixels(name, height, width)?;
+    file.check_pixels(height, width)?;
 
     let colours = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => ColorSpace::Luma,

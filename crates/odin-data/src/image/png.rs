@@ -4,14 +4,15 @@ use std::io::Cursor;
 
 use ::png::{Decoder, DecodingError, Limits, Transformations};
 
-use super::decode::{Decoded, Levels, MAX_DECODER_BYTES, check_pixels, damaged, too_large};
+use super::decode::{Decoded, Encoded, Levels, MAX_DECODER_BYTES, damaged, too_large};
 use crate::error::Error;
 
 pub(super) fn is_png(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG\r\n\x1a\n")
 }
 
-pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
+pub(super) fn decode(file: &Encoded<'_>) -> Result<Decoded, Error> {
+    let Encoded { bytes, name, .. } = *file;
     let broken = |error| match error {
         DecodingError::LimitsExceeded => too_large(name, error),
         _ => damaged(name, error),
@@ -26,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, Error> {
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let (width, height) = decoder.read_header_info().map_err(broken)?.size();
     let (height, width) = (height as usize, width as usize);
-    check_pixels(name, height, width)?;
+    file.check_pixels(height, width)?;
 
     let mut reader = decoder.read_info().map_err(broken)?;
     let (colour_type, _) = reader.output_color_type();

@@ -7,7 +7,7 @@ use super::origin::Origin;
 use super::{DataSet, OpenOptions, Sample};
 use crate::archive::{Blob, SharedBytes};
 use crate::error::{Error, ErrorKind};
-use crate::image::Image;
+use crate::image::{Image, MAX_PIXELS};
 
 /// The type of the values of an array in memory, in the byte order of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,6 +210,7 @@ pub struct EncodedImages {
     name: String,
     files: Vec<(String, Arc<[u8]>)>,
     channels: Option<usize>,
+    max_pixels: usize,
 }
 
 impl EncodedImages {
@@ -228,12 +229,22 @@ impl EncodedImages {
                 name,
                 files,
                 channels,
+                max_pixels: MAX_PIXELS,
             }),
             true => Err(Error::new(
                 ErrorKind::Empty,
                 format!("{name}: there is no image"),
             )),
         }
+    }
+}
+
+impl EncodedImages {
+    /// The same, in which an image of more pixels (height times width) than this is an error.
+    #[must_use]
+    pub fn within(mut self, max_pixels: usize) -> Self {
+        self.max_pixels = max_pixels;
+        self
     }
 }
 
@@ -263,7 +274,7 @@ impl DataSet for EncodedImages {
     fn get(&self, i: usize) -> Result<Sample, Error> {
         self.check_index(i)?;
         let (name, bytes) = &self.files[i];
-        let image = Image::decode(bytes, name, self.channels)?;
+        let image = Image::decode_within(self.max_pixels, bytes, name, self.channels)?;
         Ok(Sample::new(name, None, image))
     }
 }
@@ -359,6 +370,8 @@ mod tests {
         let image = set.get(0).unwrap().image;
         assert_eq!((image.channels, image.pixels), (1, vec![128.0 / 255.0]));
         assert!(set.get(1).unwrap_err().to_string().contains("b.gif"));
+        let error = set.clone().within(0).get(0).unwrap_err().to_string();
+        assert!(error.contains("more than the limit of 0 pixels"), "{error}");
         assert!(EncodedImages::new("none", Vec::new(), None).is_err());
     }
 }

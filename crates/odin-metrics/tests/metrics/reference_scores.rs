@@ -189,3 +189,22 @@ proptest! {
         prop_assert!(reference.percentile(score) <= reference.percentile(score + 0.1));
     }
 }
+
+#[test]
+fn samples_of_many_scores_have_their_distribution() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let few = [3.0, 1.0, 2.0, 2.0];
+    assert_eq!(
+        ReferenceScores::new(&few).unwrap().sample(),
+        [1.0, 2.0, 2.0, 3.0]
+    );
+    for n in [1001, 1500, 60_000] {
+        // Squared, so that they are not evenly spread.
+        let scores: Vec<f64> = uniform(n, &mut rng).iter().map(|s| s * s).collect();
+        let sample = ReferenceScores::new(&scores).unwrap().sample();
+        assert_eq!(sample.len(), 1000);
+        assert!(sample.is_sorted());
+        let test = odin_metrics::kolmogorov_smirnov(&scores, &sample).unwrap();
+        assert!(test.statistic <= 0.003, "{n}: {test:?}");
+    }
+}

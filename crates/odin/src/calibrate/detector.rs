@@ -143,15 +143,29 @@ impl CalibratedDetector {
     /// When an image has not the shape that the network takes, or a score is not a number.
     pub fn judge_decoded(&self, decoded: &[Image]) -> Result<Vec<Verdict>, Error> {
         let scores = self.detector.score(decoded)?.into_iter().enumerate();
-        let verdicts = scores.map(|(place, score)| {
-            Ok(Verdict {
-                name: place.to_string(),
-                label: None,
-                decision: self.record.decide(&score)?,
-                score,
-            })
-        });
-        verdicts.collect()
+        scores
+            .map(|(place, score)| self.verdict(place, score))
+            .collect()
+    }
+
+    /// Judges images of the network's shape, as [`Images::get`] gives them, in one batch. Their
+    /// names are their places. What is wrong with one of them is its own error.
+    ///
+    /// # Errors
+    /// When an image has another shape, or the engine fails.
+    pub fn judge_prepared(&self, images: &[Image]) -> Result<Vec<Result<Verdict, Error>>, Error> {
+        let scores = self.detector.score_prepared(images)?.into_iter();
+        let verdict = |(place, score): (usize, Result<Score, Error>)| self.verdict(place, score?);
+        Ok(scores.enumerate().map(verdict).collect())
+    }
+
+    fn verdict(&self, place: usize, score: Score) -> Result<Verdict, Error> {
+        Ok(Verdict {
+            name: place.to_string(),
+            label: None,
+            decision: self.record.decide(&score)?,
+            score,
+        })
     }
 
     /// Writes the detector: first what was fitted, into a file beside it whose name holds its hash,

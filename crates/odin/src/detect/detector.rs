@@ -331,11 +331,12 @@ impl Detector {
             .collect()
     }
 
-    /// Scores images of the network's shape, with what is wrong with each apart.
-    pub(crate) fn score_prepared(
-        &self,
-        images: &[Image],
-    ) -> Result<Vec<Result<Score, Error>>, Error> {
+    /// Scores images of the network's shape, as [`Images::get`] gives them, in one batch, with what
+    /// is wrong with each apart.
+    ///
+    /// # Errors
+    /// When an image has another shape, or the engine fails.
+    pub fn score_prepared(&self, images: &[Image]) -> Result<Vec<Result<Score, Error>>, Error> {
         let outputs = self.run(images)?;
         Ok(outputs
             .iter()

@@ -3,11 +3,12 @@
 use super::backend::Backend;
 use super::detector::Detector;
 use crate::input::InputPipeline;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Setting};
 use odin_cpu::Output;
 use odin_data::Image;
 use odin_graph::odin::{Extras, names, transform_with};
 use std::fmt;
+use std::sync::Arc;
 
 /// The input gradient of the log-softmax score of the predicted class at temperature T,
 /// `∂ log S_ŷ(x; T) / ∂x`: ODIN moves each pixel by ε along its sign (Liang, Li, Srikant 2018,
@@ -25,8 +26,9 @@ use std::fmt;
 /// assert_eq!(gradients[0].len(), 8 * 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct InputGradient {
-    engine: Backend,
+    engine: Arc<Backend>,
     input: InputPipeline,
     temperature: f64,
 }
@@ -53,7 +55,7 @@ impl Detector {
         let axis = classifier.layout().channel_axis();
         let graph = transform_with(classifier.graph(), axis, extras)?;
         Ok(InputGradient {
-            engine: Backend::new(&graph, self.engine_options())?,
+            engine: Arc::new(Backend::new(&graph, self.engine_options())?),
             input: self.input().clone(),
             temperature: self.setting().temperature,
         })
@@ -61,6 +63,18 @@ impl Detector {
 }
 
 impl InputGradient {
+    /// The same at another temperature; nothing is prepared again.
+    ///
+    /// # Errors
+    /// When the temperature is out of its range.
+    pub fn at(&self, temperature: f64) -> Result<Self, Error> {
+        let setting = Setting::new(temperature, 0.0)?;
+        Ok(Self {
+            temperature: setting.temperature,
+            ..self.clone()
+        })
+    }
+
     /// The gradient for each image as it was decoded (the model's transform is applied first): a
     /// value for each of the `C·H·W` pixels that the network sees, in the order CHW, on the
     /// [0, 1] pixel scale.

@@ -86,7 +86,11 @@ fn the_input_gradient_is_that_of_the_log_softmax_score() {
     let detector = Detector::builder(&classifier).setting(setting).build();
     let detector = detector.unwrap();
     let images = detector.open_images(demo("near.npy")).unwrap();
-    let probe = detector.input_gradient().unwrap();
+    // The temperature is one of its inputs.
+    let other = Setting::new(70.0, 0.0).unwrap();
+    let other = detector.with_setting(other).unwrap().input_gradient();
+    assert!(other.as_ref().unwrap().at(-1.0).is_err());
+    let probe = other.unwrap().at(5.0).unwrap();
     assert_eq!(probe.of(&[]).unwrap(), Vec::<Vec<f32>>::new());
     for place in 0..8 {
         let image = images.get(place).unwrap().image;

@@ -76,6 +76,10 @@ fn a_photo_has_one_score_whichever_way_it_comes() {
     let photos = calibrated.open_images(&photos).unwrap();
     let judged: Vec<_> = calibrated.judge(&photos).map(Result::unwrap).collect();
     let judged_decoded = calibrated.judge_decoded(&decoded).unwrap();
+    let prepared = (0..photos.len()).map(|i| photos.get(i).unwrap().image);
+    let prepared = calibrated.judge_prepared(&prepared.collect::<Vec<_>>());
+    let prepared = prepared.unwrap().into_iter().map(Result::unwrap);
+    assert_eq!(prepared.collect::<Vec<_>>(), judged_decoded);
     assert_eq!(judged.len(), expected.len());
     for (i, score) in expected.iter().enumerate() {
         assert_eq!(judged[i].score, *score);
