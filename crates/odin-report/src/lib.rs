@@ -37,6 +37,7 @@ pub use evaluation::{
 };
 pub use explain::ExplainReport;
 pub use fetch::{FetchReport, FetchRow};
+pub use html::{Picture, gradient_sign, gradient_size};
 pub use inspect::InspectionReport;
 pub use metrics::{FileMetrics, MetricsReport, ScoreMetrics};
 pub use network::Network;

@@ -12,6 +12,6 @@ mod table;
 pub(crate) use facts::facts;
 pub(crate) use markup::{Markup, element, text, void};
 pub(crate) use page::{Page, again, figure, printed};
-pub(crate) use picture::{Picture, gradient_sign, gradient_size};
+pub use picture::{Picture, gradient_sign, gradient_size};
 pub(crate) use slider::Slider;
 pub(crate) use table::Table;

@@ -10,7 +10,7 @@ const LONGEST: usize = 64;
 
 /// An RGB picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Picture {
+pub struct Picture {
     width: usize,
     height: usize,
     rgb: Vec<u8>,
@@ -27,7 +27,7 @@ struct Planes {
 impl Picture {
     /// An image with values in [0, 1]; `None` where it is no picture: a signal, a vector, or one
     /// of other than one or three channels.
-    pub(crate) fn of(image: &Image) -> Option<Self> {
+    pub fn of(image: &Image) -> Option<Self> {
         let planes = Planes::of(image, &image.pixels)?;
         let level = |value: f32| (255.0 * value.clamp(0.0, 1.0)).round() as u8;
         Some(planes.reduced().coloured(|values| match values {
@@ -38,7 +38,7 @@ impl Picture {
     }
 
     /// A picture as a URL that holds it; `None` where it cannot be encoded.
-    pub(crate) fn data_uri(&self) -> Option<String> {
+    pub fn data_uri(&self) -> Option<String> {
         let mut bytes = Vec::new();
         let (width, height) = (u32::try_from(self.width), u32::try_from(self.height));
         let mut encoder = png::Encoder::new(&mut bytes, width.ok()?, height.ok()?);
@@ -54,7 +54,7 @@ impl Picture {
 
 /// Where ODIN makes an image brighter (orange) and where darker (blue): the sign of the gradient,
 /// averaged over the channels.
-pub(crate) fn gradient_sign(image: &Image, gradient: &[f32]) -> Option<Picture> {
+pub fn gradient_sign(image: &Image, gradient: &[f32]) -> Option<Picture> {
     const DARKER: [f32; 3] = [0.0, 114.0, 178.0];
     const BRIGHTER: [f32; 3] = [230.0, 159.0, 0.0];
     let signs: Vec<f32> = gradient.iter().map(|g| sign(*g)).collect();
@@ -68,7 +68,7 @@ pub(crate) fn gradient_sign(image: &Image, gradient: &[f32]) -> Option<Picture> 
 
 /// How large the gradient is: the largest of the channels, from dark (none) to bright (the largest
 /// of the image).
-pub(crate) fn gradient_size(image: &Image, gradient: &[f32]) -> Option<Picture> {
+pub fn gradient_size(image: &Image, gradient: &[f32]) -> Option<Picture> {
     let sizes: Vec<f32> = gradient.iter().map(|g| g.abs()).collect();
     let planes = Planes::of(image, &sizes)?.reduced();
     let largest = planes.values.iter().copied().fold(0.0, f32::max);
