@@ -46,6 +46,8 @@ fn run_with(arguments: &[OsString]) -> u8 {
         Some(args::Command::Tune(tune)) => tune::run(&tune, &again),
         Some(args::Command::Calibrate(calibrate)) => calibrate::run(&calibrate, &again),
         Some(args::Command::Score(score)) => score::run(&score),
+        #[cfg(feature = "serve")]
+        Some(args::Command::Serve(serve)) => command::serve::run(&serve),
         Some(args::Command::Drift(drift)) => match drift::run(&drift, &again) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -10,6 +10,8 @@ mod inspect;
 mod list;
 mod metrics;
 mod score;
+#[cfg(feature = "serve")]
+mod serve;
 mod shared;
 mod tune;
 mod verify;
@@ -24,6 +26,8 @@ pub(crate) use inspect::Inspect;
 pub(crate) use list::List;
 pub(crate) use metrics::Metrics;
 pub(crate) use score::{Score, ScoreFormatArg};
+#[cfg(feature = "serve")]
+pub(crate) use serve::{LogArg, Serve};
 pub(crate) use shared::{
     ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption, RegistryOptions,
     ReportOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
@@ -70,6 +74,9 @@ pub(crate) enum Command {
     Calibrate(Box<Calibrate>),
     /// Score images and decide by a calibrated detector
     Score(Box<Score>),
+    /// Answer requests with the decisions of calibrated detectors, over HTTP and gRPC
+    #[cfg(feature = "serve")]
+    Serve(Box<Serve>),
     /// Test whether scores or rejections drift from one period of use to another
     Drift(Drift),
     /// Measure how well scores in files tell out-of-distribution images apart

@@ -11,6 +11,8 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod score;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod tune;
 pub(crate) mod verify;
 

@@ -90,12 +90,21 @@ pub(crate) fn open(
     options: &DeviceOptions,
     path: &Path,
 ) -> Result<CalibratedDetector> {
+    let (open, looked) = on(open, device, options)?;
+    found(open.open(path), device, &looked)
+}
+
+/// How a detector is opened on the device, and where a library for it was looked for.
+pub(crate) fn on(
+    open: OpenDetector,
+    device: Device,
+    options: &DeviceOptions,
+) -> Result<(OpenDetector, String)> {
     if device == Device::Cpu {
-        return Ok(open.open(path)?);
+        return Ok((open, String::new()));
     }
     let (libraries, looked) = libraries(options)?;
-    let opened = open.device(device).onnx_runtime(libraries).open(path);
-    found(opened, device, &looked)
+    Ok((open.device(device).onnx_runtime(libraries), looked))
 }
 
 /// The prepared detector, or an error that lists where the library was looked for.

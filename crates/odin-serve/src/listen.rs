@@ -1,0 +1,125 @@
+//! Accepts connections, and lets them end when the service does.
+
+use crate::options::Limits;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a connection may say nothing, beyond the time that a request has.
+const IDLE: Duration = Duration::from_secs(45);
+/// How long the handshake of TLS, and the head of a request, may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// The pause after a connection that cannot be accepted, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The most requests at once on a connection of HTTP/2.
+const STREAMS: u32 = 128;
+
+/// Connections are answered by the router until `ending`; then those that are open have the time
+/// `drain` to end. Gives the number of those that did not.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: Limits,
+    ending: impl Future<Output = ()>,
+    drain: Duration,
+) -> usize {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(
+        limits.connections.min(Semaphore::MAX_PERMITS),
+    ));
+    let accepting = async {
+        loop {
+            // Never closed.
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = Connection {
+                router: router.clone(),
+                tls: tls.clone(),
+                idle: limits.time + IDLE,
+                watcher: graceful.watcher(),
+            };
+            tokio::spawn(async move {
+                let _place = place;
+                if let Err(error) = connection.serve(stream).await {
+                    // Clients that go away or speak something else are none of our errors.
+                    tracing::debug!("a connection ended: {error}");
+                }
+            });
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = ending => {}
+    }
+    drop(listener);
+    let open = graceful.count();
+    match timeout(drain, graceful.shutdown()).await {
+        Ok(()) => 0,
+        Err(_) => open,
+    }
+}
+
+struct Connection {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    idle: Duration,
+    watcher: Watcher,
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) -> Result<(), AnyError> {
+        // Answers are small: each is sent at once.
+        stream.set_nodelay(true)?;
+        match self.tls.clone() {
+            None => self.speak(stream).await,
+            Some(tls) => {
+                let stream = timeout(HEAD, tls.accept(stream)).await??;
+                self.speak(stream).await
+            }
+        }
+    }
+
+    async fn speak(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    ) -> Result<(), AnyError> {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_read_timeout(Some(self.idle));
+        stream.set_write_timeout(Some(self.idle));
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(IDLE);
+        let service = TowerToHyperService::new(self.router);
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+        self.watcher.watch(connection.into_owned()).await
+    }
+}
