@@ -22,6 +22,7 @@ mod admission;
 mod batcher;
 mod detectors;
 mod error;
+mod grpc;
 mod http;
 mod images;
 mod infer;

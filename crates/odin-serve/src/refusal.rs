@@ -17,8 +17,10 @@ pub(crate) enum Reason {
     Invalid,
     /// The token is missing or wrong.
     Unauthorized,
-    /// There is no such detector or route.
+    /// There is no such detector.
     NotFound,
+    /// There is no such route.
+    NoRoute,
     /// The route is there, but not for this method.
     Method,
     /// The body did not arrive in time.
@@ -61,6 +63,7 @@ impl Reason {
             Self::Invalid => "invalid",
             Self::Unauthorized => "unauthorized",
             Self::NotFound => "not_found",
+            Self::NoRoute => "no_route",
             Self::Method => "method",
             Self::SlowBody => "slow_body",
             Self::TooLarge => "too_large",

@@ -10,6 +10,7 @@ use crate::service::Service;
 use crate::telemetry::Exposition;
 use crate::tls;
 use crate::token::Token;
+use axum::Router;
 use odin::OpenDetector;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub struct Server {
     options: ServeOptions,
     sources: Sources,
     shared: Arc<Shared>,
+    router: Router,
     tls: Option<Tls>,
 }
 
@@ -64,15 +66,17 @@ impl Server {
             Arc::clone(&service.detectors),
             Arc::clone(&service.admission),
         );
+        let shared = Arc::new(Shared {
+            service,
+            exposition,
+            token,
+            request_ids: RequestIds::new(),
+        });
         Ok(Self {
+            router: router(Arc::clone(&shared))?,
             options,
             sources,
-            shared: Arc::new(Shared {
-                service,
-                exposition,
-                token,
-                request_ids: RequestIds::new(),
-            }),
+            shared,
             tls: tls.map(Tls),
         })
     }
@@ -160,6 +164,7 @@ impl BoundServer {
         let Server {
             options,
             shared,
+            router,
             tls,
             ..
         } = self.server;
@@ -171,7 +176,7 @@ impl BoundServer {
         listen::serve(
             self.listener,
             tls.map(|tls| tls.0),
-            router(shared),
+            router,
             options.limits,
             ending,
             options.drain,

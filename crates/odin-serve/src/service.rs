@@ -8,9 +8,8 @@ use crate::refusal::{Reason, Refusal};
 use crate::telemetry::RequestMetrics;
 use odin::{Images, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -23,7 +22,7 @@ pub(crate) struct Service {
     pub(crate) requests: RequestMetrics,
     /// How many images are decoded at once: more would not be faster, and take memory.
     decoders: Arc<Semaphore>,
-    ending: AtomicBool,
+    ending: watch::Sender<bool>,
 }
 
 impl Service {
@@ -34,17 +33,24 @@ impl Service {
             limits,
             requests: RequestMetrics::new(),
             decoders: Arc::new(Semaphore::new(decoders)),
-            ending: AtomicBool::new(false),
+            ending: watch::Sender::new(false),
         }
     }
 
     /// From now on it is not ready for more requests.
     pub(crate) fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
+        self.ending.send_replace(true);
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ending.load(Ordering::Relaxed)
+        !*self.ending.borrow()
+    }
+
+    /// Waits until [`Service::end`] is called.
+    pub(crate) async fn ended(&self) {
+        let mut ending = self.ending.subscribe();
+        // The sender is a field of this.
+        let _ = ending.wait_for(|ending| *ending).await;
     }
 
     /// Judges images in their order: a verdict for each, or what is wrong with it.

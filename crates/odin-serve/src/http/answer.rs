@@ -1,5 +1,6 @@
 //! Refusals as answers.
 
+use crate::grpc;
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -22,7 +23,7 @@ pub(super) fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::Invalid => StatusCode::BAD_REQUEST,
         Reason::Unauthorized => StatusCode::UNAUTHORIZED,
-        Reason::NotFound => StatusCode::NOT_FOUND,
+        Reason::NotFound | Reason::NoRoute => StatusCode::NOT_FOUND,
         Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
         Reason::SlowBody => StatusCode::REQUEST_TIMEOUT,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -41,11 +42,23 @@ pub(super) fn refused(refusal: Refusal) -> Response {
     response
 }
 
-/// The answer with its body, and the reason for the log, where it is a refusal.
-pub(super) fn with_id(mut response: Response, request_id: &str) -> (Response, Option<Refusal>) {
+/// The answer with its body, and the refusal for the log, where it is one.
+pub(super) fn with_id(
+    mut response: Response,
+    request_id: &str,
+    is_grpc: bool,
+) -> (Response, Option<Refusal>) {
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return (response, None);
     };
+    let whole = match is_grpc {
+        true => grpc::refused(&refusal),
+        false => json(&response, &refusal, request_id),
+    };
+    (whole, Some(refusal))
+}
+
+fn json(response: &Response, refusal: &Refusal, request_id: &str) -> Response {
     let body = Json(ErrorBody {
         error: refusal.message.to_string(),
         request_id: request_id.to_string(),
@@ -65,7 +78,7 @@ pub(super) fn with_id(mut response: Response, request_id: &str) -> (Response, Op
         }
         _ => {}
     }
-    (whole, Some(refusal))
+    whole
 }
 
 fn whole_seconds(time: Duration) -> u64 {

@@ -13,13 +13,13 @@ use tokio::time::timeout;
 
 /// A whole body, and the room that it takes.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) bytes: Bytes,
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
     _room: Option<Room>,
 }
 
 /// Receives a body and undoes its `Content-Encoding`.
-pub(super) async fn receive(
+pub(crate) async fn receive(
     shared: &Shared,
     headers: &HeaderMap,
     body: Body,

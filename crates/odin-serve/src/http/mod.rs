@@ -9,7 +9,11 @@ mod page;
 mod protocol;
 mod score;
 
+pub(crate) use body::receive;
+
 use crate::detectors::Served;
+use crate::error::Error;
+use crate::grpc;
 use crate::refusal::{Reason, Refusal};
 use crate::request_id::RequestIds;
 use crate::service::Service;
@@ -82,26 +86,31 @@ fn openapi(secured: bool) -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The service over HTTP.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+/// The service over HTTP and gRPC.
+///
+/// # Errors
+/// When the descriptor of gRPC cannot be read.
+pub(crate) fn router(shared: Arc<Shared>) -> Result<Router, Error> {
     let document = openapi(shared.token.is_some());
     let document = move || async move { Json(document) };
     let (routes, _) = documented().split_for_parts();
-    routes
+    let routes = routes
         .route("/openapi.json", get(document))
         .merge(page::routes())
+        .merge(grpc::routes(&shared)?)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&shared), token))
         .layer(from_fn_with_state(Arc::clone(&shared), observe::observe))
         .layer(from_fn(headers))
-        .with_state(shared)
+        .with_state(shared);
+    Ok(routes)
 }
 
 async fn not_found() -> Refusal {
     Refusal::new(
-        Reason::NotFound,
+        Reason::NoRoute,
         "there is no such route; /openapi.json lists them",
     )
 }
@@ -115,7 +124,7 @@ async fn wrong_method() -> Refusal {
 
 /// What anyone may see: the page without its data, and whether the service is there.
 fn is_open(path: &str) -> bool {
-    page::PATHS.contains(&path) || protocol::HEALTH.contains(&path)
+    page::PATHS.contains(&path) || protocol::HEALTH.contains(&path) || path.starts_with(grpc::OPEN)
 }
 
 /// Refuses what carries no token where one is needed.

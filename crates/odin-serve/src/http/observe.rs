@@ -1,6 +1,6 @@
 //! What is kept of every request: its identifier, a line in the log, its place in the metrics.
 
-use super::{App, answer};
+use super::{App, answer, content_type};
 use crate::refusal::Refusal;
 use crate::request_id::RequestIds;
 use crate::telemetry::RequestLabels;
@@ -21,6 +21,7 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", |path| path.as_str()).to_string();
+    let is_grpc = content_type(request.headers()).starts_with("application/grpc");
     let method = request.method().clone();
     let begun = Instant::now();
     let metrics = &shared.service.requests;
@@ -31,13 +32,13 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
         Refusal::internal("a defect of the service; its log says more").into_response()
     });
     let id_text = id.to_str().unwrap_or_default();
-    let (mut answer, refusal) = answer::with_id(answer, id_text);
+    let (mut answer, refusal) = answer::with_id(answer, id_text, is_grpc);
     let seconds = begun.elapsed().as_secs_f64();
-    let status = answer.status().as_u16();
+    let status = status(&answer);
     metrics.answered(
         &RequestLabels {
             route: route.clone(),
-            status: status.to_string(),
+            status: status.clone(),
         },
         seconds,
     );
@@ -50,12 +51,21 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
         %method,
         route,
         status,
-        ms = 1e3 * seconds,
+        ms = (1e6 * seconds).round() / 1e3,
         refused = reason,
         "answered"
     );
     answer.headers_mut().insert(REQUEST_ID, id);
     answer
+}
+
+/// That of HTTP, or of gRPC where it is an error.
+fn status(answer: &Response) -> String {
+    let of_grpc = answer.headers().get("grpc-status");
+    match of_grpc.and_then(|status| status.to_str().ok()) {
+        Some(status) => format!("grpc_{status}"),
+        None => answer.status().as_u16().to_string(),
+    }
 }
 
 /// The identifier that the client gave, if it is a short word; else a new one.
