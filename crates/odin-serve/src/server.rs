@@ -90,6 +90,21 @@ impl Server {
             .collect()
     }
 
+    /// The routes, for a program that serves them beside its own. Address, TLS, connections and
+    /// drain are then that program's.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// What opens the detectors anew while the service runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            sources: self.sources.clone(),
+            options: self.options.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     /// Listens on the address of the options.
     ///
     /// # Errors
@@ -151,11 +166,7 @@ impl BoundServer {
 
     /// What opens the detectors anew while the service runs.
     pub fn reloader(&self) -> Reloader {
-        Reloader {
-            sources: self.server.sources.clone(),
-            options: self.server.options.clone(),
-            shared: Arc::clone(&self.server.shared),
-        }
+        self.server.reloader()
     }
 
     /// Answers requests until `ending`, then lets those that have begun end, for at most

@@ -1,6 +1,7 @@
 //! `POST /v1/explore`: the score of an image at another setting, and what ODIN does to it.
 
 use super::body::receive;
+use super::score::Kind;
 use super::{App, Parameters, answer::ErrorBody};
 use crate::detectors::Served;
 use crate::images;
@@ -66,6 +67,9 @@ struct Pictures {
         (Vec<u8> = "application/octet-stream"),
         (Vec<u8> = "image/png"),
         (Vec<u8> = "image/jpeg"),
+        (Vec<u8> = "image/webp"),
+        (Vec<u8> = "image/bmp"),
+        (Vec<u8> = "image/gif"),
     )),
     responses(
         (status = 200, description = "The scores at the setting", body = Explored),
@@ -74,7 +78,7 @@ struct Pictures {
         (status = 404, description = "There is no such detector", body = ErrorBody),
         (status = 408, description = "The body did not arrive in time", body = ErrorBody),
         (status = 413, description = "Too many bytes", body = ErrorBody),
-        (status = 415, description = "Another content encoding", body = ErrorBody),
+        (status = 415, description = "Another content type or encoding", body = ErrorBody),
         (status = 429, description = "The queue is full", body = ErrorBody),
         (status = 504, description = "The scores were not there in time", body = ErrorBody),
     ))]
@@ -86,6 +90,10 @@ pub(super) async fn explore(
     let served = shared.detector(wanted.detector.as_deref())?;
     let setting = setting(&served, &wanted)?;
     let (parts, body) = request.into_parts();
+    if Kind::of(&parts.headers)? != Kind::Image {
+        let message = "the content type is neither image/… nor application/octet-stream";
+        return Err(Refusal::new(Reason::ContentType, message));
+    }
     let received = receive(&shared, &parts.headers, body).await?;
     let file = vec![("the image".to_string(), received.bytes.clone())];
     let images = images::encoded(&served, file, shared.service.limits.pixels)?;

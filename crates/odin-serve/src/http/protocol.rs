@@ -7,11 +7,11 @@ mod request;
 mod response;
 
 use super::body::receive;
-use super::{App, Shared, answer::ErrorBody, content_type};
+use super::{App, InPath, Shared, answer::ErrorBody, content_type};
 use crate::infer::{self, TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use request::{Asked, InferRequest};
@@ -120,8 +120,11 @@ async fn server() -> Json<ServerMetadata> {
         (status = 400, description = "The path cannot be read", body = ErrorBody),
         (status = 401, description = "No token, or a wrong one", body = ErrorBody),
         (status = 404, description = "There is no such detector", body = ErrorBody)))]
-async fn model(State(shared): App, path: Path<String>) -> Result<Json<ModelMetadata>, Refusal> {
-    metadata(&shared, &path, None)
+async fn model(
+    State(shared): App,
+    InPath(name): InPath<String>,
+) -> Result<Json<ModelMetadata>, Refusal> {
+    metadata(&shared, &name, None)
 }
 
 /// Inputs and outputs of a version of a detector.
@@ -134,7 +137,7 @@ async fn model(State(shared): App, path: Path<String>) -> Result<Json<ModelMetad
         (status = 404, description = "There is no such detector", body = ErrorBody)))]
 async fn model_version(
     State(shared): App,
-    Path((name, version)): Path<(String, String)>,
+    InPath((name, version)): InPath<(String, String)>,
 ) -> Result<Json<ModelMetadata>, Refusal> {
     metadata(&shared, &name, Some(&version))
 }
@@ -162,8 +165,8 @@ fn metadata(
         (status = 401, description = "No token, or a wrong one", body = ErrorBody),
         (status = 404, description = "There is no such detector", body = ErrorBody),
         (status = 503, description = "The service ends", body = ErrorBody)))]
-async fn model_ready(state: App, path: Path<String>) -> Result<StatusCode, Refusal> {
-    state.service.detectors.find(Some(&path), None)?;
+async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusCode, Refusal> {
+    state.service.detectors.find(Some(&name), None)?;
     ready(state).await
 }
 
@@ -178,7 +181,7 @@ async fn model_ready(state: App, path: Path<String>) -> Result<StatusCode, Refus
         (status = 503, description = "The service ends", body = ErrorBody)))]
 async fn model_version_ready(
     state: App,
-    Path((name, version)): Path<(String, String)>,
+    InPath((name, version)): InPath<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     state.service.detectors.find(Some(&name), Some(&version))?;
     ready(state).await
@@ -206,7 +209,7 @@ async fn model_version_ready(
     ))]
 async fn infer_model(
     State(shared): App,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
     answer(&shared, &name, None, request).await
@@ -231,7 +234,7 @@ async fn infer_model(
     ))]
 async fn infer_model_version(
     State(shared): App,
-    Path((name, version)): Path<(String, String)>,
+    InPath((name, version)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
     answer(&shared, &name, Some(&version), request).await

@@ -188,14 +188,14 @@ impl Decided {
 
 /// What a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Image,
     Form,
     Json,
 }
 
 impl Kind {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         match content_type(headers).as_str() {
             "application/json" => Ok(Self::Json),
             "multipart/form-data" => Ok(Self::Form),
