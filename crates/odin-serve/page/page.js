@@ -90,7 +90,7 @@ function classOf({ class: name, prediction }) {
 }
 
 function scoreName(name) {
-  const known = { odin: "ODIN", msp: "maximum softmax probability", energy: "energy", vim: "ViM" };
+  const known = { odin: "ODIN", msp: "baseline (maximum softmax probability)" };
   return known[name] ?? visible(name);
 }
 
@@ -125,11 +125,11 @@ function store(storage, key, value) {
 
 // ---------------------------------------------------------------------------- requests
 
-/** What went wrong, in words: a title, what the server or the page says of it, what to do. */
+/** What went wrong, in words. Where it is final, trying again would end the same way. */
 class Failure extends Error {
-  constructor(title, detail, { status = 0, request = null } = {}) {
+  constructor(title, detail, { status = 0, request = null, isFinal = false } = {}) {
     super(title);
-    Object.assign(this, { title, detail, status, request });
+    Object.assign(this, { title, detail, status, request, isFinal });
   }
 }
 
@@ -161,6 +161,8 @@ const DETAILS = {
   504: "Try again when the server has less to do.",
 };
 
+const FINAL = [400, 401, 413, 415];
+
 function unreachable() {
   if (navigator.onLine) {
     return new Failure("The server does not answer", "It may have stopped, or the connection was cut. Try again in a while.");
@@ -173,7 +175,7 @@ async function failureOf(response) {
   const { status } = response;
   const title = TITLES[status] ?? "The server answered with status " + status;
   const detail = typeof said.error === "string" ? sentence(said.error) : DETAILS[status] ?? "Try again.";
-  return new Failure(title, detail, { status, request: response.headers.get("x-request-id") });
+  return new Failure(title, detail, { status, request: response.headers.get("x-request-id"), isFinal: FINAL.includes(status) });
 }
 
 function sentence(text) {
@@ -277,17 +279,17 @@ function picture(source, alt) {
 
 function checkBytes(file) {
   const { body_bytes: most } = state.info.limits;
-  if (file.size === 0) throw new Failure("An empty file", "Choose another one.");
+  if (file.size === 0) throw new Failure("An empty file", "Choose another one.", { isFinal: true });
   if (file.size <= most) return;
   const detail = "It has " + bytes(file.size) + "; the server takes " + bytes(most) + ". The page does not shrink it, because the score depends on every pixel.";
-  throw new Failure("Too large", detail);
+  throw new Failure(TITLES[413], detail, { isFinal: true });
 }
 
 function checkPixels({ width, height }) {
   const { pixels } = state.info.limits;
   if (width * height <= pixels) return;
   const detail = "It has " + width + " × " + height + " pixels; the server takes " + count(pixels, "pixel") + ".";
-  throw new Failure("Too large", detail);
+  throw new Failure(TITLES[413], detail, { isFinal: true });
 }
 
 // ---------------------------------------------------------------------------- plots
@@ -320,33 +322,50 @@ function plot(width, height, description, ...content) {
   return svg("svg", attributes, ...content);
 }
 
-const BARS = { width: 340, height: 172, left: 10, right: 330, top: 40, bottom: 128 };
+/** A box with a plot as wide as it is, so that texts have one size everywhere. */
+function fitted(draw) {
+  const box = make("div", { class: "plot" });
+  let width = 0;
+  const redraw = () => width > 0 && box.replaceChildren(draw(width));
+  new ResizeObserver(([{ contentRect }]) => {
+    if (Math.round(contentRect.width) === width) return;
+    width = Math.round(contentRect.width);
+    redraw();
+  }).observe(box);
+  return { box, redraw };
+}
+
+const BARS = { left: 12, right: 12, top: 38, bottom: 150, height: 196 };
 
 /** The scores of the calibration with the threshold and the score of an image. */
-function histogram(detector, result) {
+function histogram(detector, result, width) {
   const { histogram: bins } = detector;
   const { score, threshold } = result;
   const [low, high] = reach(bins, [score, threshold]);
-  const x = (value) => BARS.left + ((clamp(value, low, high) - low) / (high - low)) * (BARS.right - BARS.left);
-  const decimals = decimalsOf(bins.upper - bins.lower);
-  const [scoreText, thresholdText] = apart(score, threshold, decimals);
-  const description =
-    "Histogram of the scores of " + count(detector.calibrated_on.in_images, "calibration image") + ", from " +
-    bins.lower.toFixed(decimals) + " to " + bins.upper.toFixed(decimals) + ". Threshold: " + thresholdText +
-    ". This image: " + scoreText + ".";
+  const [left, right] = [BARS.left, width - BARS.right];
+  const x = (value) => left + ((clamp(value, low, high) - low) / (high - low)) * (right - left);
+  const [scoreText, thresholdText] = apart(score, threshold, decimalsOf(bins.upper - bins.lower));
+  const isRight = score >= threshold;
   return plot(
-    BARS.width,
+    width,
     BARS.height,
-    description,
-    svg("rect", { x: BARS.left, y: BARS.top, width: x(threshold) - BARS.left, height: BARS.bottom - BARS.top, class: "below" }),
+    histogramText(detector, scoreText, thresholdText),
+    svg("rect", { x: left, y: BARS.top, width: x(threshold) - left, height: BARS.bottom - BARS.top, class: "below" }),
     svg("path", { d: stairs(bins, x), class: "bars" }),
-    line(BARS.left, BARS.bottom, BARS.right, BARS.bottom, "axis"),
-    ...ticks(low, high, 4).flatMap((tick) => tickBelow(x(tick.value), BARS.bottom, tick.label)),
-    label((BARS.left + BARS.right) / 2, BARS.height - 8, "middle", scoreName(result.decides_by) + " score; high means in-distribution"),
-    ...marked(x(threshold), 28, "threshold " + thresholdText, "limit"),
-    ...marked(x(score), 13, beyond(score, low, high, "this image " + scoreText), "mark"),
+    line(left, BARS.bottom, right, BARS.bottom, "axis"),
+    ...ticks(low, high, width / 90).flatMap((tick) => tickBelow(x(tick.value), BARS.bottom, tick.label)),
+    label(width / 2, BARS.height - 8, "middle", scoreName(result.decides_by) + " score; high means in-distribution"),
+    line(x(threshold), 20, x(threshold), BARS.bottom, "limit"),
+    line(x(score), 3, x(score), BARS.bottom, "mark"),
     svg("path", { d: triangle(x(score), BARS.bottom), class: "pointer" }),
+    beside(x(threshold), 29, width, !isRight, "threshold " + thresholdText, "label of-limit"),
+    beside(x(score), 12, width, isRight, beyond(score, low, high, "this image " + scoreText), "label of-mark"),
   );
+}
+
+function histogramText({ histogram: { lower, upper }, calibrated_on: { in_images } }, score, threshold) {
+  const [from, to] = [lower, upper].map((end) => end.toFixed(decimalsOf(upper - lower)));
+  return "Histogram of the scores of " + count(in_images, "calibration image") + ", from " + from + " to " + to + ". Threshold: " + threshold + ". This image: " + score + ".";
 }
 
 /** The ends of the axis: those of the bins, with the values inside as far as the bins stay readable. */
@@ -378,10 +397,11 @@ function tickBelow(x, bottom, text) {
   return [line(x, bottom, x, bottom + 4, "axis"), label(x, bottom + 17, "middle", text)];
 }
 
-/** A line over the plot with its name above, on the side that has room. */
-function marked(x, y, text, name) {
-  const toRight = x < BARS.width / 2;
-  return [line(x, y - 10, x, BARS.bottom, name), label(toRight ? x + 5 : x - 5, y, toRight ? "start" : "end", text, "label of-" + name)];
+/** A name beside a line, on the side that is wanted if it has room there. */
+function beside(x, y, width, toRight, text, name) {
+  const needed = 7 * text.length + 8;
+  const right = toRight ? width - x > needed : x < needed;
+  return label(right ? x + 6 : x - 6, y, right ? "start" : "end", text, name);
 }
 
 function triangle(x, bottom) {
@@ -405,28 +425,32 @@ function decision(isIn) {
 function meaning(result) {
   const named = make("strong", {}, classOf(result));
   return result.is_in_distribution
-    ? make("p", {}, "Predicted: ", named, ".")
-    : make("p", {}, "The network predicts ", named, ", but was not made for such an image.");
+    ? make("p", {}, "The network predicts ", named, ".")
+    : make("p", {}, "The network predicts ", named, ", but the image is unlike those of the calibration.");
 }
 
 /** Score, percentile and p-value, each with what it says. */
 function numbers(detector, result) {
   const [score, threshold] = apart(result.score, result.threshold, decimalsOf(detector.histogram.upper - detector.histogram.lower));
-  const relation = result.is_in_distribution ? "not below" : "below";
-  const of = detector.thresholds_by_class ? "the threshold of its class, " : "the threshold, ";
-  const rows = [["Score", score, relation + " " + of + threshold]];
+  const relation = result.is_in_distribution ? "not below " : "below ";
+  const rows = [["Score", score, relation + (detector.thresholds_by_class ? "the threshold of its class, " : "the threshold, ") + threshold]];
   if (Number.isFinite(result.percentile)) {
     const share = result.percentile.toFixed(1);
-    rows.push(["Percentile", share, share + " % of the calibration images scored as low"]);
+    rows.push(["Percentile", share, share + " % of the calibration images scored no higher"]);
   }
   if (Number.isFinite(result.p_value)) {
-    rows.push(["p-value", result.p_value.toPrecision(2), "the share of in-distribution images expected to score as low, at most"]);
+    const share = trimmed(100 * result.p_value, result.p_value < 0.1 ? 2 : 0);
+    rows.push(["p-value", result.p_value.toPrecision(2), "of in-distribution images at most " + share + " % are expected to score so low"]);
   }
   for (const [name, value] of Object.entries(result.scores)) {
-    if (name !== result.decides_by) rows.push(["Also", Number(value).toPrecision(4), scoreName(name) + "; does not decide"]);
+    if (name !== result.decides_by) rows.push(["Other score", Number(value).toPrecision(4), scoreName(name) + "; it does not decide"]);
   }
-  const row = ([name, value, phrase]) => make("div", {}, make("dt", {}, name), make("dd", {}, make("b", {}, value), make("span", { class: "note" }, phrase)));
-  return make("dl", { class: "numbers" }, ...rows.map(row));
+  return make("dl", { class: "numbers" }, ...rows.map(numberRow));
+}
+
+function numberRow([name, value, phrase]) {
+  const shown = make("dd", {}, make("b", {}, value), " ", make("span", { class: "note" }, phrase));
+  return make("div", {}, make("dt", {}, name), shown);
 }
 
 function explained(failure, again) {
@@ -437,7 +461,7 @@ function explained(failure, again) {
     make("p", {}, make("strong", {}, failure.title)),
     make("p", {}, failure.detail),
     request,
-    again ? button("Try again", again) : null,
+    again && !failure.isFinal ? button("Try again", again) : null,
   );
 }
 
@@ -449,7 +473,8 @@ class Card {
     this.removed = false;
     this.thumb = make("div", { class: "thumb" });
     this.body = make("div", { class: "body" });
-    this.element = make("li", { class: "card" }, this.thumb, this.body);
+    this.below = make("div", { class: "below-all" });
+    this.element = make("li", { class: "card" }, this.thumb, this.body, this.below);
     this.wait("Waiting");
   }
 
@@ -458,8 +483,13 @@ class Card {
     this.show(make("p", { class: "waiting" }, text + " …"));
   }
 
+  heading() {
+    return make("p", { class: "file note" }, make("bdi", {}, this.name));
+  }
+
   show(...content) {
-    this.body.replaceChildren(make("p", { class: "file note" }, make("bdi", {}, this.name)), ...content);
+    this.body.replaceChildren(this.heading(), ...content);
+    this.below.replaceChildren();
   }
 
   /** Scores the image, instead of what was under way. */
@@ -468,8 +498,9 @@ class Card {
     const { signal } = (this.run = new AbortController());
     this.wait("Scoring");
     try {
-      checkBytes(this.file);
       await this.look();
+      checkBytes(this.file);
+      if (this.preview) checkPixels(this.preview);
       this.decided(await this.answer(signal), signal);
     } catch (failure) {
       if (!signal.aborted) this.failed(failure);
@@ -482,12 +513,10 @@ class Card {
   }
 
   async look() {
-    if (this.preview === undefined) {
-      this.preview = await preview(this.file);
-      const image = this.preview ? picture(this.preview.thumbnail, "") : make("span", { class: "note" }, "no preview");
-      this.thumb.replaceChildren(image);
-    }
-    if (this.preview) checkPixels(this.preview);
+    if (this.preview !== undefined) return;
+    this.preview = await preview(this.file);
+    const image = this.preview ? picture(this.preview.thumbnail, "") : make("span", { class: "note" }, "no preview");
+    this.thumb.replaceChildren(image);
   }
 
   async answer(signal) {
@@ -496,7 +525,7 @@ class Card {
     const answer = await ask(path, carrying(this.file, signal), busy);
     if (answer.detector.sha256 !== state.detector.sha256) await loadInfo();
     const [result] = answer.results;
-    if (result.error) throw new Failure(TITLES[400], sentence(result.error), { status: 400 });
+    if (result.error) throw new Failure(TITLES[400], sentence(result.error), { status: 400, isFinal: true });
     return result;
   }
 
@@ -506,13 +535,11 @@ class Card {
     this.failure = null;
     this.result = result;
     const { detector } = state;
-    const caption = "Scores of " + count(detector.calibrated_on.in_images, "in-distribution image") + " of the calibration";
-    this.show(
-      make("h3", {}, decision(result.is_in_distribution)),
-      meaning(result),
-      make("div", { class: "columns" }, numbers(detector, result), make("figure", {}, histogram(detector, result), make("figcaption", {}, caption))),
-      new Explorer(this.file, detector, signal).element,
-    );
+    const { box } = fitted((width) => histogram(detector, result, width));
+    const caption = make("figcaption", {}, "Scores of the " + count(detector.calibrated_on.in_images, "calibration image") + ", all in-distribution");
+    const words = [this.heading(), make("h3", {}, decision(result.is_in_distribution)), meaning(result), numbers(detector, result)];
+    this.body.replaceChildren(make("div", { class: "columns" }, make("div", {}, ...words), make("figure", {}, box, caption)));
+    this.below.append(new Explorer(this.file, detector, signal).element);
     remember(this);
   }
 
@@ -540,7 +567,7 @@ class Card {
 
 // ---------------------------------------------------------------------------- T and ε
 
-const TRAIL = { width: 340, height: 150, left: 51, right: 331.5, top: 16, bottom: 108 };
+const TRAIL = { left: 64, right: 24, top: 18, bottom: 140, height: 180 };
 
 /** What the slider of the temperature stops at: 50 places for each power of ten. */
 function temperatures(calibrated) {
@@ -572,12 +599,18 @@ class Explorer {
     this.points = [];
     this.axes = [
       new Axis(this, "Temperature", temperatures(detector.setting.temperature)),
-      new Axis(this, "Perturbation magnitude", magnitudes(detector.setting.magnitude)),
+      new Axis(this, "Magnitude", magnitudes(detector.setting.magnitude)),
     ];
     this.outcome = make("div", { class: "outcome" });
     this.home = button("Back to the calibrated setting", () => this.goHome());
     this.pictures = make("div", { class: "pictures" });
-    this.content = make("div", { class: "explorer" }, this.outcome, make("p", {}, this.home), make("div", { class: "axes" }, ...this.axes.map((axis) => axis.element)), this.pictures);
+    this.content = make(
+      "div",
+      {},
+      make("div", { class: "apart" }, this.outcome, this.home),
+      make("div", { class: "axes" }, ...this.axes.map((axis) => axis.element)),
+      this.pictures,
+    );
     this.element = make("details", { class: "explore" }, make("summary", {}, "How the score moves with T and ε, and what ODIN does to the image"), this.content);
     this.element.addEventListener("toggle", () => this.opened());
   }
@@ -652,7 +685,7 @@ class Explorer {
     const { threshold, setting } = this.detector;
     const calibrated = "the calibrated setting, " + settingText(setting);
     const decimals = this.decimals(answer);
-    const score = make("p", { class: "score" }, settingText(this.setting) + ": score ", make("output", {}, answer.score.toFixed(decimals)), ", class " + classOf(answer).replace(/^class /, ""));
+    const score = make("p", {}, settingText(this.setting) + ": score ", make("output", {}, answer.score.toFixed(decimals)), ", predicted ", make("b", {}, classOf(answer)));
     const note = this.isCalibrated
       ? "This is " + calibrated + ". The decision above is for it."
       : "No decision: the threshold" + (this.detector.thresholds_by_class ? "s hold" : ", " + threshold.toFixed(decimals) + ", holds") + " only at " + calibrated + ".";
@@ -701,8 +734,9 @@ class Axis {
     this.range.addEventListener("input", () => this.moved());
     this.output = make("b");
     this.trace = button("Draw the curve", () => this.toggleTrace());
-    this.picture = make("div", { class: "trail" });
-    this.element = make("div", { class: "axis-box" }, make("div", { class: "row apart" }, make("label", { for: id }, name + " " + places.symbol + " = ", this.output), this.trace), this.range, this.picture);
+    this.plot = fitted((width) => trailPicture(this, width));
+    const named = make("label", { for: id }, name + " " + places.symbol + " = ", this.output);
+    this.element = make("div", {}, make("div", { class: "apart" }, named, this.trace), this.range, this.plot.box);
     this.draw();
   }
 
@@ -728,11 +762,18 @@ class Axis {
     return this.explorer.axes.find((axis) => axis !== this);
   }
 
-  /** The scores that were seen with the other slider where it is now, in order. */
-  get trail() {
+  /** The scores that were seen at one value of the other slider, in order. */
+  trailAt(value) {
     const { key } = this.stops;
     const other = this.other.stops.key;
-    return this.explorer.points.filter((point) => point[other] === this.other.value).sort((a, b) => a[key] - b[key]);
+    return this.explorer.points.filter((point) => point[other] === value).sort((a, b) => a[key] - b[key]);
+  }
+
+  /** The trails at other values of the other slider. */
+  get earlier() {
+    const values = new Set(this.explorer.points.map((point) => point[this.other.stops.key]));
+    values.delete(this.other.value);
+    return [...values].map((value) => this.trailAt(value)).filter((trail) => trail.length > 2);
   }
 
   toggleTrace() {
@@ -763,37 +804,46 @@ class Axis {
   draw() {
     this.output.textContent = String(this.value);
     this.range.setAttribute("aria-valuetext", this.stops.symbol + " = " + this.value);
-    if (this.explorer.axes) this.picture.replaceChildren(trailPicture(this, this.trail));
+    this.plot.redraw();
   }
 }
 
-function trailPicture(axis, trail) {
+/** The trail at the setting of the other slider, over those at its earlier ones. */
+function trailPicture(axis, width) {
   const { stops: places } = axis;
-  const x = (value) => TRAIL.left + places.share(value) * (TRAIL.right - TRAIL.left);
-  const [low, high] = trailReach(trail, axis.explorer.detector.histogram);
+  const trail = axis.trailAt(axis.other.value);
+  const { earlier } = axis;
+  const [left, right] = [TRAIL.left, width - TRAIL.right];
+  const [low, high] = trailReach([trail, ...earlier].flat(), axis.explorer.detector.histogram);
+  const x = (value) => left + places.share(value) * (right - left);
   const y = (score) => TRAIL.bottom - ((score - low) / (high - low)) * (TRAIL.bottom - TRAIL.top);
-  const place = ({ score, [places.key]: value }) => x(value).toFixed(2) + " " + y(score).toFixed(2);
-  const now = trail.find((point) => point[places.key] === axis.value);
+  const curve = (points, name) => svg("path", { d: "M" + points.map((point) => x(point[places.key]).toFixed(2) + " " + y(point.score).toFixed(2)).join("L"), class: name });
   const home = x(places.value(places.home));
   return plot(
-    TRAIL.width,
+    width,
     TRAIL.height,
     trailText(axis, trail, low, high),
-    ...ticks(low, high, 3).flatMap((tick) => [line(TRAIL.left, y(tick.value), TRAIL.right, y(tick.value), "grid"), label(TRAIL.left - 6, y(tick.value) + 4, "end", tick.label)]),
-    line(TRAIL.left, TRAIL.bottom, TRAIL.right, TRAIL.bottom, "axis"),
+    ...ticks(low, high, 3).flatMap((tick) => [line(left, y(tick.value), right, y(tick.value), "grid"), label(left - 8, y(tick.value) + 4, "end", tick.label)]),
+    line(left, TRAIL.bottom, right, TRAIL.bottom, "axis"),
     ...xTicks(places).flatMap((tick) => tickBelow(x(tick.value), TRAIL.bottom, tick.label)),
     line(home, TRAIL.top, home, TRAIL.bottom, "limit"),
-    label(home > TRAIL.width / 2 ? home - 5 : home + 5, TRAIL.top - 5, home > TRAIL.width / 2 ? "end" : "start", "calibrated"),
-    svg("path", { d: trail.map((point, i) => (i ? "L" : "M") + place(point)).join(""), class: "curve" }),
+    label(home, TRAIL.top - 6, "middle", "calibrated"),
+    ...earlier.map((points) => curve(points, "earlier")),
+    ...(trail.length > 1 ? [curve(trail, "curve")] : []),
     ...trail.map((point) => svg("circle", { cx: x(point[places.key]), cy: y(point.score), r: 2.5, class: "seen" })),
-    now ? svg("circle", { cx: x(axis.value), cy: y(now.score), r: 5.5, class: "now" }) : line(x(axis.value), TRAIL.top, x(axis.value), TRAIL.bottom, "pending"),
-    label((TRAIL.left + TRAIL.right) / 2, TRAIL.height - 6, "middle", "score at " + axis.other.stops.symbol + " = " + axis.other.value),
+    ...nowMark(trail.find((point) => point[places.key] === axis.value), x(axis.value), y),
+    label((left + right) / 2, TRAIL.height - 6, "middle", "score at " + axis.other.stops.symbol + " = " + axis.other.value + (earlier.length > 0 ? "; grey: at earlier ones" : "")),
   );
 }
 
+/** Where the slider is: a ring once the score is known. */
+function nowMark(point, x, y) {
+  return point ? [svg("circle", { cx: x, cy: y(point.score), r: 5.5, class: "now" })] : [line(x, TRAIL.top, x, TRAIL.bottom, "pending")];
+}
+
 /** From the lowest to the highest score, and no narrower than the histogram of the calibration. */
-function trailReach(trail, { lower, upper }) {
-  const scores = trail.map((point) => point.score);
+function trailReach(points, { lower, upper }) {
+  const scores = points.map((point) => point.score);
   const least = upper - lower || Math.abs(upper) || 1;
   if (scores.length === 0) return [lower, lower + least];
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
@@ -847,6 +897,7 @@ function tally() {
 function summarise() {
   const { all, done, ins, outs, failed } = tally();
   show(byId("results"), all > 0);
+  show(byId("summary"), all > 1);
   const parts = [ins + " in-distribution", outs + " out-of-distribution"];
   if (failed > 0) parts.push(failed + " without a decision");
   byId("summary").textContent = done < all ? done + " of " + count(all, "image") + " decided" : count(all, "image") + ": " + parts.join(", ");
@@ -1007,6 +1058,7 @@ function showInfo() {
 
 function useDetector(detector) {
   state.detector = detector;
+  byId("choose").disabled = byId("photograph").disabled = false;
   byId("detector").value = detector.name;
   byId("facts").replaceChildren(facts(detector));
   byId("command").textContent = command(detector);
