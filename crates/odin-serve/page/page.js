@@ -134,7 +134,7 @@ class Failure extends Error {
 }
 
 const TITLES = {
-  400: "Not an image that can be read",
+  400: "This image cannot be scored",
   401: "A token is needed",
   403: "Not allowed",
   404: "Not found on this server",
@@ -435,12 +435,11 @@ function numbers(detector, result) {
   const relation = result.is_in_distribution ? "not below " : "below ";
   const rows = [["Score", score, relation + (detector.thresholds_by_class ? "the threshold of its class, " : "the threshold, ") + threshold]];
   if (Number.isFinite(result.percentile)) {
-    const share = result.percentile.toFixed(1);
-    rows.push(["Percentile", share, share + " % of the calibration images scored no higher"]);
+    rows.push(["Percentile", result.percentile.toFixed(1), "% of the calibration images scored no higher"]);
   }
   if (Number.isFinite(result.p_value)) {
     const share = trimmed(100 * result.p_value, result.p_value < 0.1 ? 2 : 0);
-    rows.push(["p-value", result.p_value.toPrecision(2), "of in-distribution images at most " + share + " % are expected to score so low"]);
+    rows.push(["p-value", result.p_value.toPrecision(2), "at most " + share + " % of in-distribution images are expected to score so low"]);
   }
   for (const [name, value] of Object.entries(result.scores)) {
     if (name !== result.decides_by) rows.push(["Other score", Number(value).toPrecision(4), scoreName(name) + "; it does not decide"]);
@@ -659,7 +658,7 @@ class Explorer {
     const both = AbortSignal.any([this.signal, signal]);
     const busy = (left) => left && this.outcome.replaceChildren(make("p", { class: "waiting" }, "The server is busy. Trying again in " + count(left, "second") + " …"));
     const answer = await ask("v1/explore?" + query, carrying(this.file, both), busy);
-    this.keep({ ...setting, score: answer.score });
+    this.keep({ ...setting, score: followed(answer) });
     return answer;
   }
 
@@ -682,28 +681,39 @@ class Explorer {
   }
 
   said(answer) {
-    const { threshold, setting } = this.detector;
-    const calibrated = "the calibrated setting, " + settingText(setting);
     const decimals = this.decimals(answer);
-    const score = make("p", {}, settingText(this.setting) + ": score ", make("output", {}, answer.score.toFixed(decimals)), ", predicted ", make("b", {}, classOf(answer)));
-    const note = this.isCalibrated
-      ? "This is " + calibrated + ". The decision above is for it."
-      : "No decision: the threshold" + (this.detector.thresholds_by_class ? "s hold" : ", " + threshold.toFixed(decimals) + ", holds") + " only at " + calibrated + ".";
-    return [score, make("p", { class: "note" }, note), make("p", {}, this.effect(answer, decimals))];
+    const name = scoreName("odin" in answer.scores ? "odin" : this.detector.decides_by) + " score ";
+    const value = make("output", {}, followed(answer).toFixed(decimals));
+    const line = make("p", {}, settingText(this.setting) + ": " + name, value, ", predicted ", make("b", {}, classOf(answer)));
+    return [line, make("p", { class: "note" }, this.standing(decimals)), make("p", {}, this.effect(answer, decimals))];
+  }
+
+  /** Whether there is a decision at this setting. */
+  standing(decimals) {
+    const { decides_by: by, setting, threshold, thresholds_by_class: several } = this.detector;
+    const calibrated = "the calibrated setting, " + settingText(setting);
+    if (by !== "odin") return "The detector decides by " + scoreName(by) + ", at " + calibrated + ".";
+    if (this.isCalibrated) return "This is " + calibrated + ". The decision above is for it.";
+    return "No decision: the " + (several ? "thresholds hold" : "threshold, " + threshold.toFixed(decimals) + ", holds") + " only at " + calibrated + ".";
   }
 
   decimals(answer) {
+    const moved = Math.abs(followed(answer) - answer.unperturbed);
     const { upper, lower } = this.detector.histogram;
-    const moved = Math.abs(answer.score - answer.unperturbed);
-    return Math.max(decimalsOf(upper - lower), this.detector.decides_by === "odin" && moved > 0 ? Math.min(decimalsOf(moved) - 2, 9) : 0);
+    const range = this.detector.decides_by === "odin" ? upper - lower : 0;
+    return Math.min(Math.max(range > 0 ? decimalsOf(range) : 6, moved > 0 ? decimalsOf(moved) - 2 : 0), 10);
   }
 
   effect({ scores, unperturbed }, decimals) {
-    const { magnitude } = this.setting;
-    if (magnitude === 0) return "At ε = 0 nothing is perturbed.";
-    const moved = scores.odin - unperturbed;
-    return "The perturbation moved ODIN’s score by " + signed(moved, decimals) + ", from " + unperturbed.toFixed(decimals) + ".";
+    if (this.setting.magnitude === 0) return "At ε = 0 nothing is perturbed.";
+    if (!("odin" in scores)) return "";
+    return "The perturbation moved it by " + signed(scores.odin - unperturbed, decimals) + ", from " + unperturbed.toFixed(decimals) + ".";
   }
+}
+
+/** The score that T and ε move: ODIN's, where it is computed, whichever decides. */
+function followed({ scores, score }) {
+  return scores.odin ?? score;
 }
 
 function shownPictures({ pictures }, { magnitude }) {
@@ -814,7 +824,7 @@ function trailPicture(axis, width) {
   const trail = axis.trailAt(axis.other.value);
   const { earlier } = axis;
   const [left, right] = [TRAIL.left, width - TRAIL.right];
-  const [low, high] = trailReach([trail, ...earlier].flat(), axis.explorer.detector.histogram);
+  const [low, high] = trailReach([trail, ...earlier].flat(), axis.explorer.detector);
   const x = (value) => left + places.share(value) * (right - left);
   const y = (score) => TRAIL.bottom - ((score - low) / (high - low)) * (TRAIL.bottom - TRAIL.top);
   const curve = (points, name) => svg("path", { d: "M" + points.map((point) => x(point[places.key]).toFixed(2) + " " + y(point.score).toFixed(2)).join("L"), class: name });
@@ -841,12 +851,11 @@ function nowMark(point, x, y) {
   return point ? [svg("circle", { cx: x, cy: y(point.score), r: 5.5, class: "now" })] : [line(x, TRAIL.top, x, TRAIL.bottom, "pending")];
 }
 
-/** From the lowest to the highest score, and no narrower than the histogram of the calibration. */
-function trailReach(points, { lower, upper }) {
+/** From the lowest to the highest score, and no narrower than the histogram of ODIN's scores. */
+function trailReach(points, { decides_by: by, histogram: { lower, upper } }) {
   const scores = points.map((point) => point.score);
-  const least = upper - lower || Math.abs(upper) || 1;
-  if (scores.length === 0) return [lower, lower + least];
-  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  const [low, high] = scores.length > 0 ? [Math.min(...scores), Math.max(...scores)] : [lower, upper];
+  const least = (by === "odin" && upper - lower) || 0.01 * Math.abs(high) || 1;
   const air = Math.max(0.08 * (high - low), (least - (high - low)) / 2);
   return [low - air, high + air];
 }
@@ -1052,8 +1061,12 @@ function showInfo() {
   byId("detector").replaceChildren(...options);
   show(byId("detectors"), options.length > 1);
   byId("version").textContent = info.name + " " + info.version;
-  byId("limits").textContent = "PNG, JPEG, WebP, BMP or GIF, up to " + bytes(info.limits.body_bytes) + " and " + trimmed(info.limits.pixels / 1e6, 1) + " megapixels. Images are sent as they are to this server only.";
+  byId("limits").textContent = limitsText(info.limits);
   useDetector(named ?? info.detectors[0]);
+}
+
+function limitsText({ body_bytes: most, pixels }) {
+  return "PNG, JPEG, WebP, BMP or GIF, up to " + bytes(most) + " and " + trimmed(pixels / 1e6, 1) + " megapixels. Images are sent to this server only, as they are.";
 }
 
 function useDetector(detector) {
@@ -1063,6 +1076,8 @@ function useDetector(detector) {
   byId("facts").replaceChildren(facts(detector));
   byId("command").textContent = command(detector);
   show(byId("about"));
+  const { height, width } = detector.input;
+  byId("size").textContent = detector.resizes ? "" : "This detector takes images of exactly " + width + " × " + height + " pixels.";
 }
 
 /** Another detector decides on what is on the page, too. */
