@@ -95,6 +95,10 @@ pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
         seeds.add("histogram_sketch", &i.to_string(), &sketch.to_bytes());
     }
 
+    for (i, request) in requests().iter().enumerate() {
+        seeds.add("serve_request", &i.to_string(), request);
+    }
+
     for (i, text) in detectors(&root.join("../demo/model.safetensors"))?
         .iter()
         .enumerate()
@@ -264,4 +268,56 @@ fn sketches() -> Result<Vec<HistogramSketch>, odin_metrics::Error> {
         Ok(sketch)
     };
     cases.iter().map(sketch).collect()
+}
+
+/// A request for each route of the target `serve_request`, led by its number.
+fn requests() -> Vec<Vec<u8>> {
+    let image = bitmap();
+    let form = [
+        b"--b\r\nContent-Disposition: form-data; name=\"x\"; filename=\"a.bmp\"\r\n\r\n",
+        &image[..],
+        b"\r\n--b--\r\n",
+    ];
+    let pixels = vec!["7"; 64].join(",");
+    let json = format!(
+        r#"{{"id":"1","parameters":{{"binary_data_output":true}},"inputs":[{{"name":"pixels_uint8","datatype":"UINT8","shape":[1,8,8,1],"data":[{pixels}]}}],"outputs":[{{"name":"odin","parameters":{{"binary_data":false}}}}]}}"#
+    );
+    let tensor = [&(image.len() as u32).to_le_bytes()[..], &image].concat();
+    let head = format!(
+        r#"{{"inputs":[{{"name":"images","datatype":"BYTES","shape":[1],"parameters":{{"binary_data_size":{}}}}}]}}"#,
+        tensor.len()
+    );
+    let length = (head.len() as u16).to_le_bytes();
+    let binary = [&length[..], head.as_bytes(), &tensor].concat();
+    let images = r#"{"images":["R0lGODlh",{"name":"a.gif","data":"R0lGODlhCAAIAIAAAAAAAP///ywAAAAACAAIAAACB4SPqcvtXQA7"}]}"#;
+    // Model, input (name, datatype, shape), raw contents, with the frame's head.
+    let mut message =
+        b"\x0a\x08detector\x2a\x12\x0a\x06images\x12\x05BYTES\x1a\x01\x01\x3a".to_vec();
+    message.extend([tensor.len() as u8 | 0x80, (tensor.len() >> 7) as u8]);
+    message.extend(&tensor);
+    let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let bodies = [
+        image.clone(),
+        images.as_bytes().to_vec(),
+        form.concat(),
+        Vec::new(),
+        image,
+        json.into_bytes(),
+        binary.clone(),
+        binary,
+        frame,
+    ];
+    let numbered = bodies.iter().zip(0u8..);
+    numbered
+        .map(|(body, number)| [&[number][..], body].concat())
+        .collect()
+}
+
+/// An 8x8 image of 24 bits a pixel.
+fn bitmap() -> Vec<u8> {
+    let mut file =
+        b"BM\xf6\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x08\0\0\0\x08\0\0\0\x01\0\x18\0".to_vec();
+    file.resize(54, 0);
+    file.extend((0..192u8).map(|i| i.wrapping_mul(37)));
+    file
 }

@@ -48,6 +48,11 @@ fn run_with(arguments: &[OsString]) -> u8 {
         Some(args::Command::Score(score)) => score::run(&score),
         #[cfg(feature = "serve")]
         Some(args::Command::Serve(serve)) => command::serve::run(&serve),
+        #[cfg(not(feature = "serve"))]
+        Some(args::Command::Serve(_)) => Err(args::UsageError(
+            "`odin serve` is not in this build; rebuild with `--features serve`.".to_string(),
+        )
+        .into()),
         Some(args::Command::Drift(drift)) => match drift::run(&drift, &again) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -11,6 +11,7 @@ pub mod packed_data_set;
 pub mod registry;
 pub mod saved_detector;
 pub mod score_file;
+pub mod serve_request;
 pub mod unpack;
 pub mod zoo;
 
@@ -18,7 +19,7 @@ pub mod zoo;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 13] = [
     ("checkpoint", checkpoint::run),
     ("data_set", data_set::run),
     ("histogram_sketch", histogram_sketch::run),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Target); 12] = [
     ("registry", registry::run),
     ("saved_detector", saved_detector::run),
     ("score_file", score_file::run),
+    ("serve_request", serve_request::run),
     ("unpack", unpack::run),
     ("zoo", zoo::run),
 ];

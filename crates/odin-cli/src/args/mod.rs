@@ -51,6 +51,7 @@ Examples:
   odin tune --nn net.onnx --in-dataset val/          which temperature, which magnitude
   odin calibrate --nn net.onnx --in-dataset val/ -o detector.toml    which threshold
   odin score --detector detector.toml photo.jpg      is this image like the others?
+  odin serve detector.toml                           the same over HTTP and gRPC
   odin drift january.csv february.csv                has something changed?
   odin metrics in.csv out.csv                        how good are these scores?
   odin inspect net.onnx                              what a model is and costs
@@ -62,6 +63,14 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 drift that odin drift was tol
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// Any arguments of `odin serve`, in a build that has no service.
+#[cfg(not(feature = "serve"))]
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct NoServe {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +86,9 @@ pub(crate) enum Command {
     /// Answer requests with the decisions of calibrated detectors, over HTTP and gRPC
     #[cfg(feature = "serve")]
     Serve(Box<Serve>),
+    /// Answer requests over HTTP and gRPC, in builds with the feature serve, of which this is none
+    #[cfg(not(feature = "serve"))]
+    Serve(NoServe),
     /// Test whether scores or rejections drift from one period of use to another
     Drift(Drift),
     /// Measure how well scores in files tell out-of-distribution images apart

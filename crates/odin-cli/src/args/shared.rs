@@ -209,7 +209,7 @@ pub(crate) struct ReportOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// Write each plot as SVG into this folder
+    /// Write each plot as SVG into this folder, and as PNG in builds with the feature png-plots
     #[arg(long, value_name = "DIR")]
     pub(crate) plots: Option<PathBuf>,
 }

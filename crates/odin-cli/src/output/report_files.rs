@@ -5,6 +5,8 @@ use super::free_names::FreeNames;
 use super::progress::say;
 use crate::args::{ReportOptions, UsageError};
 use anyhow::{Context, Result};
+#[cfg(feature = "png-plots")]
+use odin_report::plot::Rasterizer;
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "--report";
@@ -48,7 +50,7 @@ impl ReportFiles {
         self.page.is_some() || self.plots.is_some()
     }
 
-    /// Writes what is asked for; plots are SVG, each with a name.
+    /// Writes what is asked for; plots are given as SVG, each with a name.
     pub(crate) fn write(
         &self,
         page: impl FnOnce() -> String,
@@ -69,16 +71,40 @@ impl ReportFiles {
     fn write_plots(&self, folder: &Path, plots: Vec<(String, String)>) -> Result<()> {
         let mut names = FreeNames::default();
         let mut files = Vec::new();
+        let rasterizer = self.rasterizer();
         for (name, svg) in plots {
-            let file = Output::new(&folder.join(names.take(&name, "svg")), PLOTS)?;
-            file.is_none_of(&self.sources)?;
-            files.push((file, svg));
+            let name = names.take(&name, "svg");
+            let mut add = |name: &str, content: Vec<u8>| -> Result<()> {
+                let file = Output::new(&folder.join(name), PLOTS)?;
+                file.is_none_of(&self.sources)?;
+                files.push((file, content));
+                Ok(())
+            };
+            if let Some(rasterizer) = &rasterizer {
+                add(&png_of(&name), rasterizer.draw(&svg)?)?;
+            }
+            add(&name, svg.into_bytes())?;
         }
-        for (file, svg) in files {
-            file.write(svg.as_bytes())?;
+        for (file, content) in files {
+            file.write(&content)?;
         }
         self.tell(folder);
         Ok(())
+    }
+
+    /// What draws plots as PNG; nothing in a build without, and said on a machine without fonts.
+    #[cfg(feature = "png-plots")]
+    fn rasterizer(&self) -> Option<Rasterizer> {
+        let found = Rasterizer::new();
+        if let Err(reason) = &found {
+            say(&format!("plots are written as SVG only: {reason}"));
+        }
+        found.ok()
+    }
+
+    #[cfg(not(feature = "png-plots"))]
+    fn rasterizer(&self) -> Option<Rasterizer> {
+        None
     }
 
     fn tell(&self, path: &Path) {
@@ -86,6 +112,23 @@ impl ReportFiles {
             say(&format!("wrote {}", path.display()));
         }
     }
+}
+
+/// What draws plots as PNG in builds that can, of which this is none.
+#[cfg(not(feature = "png-plots"))]
+enum Rasterizer {}
+
+#[cfg(not(feature = "png-plots"))]
+impl Rasterizer {
+    fn draw(&self, _: &str) -> Result<Vec<u8>> {
+        match *self {}
+    }
+}
+
+/// The name of the PNG of a plot whose SVG has this name.
+fn png_of(svg: &str) -> String {
+    let stem = svg.strip_suffix(".svg").unwrap_or(svg);
+    format!("{stem}.png")
 }
 
 fn page(path: &Path) -> Result<Output> {

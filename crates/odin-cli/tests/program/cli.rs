@@ -915,3 +915,13 @@ fn within_seconds(mut command: Command) -> Output {
     }
     child.wait_with_output().unwrap()
 }
+
+#[cfg(not(feature = "serve"))]
+#[test]
+fn a_build_without_the_service_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = odin(folder.path(), "serve detector.toml --port 0");
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("rebuild with `--features serve`"), "{said}");
+}

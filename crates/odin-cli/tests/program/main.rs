@@ -18,6 +18,8 @@ mod outputs;
 mod photos;
 mod report;
 mod runs;
+#[cfg(feature = "serve")]
+mod serve;
 mod sets;
 mod signals;
 #[cfg(unix)]

@@ -13,6 +13,8 @@ mod frame;
 mod heat_map;
 mod histogram;
 mod line_plot;
+#[cfg(feature = "png-plots")]
+mod raster;
 mod svg;
 
 pub(crate) use colour::Colour;
@@ -24,3 +26,5 @@ pub use decimate::decimated;
 pub use heat_map::HeatMap;
 pub use histogram::{Group, Histogram, Mark, PixelAxis};
 pub use line_plot::{Line, LinePlot, Markers};
+#[cfg(feature = "png-plots")]
+pub use raster::{NotDrawn, Rasterizer};
