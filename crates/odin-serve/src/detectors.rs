@@ -6,8 +6,7 @@ use crate::info::DetectorInfo;
 use crate::options::ServeOptions;
 use crate::refusal::{Reason, Refusal};
 use crate::telemetry::DetectorMetrics;
-use odin::{CalibratedDetector, InputGradient, OpenDetector};
-use sha2::{Digest, Sha256};
+use odin::{CalibratedDetector, Image, Images, InputGradient, OpenDetector};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -53,6 +52,14 @@ impl Detectors {
         Ok(())
     }
 
+    /// Says which there are.
+    pub(crate) fn log(&self, what: &str) {
+        for served in self.all().iter() {
+            let DetectorInfo { name, version, .. } = &served.info;
+            tracing::info!(detector = name, version, "{what}");
+        }
+    }
+
     pub(crate) fn all(&self) -> Arc<[Arc<Served>]> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -91,6 +98,16 @@ fn names(all: &[Arc<Served>]) -> String {
 }
 
 impl Served {
+    /// Reads an image as the network takes it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another shape than the network takes.
+    pub(crate) fn prepared(&self, images: &Images, i: usize) -> Result<Image, odin::Error> {
+        let image = images.get(i)?.image;
+        self.detector.detector().check_prepared(&image)?;
+        Ok(image)
+    }
+
     /// What ODIN follows at the detector's temperature.
     ///
     /// # Errors
@@ -138,13 +155,8 @@ fn open_one(
     before: &[Arc<Served>],
 ) -> Result<Arc<Served>, Error> {
     let name = name_of(file)?;
-    let sha256 = hash(file)?;
     let opened = open.clone().open(file).map_err(unopened)?;
-    if hash(file)? != sha256 {
-        let problem = "it was changed while it was being opened; try again";
-        return Err(Error::new(ErrorKind::Detector, problem).about(file.display()));
-    }
-    let info = DetectorInfo::of(&name, sha256, &opened).map_err(unopened)?;
+    let info = DetectorInfo::of(&name, &opened).map_err(unopened)?;
     let same = before.iter().find(|served| served.info == info);
     let metrics = match same {
         // Its window and counts go on.
@@ -185,18 +197,3 @@ fn name_of(file: &Path) -> Result<String, Error> {
         }
     }
 }
-
-/// The SHA-256 of a file, in hexadecimal digits.
-fn hash(file: &Path) -> Result<String, Error> {
-    let cannot = |e| {
-        Error::new(ErrorKind::Detector, "cannot read it")
-            .because(e)
-            .about(file.display())
-    };
-    let bytes = odin_untrusted::file::read_regular(file, MAX_DETECTOR).map_err(cannot)?;
-    let digest = Sha256::digest(bytes);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A `detector.toml` is not larger.
-const MAX_DETECTOR: u64 = 1 << 30;

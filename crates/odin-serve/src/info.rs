@@ -4,6 +4,9 @@ use odin::{CalibratedDetector, Error};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// The digits of a version.
+const VERSION: usize = 16;
+
 /// The bins of the histogram of the calibration's scores.
 const BINS: usize = 64;
 
@@ -13,11 +16,12 @@ pub(crate) struct DetectorName {
     /// The stem of its file.
     #[schema(example = "detector")]
     pub(crate) name: String,
-    /// The first 12 digits of its hash.
-    #[schema(example = "3f2a9c0d1e5b")]
+    /// The first 16 digits of its checksum, as score files have them.
+    #[schema(example = "9645f0a47a59edd6")]
     pub(crate) version: String,
-    /// The SHA-256 of its file, in hexadecimal digits.
-    pub(crate) sha256: String,
+    /// The checksum that its file states and score files name, a SHA-256 in hexadecimal digits: two
+    /// detectors of one checksum judge alike.
+    pub(crate) checksum: String,
 }
 
 /// A detector that is served.
@@ -26,10 +30,11 @@ pub(crate) struct DetectorInfo {
     /// The stem of its file.
     #[schema(example = "detector")]
     pub(crate) name: String,
-    /// The first 12 digits of its hash.
+    /// The first 16 digits of its checksum, as score files have them.
     pub(crate) version: String,
-    /// The SHA-256 of its file, in hexadecimal digits.
-    pub(crate) sha256: String,
+    /// The checksum that its file states and score files name, a SHA-256 in hexadecimal digits: two
+    /// detectors of one checksum judge alike.
+    pub(crate) checksum: String,
     pub(crate) model: ModelInfo,
     pub(crate) setting: SettingInfo,
     pub(crate) input: InputInfo,
@@ -100,18 +105,15 @@ pub(crate) struct Histogram {
 impl DetectorInfo {
     /// # Errors
     /// When the detector has no score to decide by.
-    pub(crate) fn of(
-        name: &str,
-        sha256: String,
-        detector: &CalibratedDetector,
-    ) -> Result<Self, Error> {
+    pub(crate) fn of(name: &str, detector: &CalibratedDetector) -> Result<Self, Error> {
         let (record, classifier) = (detector.record(), detector.classifier());
+        let checksum = record.checksum();
         let deciding = record.deciding()?;
         let [channels, height, width] = classifier.image_shape();
         Ok(Self {
             name: name.to_string(),
-            version: sha256.chars().take(12).collect(),
-            sha256,
+            version: checksum.chars().take(VERSION).collect(),
+            checksum,
             model: ModelInfo {
                 architecture: record.model.architecture.clone(),
                 sha256: record.model.sha256.clone(),
@@ -145,7 +147,7 @@ impl DetectorInfo {
         DetectorName {
             name: self.name.clone(),
             version: self.version.clone(),
-            sha256: self.sha256.clone(),
+            checksum: self.checksum.clone(),
         }
     }
 

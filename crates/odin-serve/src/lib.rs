@@ -19,9 +19,13 @@
 //! for bit. Everything that a request may take is bounded ([`Limits`]).
 
 mod admission;
+mod base64_images;
 mod batcher;
+mod body;
+mod codes;
 mod detectors;
 mod error;
+mod front;
 mod grpc;
 mod http;
 mod images;
@@ -34,6 +38,7 @@ mod refusal;
 mod request_id;
 mod server;
 mod service;
+mod shared;
 mod telemetry;
 mod tls;
 mod token;

@@ -17,8 +17,11 @@ use tokio_rustls::TlsAcceptor;
 
 /// How long a connection may say nothing, beyond the time that a request has.
 const IDLE: Duration = Duration::from_secs(45);
-/// How long the handshake of TLS, and the head of a request, may take.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long the handshake of TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the head of a request may take, and a connection of HTTP/1.1 be idle before the next:
+/// longer than the proxies in front of a service keep theirs.
+const HEAD: Duration = Duration::from_secs(75);
 /// The pause after a connection that cannot be accepted, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The most requests at once on a connection of HTTP/2.
@@ -95,7 +98,7 @@ impl Connection {
         match self.tls.clone() {
             None => self.speak(stream).await,
             Some(tls) => {
-                let stream = timeout(HEAD, tls.accept(stream)).await??;
+                let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
                 self.speak(stream).await
             }
         }

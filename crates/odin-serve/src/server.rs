@@ -2,11 +2,12 @@
 
 use crate::detectors::{Detectors, Sources};
 use crate::error::{Error, ErrorKind};
-use crate::http::{Shared, router};
+use crate::front::router;
 use crate::listen;
 use crate::options::ServeOptions;
 use crate::request_id::RequestIds;
 use crate::service::Service;
+use crate::shared::Shared;
 use crate::telemetry::Exposition;
 use crate::tls;
 use crate::token::Token;
@@ -81,15 +82,6 @@ impl Server {
         })
     }
 
-    /// The names and versions of the detectors.
-    pub fn detectors(&self) -> Vec<(String, String)> {
-        let all = self.shared.service.detectors.all();
-        let named = all.iter().map(|served| &served.info);
-        named
-            .map(|info| (info.name.clone(), info.version.clone()))
-            .collect()
-    }
-
     /// The routes, for a program that serves them beside its own. Address, TLS, connections and
     /// drain are then that program's.
     pub fn router(&self) -> Router {
@@ -151,10 +143,15 @@ impl Reloader {
             let detectors = &this.shared.service.detectors;
             detectors.reload(&this.sources, &this.options)
         };
-        spawn_blocking(reload).await.unwrap_or_else(|_| {
+        let reloaded = spawn_blocking(reload).await.unwrap_or_else(|_| {
             let problem = "a defect: opening the detectors did not end";
             Err(Error::new(ErrorKind::Detector, problem))
-        })
+        });
+        match &reloaded {
+            Ok(()) => self.shared.service.detectors.log("opened anew"),
+            Err(error) => tracing::error!(%error, "the detectors stay as they were"),
+        }
+        reloaded
     }
 }
 
@@ -180,9 +177,18 @@ impl BoundServer {
             ..
         } = self.server;
         let service = Arc::clone(&shared.service);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        service.detectors.log("opened");
+        tracing::info!("listening on {scheme}://{}/", self.address);
+        if !self.address.ip().is_loopback() && shared.token.is_none() {
+            tracing::warn!(
+                "anyone who reaches this address may use it, since no token is asked for"
+            );
+        }
         let ending = async {
             ending.await;
             service.end();
+            tracing::info!("ending: requests that have begun are answered");
         };
         listen::serve(
             self.listener,

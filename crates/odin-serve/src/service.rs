@@ -13,6 +13,9 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+/// So many bytes are parsed in less time than a thread takes to be woken.
+const LITTLE: usize = 1 << 14;
+
 /// All that requests share.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -100,6 +103,27 @@ impl Service {
         self.in_time(done).await
     }
 
+    /// Work on bytes that a request brought: a little of them at once, many on a thread of its own,
+    /// so that other requests are not kept waiting.
+    pub(crate) async fn parse<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if bytes <= LITTLE {
+            return work();
+        }
+        let parsed = async {
+            let turn = self.turn().await?;
+            let work = move || {
+                let _turn = turn;
+                work()
+            };
+            spawn_blocking(work).await.unwrap_or_else(|_| Err(defect()))
+        };
+        self.in_time(parsed).await
+    }
+
     fn room(&self, served: &Served, images: usize) -> Result<Room, Refusal> {
         if images == 0 {
             return Err(Refusal::invalid("there is no image in the request"));
@@ -126,10 +150,8 @@ impl Service {
         let room = Arc::new(room);
         let read = move || {
             let _turn = turn;
-            let each = (0..images.len()).map(|i| match images.get(i) {
-                Ok(sample) => {
-                    Waiting::Queued(served.batcher.judge(sample.image), Arc::clone(&room))
-                }
+            let each = (0..images.len()).map(|i| match served.prepared(&images, i) {
+                Ok(image) => Waiting::Queued(served.batcher.judge(image), Arc::clone(&room)),
                 Err(error) => {
                     served.metrics.failed.inc();
                     Waiting::Failed(error.to_string())

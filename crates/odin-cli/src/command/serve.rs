@@ -1,13 +1,10 @@
 //! `odin serve`: answers requests with the decisions of calibrated detectors.
 
 use crate::args::{LogArg, Serve, UsageError};
-use crate::output::progress::say;
 use crate::resolve::device;
 use anyhow::{Context, Result, bail};
 use odin::CalibratedDetector;
-use odin_serve::{
-    Batching, BoundServer, Limits, LogFormat, Reloader, ServeOptions, Server, TlsFiles, log_to,
-};
+use odin_serve::{Batching, Limits, LogFormat, Reloader, ServeOptions, Server, TlsFiles, log_to};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -18,9 +15,11 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
         LogArg::Json => LogFormat::Json,
     };
     log_to(format, std::io::stderr);
-    let server = open(args)?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let open = runtime.block_on(answer(server, args))?;
+    // Signals are waited for before anything else: the first would end the process.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let server = open(args)?;
+    let open = runtime.block_on(answer(server, signals))?;
     // Work that nobody waits for any more is not waited for either.
     runtime.shutdown_background();
     match open {
@@ -72,23 +71,19 @@ fn options(args: &Serve) -> ServeOptions {
 }
 
 /// Answers until a signal; gives the number of connections that did not end in time.
-async fn answer(server: Server, args: &Serve) -> Result<usize> {
-    let names = server.detectors();
+async fn answer(server: Server, signals: Signals) -> Result<usize> {
+    let Signals { mut end, reload } = signals;
     let bound = server.bind().await?;
-    announce(&bound, &names, args);
-    let reloader = bound.reloader();
-    tokio::spawn(reload_on_signal(reloader));
-    let mut signals = Ending::new()?;
-    let (end, ending) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(reload.each(bound.reloader()));
+    let (told, ending) = tokio::sync::oneshot::channel::<()>();
     let run = bound.run(async {
         // An end that is dropped is one, too.
         let _ = ending.await;
     });
     let told_twice = async {
-        signals.next().await;
-        say("ending: requests that have begun are answered; once more ends at once");
-        let _ = end.send(());
-        signals.next().await;
+        end.next().await;
+        let _ = told.send(());
+        end.next().await;
     };
     tokio::select! {
         open = run => Ok(open),
@@ -96,35 +91,36 @@ async fn answer(server: Server, args: &Serve) -> Result<usize> {
     }
 }
 
-fn announce(bound: &BoundServer, names: &[(String, String)], args: &Serve) {
-    let scheme = if args.tls_cert.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    for (name, version) in names {
-        say(&format!("  detector {name}, version {version}"));
-    }
-    if !args.host.is_loopback() && args.token_file.is_none() {
-        say("  anyone who reaches this address may use it: --token-file asks for a token");
-    }
-    say(&format!("  listening on {scheme}://{}/", bound.address()));
+/// The signals that a service listens to.
+struct Signals {
+    end: Ending,
+    reload: Reloading,
 }
 
-/// The signals that end a service.
 #[cfg(unix)]
-struct Ending(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGINT and SIGTERM.
+#[cfg(unix)]
+struct Ending(Signal, Signal);
+
+/// SIGHUP.
+#[cfg(unix)]
+struct Reloading(Signal);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self {
+            end: Ending(signal(interrupt)?, signal(terminate)?),
+            reload: Reloading(signal(SignalKind::hangup())?),
+        })
+    }
+}
 
 #[cfg(unix)]
 impl Ending {
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self(
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    }
-
     async fn next(&mut self) {
         tokio::select! {
             _ = self.0.recv() => {}
@@ -133,15 +129,34 @@ impl Ending {
     }
 }
 
+#[cfg(unix)]
+impl Reloading {
+    /// Opens the detectors anew at each signal. What goes wrong is in the log.
+    async fn each(mut self, reloader: Reloader) {
+        while self.0.recv().await.is_some() {
+            let _ = reloader.reload().await;
+        }
+    }
+}
+
 #[cfg(not(unix))]
 struct Ending;
 
 #[cfg(not(unix))]
-impl Ending {
-    fn new() -> Result<Self> {
-        Ok(Self)
-    }
+struct Reloading;
 
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            end: Ending,
+            reload: Reloading,
+        })
+    }
+}
+
+#[cfg(not(unix))]
+impl Ending {
     async fn next(&mut self) {
         // Without the signal nothing ends the service but its process.
         if tokio::signal::ctrl_c().await.is_err() {
@@ -150,21 +165,7 @@ impl Ending {
     }
 }
 
-/// Opens the detectors anew at each SIGHUP.
-#[cfg(unix)]
-async fn reload_on_signal(reloader: Reloader) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => return say(&format!("SIGHUP cannot be waited for: {error}")),
-    };
-    while hangup.recv().await.is_some() {
-        match reloader.reload().await {
-            Ok(()) => say("the detectors were opened anew"),
-            Err(error) => say(&format!("the detectors stay as they were: {error}")),
-        }
-    }
-}
-
 #[cfg(not(unix))]
-async fn reload_on_signal(_: Reloader) {}
+impl Reloading {
+    async fn each(self, _: Reloader) {}
+}

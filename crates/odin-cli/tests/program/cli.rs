@@ -417,6 +417,7 @@ fn help_fits_on_a_screen_and_has_examples() {
         "tune",
         "calibrate",
         "score",
+        "serve",
         "drift",
         "metrics",
         "inspect",

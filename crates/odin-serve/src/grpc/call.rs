@@ -1,15 +1,16 @@
 //! A unary call: a message in, a message out, or a status.
 
-use crate::http::{Shared, receive};
-use crate::refusal::{Reason, Refusal};
+use crate::body::receive;
+use crate::refusal::Refusal;
+use crate::shared::Shared;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use prost::Message;
 use std::sync::{Arc, Mutex, PoisonError};
+use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
-use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -55,7 +56,7 @@ where
             async move {
                 let answered = answer(shared, request.into_inner()).await;
                 answered.map(tonic::Response::new).map_err(|refusal| {
-                    let status = status(&refusal);
+                    let status = Status::from(&refusal);
                     *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
                     status
                 })
@@ -76,23 +77,4 @@ where
         Some(refusal) => refusal.into_response(),
         None => answer.map(Body::new),
     }
-}
-
-fn status(refusal: &Refusal) -> Status {
-    let code = match refusal.reason {
-        Reason::Invalid | Reason::ContentType => Code::InvalidArgument,
-        Reason::Unauthorized => Code::Unauthenticated,
-        Reason::NotFound => Code::NotFound,
-        Reason::NoRoute | Reason::Method => Code::Unimplemented,
-        Reason::TooLarge | Reason::Full(_) => Code::ResourceExhausted,
-        Reason::SlowBody | Reason::Timeout => Code::DeadlineExceeded,
-        Reason::Ending => Code::Unavailable,
-        Reason::Internal => Code::Internal,
-    };
-    Status::new(code, refusal.message.clone())
-}
-
-/// A refusal as an answer of gRPC.
-pub(crate) fn refused(refusal: &Refusal) -> Response {
-    status(refusal).into_http()
 }

@@ -2,9 +2,9 @@
 
 use super::messages::{Contents, ModelInferRequest, ModelInferResponse, Tensor};
 use super::version;
-use crate::http::Shared;
 use crate::infer::{self, Datatype, InputTensor, OutputTensor, Values};
 use crate::refusal::Refusal;
+use crate::shared::Shared;
 use bytes::Bytes;
 use std::sync::Arc;
 

@@ -6,12 +6,10 @@ mod health;
 mod infer;
 mod messages;
 
-pub(crate) use call::refused;
-
 use crate::error::{Error, ErrorKind};
-use crate::http::Shared;
 use crate::infer::{TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
+use crate::shared::Shared;
 use axum::Router;
 use axum::routing::post;
 use call::unary;

@@ -1,8 +1,9 @@
 //! `POST /v1/explore`: the score of an image at another setting, and what ODIN does to it.
 
-use super::body::receive;
 use super::score::Kind;
-use super::{App, Parameters, answer::ErrorBody};
+use super::{App, Parameters};
+use crate::body::receive;
+use crate::codes::ErrorBody;
 use crate::detectors::Served;
 use crate::images;
 use crate::info::{DetectorName, SettingInfo};
@@ -23,7 +24,7 @@ pub(super) struct Explore {
     /// The detector's name; not needed where there is one.
     detector: Option<String>,
     /// The temperature T; that of the detector unless given.
-    #[param(exclusive_minimum = 0.0, maximum = 1e6)]
+    #[param(minimum = 1e-6, maximum = 1e6)]
     temperature: Option<f64>,
     /// The magnitude ε; that of the detector unless given.
     #[param(minimum = 0.0, maximum = 1.0)]
@@ -108,15 +109,15 @@ fn setting(served: &Served, wanted: &Explore) -> Result<Setting, Refusal> {
     let own = served.detector.record().setting;
     let temperature = wanted.temperature.unwrap_or(own.temperature);
     let magnitude = wanted.magnitude.unwrap_or(own.magnitude);
-    if !(temperature > 0.0 && temperature <= 1e6 && (0.0..=1.0).contains(&magnitude)) {
-        let message = "the temperature is above 0 and at most 1e6, the magnitude from 0 to 1";
+    if !((1e-6..=1e6).contains(&temperature) && (0.0..=1.0).contains(&magnitude)) {
+        let message = "the temperature is from 1e-6 to 1e6, the magnitude from 0 to 1";
         return Err(Refusal::invalid(message));
     }
     Setting::new(temperature, magnitude).map_err(invalid)
 }
 
 fn explored(served: &Served, images: &Images, setting: Setting) -> Result<Explored, Refusal> {
-    let image = images.get(0).map_err(invalid)?.image;
+    let image = served.prepared(images, 0).map_err(invalid)?;
     let (info, record) = (&served.info, served.detector.record());
     let score = score_at(served, &image, setting)?;
     let still = Setting::new(setting.temperature, 0.0).map_err(invalid)?;

@@ -1,6 +1,7 @@
 //! `/info` and `/metrics`.
 
-use super::{App, answer::ErrorBody};
+use super::App;
+use crate::codes::ErrorBody;
 use crate::info::DetectorInfo;
 use crate::refusal::Refusal;
 use crate::telemetry::CONTENT_TYPE;

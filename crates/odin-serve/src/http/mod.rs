@@ -1,29 +1,15 @@
 //! The routes of HTTP.
 
-mod answer;
-mod body;
 mod explore;
 mod info;
-mod observe;
 mod page;
 mod protocol;
 mod score;
 
-pub(crate) use body::receive;
-
-use crate::detectors::Served;
-use crate::error::Error;
-use crate::grpc;
-use crate::refusal::{Reason, Refusal};
-use crate::request_id::RequestIds;
-use crate::service::Service;
-use crate::telemetry::Exposition;
-use crate::token::Token;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use crate::refusal::Refusal;
+use crate::shared::{App, Shared, content_type};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -33,17 +19,6 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// What every route is given.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) service: Arc<Service>,
-    pub(crate) exposition: Exposition,
-    pub(crate) token: Option<Token>,
-    pub(crate) request_ids: RequestIds,
-}
-
-type App = State<Arc<Shared>>;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -73,7 +48,23 @@ fn documented() -> OpenApiRouter<Arc<Shared>> {
         .merge(protocol::health())
 }
 
-/// The document of all routes; `secured` where requests need a token.
+/// What anyone may see: the page without its data, and whether the service is there.
+pub(crate) const OPEN: [&str; 6] = {
+    let [page, style, script, icon] = page::PATHS;
+    let [live, ready] = protocol::HEALTH;
+    [page, style, script, icon, live, ready]
+};
+
+/// The routes, the page, and the document of all; `secured` where requests need a token.
+pub(crate) fn routes(secured: bool) -> Router<Arc<Shared>> {
+    let document = openapi(secured);
+    let document = move || async move { Json(document) };
+    let (routes, _) = documented().split_for_parts();
+    routes
+        .route("/openapi.json", get(document))
+        .merge(page::routes())
+}
+
 fn openapi(secured: bool) -> utoipa::openapi::OpenApi {
     let mut document = documented().into_openapi();
     if secured {
@@ -84,75 +75,6 @@ fn openapi(secured: bool) -> utoipa::openapi::OpenApi {
         document.security = Some(vec![needed]);
     }
     document
-}
-
-/// The service over HTTP and gRPC.
-///
-/// # Errors
-/// When the descriptor of gRPC cannot be read.
-pub(crate) fn router(shared: Arc<Shared>) -> Result<Router, Error> {
-    let document = openapi(shared.token.is_some());
-    let document = move || async move { Json(document) };
-    let (routes, _) = documented().split_for_parts();
-    let routes = routes
-        .route("/openapi.json", get(document))
-        .merge(page::routes())
-        .merge(grpc::routes(&shared)?)
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(Arc::clone(&shared), token))
-        .layer(from_fn_with_state(Arc::clone(&shared), observe::observe))
-        .layer(from_fn(headers))
-        .with_state(shared);
-    Ok(routes)
-}
-
-async fn not_found() -> Refusal {
-    Refusal::new(
-        Reason::NoRoute,
-        "there is no such route; /openapi.json lists them",
-    )
-}
-
-async fn wrong_method() -> Refusal {
-    Refusal::new(
-        Reason::Method,
-        "the route is not for this method; the header Allow names those that it has",
-    )
-}
-
-/// What anyone may see: the page without its data, and whether the service is there.
-fn is_open(path: &str) -> bool {
-    page::PATHS.contains(&path) || protocol::HEALTH.contains(&path) || path.starts_with(grpc::OPEN)
-}
-
-/// Refuses what carries no token where one is needed.
-async fn token(
-    State(shared): App,
-    request: axum::extract::Request,
-    next: axum::middleware::Next,
-) -> Result<Response, Refusal> {
-    if let Some(token) = &shared.token
-        && !is_open(request.uri().path())
-    {
-        token.check(request.headers().get(header::AUTHORIZATION))?;
-    }
-    Ok(next.run(request).await)
-}
-
-/// Headers of every answer.
-async fn headers(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Parameters of a query; what is wrong with them is said as everywhere.
@@ -187,26 +109,4 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
 #[derive(Debug, Deserialize)]
 struct OfDetector {
     detector: Option<String>,
-}
-
-impl Shared {
-    fn detector(&self, name: Option<&str>) -> Result<Arc<Served>, Refusal> {
-        self.service.detectors.find(name, None)
-    }
-}
-
-/// The content type, without its parameters, in small letters.
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE);
-    let value = value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let plain = value.split(';').next().unwrap_or_default();
-    plain.trim().to_ascii_lowercase()
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        answer::refused(self)
-    }
 }

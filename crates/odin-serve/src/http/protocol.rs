@@ -6,8 +6,9 @@
 mod request;
 mod response;
 
-use super::body::receive;
-use super::{App, InPath, Shared, answer::ErrorBody, content_type};
+use super::{App, InPath, Shared, content_type};
+use crate::body::receive;
+use crate::codes::ErrorBody;
 use crate::infer::{self, TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
@@ -130,7 +131,7 @@ async fn model(
 /// Inputs and outputs of a version of a detector.
 #[utoipa::path(get, path = "/v2/models/{name}/versions/{version}", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name"),
-        ("version" = String, Path, description = "The first 12 digits of its hash")),
+        ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "The detector", body = ModelMetadata),
         (status = 400, description = "The path cannot be read", body = ErrorBody),
         (status = 401, description = "No token, or a wrong one", body = ErrorBody),
@@ -173,7 +174,7 @@ async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusC
 /// Whether a version of a detector answers requests.
 #[utoipa::path(get, path = "/v2/models/{name}/versions/{version}/ready", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name"),
-        ("version" = String, Path, description = "The first 12 digits of its hash")),
+        ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "It does"),
         (status = 400, description = "The path cannot be read", body = ErrorBody),
         (status = 401, description = "No token, or a wrong one", body = ErrorBody),
@@ -218,7 +219,7 @@ async fn infer_model(
 /// Judges images by a version of a detector.
 #[utoipa::path(post, path = "/v2/models/{name}/versions/{version}/infer", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name"),
-        ("version" = String, Path, description = "The first 12 digits of its hash"),
+        ("version" = String, Path, description = "The first 16 digits of its checksum"),
         ("Inference-Header-Content-Length" = Option<u64>, Header, description = "The length of the JSON in front of binary tensors")),
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
@@ -241,7 +242,7 @@ async fn infer_model_version(
 }
 
 async fn answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     name: &str,
     version: Option<&str>,
     request: Request,
@@ -260,11 +261,13 @@ async fn answer(
         }
     }
     let received = receive(shared, &parts.headers, body).await?;
+    let size = received.bytes.len();
+    let read = move || request::read(&parts.headers, &received.bytes);
     let Asked {
         id,
         inputs,
         outputs,
-    } = request::read(&parts.headers, &received.bytes)?;
+    } = shared.service.parse(size, read).await?;
     let names: Vec<String> = outputs
         .wanted
         .iter()

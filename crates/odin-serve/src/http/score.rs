@@ -1,23 +1,26 @@
 //! `POST /v1/score`: images in, decisions out.
 
-use super::body::{Received, receive};
-use super::{App, OfDetector, Parameters, Shared, answer::ErrorBody, content_type};
+use super::{App, OfDetector, Parameters, content_type};
+use crate::base64_images;
 use crate::batcher::Judged;
+use crate::body::{Received, receive};
+use crate::codes::ErrorBody;
 use crate::detectors::Served;
 use crate::images;
 use crate::info::{DetectorInfo, DetectorName};
+use crate::options::Limits;
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream;
-use odin::Verdict;
+use odin::{Images, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Images as JSON.
@@ -138,9 +141,12 @@ pub(super) async fn score(
     let (parts, body) = request.into_parts();
     let kind = Kind::of(&parts.headers)?;
     let received = receive(&shared, &parts.headers, body).await?;
-    let files = files(&shared, kind, &parts.headers, &received).await?;
-    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
-    let images = images::encoded(&served, files, shared.service.limits.pixels)?;
+    let size = received.bytes.len();
+    let read = {
+        let (served, limits) = (Arc::clone(&served), shared.service.limits);
+        move || images(&served, kind, &parts.headers, &received, &limits)
+    };
+    let (names, images) = shared.service.parse(size, read).await?;
     if let (Kind::Image, [name]) = (kind, &names[..]) {
         let verdict = shared.service.judge_one(&served, images).await?;
         let decided = Decided::new(&served.info, name.clone(), &verdict);
@@ -199,7 +205,10 @@ impl Kind {
         match content_type(headers).as_str() {
             "application/json" => Ok(Self::Json),
             "multipart/form-data" => Ok(Self::Form),
-            "" | "application/octet-stream" => Ok(Self::Image),
+            // What curl says of --data-binary.
+            "" | "application/octet-stream" | "application/x-www-form-urlencoded" => {
+                Ok(Self::Image)
+            }
             other if other.starts_with("image/") => Ok(Self::Image),
             _ => Err(Refusal::new(
                 Reason::ContentType,
@@ -209,21 +218,29 @@ impl Kind {
     }
 }
 
-async fn files(
-    shared: &Shared,
+/// The images of a body, with their names.
+fn images(
+    served: &Served,
     kind: Kind,
     headers: &HeaderMap,
     received: &Received,
-) -> Result<Vec<(String, Bytes)>, Refusal> {
-    let most = shared.service.limits.images;
-    match kind {
-        Kind::Image => Ok(vec![("the image".to_string(), received.bytes.clone())]),
-        Kind::Form => form(headers, received, most).await,
-        Kind::Json => json(received),
-    }
+    limits: &Limits,
+) -> Result<(Vec<String>, Images), Refusal> {
+    let files = match kind {
+        Kind::Image => vec![("the image".to_string(), received.bytes.clone())],
+        Kind::Form => {
+            let form = form(headers, received, limits.images).now_or_never();
+            form.unwrap_or_else(|| Err(Refusal::internal("the form was not read whole")))?
+        }
+        Kind::Json => json(received)?,
+    };
+    let names = files.iter().map(|(name, _)| name.clone()).collect();
+    let images = images::encoded(served, files, limits.pixels)?;
+    Ok((names, images))
 }
 
-/// The files of a form; fields that are no files are refused, since nothing reads them.
+/// The files of a form, all of which is there; fields that are no files are refused, since nothing
+/// reads them.
 async fn form(
     headers: &HeaderMap,
     received: &Received,
@@ -244,8 +261,10 @@ async fn form(
             return Err(Refusal::new(Reason::TooLarge, message));
         }
         let place = files.len();
-        let name = field.file_name().map(odin_error::shown);
-        let name = name.unwrap_or_else(|| format!("image {place}"));
+        let Some(name) = field.file_name().map(odin_error::shown) else {
+            let message = format!("field {place} of the form is no file: it has no file name");
+            return Err(Refusal::invalid(message));
+        };
         files.push((name, field.bytes().await.map_err(broken)?));
     }
     match files.is_empty() {
@@ -268,8 +287,8 @@ fn json(received: &Received) -> Result<Vec<(String, Bytes)>, Refusal> {
             ImageBody::Data(data) => (format!("image {i}"), data),
             ImageBody::Named(NamedImage { name, data }) => (odin_error::shown(&name), data),
         };
-        let bytes = STANDARD.decode(data.as_bytes());
-        let bytes = bytes.map_err(|e| Refusal::invalid(format!("{name} is no Base64: {e}")))?;
+        let bytes = base64_images::decode(&data)
+            .map_err(|e| Refusal::invalid(format!("{name} is no Base64: {e}")))?;
         Ok((name, Bytes::from(bytes)))
     });
     decoded.collect()

@@ -1,7 +1,10 @@
 //! What cannot be answered gets the right status, and a message that says why.
 
 use crate::client::{Client, Sent, get, levels, png, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use std::time::Duration;
 
 const JSON: &str = "application/json";
 const INFER: &str = "/v2/models/detector/infer";
@@ -45,6 +48,20 @@ fn requests_that_cannot_be_answered() {
             "no such detector",
         ),
         (get("/v2/models/%ff"), 400, "UTF-8"),
+        (
+            post(
+                "/v1/score",
+                "multipart/form-data; boundary=b",
+                "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n--b--\r\n",
+            ),
+            400,
+            "field 0 of the form is no file",
+        ),
+        (
+            post("/v1/score", "application/x-www-form-urlencoded", "x"),
+            400,
+            "no PNG",
+        ),
         (
             post("/v1/score?detector=cat", "image/png", ""),
             404,
@@ -252,6 +269,44 @@ fn requests_that_cannot_be_answered() {
         assert_eq!(answer.status, status, "{shown}: {error}");
         assert!(error.contains(expected), "{shown}: {error}");
     }
+}
+
+/// An image of another shape fails no other that is in its batch.
+#[test]
+fn an_image_of_another_shape_fails_alone() {
+    let client = Client::new(|options| options.batching.wait = Duration::from_millis(200));
+    let good = png(&levels("near.npy", 1)[0]);
+    let wrong =
+        b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    let sent = |i: usize| match i % 2 {
+        0 => post("/v1/score", "image/png", good.clone()),
+        _ => post("/v1/score", "image/gif", wrong),
+    };
+    for (i, answer) in client
+        .send_all((0..8).map(sent).collect())
+        .iter()
+        .enumerate()
+    {
+        match i % 2 {
+            0 => assert_eq!(answer.status, 200),
+            _ => {
+                assert_eq!(answer.status, 400);
+                assert!(
+                    answer.error().starts_with("the image is 1x1"),
+                    "{}",
+                    answer.error()
+                );
+            }
+        }
+    }
+    let answer = client.send(post("/v1/explore", "image/gif", wrong));
+    assert_eq!(answer.status, 400);
+    let images = json!({"images": [STANDARD.encode(wrong), STANDARD.encode(&good)]});
+    let answer = client
+        .send(post("/v1/score", JSON, images.to_string()))
+        .json();
+    assert!(answer["results"][0]["error"].is_string());
+    assert!(answer["results"][1]["score"].is_number());
 }
 
 /// One bad image of several is an error of its own.

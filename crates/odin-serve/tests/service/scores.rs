@@ -238,7 +238,7 @@ fn what_is_served_is_described() {
     let detector = &info["detectors"][0];
     let version = detector["version"].as_str().unwrap();
     assert_eq!(detector["name"], "detector");
-    assert_eq!(detector["sha256"].as_str().unwrap()[..12], *version);
+    assert_eq!(detector["checksum"].as_str().unwrap()[..16], *version);
     assert_eq!(
         detector["input"],
         json!({"channels": 1, "height": 8, "width": 8})

@@ -344,6 +344,14 @@ impl Detector {
             .collect())
     }
 
+    /// Whether an image has the network's shape: one that has not would fail a whole batch.
+    ///
+    /// # Errors
+    /// When it has not; the message gives both.
+    pub fn check_prepared(&self, image: &Image) -> Result<(), Error> {
+        self.input.check_shape(image)
+    }
+
     /// What the network gives for images of its shape.
     pub(crate) fn run(&self, images: &[Image]) -> Result<Vec<RawOutputs>, Error> {
         if images.is_empty() {

@@ -1,10 +1,9 @@
 //! Reads an inference request: JSON, and tensors in binary form behind it.
 
+use crate::base64_images;
 use crate::infer::{Datatype, InputTensor};
 use crate::refusal::Refusal;
 use axum::http::{HeaderMap, HeaderName};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -83,8 +82,9 @@ pub(super) struct WantedOutputs {
 }
 
 impl WantedOutputs {
-    pub(super) fn is_binary(&self, name: &str) -> bool {
-        let named = self.wanted.iter().find(|(own, _)| own == name);
+    /// Whether the output at this place of the answer is in binary form.
+    pub(super) fn is_binary(&self, place: usize) -> bool {
+        let named = self.wanted.get(place);
         named.map_or(self.binary, |(_, binary)| *binary)
     }
 }
@@ -198,7 +198,7 @@ fn json_data(data: &RawValue, datatype: Datatype) -> Result<Bytes, Refusal> {
         Datatype::Bytes => {
             let mut raw = Vec::new();
             for text in flat::<String>(data)? {
-                let bytes = STANDARD.decode(text.as_bytes()).map_err(|e| {
+                let bytes = base64_images::decode(&text).map_err(|e| {
                     Refusal::invalid(format!(
                         "an element is no Base64, as encoded images are in JSON: {e}"
                     ))

@@ -68,9 +68,10 @@ pub(super) fn write(
 ) -> Result<Response, Refusal> {
     let mut binary: Vec<u8> = Vec::new();
     let mut has_binary = false;
-    let outputs = tensors.into_iter().map(|OutputTensor { name, values }| {
+    let outputs = tensors.into_iter().enumerate().map(|(place, tensor)| {
+        let OutputTensor { name, values } = tensor;
         let (datatype, shape) = (values.datatype().name(), [values.len()]);
-        let (parameters, data) = match wanted.is_binary(&name) {
+        let (parameters, data) = match wanted.is_binary(place) {
             false => (None, Some(values.into())),
             true => {
                 has_binary = true;

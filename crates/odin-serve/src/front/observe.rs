@@ -1,8 +1,9 @@
 //! What is kept of every request: its identifier, a line in the log, its place in the metrics.
 
-use super::{App, answer, content_type};
+use super::answer;
 use crate::refusal::Refusal;
 use crate::request_id::RequestIds;
+use crate::shared::{App, content_type};
 use crate::telemetry::RequestLabels;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -34,14 +35,15 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
     let id_text = id.to_str().unwrap_or_default();
     let (mut answer, refusal) = answer::with_id(answer, id_text, is_grpc);
     let seconds = begun.elapsed().as_secs_f64();
-    let status = status(&answer);
-    metrics.answered(
-        &RequestLabels {
-            route: route.clone(),
-            status: status.clone(),
+    let (status, grpc_status) = (answer.status().as_u16(), grpc_status(&answer));
+    let labels = RequestLabels {
+        route: route.clone(),
+        status: match grpc_status {
+            Some(status) => format!("grpc_{status}"),
+            None => status.to_string(),
         },
-        seconds,
-    );
+    };
+    metrics.answered(&labels, seconds);
     if let Some(refusal) = &refusal {
         metrics.refused(refusal.reason.name());
     }
@@ -51,6 +53,7 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
         %method,
         route,
         status,
+        grpc_status,
         ms = (1e6 * seconds).round() / 1e3,
         refused = reason,
         "answered"
@@ -59,13 +62,10 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
     answer
 }
 
-/// That of HTTP, or of gRPC where it is an error.
-fn status(answer: &Response) -> String {
-    let of_grpc = answer.headers().get("grpc-status");
-    match of_grpc.and_then(|status| status.to_str().ok()) {
-        Some(status) => format!("grpc_{status}"),
-        None => answer.status().as_u16().to_string(),
-    }
+/// The status of gRPC, where it is an error: only then it stands in the head of the answer.
+fn grpc_status(answer: &Response) -> Option<u32> {
+    let status = answer.headers().get("grpc-status")?;
+    status.to_str().ok()?.parse().ok()
 }
 
 /// The identifier that the client gave, if it is a short word; else a new one.

@@ -1,14 +1,15 @@
 //! Bodies of requests, received in bounded time and memory.
 
-use super::Shared;
 use crate::admission::Room;
 use crate::refusal::{Reason, Refusal};
+use crate::shared::Shared;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use std::io::Read;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// A whole body, and the room that it takes.
@@ -20,7 +21,7 @@ pub(crate) struct Received {
 
 /// Receives a body and undoes its `Content-Encoding`.
 pub(crate) async fn receive(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Received, Refusal> {
@@ -30,11 +31,14 @@ pub(crate) async fn receive(
         let message = format!("the body did not arrive within {} s", time.as_secs_f64());
         Err(Refusal::new(Reason::SlowBody, message))
     })?;
-    match encoding(headers)? {
-        Encoding::Identity => Ok(whole),
-        Encoding::Gzip => unpack(shared, GzDecoder::new(&whole.bytes[..])),
-        Encoding::Deflate => unpack(shared, ZlibDecoder::new(&whole.bytes[..])),
+    let encoding = encoding(headers)?;
+    if encoding == Encoding::Identity {
+        return Ok(whole);
     }
+    let (service, unpacking) = (&shared.service, Arc::clone(shared));
+    // A thousand times as many bytes may come out.
+    let unpack = move || unpack(&unpacking, encoding, &whole.bytes);
+    service.parse(usize::MAX, unpack).await
 }
 
 async fn read(shared: &Shared, headers: &HeaderMap, mut body: Body) -> Result<Received, Refusal> {
@@ -102,7 +106,22 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 }
 
 /// What is compressed, in pieces, so that no more is unpacked than a body may have.
-fn unpack(shared: &Shared, mut packed: impl Read) -> Result<Received, Refusal> {
+fn unpack(shared: &Shared, encoding: Encoding, packed: &[u8]) -> Result<Received, Refusal> {
+    match encoding {
+        Encoding::Identity => pieces(shared, packed),
+        Encoding::Gzip => pieces(shared, MultiGzDecoder::new(packed)),
+        Encoding::Deflate => {
+            let mut unpacked = ZlibDecoder::new(packed);
+            let received = pieces(shared, &mut unpacked)?;
+            match unpacked.total_in() == packed.len() as u64 {
+                true => Ok(received),
+                false => Err(Refusal::invalid("bytes follow the compressed body")),
+            }
+        }
+    }
+}
+
+fn pieces(shared: &Shared, mut packed: impl Read) -> Result<Received, Refusal> {
     let most = shared.service.limits.body_bytes;
     let mut whole = Vec::new();
     let mut room = None;
