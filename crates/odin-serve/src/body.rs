@@ -16,7 +16,8 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _room: Option<Room>,
+    /// To be kept as long as anything that was made of the bytes.
+    pub(crate) room: Option<Room>,
 }
 
 /// Receives a body and undoes its `Content-Encoding`.
@@ -63,7 +64,7 @@ async fn read(shared: &Shared, headers: &HeaderMap, mut body: Body) -> Result<Re
     }
     Ok(Received {
         bytes: whole.freeze(),
-        _room: room,
+        room,
     })
 }
 
@@ -141,7 +142,7 @@ fn pieces(shared: &Shared, mut packed: impl Read) -> Result<Received, Refusal> {
     }
     Ok(Received {
         bytes: whole.into(),
-        _room: room,
+        room,
     })
 }
 

@@ -25,6 +25,7 @@ mod body;
 mod codes;
 mod detectors;
 mod error;
+mod few;
 mod front;
 mod grpc;
 mod http;

@@ -6,6 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// How long a connection may say nothing, beyond the time that a request has.
 const IDLE: Duration = Duration::from_secs(45);
-/// How long the handshake of TLS may take.
+/// How long a client may take until it is known what it speaks: the handshake of TLS, or its first
+/// bytes.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, and a connection of HTTP/1.1 be idle before the next:
 /// longer than the proxies in front of a service keep theirs.
@@ -91,27 +93,72 @@ struct Connection {
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The versions of HTTP that a connection may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// What a client of HTTP/2 says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How often a client that sends its first bytes one by one is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+impl Spoken {
+    /// By the first bytes, which stay where they are.
+    async fn by(stream: &TcpStream) -> io::Result<Self> {
+        let mut first = [0; PREFACE.len()];
+        loop {
+            let seen = stream.peek(&mut first).await?;
+            match &first[..seen] {
+                [] => return Err(io::ErrorKind::UnexpectedEof.into()),
+                PREFACE => return Ok(Self::Http2),
+                begun if !PREFACE.starts_with(begun) => return Ok(Self::Http1),
+                _ => sleep(GLANCE).await,
+            }
+        }
+    }
+
+    /// By what was agreed on in the handshake.
+    fn agreed(protocol: Option<&[u8]>) -> Self {
+        match protocol {
+            Some(b"h2") => Self::Http2,
+            _ => Self::Http1,
+        }
+    }
+}
+
 impl Connection {
     async fn serve(self, stream: TcpStream) -> Result<(), AnyError> {
         // Answers are small: each is sent at once.
         stream.set_nodelay(true)?;
         match self.tls.clone() {
-            None => self.speak(stream).await,
+            None => {
+                let spoken = timeout(HANDSHAKE, Spoken::by(&stream)).await??;
+                self.speak(spoken, stream).await
+            }
             Some(tls) => {
                 let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
-                self.speak(stream).await
+                let spoken = Spoken::agreed(stream.get_ref().1.alpn_protocol());
+                self.speak(spoken, stream).await
             }
         }
     }
 
     async fn speak(
         self,
+        spoken: Spoken,
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
     ) -> Result<(), AnyError> {
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(self.idle));
         stream.set_write_timeout(Some(self.idle));
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = match spoken {
+            Spoken::Http1 => Builder::new(TokioExecutor::new()).http1_only(),
+            Spoken::Http2 => Builder::new(TokioExecutor::new()).http2_only(),
+        };
         builder
             .http1()
             .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::telemetry::RequestMetrics;
 use odin::{Images, Verdict};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -63,8 +64,9 @@ impl Service {
         images: Images,
     ) -> Result<Vec<Judged>, Refusal> {
         let room = self.room(served, images.len())?;
+        let asker = Asker::default();
         let judged = async {
-            let waiting = self.prepare(served, images, room).await?;
+            let waiting = self.prepare(served, images, room, &asker).await?;
             let mut all = Vec::with_capacity(waiting.len());
             for image in waiting {
                 all.push(image.verdict().await?);
@@ -144,13 +146,17 @@ impl Service {
         served: &Arc<Served>,
         images: Images,
         room: Room,
+        asker: &Asker,
     ) -> Result<Vec<Waiting>, Refusal> {
         let turn = self.turn().await?;
         let served = Arc::clone(served);
         let room = Arc::new(room);
+        let is_gone = asker.is_gone();
         let read = move || {
             let _turn = turn;
-            let each = (0..images.len()).map(|i| match served.prepared(&images, i) {
+            let still = |_: &usize| !is_gone.load(Ordering::Relaxed);
+            let each = (0..images.len()).take_while(still);
+            let each = each.map(|i| match served.prepared(&images, i) {
                 Ok(image) => Waiting::Queued(served.batcher.judge(image), Arc::clone(&room)),
                 Err(error) => {
                     served.metrics.failed.inc();
@@ -174,6 +180,23 @@ impl Service {
             );
             Err(Refusal::new(Reason::Timeout, message))
         })
+    }
+}
+
+/// Who waits for the images of a request: when this is dropped, because the client went away or the
+/// time is over, no further image is decoded.
+#[derive(Debug, Default)]
+struct Asker(Arc<AtomicBool>);
+
+impl Asker {
+    fn is_gone(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

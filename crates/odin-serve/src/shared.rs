@@ -31,9 +31,7 @@ impl Shared {
 /// The content type, without its parameters, in small letters.
 pub(crate) fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE);
-    let value = value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = value.map_or("", |value| value.to_str().unwrap_or("no text"));
     let plain = value.split(';').next().unwrap_or_default();
     plain.trim().to_ascii_lowercase()
 }

@@ -83,10 +83,10 @@ pub(crate) enum Command {
     Calibrate(Box<Calibrate>),
     /// Score images and decide by a calibrated detector
     Score(Box<Score>),
-    /// Answer requests with the decisions of calibrated detectors, over HTTP and gRPC
+    /// Answer requests by calibrated detectors, over HTTP and gRPC
     #[cfg(feature = "serve")]
     Serve(Box<Serve>),
-    /// Answer requests over HTTP and gRPC, in builds with the feature serve, of which this is none
+    /// Answer requests over HTTP and gRPC (not in this build)
     #[cfg(not(feature = "serve"))]
     Serve(NoServe),
     /// Test whether scores or rejections drift from one period of use to another

@@ -2,6 +2,7 @@
 //! routes behind it.
 
 mod answer;
+mod leftover;
 mod observe;
 
 use crate::error::Error;

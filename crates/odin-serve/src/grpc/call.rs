@@ -1,5 +1,6 @@
 //! A unary call: a message in, a message out, or a status.
 
+use super::codec::{self, BoundedCodec};
 use crate::body::receive;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
@@ -11,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
-use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 /// A route that answers a unary call by `answer`.
@@ -22,7 +22,7 @@ pub(super) fn unary<Q, A, F>(
 + Send
 + 'static
 where
-    Q: Message + Default + 'static,
+    Q: codec::Request + Send,
     A: Message + Default + 'static,
     F: Future<Output = Result<A, Refusal>> + Send + 'static,
 {
@@ -35,7 +35,7 @@ async fn call<Q, A, F>(
     request: Request,
 ) -> Response
 where
-    Q: Message + Default + 'static,
+    Q: codec::Request + Send,
     A: Message + Default + 'static,
     F: Future<Output = Result<A, Refusal>> + Send + 'static,
 {
@@ -47,7 +47,10 @@ where
     };
     let request = Request::from_parts(parts, Body::from(received.bytes.clone()));
     let refused = Arc::new(Mutex::new(None));
-    let most = shared.service.limits.body_bytes;
+    let (most, images) = (
+        shared.service.limits.body_bytes,
+        shared.service.limits.images,
+    );
     let service = {
         let refused = Arc::clone(&refused);
         service_fn(move |request: tonic::Request<Q>| {
@@ -63,7 +66,7 @@ where
             }
         })
     };
-    let mut grpc = Grpc::new(ProstCodec::<A, Q>::default())
+    let mut grpc = Grpc::new(BoundedCodec::<A, Q>::new(images))
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate)
         .max_decoding_message_size(most);

@@ -2,6 +2,7 @@
 //! with health (`grpc.health.v1`) and reflection. Each method is a route like any other.
 
 mod call;
+mod codec;
 mod health;
 mod infer;
 mod messages;

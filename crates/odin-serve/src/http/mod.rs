@@ -73,6 +73,12 @@ fn openapi(secured: bool) -> utoipa::openapi::OpenApi {
         components.add_security_scheme("token", scheme);
         let needed = utoipa::openapi::SecurityRequirement::new("token", [""; 0]);
         document.security = Some(vec![needed]);
+        for path in protocol::HEALTH {
+            let item = document.paths.paths.get_mut(path);
+            if let Some(operation) = item.and_then(|item| item.get.as_mut()) {
+                operation.security = Some(Vec::new());
+            }
+        }
     }
     document
 }

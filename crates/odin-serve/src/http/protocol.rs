@@ -7,7 +7,7 @@ mod request;
 mod response;
 
 use super::{App, InPath, Shared, content_type};
-use crate::body::receive;
+use crate::body::{Received, receive};
 use crate::codes::ErrorBody;
 use crate::infer::{self, TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
@@ -260,9 +260,10 @@ async fn answer(
             return Err(Refusal::new(Reason::ContentType, message));
         }
     }
-    let received = receive(shared, &parts.headers, body).await?;
-    let size = received.bytes.len();
-    let read = move || request::read(&parts.headers, &received.bytes);
+    let Received { bytes, room: _room } = receive(shared, &parts.headers, body).await?;
+    let size = bytes.len();
+    let images = shared.service.limits.images;
+    let read = move || request::read(&parts.headers, &bytes, images);
     let Asked {
         id,
         inputs,

@@ -6,6 +6,7 @@ use crate::batcher::Judged;
 use crate::body::{Received, receive};
 use crate::codes::ErrorBody;
 use crate::detectors::Served;
+use crate::few;
 use crate::images;
 use crate::info::{DetectorInfo, DetectorName};
 use crate::options::Limits;
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use futures_util::stream;
 use odin::{Images, Verdict};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,9 +28,10 @@ use utoipa::ToSchema;
 /// Images as JSON.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ImagesBody {
-    #[schema(min_items = 1)]
-    images: Vec<ImageBody>,
+struct ImagesBody<'a> {
+    #[serde(borrow)]
+    #[schema(value_type = Vec<ImageBody>, min_items = 1)]
+    images: &'a RawValue,
 }
 
 /// An encoded image in Base64, with or without a name.
@@ -140,11 +143,11 @@ pub(super) async fn score(
     let served = shared.detector(of.detector.as_deref())?;
     let (parts, body) = request.into_parts();
     let kind = Kind::of(&parts.headers)?;
-    let received = receive(&shared, &parts.headers, body).await?;
-    let size = received.bytes.len();
+    let Received { bytes, room: _room } = receive(&shared, &parts.headers, body).await?;
+    let size = bytes.len();
     let read = {
         let (served, limits) = (Arc::clone(&served), shared.service.limits);
-        move || images(&served, kind, &parts.headers, &received, &limits)
+        move || images(&served, kind, &parts.headers, bytes, &limits)
     };
     let (names, images) = shared.service.parse(size, read).await?;
     if let (Kind::Image, [name]) = (kind, &names[..]) {
@@ -223,16 +226,16 @@ fn images(
     served: &Served,
     kind: Kind,
     headers: &HeaderMap,
-    received: &Received,
+    body: Bytes,
     limits: &Limits,
 ) -> Result<(Vec<String>, Images), Refusal> {
     let files = match kind {
-        Kind::Image => vec![("the image".to_string(), received.bytes.clone())],
+        Kind::Image => vec![("the image".to_string(), body)],
         Kind::Form => {
-            let form = form(headers, received, limits.images).now_or_never();
+            let form = form(headers, body, limits.images).now_or_never();
             form.unwrap_or_else(|| Err(Refusal::internal("the form was not read whole")))?
         }
-        Kind::Json => json(received)?,
+        Kind::Json => json(&body, limits.images)?,
     };
     let names = files.iter().map(|(name, _)| name.clone()).collect();
     let images = images::encoded(served, files, limits.pixels)?;
@@ -243,7 +246,7 @@ fn images(
 /// reads them.
 async fn form(
     headers: &HeaderMap,
-    received: &Received,
+    body: Bytes,
     most: usize,
 ) -> Result<Vec<(String, Bytes)>, Refusal> {
     let broken = |e: multer::Error| Refusal::invalid(format!("the form cannot be read: {e}"));
@@ -252,13 +255,12 @@ async fn form(
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(broken)?;
-    let body = stream::iter([Ok::<_, Infallible>(received.bytes.clone())]);
+    let body = stream::iter([Ok::<_, Infallible>(body)]);
     let mut form = multer::Multipart::new(body, boundary);
     let mut files = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if files.len() == most {
-            let message = format!("the form has more than {most} images; send several requests");
-            return Err(Refusal::new(Reason::TooLarge, message));
+            return Err(too_many(most));
         }
         let place = files.len();
         let Some(name) = field.file_name().map(odin_error::shown) else {
@@ -273,23 +275,32 @@ async fn form(
     }
 }
 
-fn json(received: &Received) -> Result<Vec<(String, Bytes)>, Refusal> {
-    let body: ImagesBody = serde_json::from_slice(&received.bytes).map_err(|e| {
-        let message =
-            format!("the body is not {{\"images\": [Base64 or {{\"name\", \"data\"}}, …]}}: {e}");
-        Refusal::invalid(message)
-    })?;
-    if body.images.is_empty() {
+fn json(body: &[u8], most: usize) -> Result<Vec<(String, Bytes)>, Refusal> {
+    let unreadable = |e: serde_json::Error| {
+        let expected = r#"{"images": [Base64 or {"name", "data"}, …]}"#;
+        Refusal::invalid(format!("the body is not {expected}: {e}"))
+    };
+    let body: ImagesBody<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+    let images = few::at_most(body.images.get(), most).map_err(unreadable)?;
+    let images = images.ok_or_else(|| too_many(most))?;
+    if images.is_empty() {
         return Err(Refusal::invalid("the request has no image"));
     }
-    let decoded = body.images.into_iter().enumerate().map(|(i, image)| {
-        let (name, data) = match image {
-            ImageBody::Data(data) => (format!("image {i}"), data),
-            ImageBody::Named(NamedImage { name, data }) => (odin_error::shown(&name), data),
-        };
-        let bytes = base64_images::decode(&data)
-            .map_err(|e| Refusal::invalid(format!("{name} is no Base64: {e}")))?;
-        Ok((name, Bytes::from(bytes)))
-    });
-    decoded.collect()
+    let files = images.into_iter().enumerate();
+    files.map(|(place, image)| file(place, image)).collect()
+}
+
+fn file(place: usize, image: ImageBody) -> Result<(String, Bytes), Refusal> {
+    let (name, data) = match image {
+        ImageBody::Data(data) => (format!("image {place}"), data),
+        ImageBody::Named(NamedImage { name, data }) => (odin_error::shown(&name), data),
+    };
+    let bytes = base64_images::decode(&data)
+        .map_err(|e| Refusal::invalid(format!("{name} is no Base64: {e}")))?;
+    Ok((name, Bytes::from(bytes)))
+}
+
+fn too_many(most: usize) -> Refusal {
+    let message = format!("the request has more than {most} images; send several requests");
+    Refusal::new(Reason::TooLarge, message)
 }

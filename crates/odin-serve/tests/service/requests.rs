@@ -236,7 +236,35 @@ fn requests_that_cannot_be_answered() {
                 json!({"inputs": [], "outputs": [{"name": "odin", "parameters": {"binary_data": 1}}]}),
             ),
             400,
-            "neither true nor false",
+            "expected a boolean",
+        ),
+        (
+            infer(
+                json!({"inputs": [], "outputs": [{"name": "odin", "parameters": {"shared_memory_region": "x"}}]}),
+            ),
+            400,
+            "no shared memory",
+        ),
+        (
+            infer(json!({"inputs": [], "outputs": vec![json!({"name": "odin"}); 65]})),
+            400,
+            "at most 64 elements",
+        ),
+        (
+            infer(
+                json!({"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": vec![""; 129]}]}),
+            ),
+            413,
+            "more than 128 images",
+        ),
+        (
+            post(
+                "/v1/score",
+                JSON,
+                json!({"images": vec![""; 129]}).to_string(),
+            ),
+            413,
+            "more than 128 images",
         ),
         (
             binary(raw.clone(), &raw_length, b"\x09\0\0\0hello"),
@@ -246,7 +274,7 @@ fn requests_that_cannot_be_answered() {
         (
             binary(raw.clone(), &raw_length, b"short"),
             400,
-            "within the 5 that are left",
+            "more than the 5 bytes that are left",
         ),
         (
             binary(raw.clone(), &raw_length, b"\x05\0\0\0hello and more"),

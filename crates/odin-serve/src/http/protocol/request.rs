@@ -1,14 +1,14 @@
 //! Reads an inference request: JSON, and tensors in binary form behind it.
 
 use crate::base64_images;
+use crate::few::Few;
 use crate::infer::{Datatype, InputTensor};
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, DeserializeSeed, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -16,41 +16,73 @@ use utoipa::ToSchema;
 pub(super) const HEADER_LENGTH: HeaderName =
     HeaderName::from_static("inference-header-content-length");
 
+/// No request needs more inputs, outputs or axes.
+const INPUTS: usize = 16;
+const OUTPUTS: usize = 64;
+const AXES: usize = 8;
+
 /// An inference request.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct InferRequest {
+pub(super) struct InferRequest<'a> {
     /// What the answer repeats.
     #[serde(default)]
     id: Option<String>,
-    /// `binary_data_output`: whether outputs are in binary form unless they say otherwise.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
     /// One of the detector's inputs.
-    #[schema(min_items = 1, max_items = 1)]
-    inputs: Vec<RequestInput>,
+    #[serde(borrow)]
+    #[schema(value_type = Vec<RequestInput>, min_items = 1, max_items = 1)]
+    inputs: Few<RequestInput<'a>, INPUTS>,
     /// The outputs wanted; all unless given.
     #[serde(default)]
-    outputs: Vec<RequestOutput>,
+    #[schema(value_type = Vec<RequestOutput>, max_items = 64)]
+    outputs: Few<RequestOutput, OUTPUTS>,
+}
+
+/// Parameters of the binary extension; others are not read.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+struct Parameters {
+    /// Of a request: whether outputs are in binary form unless they say otherwise.
+    #[serde(default)]
+    binary_data_output: Option<bool>,
+    /// Of an output: whether it is wanted in binary form.
+    #[serde(default)]
+    binary_data: Option<bool>,
+    /// Of an input: the bytes of the tensor in binary form.
+    #[serde(default)]
+    binary_data_size: Option<usize>,
+    /// There is no shared memory.
+    #[serde(default)]
+    #[schema(ignore)]
+    shared_memory_region: Option<IgnoredAny>,
+}
+
+impl Parameters {
+    fn check(&self) -> Result<(), Refusal> {
+        match self.shared_memory_region {
+            None => Ok(()),
+            Some(_) => Err(Refusal::invalid(
+                "there is no shared memory; send tensors in the request",
+            )),
+        }
+    }
 }
 
 /// An input tensor.
 #[derive(Debug, Deserialize, ToSchema)]
-struct RequestInput {
+struct RequestInput<'a> {
     #[schema(example = "images")]
     name: String,
-    #[schema(example = "BYTES")]
+    #[schema(example = "BYTES", pattern = "^(BYTES|UINT8|FP32)$")]
     datatype: String,
-    #[schema(example = json!([1]))]
-    shape: Vec<u64>,
-    /// `binary_data_size`: the bytes of the tensor in binary form.
+    #[schema(value_type = Vec<u64>, example = json!([1]), max_items = 8)]
+    shape: Few<u64, AXES>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
     /// The values, nested by the axes or not; encoded images as Base64.
-    #[serde(default)]
+    #[serde(borrow, default)]
     #[schema(value_type = Option<Vec<Object>>)]
-    data: Option<Box<RawValue>>,
+    data: Option<&'a RawValue>,
 }
 
 /// An output that is wanted.
@@ -58,10 +90,8 @@ struct RequestInput {
 struct RequestOutput {
     #[schema(example = "odin")]
     name: String,
-    /// `binary_data`: whether it is wanted in binary form.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
 }
 
 /// A request as it was understood.
@@ -89,13 +119,14 @@ impl WantedOutputs {
     }
 }
 
-/// Reads a request.
-pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Asked, Refusal> {
+/// Reads a request of at most so many images.
+pub(super) fn read(headers: &HeaderMap, body: &Bytes, images: usize) -> Result<Asked, Refusal> {
     let (json, mut binary) = parts(headers, body)?;
-    let request: InferRequest = serde_json::from_slice(&json)
+    let request: InferRequest<'_> = serde_json::from_slice(&json)
         .map_err(|e| Refusal::invalid(format!("the JSON is no inference request: {e}")))?;
-    let inputs = request.inputs.into_iter();
-    let inputs = inputs.map(|input| tensor(input, &mut binary));
+    request.parameters.check()?;
+    let inputs = request.inputs.0.into_iter();
+    let inputs = inputs.map(|input| tensor(input, &mut binary, images));
     let inputs = inputs.collect::<Result<_, _>>()?;
     if !binary.is_empty() {
         let message = format!(
@@ -104,10 +135,13 @@ pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Asked, Refusal> 
         );
         return Err(Refusal::invalid(message));
     }
-    let all_binary = flag(&request.parameters, "binary_data_output")?.unwrap_or(false);
-    let wanted = request.outputs.into_iter().map(|output| {
-        let binary = flag(&output.parameters, "binary_data")?;
-        Ok((output.name, binary.unwrap_or(all_binary)))
+    let all_binary = request.parameters.binary_data_output.unwrap_or(false);
+    let wanted = request.outputs.0.into_iter().map(|output| {
+        output.parameters.check()?;
+        Ok((
+            output.name,
+            output.parameters.binary_data.unwrap_or(all_binary),
+        ))
     });
     Ok(Asked {
         id: request.id,
@@ -138,33 +172,28 @@ fn parts(headers: &HeaderMap, body: &Bytes) -> Result<(Bytes, Bytes), Refusal> {
     Ok((body.slice(..length), body.slice(length..)))
 }
 
-fn flag(parameters: &Map<String, Value>, name: &str) -> Result<Option<bool>, Refusal> {
-    match parameters.get(name) {
-        None => Ok(None),
-        Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(Refusal::invalid(format!(
-            "the parameter {name} is neither true nor false"
-        ))),
-    }
-}
-
-fn tensor(input: RequestInput, binary: &mut Bytes) -> Result<InputTensor, Refusal> {
+fn tensor(
+    input: RequestInput<'_>,
+    binary: &mut Bytes,
+    images: usize,
+) -> Result<InputTensor, Refusal> {
     let name = odin_error::shown(&input.name);
     let about = |refusal: Refusal| Refusal {
         message: format!("input {name}: {}", refusal.message).into(),
         ..refusal
     };
     let datatype = Datatype::of(&input.datatype).map_err(about)?;
+    input.parameters.check().map_err(about)?;
     let extents = input
         .shape
+        .0
         .iter()
         .map(|&extent| usize::try_from(extent).ok());
     let shape = extents.collect::<Option<Vec<usize>>>();
     let shape = shape.ok_or_else(|| about(Refusal::invalid("its shape is too large")))?;
-    let size = input.parameters.get("binary_data_size");
-    let data = match (size, &input.data) {
+    let data = match (input.parameters.binary_data_size, input.data) {
         (Some(size), None) => binary_data(size, binary),
-        (None, Some(data)) => json_data(data, datatype),
+        (None, Some(data)) => json_data(data, datatype, images),
         (Some(_), Some(_)) => Err(Refusal::invalid("it has data as JSON and in binary form")),
         (None, None) => Err(Refusal::invalid("it has neither data nor binary_data_size")),
     };
@@ -176,28 +205,27 @@ fn tensor(input: RequestInput, binary: &mut Bytes) -> Result<InputTensor, Refusa
     })
 }
 
-fn binary_data(size: &Value, binary: &mut Bytes) -> Result<Bytes, Refusal> {
-    let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
-    match size {
-        Some(size) if size <= binary.len() => Ok(binary.split_to(size)),
-        _ => Err(Refusal::invalid(format!(
-            "binary_data_size is no number of bytes within the {} that are left of the body",
+fn binary_data(size: usize, binary: &mut Bytes) -> Result<Bytes, Refusal> {
+    match size <= binary.len() {
+        true => Ok(binary.split_to(size)),
+        false => Err(Refusal::invalid(format!(
+            "binary_data_size is {size}, more than the {} bytes that are left of the body",
             binary.len()
         ))),
     }
 }
 
 /// The values in the protocol's binary form.
-fn json_data(data: &RawValue, datatype: Datatype) -> Result<Bytes, Refusal> {
+fn json_data(data: &RawValue, datatype: Datatype, images: usize) -> Result<Bytes, Refusal> {
     match datatype {
-        Datatype::Uint8 => Ok(flat::<u8>(data)?.into()),
+        Datatype::Uint8 => Ok(flat::<u8>(data, usize::MAX)?.into()),
         Datatype::Fp32 => {
-            let values = flat::<f32>(data)?;
+            let values = flat::<f32>(data, usize::MAX)?;
             Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
         }
         Datatype::Bytes => {
             let mut raw = Vec::new();
-            for text in flat::<String>(data)? {
+            for text in flat::<String>(data, images)? {
                 let bytes = base64_images::decode(&text).map_err(|e| {
                     Refusal::invalid(format!(
                         "an element is no Base64, as encoded images are in JSON: {e}"
@@ -215,14 +243,19 @@ fn json_data(data: &RawValue, datatype: Datatype) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Values in arrays that are nested to any depth, in their order.
-fn flat<T: DeserializeOwned + Element>(data: &RawValue) -> Result<Vec<T>, Refusal> {
+/// Values in arrays that are nested to any depth, in their order; at most so many.
+fn flat<T: Element>(data: &RawValue, most: usize) -> Result<Vec<T>, Refusal> {
     let mut values = Vec::new();
     let mut parser = serde_json::Deserializer::from_str(data.get());
     let nested = Nested {
         values: &mut values,
+        most,
     };
     let read = nested.deserialize(&mut parser).and_then(|()| parser.end());
+    if values.len() > most {
+        let message = format!("it has more than {most} images; send several requests");
+        return Err(Refusal::new(Reason::TooLarge, message));
+    }
     read.map_err(|e| Refusal::invalid(format!("its data cannot be read: {e}")))?;
     Ok(values)
 }
@@ -262,6 +295,18 @@ impl Element for String {
 
 struct Nested<'a, T> {
     values: &'a mut Vec<T>,
+    most: usize,
+}
+
+impl<T> Nested<'_, T> {
+    /// Adds a value; one too many is the last.
+    fn add<E: serde::de::Error>(self, value: T) -> Result<(), E> {
+        self.values.push(value);
+        match self.values.len() <= self.most {
+            true => Ok(()),
+            false => Err(E::custom("too many values")),
+        }
+    }
 }
 
 impl<'de, T: Element> DeserializeSeed<'de> for Nested<'_, T> {
@@ -281,8 +326,11 @@ impl<'de, T: Element> Visitor<'de> for Nested<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
         loop {
-            let values = &mut *self.values;
-            if sequence.next_element_seed(Nested { values })?.is_none() {
+            let (values, most) = (&mut *self.values, self.most);
+            if sequence
+                .next_element_seed(Nested { values, most })?
+                .is_none()
+            {
                 return Ok(());
             }
         }
@@ -299,15 +347,13 @@ impl<'de, T: Element> Visitor<'de> for Nested<'_, T> {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
         let unexpected = || E::invalid_value(serde::de::Unexpected::Float(value), &self);
         let value = T::of_number(value).ok_or_else(unexpected)?;
-        self.values.push(value);
-        Ok(())
+        self.add(value)
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         // The text may be a whole image.
         let unexpected = || E::invalid_type(serde::de::Unexpected::Other("a string"), &self);
         let value = T::of_text(value).ok_or_else(unexpected)?;
-        self.values.push(value);
-        Ok(())
+        self.add(value)
     }
 }
