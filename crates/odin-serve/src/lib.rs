@@ -25,6 +25,7 @@ mod body;
 mod codes;
 mod detectors;
 mod error;
+mod exposition;
 mod few;
 mod front;
 mod grpc;

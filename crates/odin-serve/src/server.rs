@@ -2,13 +2,13 @@
 
 use crate::detectors::{Detectors, Sources};
 use crate::error::{Error, ErrorKind};
+use crate::exposition::Exposition;
 use crate::front::router;
 use crate::listen;
 use crate::options::ServeOptions;
 use crate::request_id::RequestIds;
 use crate::service::Service;
 use crate::shared::Shared;
-use crate::telemetry::Exposition;
 use crate::tls;
 use crate::token::Token;
 use axum::Router;

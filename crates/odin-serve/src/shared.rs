@@ -1,10 +1,10 @@
 //! What every route is given.
 
 use crate::detectors::Served;
+use crate::exposition::Exposition;
 use crate::refusal::Refusal;
 use crate::request_id::RequestIds;
 use crate::service::Service;
-use crate::telemetry::Exposition;
 use crate::token::Token;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};

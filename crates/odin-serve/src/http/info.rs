@@ -2,9 +2,9 @@
 
 use super::App;
 use crate::codes::ErrorBody;
+use crate::exposition::CONTENT_TYPE;
 use crate::info::DetectorInfo;
 use crate::refusal::Refusal;
-use crate::telemetry::CONTENT_TYPE;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;

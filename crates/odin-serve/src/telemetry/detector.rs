@@ -1,7 +1,7 @@
 //! What is counted of a detector.
 
 use super::window::{Drifted, Window};
-use crate::batcher::Judged;
+use odin::Verdict;
 use odin_metrics::ReferenceScores;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -50,7 +50,7 @@ impl DetectorMetrics {
         self.batches.observe(images as f64);
     }
 
-    pub(crate) fn judged(&self, judged: &Judged) {
+    pub(crate) fn judged(&self, judged: &Result<Verdict, String>) {
         let Ok(verdict) = judged else {
             self.failed.inc();
             return;

@@ -1,10 +1,8 @@
 //! `/metrics`: the exposition in the OpenMetrics text format.
 
-use super::detector::DetectorMetrics;
-use super::requests::RequestMetrics;
-use super::window::Drifted;
 use crate::admission::Admission;
 use crate::detectors::{Detectors, Served};
+use crate::telemetry::{DetectorMetrics, Drifted, RequestMetrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
