@@ -47,5 +47,7 @@ mod token;
 
 pub use error::{Error, ErrorKind};
 pub use logs::{LogFormat, log_to};
+#[cfg(feature = "opentelemetry")]
+pub use logs::{Traces, log_and_trace_to};
 pub use options::{Batching, Limits, ServeOptions, TlsFiles};
 pub use server::{BoundServer, Reloader, Server};

@@ -55,6 +55,12 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value = "text", env = "ODIN_SERVE_LOG")]
     pub(crate) log: LogArg,
 
+    /// Send a span for each request to the OpenTelemetry collector at this address, such as
+    /// http://localhost:4317 (OTLP over gRPC)
+    #[cfg(feature = "opentelemetry")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub(crate) otlp: Option<String>,
+
     /// The scores of each detector in the sliding window of the drift statistic
     #[arg(long, value_name = "N", default_value_t = 1000, env = "ODIN_SERVE_WINDOW", value_parser = positive::<usize>)]
     pub(crate) window: usize,

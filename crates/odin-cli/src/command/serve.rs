@@ -10,12 +10,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 pub(crate) fn run(args: &Serve) -> Result<()> {
-    let format = match args.log {
-        LogArg::Text => LogFormat::Text,
-        LogArg::Json => LogFormat::Json,
-    };
-    log_to(format, std::io::stderr);
     let runtime = Runtime::new().context("cannot start the runtime")?;
+    let _traces = runtime.block_on(async { observed(args) })?;
     // Signals are waited for before anything else: the first would end the process.
     let signals = runtime.block_on(async { Signals::new() })?;
     let server = open(args)?;
@@ -26,6 +22,39 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
         0 => Ok(()),
         open => bail!("{open} connections did not end within the time of --drain"),
     }
+}
+
+fn log_format(args: &Serve) -> LogFormat {
+    match args.log {
+        LogArg::Text => LogFormat::Text,
+        LogArg::Json => LogFormat::Json,
+    }
+}
+
+/// The log, and where spans of requests are sent to; both until what is given is dropped.
+#[cfg(feature = "opentelemetry")]
+fn observed(args: &Serve) -> Result<Option<odin_serve::Traces>> {
+    match &args.otlp {
+        Some(collector) => {
+            let traces = odin_serve::log_and_trace_to(log_format(args), std::io::stderr, collector);
+            Ok(Some(traces.context("--otlp")?))
+        }
+        None => {
+            log_to(log_format(args), std::io::stderr);
+            Ok(None)
+        }
+    }
+}
+
+/// Nothing is sent by this build.
+#[cfg(not(feature = "opentelemetry"))]
+struct NoTraces;
+
+#[cfg(not(feature = "opentelemetry"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other build may fail")]
+fn observed(args: &Serve) -> Result<NoTraces> {
+    log_to(log_format(args), std::io::stderr);
+    Ok(NoTraces)
 }
 
 fn open(args: &Serve) -> Result<Server> {

@@ -4,6 +4,8 @@
 mod answer;
 mod leftover;
 mod observe;
+#[cfg(feature = "opentelemetry")]
+mod span;
 
 use crate::error::Error;
 use crate::refusal::{Reason, Refusal};

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::{Instrument, Span};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,8 +24,12 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let is_grpc = content_type(request.headers()).starts_with("application/grpc");
     let seen = Seen::new(&shared, &request, &id);
+    let span = seen.span(&request);
     let (request, rest) = leftover::kept(request);
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answer = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
     let answer = answer.unwrap_or_else(|_| {
         Refusal::internal("a defect of the service; its log says more").into_response()
     });
@@ -33,6 +38,7 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
+    span.record("http.response.status_code", answer.status().as_u16());
     seen.answered(&answer, refusal.as_ref());
     answer.headers_mut().insert(REQUEST_ID, id);
     answer
@@ -63,6 +69,16 @@ impl Seen {
             begun: Instant::now(),
             is_answered: false,
         }
+    }
+
+    #[cfg(feature = "opentelemetry")]
+    fn span(&self, request: &Request) -> Span {
+        super::span::of(request, &self.route, self.id.to_str().unwrap_or_default())
+    }
+
+    #[cfg(not(feature = "opentelemetry"))]
+    fn span(&self, _: &Request) -> Span {
+        Span::none()
     }
 
     fn answered(mut self, answer: &Response, refusal: Option<&Refusal>) {
