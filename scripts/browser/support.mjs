@@ -20,7 +20,7 @@ export async function on(browser, options, test) {
   const { url, expected = /^$/, ...rest } = options;
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, reducedMotion: "reduce", ...rest });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000); // a machine may have much else to do
   const broken = watch(page, url, expected);
   try {
     await page.goto(url);
