@@ -170,6 +170,10 @@ function unreachable() {
   return new Failure("You are offline", "Try again when this device is connected.");
 }
 
+function asFailure(error) {
+  return error instanceof Failure ? error : new Failure("Something went wrong in this page", visible(error.message));
+}
+
 async function failureOf(response) {
   const said = await response.json().catch(() => ({}));
   const { status } = response;
@@ -357,7 +361,7 @@ function histogram(detector, result, width) {
     label(width / 2, BARS.height - 8, "middle", scoreName(result.decides_by) + " score; high means in-distribution"),
     line(x(threshold), 20, x(threshold), BARS.bottom, "limit"),
     line(x(score), 3, x(score), BARS.bottom, "mark"),
-    svg("path", { d: triangle(x(score), BARS.bottom), class: "pointer" }),
+    svg("circle", { cx: x(score), cy: BARS.bottom, r: 4.5, class: "pointer" }),
     beside(x(threshold), 29, width, !isRight, "threshold " + thresholdText, "label of-limit"),
     beside(x(score), 12, width, isRight, beyond(score, low, high, "this image " + scoreText), "label of-mark"),
   );
@@ -404,10 +408,6 @@ function beside(x, y, width, toRight, text, name) {
   return label(right ? x + 6 : x - 6, y, right ? "start" : "end", text, name);
 }
 
-function triangle(x, bottom) {
-  return "M" + x + " " + bottom + "l-6 9h12z";
-}
-
 // ---------------------------------------------------------------------------- one decision
 
 function icon(isIn) {
@@ -435,7 +435,7 @@ function numbers(detector, result) {
   const relation = result.is_in_distribution ? "not below " : "below ";
   const rows = [["Score", score, relation + (detector.thresholds_by_class ? "the threshold of its class, " : "the threshold, ") + threshold]];
   if (Number.isFinite(result.percentile)) {
-    rows.push(["Percentile", result.percentile.toFixed(1), "% of the calibration images scored no higher"]);
+    rows.push(["Percentile", result.percentile.toFixed(1), "% of calibration images scored no higher"]);
   }
   if (Number.isFinite(result.p_value)) {
     const share = trimmed(100 * result.p_value, result.p_value < 0.1 ? 2 : 0);
@@ -472,7 +472,7 @@ class Card {
     this.removed = false;
     this.thumb = make("div", { class: "thumb" });
     this.body = make("div", { class: "body" });
-    this.below = make("div", { class: "below-all" });
+    this.below = make("div", { class: "wide" });
     this.element = make("li", { class: "card" }, this.thumb, this.body, this.below);
     this.wait("Waiting");
   }
@@ -545,7 +545,7 @@ class Card {
   failed(failure) {
     this.settled = true;
     this.result = null;
-    this.failure = failure instanceof Failure ? failure : new Failure("Something went wrong in this page", visible(failure.message));
+    this.failure = asFailure(failure);
     this.show(explained(this.failure, () => this.again()));
   }
 
@@ -635,6 +635,7 @@ class Explorer {
   moved() {
     clearTimeout(this.timer);
     this.request?.abort();
+    this.request = null;
     this.content.setAttribute("aria-busy", "true");
     this.axes.forEach((axis) => axis.draw());
     this.timer = setTimeout(() => this.update(), DEBOUNCE);
@@ -646,17 +647,20 @@ class Explorer {
     const request = (this.request = new AbortController());
     this.content.setAttribute("aria-busy", "true");
     try {
-      const answer = await this.at(this.setting, request.signal);
+      const answer = await this.at(this.setting, request.signal, (left) => this.wait(left));
       if (this.request === request) this.answered(answer);
     } catch (failure) {
       if (this.request === request) this.failed(failure);
     }
   }
 
-  async at(setting, signal) {
+  wait(left) {
+    if (left > 0) this.outcome.replaceChildren(make("p", { class: "waiting" }, "The server is busy. Trying again in " + count(left, "second") + " …"));
+  }
+
+  async at(setting, signal, busy) {
     const query = new URLSearchParams({ detector: this.detector.name, ...setting });
     const both = AbortSignal.any([this.signal, signal]);
-    const busy = (left) => left && this.outcome.replaceChildren(make("p", { class: "waiting" }, "The server is busy. Trying again in " + count(left, "second") + " …"));
     const answer = await ask("v1/explore?" + query, carrying(this.file, both), busy);
     this.keep({ ...setting, score: followed(answer) });
     return answer;
@@ -677,7 +681,12 @@ class Explorer {
   failed(failure) {
     if (this.signal.aborted || failure.name === "AbortError") return;
     this.content.removeAttribute("aria-busy");
-    this.outcome.replaceChildren(explained(failure, () => this.update()));
+    this.outcome.replaceChildren(explained(asFailure(failure), () => this.again()));
+  }
+
+  again() {
+    this.element.querySelector("summary").focus();
+    this.update();
   }
 
   said(answer) {
@@ -692,7 +701,7 @@ class Explorer {
   standing(decimals) {
     const { decides_by: by, setting, threshold, thresholds_by_class: several } = this.detector;
     const calibrated = "the calibrated setting, " + settingText(setting);
-    if (by !== "odin") return "The detector decides by " + scoreName(by) + ", at " + calibrated + ".";
+    if (by !== "odin") return "The detector decides by " + scoreName(by) + ", which T and ε do not move. It was calibrated at " + settingText(setting) + ".";
     if (this.isCalibrated) return "This is " + calibrated + ". The decision above is for it.";
     return "No decision: the " + (several ? "thresholds hold" : "threshold, " + threshold.toFixed(decimals) + ", holds") + " only at " + calibrated + ".";
   }
@@ -743,7 +752,8 @@ class Axis {
     this.range = make("input", { type: "range", id, min: 0, max: places.last, step: 1, value: places.home });
     this.range.addEventListener("input", () => this.moved());
     this.output = make("b");
-    this.trace = button("Draw the curve", () => this.toggleTrace());
+    this.trace = button("", () => this.toggleTrace());
+    this.nameTrace("Draw the curve");
     this.plot = fitted((width) => trailPicture(this, width));
     const named = make("label", { for: id }, name + " " + places.symbol + " = ", this.output);
     this.element = make("div", {}, make("div", { class: "apart" }, named, this.trace), this.range, this.plot.box);
@@ -793,7 +803,7 @@ class Axis {
 
   async drawCurve() {
     const tracing = (this.tracing = new AbortController());
-    this.trace.textContent = "Stop";
+    this.nameTrace("Stop");
     try {
       for (const stop of this.coarse()) {
         await this.explorer.at({ ...this.explorer.setting, [this.stops.key]: this.stops.value(stop) }, tracing.signal);
@@ -803,7 +813,11 @@ class Axis {
       this.explorer.failed(failure);
     }
     this.tracing = null;
-    this.trace.textContent = "Draw the curve";
+    this.nameTrace("Draw the curve");
+  }
+
+  nameTrace(text) {
+    this.trace.replaceChildren(text, make("span", { class: "unseen" }, " over " + this.stops.symbol));
   }
 
   /** Thirteen stops over the whole range. */
@@ -1066,7 +1080,7 @@ function showInfo() {
 }
 
 function limitsText({ body_bytes: most, pixels }) {
-  return "PNG, JPEG, WebP, BMP or GIF, up to " + bytes(most) + " and " + trimmed(pixels / 1e6, 1) + " megapixels. Images are sent to this server only, as they are.";
+  return "PNG, JPEG, WebP, BMP or GIF, up to " + bytes(most) + " and " + trimmed(pixels / 1e6, 1) + " megapixels. They go to this server only, as they are.";
 }
 
 function useDetector(detector) {
@@ -1077,7 +1091,7 @@ function useDetector(detector) {
   byId("command").textContent = command(detector);
   show(byId("about"));
   const { height, width } = detector.input;
-  byId("size").textContent = detector.resizes ? "" : "This detector takes images of exactly " + width + " × " + height + " pixels.";
+  byId("size").textContent = detector.resizes ? "" : "They must have exactly " + width + " × " + height + " pixels.";
 }
 
 /** Another detector decides on what is on the page, too. */
@@ -1095,7 +1109,8 @@ function facts(detector) {
     ["detector", visible(detector.name) + ", version " + visible(detector.version)],
     ["network", visible(model.architecture) + ", SHA-256 " + visible(model.sha256)],
     ["classes", model.classes + classes],
-    ["decides by", scoreName(detector.decides_by) + " at " + settingText(detector.setting)],
+    ["decides by", scoreName(detector.decides_by)],
+    ["ODIN’s setting", settingText(detector.setting)],
     ["threshold", detector.threshold + (detector.thresholds_by_class ? ", and others for some classes" : "") + "; below it is out-of-distribution"],
     ["calibrated on", visible(calibration.in_dataset) + ", " + count(calibration.in_images, "image")],
     ["input", input.channels + " × " + input.height + " × " + input.width + (detector.resizes ? "; other images are resized" : "; other sizes are refused")],
