@@ -42,13 +42,20 @@ struct Shown {
 
 impl Shown {
     fn new(
-        score: &str,
+        saved: &SavedScore,
         in_set: &ScoredSet,
         out_set: Option<&ScoredSet>,
     ) -> Result<Self, odin::Error> {
+        let (score, threshold) = (&saved.name, Some(saved.threshold));
         let in_scores = in_set.scores(score)?;
         let separation = out_set.map(|out_set| -> Result<Separation, odin::Error> {
-            Ok(Separation::new(score, &in_scores, &out_set.scores(score)?)?)
+            let out_scores = out_set.scores(score)?;
+            Ok(Separation::starting_at(
+                threshold,
+                score,
+                &in_scores,
+                &out_scores,
+            )?)
         });
         Ok(Self {
             bins: Bins::of(&[&in_scores]),
@@ -76,8 +83,8 @@ impl<'a> CalibrationReport<'a> {
             Some(out_set) => points(score, in_set, out_set),
             None => Ok(Vec::new()),
         });
-        let names = detector.scores.iter().map(|score| &score.name);
-        let shown = names.map(|name| Shown::new(name, in_set, out_set));
+        let saved = detector.scores.iter();
+        let shown = saved.map(|score| Shown::new(score, in_set, out_set));
         Ok(Self {
             file: file.to_path_buf(),
             shown: shown.collect::<Result<_, _>>()?,

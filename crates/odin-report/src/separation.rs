@@ -24,6 +24,8 @@ pub struct Separation {
     pub(crate) distinct: usize,
     /// The largest threshold that keeps 95 % of the in-distribution images.
     pub(crate) at_95: Stop,
+    /// Where a threshold that moves starts: one of the stops.
+    pub(crate) start: Stop,
     /// FPR and TPR in per cent.
     pub(crate) roc: Vec<(f64, f64)>,
     /// Recall and precision in per cent, for either side as the positive one.
@@ -45,6 +47,16 @@ impl Separation {
     /// # Errors
     /// When a side is empty or a score is not finite.
     pub fn new(score: &str, in_scores: &[f64], out_scores: &[f64]) -> Result<Self, Error> {
+        Self::starting_at(None, score, in_scores, out_scores)
+    }
+
+    /// With the threshold that is in force; without one it starts at 95 % TPR.
+    pub(crate) fn starting_at(
+        threshold: Option<f64>,
+        score: &str,
+        in_scores: &[f64],
+        out_scores: &[f64],
+    ) -> Result<Self, Error> {
         let scores = Scores::new(in_scores, out_scores)?;
         let sizes = (scores.n_in() as u64, scores.n_out() as u64);
         let curve = scores.roc_curve(Points::All);
@@ -56,14 +68,18 @@ impl Separation {
             .collect();
         all.reverse();
         let (at_95, best) = (scores.operating_point(TPR)?, scores.lowest_error());
+        let start = threshold.filter(|threshold| threshold.is_finite());
+        let start = start.unwrap_or(at_95.threshold);
+        let start = stop_at(start, &mut all);
         Ok(Self {
             score: score.to_string(),
             n_in: sizes.0,
             n_out: sizes.1,
             bins: Bins::of(&[in_scores, out_scores]),
-            stops: some(&all, [at_95.threshold, best.threshold]),
+            stops: some(&all, [at_95.threshold, best.threshold, start.threshold]),
             distinct: all.len(),
             at_95: Stop::of(&at_95, sizes),
+            start,
             roc: decimated(rates().map(in_percent)),
             of_in: points(&scores.precision_recall_curve(Side::In, Points::Corners)),
             of_out: points(&scores.precision_recall_curve(Side::Out, Points::Corners)),
@@ -109,9 +125,9 @@ impl Separation {
         }
     }
 
-    /// The place of the 95 % TPR point among the stops.
-    pub(crate) fn place_of_95(&self) -> usize {
-        let before = |stop: &Stop| stop.threshold < self.at_95.threshold;
+    /// The place of the start among the stops.
+    pub(crate) fn place_of_start(&self) -> usize {
+        let before = |stop: &Stop| stop.threshold < self.start.threshold;
         self.stops.partition_point(before)
     }
 }
@@ -132,8 +148,26 @@ impl Stop {
     }
 }
 
-/// At most [`STOPS`], evenly spread, with the first, the last and these two among them.
-fn some(all: &[Stop], kept: [f64; 2]) -> Vec<Stop> {
+/// The stop of a threshold, which is put among the others if it is none of the scores.
+fn stop_at(threshold: f64, all: &mut Vec<Stop>) -> Stop {
+    let place = all.partition_point(|stop| stop.threshold < threshold);
+    match all.get(place) {
+        Some(stop) if stop.threshold == threshold => *stop,
+        next => {
+            let (kept_in, kept_out) = next.map_or((0, 0), |stop| (stop.kept_in, stop.kept_out));
+            let stop = Stop {
+                threshold,
+                kept_in,
+                kept_out,
+            };
+            all.insert(place, stop);
+            stop
+        }
+    }
+}
+
+/// At most [`STOPS`], evenly spread, with the first, the last and these among them.
+fn some(all: &[Stop], kept: [f64; 3]) -> Vec<Stop> {
     if all.len() <= STOPS {
         return all.to_vec();
     }
@@ -197,9 +231,23 @@ mod tests {
                     "{stop:?}"
                 );
             }
-            let of_95 = separation.stops[separation.place_of_95()];
+            let of_95 = separation.stops[separation.place_of_start()];
             assert_eq!(of_95, separation.at_95);
             assert!(separation.tpr(&of_95) >= 0.95);
+            // A score, between scores, below and above all of them.
+            for threshold in [ins[0], 0.312_345, -1.0, 2.0] {
+                let separation =
+                    Separation::starting_at(Some(threshold), "odin", &ins, &outs).unwrap();
+                let start = separation.stops[separation.place_of_start()];
+                assert_eq!((start, start.threshold), (separation.start, threshold));
+                assert_eq!((start.kept_in, start.kept_out), counts(&start, &ins, &outs));
+                assert!(
+                    separation.stops.len() <= STOPS
+                        && separation
+                            .stops
+                            .is_sorted_by(|a, b| a.threshold < b.threshold)
+                );
+            }
         }
     }
 

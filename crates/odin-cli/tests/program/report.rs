@@ -22,7 +22,7 @@ fn succeeds(folder: &Path, args: &str) -> String {
 const NN: &str = "--nn {demo}/model.safetensors --in-dataset {demo}/in.npy --quiet";
 
 /// What each command writes: its arguments, words on the page, and its plots.
-fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 5] {
+fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 6] {
     [
         (
             format!("eval {NN} --out-dataset {{demo}}/near.npy --limit 60 --ci"),
@@ -66,6 +66,19 @@ fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 5] {
             format!("calibrate {NN} --limit 60 -o d.toml"),
             &["expected of new ones", "odin calibrate"],
             &["odin-histogram.svg"],
+        ),
+        // The threshold to move starts where it is in force.
+        (
+            format!(
+                "calibrate {NN} --limit 60 --out-dataset {{demo}}/near.npy --tpr 0.9 -o tpr.toml"
+            ),
+            &[">threshold in force<", ">TPR 90.0%<"],
+            &[
+                "odin-histogram.svg",
+                "precision-recall-in.svg",
+                "precision-recall-out.svg",
+                "roc.svg",
+            ],
         ),
         (
             format!(

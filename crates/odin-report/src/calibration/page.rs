@@ -86,6 +86,7 @@ impl CalibrationReport<'_> {
                     let slider = Slider {
                         separation,
                         histogram,
+                        start: "threshold in force",
                     };
                     sliders.push(slider.data());
                     slider.to_markup(sliders.len() - 1)

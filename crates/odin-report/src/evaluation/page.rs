@@ -185,6 +185,7 @@ impl EvaluationPage<'_> {
             let slider = Slider {
                 separation,
                 histogram,
+                start: "95 % TPR",
             };
             content = content.then(slider.to_markup(sliders.len()));
             sliders.push(slider.data());

@@ -7,10 +7,12 @@ use crate::separation::{Separation, Stop};
 use crate::terms::{percent, score_label};
 use serde_json::{Value, json};
 
-/// A histogram with a threshold to move. Without a script it stands at 95 % TPR.
+/// A histogram with a threshold to move. Without a script it stands at its start.
 pub(crate) struct Slider<'a> {
     pub(crate) separation: &'a Separation,
     pub(crate) histogram: &'a Histogram,
+    /// What the threshold is at the start.
+    pub(crate) start: &'a str,
 }
 
 impl Slider<'_> {
@@ -46,7 +48,7 @@ impl Slider<'_> {
 
     fn range(&self, label: &str) -> Markup {
         let s = self.separation;
-        let at_95 = s.at_95.threshold.to_string();
+        let start = s.start.threshold.to_string();
         let last = s.stops.len().saturating_sub(1).to_string();
         let input = void(
             "input",
@@ -55,24 +57,24 @@ impl Slider<'_> {
                 ("min", "0"),
                 ("max", &last),
                 ("step", "1"),
-                ("value", &s.place_of_95().to_string()),
+                ("value", &s.place_of_start().to_string()),
                 ("aria-label", &format!("threshold of {label}")),
-                ("aria-valuetext", &at_95),
+                ("aria-valuetext", &start),
             ],
         );
-        let value = element("output", &[("data-of", "threshold")], text(&at_95));
+        let value = element("output", &[("data-of", "threshold")], text(&start));
         let reset = [("type", "button"), ("hidden", "hidden")];
-        let reset = element("button", &reset, text("95 % TPR"));
+        let reset = element("button", &reset, text(self.start));
         let named = element("label", &[], text("δ = ").then(value).then(input));
         element("div", &[("class", "range")], named.then(reset))
     }
 
     fn outcome(&self) -> Markup {
-        let (s, stop) = (self.separation, &self.separation.at_95);
+        let (s, stop) = (self.separation, &self.separation.start);
         let cell = |of: &str, value: String| element("td", &[("data-of", of)], text(&value));
         let name = |name: &str| element("th", &[("scope", "row")], text(name));
         let column = |name: &str| element("th", &[("scope", "col")], text(name));
-        let head = ["", "kept", "rejected", "share kept"].map(column);
+        let head = ["images", "kept", "rejected", "share kept"].map(column);
         let head = element("tr", &[], head.into_iter().collect());
         let counts = Counts::of(s, stop);
         let ins = name("in-distribution")
