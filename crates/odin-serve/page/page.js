@@ -1111,7 +1111,7 @@ function facts(detector) {
     ["classes", model.classes + classes],
     ["decides by", scoreName(detector.decides_by)],
     ["ODIN’s setting", settingText(detector.setting)],
-    ["threshold", detector.threshold + (detector.thresholds_by_class ? ", and others for some classes" : "") + "; below it is out-of-distribution"],
+    ["threshold", "in-distribution from " + detector.threshold + " up" + (detector.thresholds_by_class ? "; some classes have their own" : "")],
     ["calibrated on", visible(calibration.in_dataset) + ", " + count(calibration.in_images, "image")],
     ["input", input.channels + " × " + input.height + " × " + input.width + (detector.resizes ? "; other images are resized" : "; other sizes are refused")],
   ];
