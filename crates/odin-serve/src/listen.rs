@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
@@ -29,17 +29,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The most requests at once on a connection of HTTP/2.
 const STREAMS: u32 = 128;
 
-/// Connections are answered by the router until `ending`; then those that are open have the time
-/// `drain` to end. Gives the number of those that did not.
+/// Connections are answered by the router until `ending`; then the requests that have begun have the
+/// time `drain` to end. `in_flight` counts them. Gives the number of those that did not.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
     ending: impl Future<Output = ()>,
-    drain: Duration,
+    (drain, in_flight): (Duration, impl Fn() -> usize),
 ) -> usize {
     let graceful = GracefulShutdown::new();
+    let ended = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
@@ -63,9 +64,10 @@ pub(crate) async fn serve(
                 idle: limits.time + IDLE,
                 watcher: graceful.watcher(),
             };
+            let mut ended = ended.subscribe();
             tokio::spawn(async move {
                 let _place = place;
-                if let Err(error) = connection.serve(stream).await {
+                if let Err(error) = connection.serve(stream, &mut ended).await {
                     // Clients that go away or speak something else are none of our errors.
                     tracing::debug!("a connection ended: {error}");
                 }
@@ -77,10 +79,21 @@ pub(crate) async fn serve(
         () = ending => {}
     }
     drop(listener);
-    let open = graceful.count();
-    match timeout(drain, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open,
+    ended.send_replace(true);
+    tokio::select! {
+        () = graceful.shutdown() => 0,
+        () = quiet(&in_flight) => 0,
+        () = sleep(drain) => in_flight(),
+    }
+}
+
+/// Waits until there has been no request for a while: connections that are still open then have
+/// none, such as that of a client that has said half of a head.
+async fn quiet(in_flight: impl Fn() -> usize) {
+    let mut seen = 0;
+    while seen < QUIET {
+        sleep(GLANCE).await;
+        seen = if in_flight() == 0 { seen + 1 } else { 0 };
     }
 }
 
@@ -103,21 +116,26 @@ enum Spoken {
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How often a client that sends its first bytes one by one is looked at.
+/// The pause before a client that sends its first bytes one by one is looked at again; it doubles.
 const GLANCE: Duration = Duration::from_millis(20);
+const LONGEST_GLANCE: Duration = Duration::from_millis(500);
+/// So many glances without a request are a quiet end: a second.
+const QUIET: u32 = 50;
 
 impl Spoken {
     /// By the first bytes, which stay where they are.
     async fn by(stream: &TcpStream) -> io::Result<Self> {
         let mut first = [0; PREFACE.len()];
+        let mut pause = GLANCE;
         loop {
             let seen = stream.peek(&mut first).await?;
             match &first[..seen] {
                 [] => return Err(io::ErrorKind::UnexpectedEof.into()),
                 PREFACE => return Ok(Self::Http2),
                 begun if !PREFACE.starts_with(begun) => return Ok(Self::Http1),
-                _ => sleep(GLANCE).await,
+                _ => sleep(pause).await,
             }
+            pause = LONGEST_GLANCE.min(2 * pause);
         }
     }
 
@@ -131,16 +149,27 @@ impl Spoken {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) -> Result<(), AnyError> {
+    /// Until it is known what is spoken, the end of the service ends the connection at once.
+    async fn serve(
+        self,
+        stream: TcpStream,
+        ended: &mut watch::Receiver<bool>,
+    ) -> Result<(), AnyError> {
         // Answers are small: each is sent at once.
         stream.set_nodelay(true)?;
         match self.tls.clone() {
             None => {
-                let spoken = timeout(HANDSHAKE, Spoken::by(&stream)).await??;
+                let spoken = tokio::select! {
+                    spoken = timeout(HANDSHAKE, Spoken::by(&stream)) => spoken??,
+                    _ = ended.wait_for(|ended| *ended) => return Ok(()),
+                };
                 self.speak(spoken, stream).await
             }
             Some(tls) => {
-                let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
+                let stream = tokio::select! {
+                    stream = timeout(HANDSHAKE, tls.accept(stream)) => stream??,
+                    _ = ended.wait_for(|ended| *ended) => return Ok(()),
+                };
                 let spoken = Spoken::agreed(stream.get_ref().1.alpn_protocol());
                 self.speak(spoken, stream).await
             }

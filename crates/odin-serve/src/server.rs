@@ -167,7 +167,7 @@ impl BoundServer {
     }
 
     /// Answers requests until `ending`, then lets those that have begun end, for at most
-    /// [`ServeOptions::drain`]. Gives the number of connections that did not end in time.
+    /// [`ServeOptions::drain`]. Gives the number of requests that did not end in time.
     pub async fn run(self, ending: impl Future<Output = ()>) -> usize {
         let Server {
             options,
@@ -196,7 +196,7 @@ impl BoundServer {
             router,
             options.limits,
             ending,
-            options.drain,
+            (options.drain, || service.in_flight()),
         )
         .await
     }

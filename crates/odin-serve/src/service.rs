@@ -50,6 +50,11 @@ impl Service {
         !*self.ending.borrow()
     }
 
+    /// How many requests are being answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        usize::try_from(self.requests.in_flight.get()).unwrap_or_default()
+    }
+
     /// Waits until [`Service::end`] is called.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.subscribe();

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     runtime.shutdown_background();
     match open {
         0 => Ok(()),
-        open => bail!("{open} connections did not end within the time of --drain"),
+        open => bail!("{open} requests were not answered within the time of --drain"),
     }
 }
 
@@ -99,7 +99,7 @@ fn options(args: &Serve) -> ServeOptions {
     options
 }
 
-/// Answers until a signal; gives the number of connections that did not end in time.
+/// Answers until a signal; gives the number of requests that did not end in time.
 async fn answer(server: Server, signals: Signals) -> Result<usize> {
     let Signals { mut end, reload } = signals;
     let bound = server.bind().await?;

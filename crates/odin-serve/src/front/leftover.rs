@@ -4,10 +4,12 @@
 use crate::options::Limits;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{Version, header};
+use axum::http::{HeaderValue, Version, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,26 +18,35 @@ use tokio::time::timeout;
 /// The longest that a client is listened to only to be refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is left of a body once nobody reads it any more.
-type Slot = Arc<Mutex<Option<Body>>>;
+/// What is left of a body once nobody reads it any more, and whether anybody did.
+#[derive(Default)]
+struct Slot {
+    left: Mutex<Option<Body>>,
+    was_read: AtomicBool,
+}
+
+impl Slot {
+    fn take(&self) -> Option<Body> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.take()
+    }
+}
 
 /// The rest of a body.
 pub(super) struct Rest {
-    slot: Slot,
-    /// Whether an answer before its end breaks the connection.
-    matters: bool,
+    slot: Arc<Slot>,
+    /// Whether the client sends no body before it is told to continue, which reading it does.
+    waits: bool,
+    version: Version,
 }
 
 /// The request, whose body leaves in [`Rest`] what is not read of it.
 pub(super) fn kept(request: Request) -> (Request, Rest) {
-    let slot = Slot::default();
-    // In HTTP/2 a stream ends without its connection; a client that expects to be told to continue
-    // sends no body before.
-    let is_old = request.version() <= Version::HTTP_11;
-    let waits = request.headers().contains_key(header::EXPECT);
+    let slot = Arc::new(Slot::default());
     let rest = Rest {
         slot: Arc::clone(&slot),
-        matters: is_old && !waits,
+        waits: request.headers().contains_key(header::EXPECT),
+        version: request.version(),
     };
     let request = request.map(|body| {
         Body::new(Kept {
@@ -47,17 +58,23 @@ pub(super) fn kept(request: Request) -> (Request, Rest) {
 }
 
 impl Rest {
-    /// Reads and discards it, up to as many bytes as two bodies may have. Gives false where there
-    /// is still more.
-    pub(super) async fn discard(self, limits: &Limits) -> bool {
-        let left = self
-            .slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(mut body) = left.filter(|body| self.matters && !body.is_end_stream()) else {
+    /// Reads and discards it, up to as many bytes as two bodies may have. Says in the answer where
+    /// there is still more, so that the connection ends with it; of HTTP/2 only the stream does.
+    pub(super) async fn discard(self, limits: &Limits, answer: &mut Response) {
+        let version = self.version;
+        if !self.is_discarded(limits).await && version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+    }
+
+    async fn is_discarded(self, limits: &Limits) -> bool {
+        let Some(mut body) = self.slot.take().filter(|body| !body.is_end_stream()) else {
             return true;
         };
+        if self.waits && !self.slot.was_read.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut room = limits.body_bytes.saturating_mul(2);
         let read = async {
             while let Some(frame) = body.frame().await {
@@ -79,12 +96,17 @@ impl Rest {
 /// A body that is put into its slot when it is dropped.
 struct Kept {
     body: Option<Body>,
-    slot: Slot,
+    slot: Arc<Slot>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+        let mut left = self
+            .slot
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *left = self.body.take();
     }
 }
 
@@ -96,6 +118,7 @@ impl HttpBody for Kept {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.slot.was_read.store(true, Ordering::Relaxed);
         match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(context),
             None => Poll::Ready(None),

@@ -6,7 +6,7 @@ use crate::request_id::RequestIds;
 use crate::shared::{App, Shared, content_type};
 use crate::telemetry::RequestLabels;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -34,10 +34,7 @@ pub(super) async fn observe(State(shared): App, mut request: Request, next: Next
         Refusal::internal("a defect of the service; its log says more").into_response()
     });
     let (mut answer, refusal) = answer::with_id(answer, id.to_str().unwrap_or_default(), is_grpc);
-    if !rest.discard(&shared.service.limits).await {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(header::CONNECTION, close);
-    }
+    rest.discard(&shared.service.limits, &mut answer).await;
     span.record("http.response.status_code", answer.status().as_u16());
     seen.answered(&answer, refusal.as_ref());
     answer.headers_mut().insert(REQUEST_ID, id);

@@ -236,7 +236,7 @@ fn requests_that_cannot_be_answered() {
                 json!({"inputs": [], "outputs": [{"name": "odin", "parameters": {"binary_data": 1}}]}),
             ),
             400,
-            "expected a boolean",
+            "the parameter binary_data is 1, not true or false",
         ),
         (
             infer(

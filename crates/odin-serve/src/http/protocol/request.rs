@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// The length of the JSON in front of binary tensors.
@@ -27,37 +28,40 @@ pub(super) struct InferRequest<'a> {
     /// What the answer repeats.
     #[serde(default)]
     id: Option<String>,
-    #[serde(default)]
-    parameters: Parameters,
+    #[serde(borrow, default)]
+    parameters: Parameters<'a>,
     /// One of the detector's inputs.
     #[serde(borrow)]
     #[schema(value_type = Vec<RequestInput>, min_items = 1, max_items = 1)]
     inputs: Few<RequestInput<'a>, INPUTS>,
     /// The outputs wanted; all unless given.
-    #[serde(default)]
+    #[serde(borrow, default)]
     #[schema(value_type = Vec<RequestOutput>, max_items = 64)]
-    outputs: Few<RequestOutput, OUTPUTS>,
+    outputs: Few<RequestOutput<'a>, OUTPUTS>,
 }
 
 /// Parameters of the binary extension; others are not read.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-struct Parameters {
+struct Parameters<'a> {
     /// Of a request: whether outputs are in binary form unless they say otherwise.
-    #[serde(default)]
-    binary_data_output: Option<bool>,
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<bool>)]
+    binary_data_output: Option<&'a RawValue>,
     /// Of an output: whether it is wanted in binary form.
-    #[serde(default)]
-    binary_data: Option<bool>,
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<bool>)]
+    binary_data: Option<&'a RawValue>,
     /// Of an input: the bytes of the tensor in binary form.
-    #[serde(default)]
-    binary_data_size: Option<usize>,
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<u64>)]
+    binary_data_size: Option<&'a RawValue>,
     /// There is no shared memory.
     #[serde(default)]
     #[schema(ignore)]
     shared_memory_region: Option<IgnoredAny>,
 }
 
-impl Parameters {
+impl Parameters<'_> {
     fn check(&self) -> Result<(), Refusal> {
         match self.shared_memory_region {
             None => Ok(()),
@@ -65,6 +69,32 @@ impl Parameters {
                 "there is no shared memory; send tensors in the request",
             )),
         }
+    }
+
+    fn size(&self) -> Result<Option<usize>, Refusal> {
+        parameter(
+            "binary_data_size",
+            self.binary_data_size,
+            "a number of bytes",
+        )
+    }
+}
+
+/// The value of a parameter.
+fn parameter<T: FromStr>(
+    name: &str,
+    value: Option<&RawValue>,
+    expected: &str,
+) -> Result<Option<T>, Refusal> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match value.get().parse() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => Err(Refusal::invalid(format!(
+            "the parameter {name} is {}, not {expected}",
+            odin_error::shown(value.get())
+        ))),
     }
 }
 
@@ -77,8 +107,8 @@ struct RequestInput<'a> {
     datatype: String,
     #[schema(value_type = Vec<u64>, example = json!([1]), max_items = 8)]
     shape: Few<u64, AXES>,
-    #[serde(default)]
-    parameters: Parameters,
+    #[serde(borrow, default)]
+    parameters: Parameters<'a>,
     /// The values, nested by the axes or not; encoded images as Base64.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Vec<Object>>)]
@@ -87,11 +117,11 @@ struct RequestInput<'a> {
 
 /// An output that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
-struct RequestOutput {
+struct RequestOutput<'a> {
     #[schema(example = "odin")]
     name: String,
-    #[serde(default)]
-    parameters: Parameters,
+    #[serde(borrow, default)]
+    parameters: Parameters<'a>,
 }
 
 /// A request as it was understood.
@@ -135,13 +165,13 @@ pub(super) fn read(headers: &HeaderMap, body: &Bytes, images: usize) -> Result<A
         );
         return Err(Refusal::invalid(message));
     }
-    let all_binary = request.parameters.binary_data_output.unwrap_or(false);
+    let flag = |name, value| parameter::<bool>(name, value, "true or false");
+    let all_binary = flag("binary_data_output", request.parameters.binary_data_output)?;
+    let all_binary = all_binary.unwrap_or(false);
     let wanted = request.outputs.0.into_iter().map(|output| {
         output.parameters.check()?;
-        Ok((
-            output.name,
-            output.parameters.binary_data.unwrap_or(all_binary),
-        ))
+        let binary = flag("binary_data", output.parameters.binary_data)?;
+        Ok((output.name, binary.unwrap_or(all_binary)))
     });
     Ok(Asked {
         id: request.id,
@@ -191,9 +221,9 @@ fn tensor(
         .map(|&extent| usize::try_from(extent).ok());
     let shape = extents.collect::<Option<Vec<usize>>>();
     let shape = shape.ok_or_else(|| about(Refusal::invalid("its shape is too large")))?;
-    let data = match (input.parameters.binary_data_size, input.data) {
+    let data = match (input.parameters.size().map_err(about)?, input.data) {
         (Some(size), None) => binary_data(size, binary),
-        (None, Some(data)) => json_data(data, datatype, images),
+        (None, Some(data)) => json_data(data, datatype, &shape, images),
         (Some(_), Some(_)) => Err(Refusal::invalid("it has data as JSON and in binary form")),
         (None, None) => Err(Refusal::invalid("it has neither data nor binary_data_size")),
     };
@@ -216,16 +246,25 @@ fn binary_data(size: usize, binary: &mut Bytes) -> Result<Bytes, Refusal> {
 }
 
 /// The values in the protocol's binary form.
-fn json_data(data: &RawValue, datatype: Datatype, images: usize) -> Result<Bytes, Refusal> {
+fn json_data(
+    data: &RawValue,
+    datatype: Datatype,
+    shape: &[usize],
+    images: usize,
+) -> Result<Bytes, Refusal> {
+    let values = shape
+        .iter()
+        .fold(1, |values: usize, extent| values.saturating_mul(*extent));
+    let unfit = || Refusal::invalid(format!("it has more values than its shape {shape:?}"));
     match datatype {
-        Datatype::Uint8 => Ok(flat::<u8>(data, usize::MAX)?.into()),
+        Datatype::Uint8 => Ok(flat::<u8>(data, values, unfit)?.into()),
         Datatype::Fp32 => {
-            let values = flat::<f32>(data, usize::MAX)?;
+            let values = flat::<f32>(data, values, unfit)?;
             Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
         }
         Datatype::Bytes => {
             let mut raw = Vec::new();
-            for text in flat::<String>(data, images)? {
+            for text in flat::<String>(data, images, || too_many(images))? {
                 let bytes = base64_images::decode(&text).map_err(|e| {
                     Refusal::invalid(format!(
                         "an element is no Base64, as encoded images are in JSON: {e}"
@@ -244,7 +283,11 @@ fn json_data(data: &RawValue, datatype: Datatype, images: usize) -> Result<Bytes
 }
 
 /// Values in arrays that are nested to any depth, in their order; at most so many.
-fn flat<T: Element>(data: &RawValue, most: usize) -> Result<Vec<T>, Refusal> {
+fn flat<T: Element>(
+    data: &RawValue,
+    most: usize,
+    more: impl Fn() -> Refusal,
+) -> Result<Vec<T>, Refusal> {
     let mut values = Vec::new();
     let mut parser = serde_json::Deserializer::from_str(data.get());
     let nested = Nested {
@@ -253,11 +296,15 @@ fn flat<T: Element>(data: &RawValue, most: usize) -> Result<Vec<T>, Refusal> {
     };
     let read = nested.deserialize(&mut parser).and_then(|()| parser.end());
     if values.len() > most {
-        let message = format!("it has more than {most} images; send several requests");
-        return Err(Refusal::new(Reason::TooLarge, message));
+        return Err(more());
     }
     read.map_err(|e| Refusal::invalid(format!("its data cannot be read: {e}")))?;
     Ok(values)
+}
+
+fn too_many(images: usize) -> Refusal {
+    let message = format!("it has more than {images} images; send several requests");
+    Refusal::new(Reason::TooLarge, message)
 }
 
 /// What arrays hold.
