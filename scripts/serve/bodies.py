@@ -68,7 +68,7 @@ def valid():
         ("/v1/score", {"Content-Type": "image/gif"}, encoded(arrays()[0], "GIF")),
         ("/v1/score", {"Content-Type": "image/webp"}, encoded(arrays()[0], "WEBP")),
         ("/v1/score", {"Content-Type": "image/bmp"}, encoded(arrays()[0], "BMP")),
-        ("/v1/score", form_headers(), form([("a.png", one), (None, one)])),
+        ("/v1/score", form_headers(), form([("a.png", one), ("", one), ("a.png", one)])),
         ("/v1/score", JSON, images_json(some)),
         ("/v1/score", JSON, json.dumps({"images": [{"name": "a", "data": base64_of([one])[0]}]}).encode()),
         ("/v1/score", {**JSON, "Content-Encoding": "gzip"}, gzip.compress(images_json(some))),

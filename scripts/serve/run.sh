@@ -25,4 +25,4 @@ calibrate --magnitude 0.005 --score odin,energy,vim --fit-on demo/in.npy -o "$fo
 calibrate --temperature 10 --transform resize:8 -o "$folder/resizing.toml"
 
 ODIN=$odin ODIN_SERVE_FOLDER=$folder PYTHONDONTWRITEBYTECODE=1 \
-    $venv/bin/python -m pytest -q -p no:cacheprovider scripts/serve "$@"
+    $venv/bin/python -m pytest -q -p no:cacheprovider --rootdir scripts/serve scripts/serve "$@"

@@ -148,13 +148,13 @@ STAGES = {
 
 def test_silent_clients_are_let_go(long):
     """Of each stage a client that stays silent: all are let go, none in more than the time of a request and the
-    45 s that a connection may be idle, and all the while others are answered."""
+    75 s of a head or an idle connection, and all the while others are answered."""
     with Service(options=["--timeout", "2"]) as service:
         gone = {}
 
         def silent(name):
             begun = time.monotonic()
-            answer = service.raw(STAGES[name], timeout=120 if long else 16)
+            answer = service.raw(STAGES[name], timeout=120 if long else 12)
             gone[name] = time.monotonic() - begun, statuses(answer)
 
         threads = [threading.Thread(target=silent, args=[name]) for name in STAGES]
@@ -170,66 +170,74 @@ def test_silent_clients_are_let_go(long):
         for name in ["a head", "half a body", "half a form", "half a chunk"]:
             took, got = gone[name]
             assert got == [408] and took < 10, (name, gone[name])
-        for name in ["half a line", "half a head"]:
-            assert gone[name][0] < 15, (name, gone[name])
+        # What is not yet seen to be HTTP/1.1 or HTTP/2 has 10 s.
+        late = [name for name in ["nothing", "a byte", "half of HTTP/2's preface"] if gone[name][0] > 11.5]
+        assert not late, late
         if long:
             assert max(took for took, _ in gone.values()) < 100
-        else:
-            # What is not yet seen to be HTTP/1.1 or HTTP/2 has the time of a head, too.
-            late = [name for name in ["nothing", "a byte", "half of HTTP/2's preface"] if gone[name][0] > 15]
-            assert not late, late
         assert worst < 5
 
 
-def test_slow_clients_are_let_go():
-    """A byte at a time, of the head and of the body: bounded as a whole, not only between two bytes."""
+def sent_slowly(service, data, pause, most):
+    """Sends bytes one by one until all are sent, the time is over or the connection is; gives what came back."""
+    begun = time.monotonic()
+    answer = b""
+    with service.connect() as connection:
+        connection.settimeout(pause)
+        for byte in data:
+            try:
+                connection.sendall(bytes([byte]))
+                part = connection.recv(1000)
+                answer += part
+                if not part:
+                    break
+                if statuses(answer):
+                    break
+            except TimeoutError:
+                pass
+            except OSError:
+                break
+            if time.monotonic() - begun > most:
+                break
+    return time.monotonic() - begun, statuses(answer)
+
+
+def test_slow_clients_are_let_go(long):
+    """A byte at a time, of the preface, the body and the head: bounded as a whole, not only between two bytes."""
     with Service(options=["--timeout", "3"]) as service:
-
-        def slow(data, pause):
-            begun = time.monotonic()
-            with service.connect() as connection:
-                connection.settimeout(0.01)
-                answer = b""
-                for byte in data:
-                    try:
-                        connection.sendall(bytes([byte]))
-                        time.sleep(pause)
-                        part = connection.recv(1000)
-                        answer += part
-                        if not part:
-                            break
-                    except TimeoutError:
-                        continue
-                    except OSError:
-                        break
-                    if time.monotonic() - begun > 25:
-                        break
-                return time.monotonic() - begun, statuses(answer)
-
         head = request("/v1/score", b"", PNG, length=1000)
         with ThreadPoolExecutor(4) as pool:
-            slow_head = pool.submit(slow, head, 0.5)
-            slow_preface = pool.submit(slow, H2, 0.9)
-            slow_body = pool.submit(slow, ONE * 10, 0.2)
-            del slow_body
-            begun = time.monotonic()
-            with service.connect() as connection:
-                connection.sendall(head)
-                body, ended = 0, None
-                connection.settimeout(0.3)
-                while time.monotonic() - begun < 20:
-                    try:
-                        connection.sendall(b"x")
-                        answer = connection.recv(1000)
-                        ended = statuses(answer)
-                        break
-                    except TimeoutError:
-                        body += 1
-            assert ended == [408] and time.monotonic() - begun < 10, (ended, body)
-            took, got = slow_head.result()
-            assert took < 15 and got in ([], [408]), (took, got)
+            slow_preface = pool.submit(sent_slowly, service, H2, 0.9, 30)
+            slow_body = pool.submit(sent_slowly, service, head + bytes(900), 0.02, 30)
+            slow_head = long and pool.submit(sent_slowly, service, head, 1, 100)
+            took, got = slow_body.result()
+            assert got == [408] and took < 12, (took, got)
             took, got = slow_preface.result()
-            assert took < 15, f"the preface of HTTP/2 may take {took} s"
+            assert got == [] and took < 12, (took, got)
+            if long:
+                took, got = slow_head.result()
+                assert got in ([], [408]) and took < 80, (took, got)
+
+
+def test_many_clients_that_do_not_say_what_they_speak(long):
+    """500 connections, each with half of HTTP/2's preface: others are answered, and little time is spent."""
+    count = 500
+    raise_limit(2048)
+    with Service(nofile=2048) as service:
+        service.score(ONE)
+        memory = service.rss()
+        held = [service.connect() for _ in range(count)]
+        for connection in held:
+            connection.sendall(H2[:11])
+        time.sleep(0.2)
+        begun, cpu = time.monotonic(), cpu_seconds(service)
+        time.sleep(2)
+        share = (cpu_seconds(service) - cpu) / (time.monotonic() - begun)
+        assert service.score(ONE).status == 200
+        print(f"{100 * share:.0f} % of a core, {service.rss() - memory:.0f} MiB more")
+        assert share < 0.5 and service.rss() < memory + 32
+        for connection in held:
+            connection.close()
 
 
 def test_cut_connections_leave_nothing_behind(service):
@@ -300,6 +308,80 @@ def test_expect_continue(service):
     with service.connect() as connection:
         connection.sendall(request("/v1/score", b"", {**PNG, "Expect": "100-continue"}, length=1 << 30))
         assert statuses(read_all(connection)) == [413]
+
+
+def test_a_refusal_in_place_of_continue(service):
+    """A client that asked whether to send its body, and was refused, sends none: what comes next is another request, or
+    the answer says that the connection is over."""
+    with service.connect(10) as connection:
+        head = request("/v1/score", b"", {"Content-Type": "text/plain", "Expect": "100-continue"}, close=False, length=1 << 20)
+        connection.sendall(head)
+        answer = connection.recv(4096)
+        assert statuses(answer) == [415]
+        if b"connection: close" not in answer.lower():
+            connection.sendall(request("/v2/health/ready", method="GET"))
+            assert statuses(read_all(connection)) == [200]
+
+
+def test_a_refusal_after_continue(service):
+    """A client that was told to continue gets the answer when it has sent more than there may be."""
+    for _ in range(3):
+        with service.connect(10) as connection:
+            headers = {**PNG, "Expect": "100-continue", "Transfer-Encoding": "chunked"}
+            connection.sendall(request("/v1/score", b"", headers, close=False))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+            for _ in range(40):
+                connection.sendall(b"%x\r\n%s\r\n" % (1 << 20, bytes(1 << 20)))
+            connection.sendall(b"0\r\n\r\n")
+            assert statuses(connection.recv(4096)) == [413]
+
+
+@pytest.mark.parametrize("path, headers", [("/v1/score", {"content-type": "text/plain"}), ("/nothing", {}), (INFER, {"content-type": "image/png"})])
+def test_refusals_reach_clients_of_http2_that_are_still_sending(service, path, headers):
+    """A stream that is reset before its body is sent is an error to some clients, curl among them, that do not show the
+    answer then."""
+    assert post_http2(service, path, headers, bytes(3 << 20)) in {404, 415}
+
+
+def post_http2(service, path, headers, body):
+    """A request of HTTP/2 whose body is sent before the answer is looked at; gives the status."""
+    import h2.config
+    import h2.connection
+    import h2.events
+
+    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    protocol.initiate_connection()
+    head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "x"), ("content-length", str(len(body)))]
+    protocol.send_headers(1, head + list(headers.items()))
+    status = None
+    with service.connect(10) as connection:
+        while True:
+            while body and (count := min(len(body), protocol.local_flow_control_window(1), protocol.max_outbound_frame_size)):
+                protocol.send_data(1, body[:count], end_stream=count == len(body))
+                body = body[count:]
+                connection.sendall(protocol.data_to_send())
+            connection.sendall(protocol.data_to_send())
+            data = connection.recv(1 << 16)
+            assert data, "the connection was closed"
+            for event in protocol.receive_data(data):
+                assert not isinstance(event, h2.events.StreamReset) or not body, f"reset with {len(body)} bytes to be sent"
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = int(dict(event.headers)[b":status"])
+                if isinstance(event, h2.events.StreamEnded) and not body:
+                    return status
+
+
+def test_requests_behind_a_refused_one(service):
+    """A refused body is not taken for a request; those behind it are answered, or the connection is over."""
+    smuggled = request("/v2/health/live", method="GET", close=False)
+    refused = request("/v1/score", smuggled * 1000, {"Content-Type": "text/plain"}, close=False)
+    assert statuses(service.raw(refused + WHOLE)) == [415, 200]
+    stuck = request("/v1/score", smuggled, {"Content-Type": "text/plain"}, close=False, length=1000)
+    begun = time.monotonic()
+    answer = service.raw(stuck)
+    assert statuses(answer) == [415] and b"connection: close" in answer.lower() and time.monotonic() - begun < 8
+    asked = request("/v1/score", b"", {"Content-Type": "text/plain", "Expect": "100-continue"}, close=False, length=len(WHOLE))
+    assert statuses(service.raw(asked + WHOLE + WHOLE)) in ([415], [415, 200])
 
 
 def test_an_image_of_another_size_harms_no_other(two):
@@ -456,9 +538,10 @@ def test_many_connections_at_once():
         raise_limit(4096)
         assert service.score(ONE).status == 200
         base = service.rss()
-        connections = [service.connect() for _ in range(2000)]
-        for connection in connections:
-            connection.sendall(request("/v2/health/ready", method="GET", close=False))
+        connections = []
+        for _ in range(2000):
+            connections.append(service.connect())
+            connections[-1].sendall(request("/v2/health/ready", method="GET", close=False))
         assert all(connection.recv(2000).startswith(b"HTTP/1.1 200") for connection in connections)
         peak = service.rss()
         for _ in range(10):

@@ -238,6 +238,41 @@ def test_requests_in_flight_are_answered_at_the_end():
         assert code == 0 and took < 5, (code, took)
 
 
+H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+WITHOUT_REQUEST = {
+    "nothing": b"",
+    "a byte": b"P",
+    "half a head": b"POST /v1/score HTTP/1.1\r\nHost: x\r\n",
+    "half of HTTP/2's preface": H2[:11],
+    "HTTP/2's preface": H2,
+    "HTTP/2's settings": H2 + b"\0\0\0\4\0\0\0\0\0",
+    "a request that was answered": request("/v2/health/ready", method="GET", close=False),
+}
+
+
+@pytest.mark.parametrize("stage", WITHOUT_REQUEST)
+def test_clients_without_a_request_do_not_hold_the_end_up(stage):
+    """Connections on which no request has begun, whose client is silent, perhaps for ever."""
+    with Service() as service:
+        held = [service.connect() for _ in range(3)]
+        for connection in held:
+            connection.sendall(WITHOUT_REQUEST[stage])
+        time.sleep(0.2)
+        code, took = service.stop()
+        print(f"code {code} after {took:.1f} s")
+        assert code == 0 and took < 5, (code, took)
+        for connection in held:
+            connection.close()
+
+
+def test_what_is_left_of_a_refused_body_does_not_hold_the_end_up():
+    with Service() as service, service.connect() as connection:
+        connection.sendall(request("/v1/score", b"x", {"Content-Type": "text/plain"}, length=1 << 20))
+        time.sleep(0.2)
+        code, took = service.stop()
+        assert code == 0 and took < 7, (code, took)
+
+
 def test_a_request_that_does_not_end_holds_the_end_up_for_drain_only():
     with Service(options=["--drain", "1"], expect_code=1) as service:
         stuck = service.connect()

@@ -68,7 +68,9 @@ CASES = {
     "a query that is no UTF-8": ("/v1/score?detector=%ff", PNG, ONE, 404, ""),
     # Kinds of bodies.
     "text": ("/v1/score", {"Content-Type": "text/plain"}, ONE, 415, "content type"),
-    "a form of a page": ("/v1/score", {"Content-Type": "application/x-www-form-urlencoded"}, ONE, 415, ""),
+    # What `curl --data-binary` says unless told otherwise.
+    "an image that is called the form of a page": ("/v1/score", {"Content-Type": "application/x-www-form-urlencoded"}, ONE, 200, ""),
+    "a form of a page": ("/v1/score", {"Content-Type": "application/x-www-form-urlencoded"}, b"a=b&c=d", 400, "image"),
     "a content type that is none": ("/v1/score", {"Content-Type": "\xff"}, b"x", 415, ""),
     "text to infer": (INFER, {"Content-Type": "text/plain"}, b"{}", 415, "content type"),
     "an encoding that is not known": ("/v1/score", {**PNG, "Content-Encoding": "br"}, ONE, 415, "encoding"),
@@ -106,6 +108,7 @@ CASES = {
     "a form cut off": ("/v1/score", form_headers(), form([("a", ONE)])[:-20], 400, "form"),
     "a form without end": ("/v1/score", form_headers(), form([("a", ONE)], end=False), 400, "form"),
     "a form of nothing": ("/v1/score", form_headers(), b"", 400, "form"),
+    "a form with a field that is no file": ("/v1/score", form_headers(), form([("a.png", ONE), (None, b"text")]), 400, "field 1"),
     "a form without files": ("/v1/score", form_headers(), b"--x--\r\n", 400, "no image"),
     "a form of too many": ("/v1/score", form_headers(), form([("a", ONE)] * 129), 413, "128"),
     "a form of a million fields": ("/v1/score", form_headers(), b"--x\r\n\r\n\r\n" * 1_000_000 + b"--x--", {400, 413}, ""),
@@ -134,7 +137,7 @@ CASES = {
     "infer a datatype that is none": of_infer(400, "datatype", datatype="FP128", data=[1.0]),
     "infer another output": of_infer(400, "no output", data=base64_of([ONE]), outputs=[{"name": "other"}]),
     "infer an identifier that is a number": of_json(INFER, {"id": 7, "inputs": []}, 400),
-    "infer a flag that is none": of_json(INFER, {"parameters": {"binary_data_output": 1}, "inputs": [uint8([1, 8, 8, 1], [0] * 64)]}, 400, "binary_data_output"),
+    "infer a flag that is none": of_json(INFER, {"parameters": {"binary_data_output": 1}, "inputs": [uint8([1, 8, 8, 1], [0] * 64)]}, 400, "boolean"),
     "infer without data": of_infer(400, "data"),
     "infer data twice": of_infer(400, "", data=[], binary=b"x"),
     # Shapes and values.
@@ -173,9 +176,9 @@ CASES = {
     # Lies about lengths.
     "more binary data than there is": of_infer(400, "binary_data_size", binary=bytes_tensor([ONE]), lie=10**6),
     "less binary data than there is": of_infer(400, "", binary=bytes_tensor([ONE]), lie=10),
-    "negative binary data": of_infer(400, "binary_data_size", binary=bytes_tensor([ONE]), lie=-1),
+    "negative binary data": of_infer(400, "-1", binary=bytes_tensor([ONE]), lie=-1),
     "huge binary data": of_infer(400, "binary_data_size", binary=bytes_tensor([ONE]), lie=2**64 - 1),
-    "binary data of a word": of_infer(400, "binary_data_size", binary=bytes_tensor([ONE]), lie="8"),
+    "binary data of a word": of_infer(400, '"8"', binary=bytes_tensor([ONE]), lie="8"),
     "an element longer than the rest": of_infer(400, "length", binary=b"\xff\xff\xff\xff" + ONE),
     "elements of nothing": of_infer(413, "128", shape=[10**6], binary=bytes(4 * 10**6)),
     "a longer head": of_infer(400, "", headers={"Inference-Header-Content-Length": "100000"}, binary=bytes_tensor([ONE])),
@@ -183,8 +186,8 @@ CASES = {
     "a negative head": of_infer(400, "Inference-Header", headers={"Inference-Header-Content-Length": "-1"}, binary=bytes_tensor([ONE])),
     "a huge head": of_infer(400, "Inference-Header", headers={"Inference-Header-Content-Length": str(2**65)}, binary=bytes_tensor([ONE])),
     "a head of a word": of_infer(400, "Inference-Header", headers={"Inference-Header-Content-Length": "all"}, binary=bytes_tensor([ONE])),
-    "shared memory in": of_json(INFER, {"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "parameters": {"shared_memory_region": "a", "shared_memory_byte_size": 8}}]}, 400),
-    "shared memory out": of_infer(400, "", data=base64_of([ONE]), outputs=[{"name": "odin", "parameters": {"shared_memory_region": "a", "shared_memory_byte_size": 8}}]),
+    "shared memory in": of_json(INFER, {"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "parameters": {"shared_memory_region": "a", "shared_memory_byte_size": 8}}]}, 400, "shared memory"),
+    "shared memory out": of_infer(400, "shared memory", data=base64_of([ONE]), outputs=[{"name": "odin", "parameters": {"shared_memory_region": "a", "shared_memory_byte_size": 8}}]),
 }
 
 
