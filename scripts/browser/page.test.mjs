@@ -12,7 +12,6 @@ const TOKEN_URL = environment("ODIN_TOKEN_URL");
 const TOKEN = environment("ODIN_TOKEN");
 const demo = new URL("../../demo/", import.meta.url).pathname;
 const [known, unknown] = ["in.npy", "near.npy"].map((file) => images(demo + file));
-const CALIBRATED = { temperature: 1000, magnitude: 0.005 };
 const FAILED = /Failed to load resource/;
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
 
@@ -65,6 +64,15 @@ async function instead(page, path, answer, times = Infinity) {
 
 const refused = (status, error, headers = {}) => (route) =>
   route.fulfill({ status, contentType: "application/json", headers: { "x-request-id": "abc-1", ...headers }, body: JSON.stringify({ error, request_id: "abc-1" }) });
+
+/** Loads the page again, as from a server with other limits. */
+async function limited(page, limits) {
+  await page.route("**/info", async (route) => {
+    const info = await (await route.fetch()).json();
+    await route.fulfill({ json: { ...info, limits: { ...info.limits, ...limits } } });
+  });
+  await page.reload();
+}
 
 const contains = async (locator, ...texts) => {
   const seen = await locator.innerText();
@@ -138,7 +146,7 @@ describe("the page", { concurrency: 3 }, () => {
       }));
   }
 
-  test("many images at once, one of them none; the first so many of too many", () =>
+  test("many images at once, one of them none", () =>
     onPage({ expected: FAILED }, async (page) => {
       const files = Array.from({ length: 12 }, (_, i) => digit(i));
       await choose(page, ...files, file("notes.png", Buffer.from("no image")));
@@ -147,12 +155,30 @@ describe("the page", { concurrency: 3 }, () => {
       assert.deepEqual(names, [...files.map(({ name }) => name), "notes.png"]);
       await page.getByRole("button", { name: "Remove all" }).click();
       assert.equal(await page.locator(".card").count(), 0);
+    }));
 
-      const { limits } = await (await fetch(new URL("info", URL_))).json();
+  test("the first so many of too many images", () =>
+    onPage({}, async (page) => {
+      await limited(page, { images: 2 });
       await ready(page);
-      await page.setInputFiles("#files", Array.from({ length: limits.images + 1 }, (_, i) => file(i + ".png", Buffer.from("no image"))));
-      await settled(page, limits.images);
-      await contains(page.locator("#notice"), "The first " + limits.images + " of " + (limits.images + 1));
+      await page.setInputFiles("#files", [digit(0), digit(1), digit(2)]);
+      await settled(page, 2);
+      await contains(page.getByRole("alert"), "The first 2 of 3 were taken");
+    }));
+
+  test("a detector that was replaced shows its own numbers", () =>
+    onPage({}, async (page) => {
+      await page.route("**/info", async (route) => {
+        const info = await (await route.fetch()).json();
+        info.detectors[0].version = "older";
+        info.detectors[0].calibrated_on.in_images = 5;
+        await route.fulfill({ json: info });
+        await page.unroute("**/info");
+      });
+      await page.reload();
+      await choose(page, digit());
+      await contains(page.locator("#facts"), "361 images");
+      assert.ok(await page.getByRole("img", { name: /361 calibration images/ }).isVisible());
     }));
 
   test("the sliders move the score, and the way back is exact", () =>
@@ -254,9 +280,14 @@ describe("the page", { concurrency: 3 }, () => {
         return times.length === 1 ? refused(429, "the queue is full", { "retry-after": "2" })(route) : route.fallback();
       });
       await ready(page);
+      await page.evaluate(() => {
+        window.waits = [];
+        const note = () => window.waits.push(document.querySelector(".waiting")?.textContent ?? "");
+        new MutationObserver(note).observe(document.getElementById("cards"), { childList: true, subtree: true });
+      });
       await page.setInputFiles("#files", [digit()]);
-      await page.getByText("The server is busy. Trying again in 2 seconds").waitFor();
       await settled(page, 1);
+      assert.ok((await page.evaluate(() => window.waits)).some((text) => text.includes("The server is busy. Trying again in 2 seconds")));
       assert.equal(times.length, 2);
       assert.ok(times[1] - times[0] >= 2000, times[1] - times[0] + " ms");
     }));
@@ -291,11 +322,7 @@ describe("the page", { concurrency: 3 }, () => {
 
   test("what is too large is not sent", () =>
     onPage({}, async (page) => {
-      await page.route("**/info", async (route) => {
-        const info = await (await route.fetch()).json();
-        await route.fulfill({ json: { ...info, limits: { ...info.limits, body_bytes: 2000, pixels: 1000 } } });
-      });
-      await page.reload();
+      await limited(page, { body_bytes: 2000, pixels: 1000 });
       let sent = 0;
       page.on("request", (request) => { sent += request.method() === "POST" ? 1 : 0; });
       const heavy = Buffer.concat([known[0], Buffer.alloc(2000)]);
@@ -348,7 +375,12 @@ describe("the page", { concurrency: 3 }, () => {
         scores.push(result.score);
       }
       assert.notEqual(scores[0], scores[1]);
+      // A calibrated setting that no slider's step falls on.
+      const explored = page.waitForResponse(/v1\/explore/);
       await openExplorer(page);
+      const answer = await (await explored).json();
+      assert.deepEqual([answer.setting, answer.calibrated], [{ temperature: 137.5, magnitude: 0.01234 }, true]);
+      await contains(page.locator(".outcome"), "T = 137.5, ε = 0.01234", "decides by energy");
       await checkAccessibility(page);
       assert.equal(await page.evaluate((token) => Object.values(localStorage).some((value) => value.includes(token)), TOKEN), false);
     }));

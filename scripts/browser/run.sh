@@ -35,7 +35,7 @@ quietly eval "${model[@]}" --out-dataset "$demo/near.npy" --out-dataset Uniform 
 quietly tune "${model[@]}" --tune-on "$demo/near.npy" --limit 40 --report tune.html
 quietly calibrate "${model[@]}" --out-dataset "$demo/near.npy" --magnitude 0.005 --tpr 0.9 \
     --score odin,energy -o detector.toml --report calibrate.html
-quietly calibrate "${model[@]}" --temperature 100 --magnitude 0.01 --score energy,odin -o by-energy.toml
+quietly calibrate "${model[@]}" --temperature 137.5 --magnitude 0.01234 --score energy,odin -o by-energy.toml
 quietly score --detector detector.toml "$demo/in.npy" -o in.csv
 quietly score --detector detector.toml "$demo/near.npy" -o near.csv
 "$odin" drift in.csv near.csv --report drift.html >/dev/null 2>&1

@@ -522,7 +522,7 @@ class Card {
     const path = "v1/score?detector=" + encodeURIComponent(state.detector.name);
     const busy = (left) => this.wait(left ? "The server is busy. Trying again in " + count(left, "second") : "Scoring");
     const answer = await ask(path, carrying(this.file, signal), busy);
-    if (answer.detector.sha256 !== state.detector.sha256) await loadInfo();
+    if (answer.detector.version !== state.detector.version) await loadInfo();
     const [result] = answer.results;
     if (result.error) throw new Failure(TITLES[400], sentence(result.error), { status: 400, isFinal: true });
     return result;
