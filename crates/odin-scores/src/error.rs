@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Degenerate,
     /// Saved tensors are not what a fitted score wrote.
     Restore,
+    /// Bytes are no summary of training images, or summaries do not belong together.
+    Summary,
 }
 
 odin_error::error_type! {

@@ -2,17 +2,12 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::fitted::Fitted;
-use crate::head::Head;
+use crate::head::{Head, check_match, check_shapes};
 use crate::method::Method;
 use crate::parameters::Parameters;
 use crate::scores::{Fitting, fit_score};
+use crate::summary::TrainingSummary;
 use crate::training::Training;
-
-/// How far training logits may lie from what the last layer makes of the features, as a share of
-/// the magnitudes summed: room for networks that compute in half precision.
-const HEAD_TOLERANCE: f64 = 0.02;
-/// So many training images are compared with the last layer.
-const HEAD_IMAGES: usize = 16;
 
 /// Makes the scores, with the default [`Parameters`]. What a method does not need may be missing.
 ///
@@ -41,22 +36,46 @@ pub fn fit_with(
     head: Option<&Head>,
     training: Option<&Training<'_>>,
 ) -> Result<Vec<Fitted>, Error> {
+    let Some(training) = training else {
+        return fit_summary(parameters, methods, head, None);
+    };
+    if let Some(head) = head {
+        check_match(head, training, 0)?;
+    }
+    let mut summary = TrainingSummary::new(methods, training.classes(), training.features());
+    summary.observe(training, None)?;
+    fit_summary(parameters, methods, head, Some(&summary))
+}
+
+/// Makes the scores from a summary of the training images, or a merge of several, made for these
+/// methods or for more. One of all images gives the bits of [`fit_with`]; what differs where
+/// several are merged, [`TrainingSummary`] says.
+///
+/// # Errors
+/// As [`fit_with`], and [`ErrorKind::Summary`] for a method that the summary was not made for.
+pub fn fit_summary(
+    parameters: &Parameters,
+    methods: &[Method],
+    head: Option<&Head>,
+    summary: Option<&TrainingSummary>,
+) -> Result<Vec<Fitted>, Error> {
     parameters.check()?;
+    let summary = summary.filter(|summary| summary.images() > 0);
     for &method in methods {
-        check_needs(method, head, training)?;
+        check_needs(method, head, summary)?;
     }
-    if let (Some(head), Some(training)) = (head, training) {
-        check_match(head, training)?;
+    if let (Some(head), Some(summary)) = (head, summary) {
+        check_shapes(head, summary.classes(), summary.features())?;
     }
-    let fitting = Fitting::new(parameters, head, training);
+    let fitting = Fitting::new(parameters, head, summary);
     methods
         .iter()
         .map(|&method| {
             let score = fit_score(method, &fitting).map_err(|error| {
                 Error::new(error.kind(), format!("the score {method}: {error}"))
             })?;
-            let notes = notes(method, parameters, training);
-            let warnings = warnings(method, parameters, training);
+            let notes = notes(method, parameters, summary);
+            let warnings = warnings(method, parameters, summary);
             Ok(Fitted::new(method, score, notes).warned(warnings))
         })
         .collect()
@@ -65,10 +84,20 @@ pub fn fit_with(
 fn check_needs(
     method: Method,
     head: Option<&Head>,
-    training: Option<&Training<'_>>,
+    summary: Option<&TrainingSummary>,
 ) -> Result<(), Error> {
-    let features = training.is_none_or(|training| training.features() > 0);
-    let labels = training.is_some_and(Training::has_labels);
+    if let Some(summary) = summary.filter(|summary| !summary.is_for(method)) {
+        return Err(Error::new(
+            ErrorKind::Summary,
+            format!(
+                "the summary of {} training images was not made for the score {method}; make one for \
+                 all scores that are to be fitted",
+                summary.images()
+            ),
+        ));
+    }
+    let features = summary.is_none_or(|summary| summary.features() > 0);
+    let labels = summary.is_some_and(TrainingSummary::has_labels);
     let needs = [
         (
             method.needs_head(),
@@ -77,7 +106,7 @@ fn check_needs(
         ),
         (
             method.needs_training(),
-            training.is_some(),
+            summary.is_some(),
             "training images",
         ),
         (
@@ -103,71 +132,36 @@ fn check_needs(
     }
 }
 
-/// Whether the logits are what the last layer makes of the features.
-fn check_match(head: &Head, training: &Training<'_>) -> Result<(), Error> {
-    let shape = |message| Err(Error::new(ErrorKind::Shape, message));
-    if head.classes() != training.classes() {
-        return shape(format!(
-            "the last layer has {} classes, the training logits {}",
-            head.classes(),
-            training.classes()
-        ));
-    }
-    if training.features() == 0 {
-        return Ok(());
-    }
-    if head.features() != training.features() {
-        return shape(format!(
-            "the last layer reads {} features, the training images have {}",
-            head.features(),
-            training.features()
-        ));
-    }
-    let images = training.feature_rows().zip(training.logit_rows());
-    for (image, (features, logits)) in images.take(HEAD_IMAGES).enumerate() {
-        let share = head.disagreement(features, logits);
-        if share.is_nan() || share > HEAD_TOLERANCE {
-            return shape(format!(
-                "the logits of training image {image} are not weight · features + bias (off by \
-                 {:.0} %): are the features the input of the last linear layer, and is its \
-                 weight [classes, features]?",
-                100.0 * share
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn notes(method: Method, parameters: &Parameters, training: Option<&Training<'_>>) -> Vec<String> {
+fn notes(
+    method: Method,
+    parameters: &Parameters,
+    summary: Option<&TrainingSummary>,
+) -> Vec<String> {
     let mut notes = Vec::new();
-    let Some(training) = training else {
+    let Some(summary) = summary else {
         return notes;
     };
-    let images = training.images();
-    let classes = match method {
-        Method::KlMatching => Some(training.predicted()),
+    let images = match method {
+        Method::KlMatching => Some(summary.predicted_images()),
         Method::Mahalanobis | Method::RelativeMahalanobis => {
-            if !training.has_labels() {
+            if !summary.has_labels() {
                 notes.push("Predicted classes stood in for the missing labels.".to_owned());
             }
-            Some(training.classes_of_images())
+            Some(summary.class_images())
         }
         _ => None,
     };
-    if let Some(classes) = classes {
-        let mut seen = vec![false; training.classes()];
-        for class in classes {
-            seen[class] = true;
-        }
-        let unseen = seen.iter().filter(|seen| !**seen).count();
+    if let Some(images) = images {
+        let unseen = images.iter().filter(|&&images| images == 0).count();
         if unseen > 0 {
             notes.push(format!(
                 "{unseen} of {} classes have no training image and are left out.",
-                seen.len()
+                images.len()
             ));
         }
     }
-    if method == Method::Knn && images < parameters.knn_k {
+    let images = summary.images();
+    if method == Method::Knn && images < parameters.knn_k as u64 {
         notes.push(format!(
             "k is {images}, the number of training images, instead of {}.",
             parameters.knn_k
@@ -180,16 +174,13 @@ fn notes(method: Method, parameters: &Parameters, training: Option<&Training<'_>
 fn warnings(
     method: Method,
     parameters: &Parameters,
-    training: Option<&Training<'_>>,
+    summary: Option<&TrainingSummary>,
 ) -> Vec<String> {
-    let Some(training) = training.filter(|_| method == Method::Knn) else {
+    let Some(summary) = summary.filter(|_| method == Method::Knn) else {
         return Vec::new();
     };
-    let k = parameters.knn_k.min(training.images());
-    let mut images = vec![0; training.classes()];
-    for class in training.classes_of_images() {
-        images[class] += 1;
-    }
+    let k = summary.images().min(parameters.knn_k as u64);
+    let images = summary.class_images();
     let small = images.iter().filter(|&&images| images < k).count();
     match (small, images.iter().min()) {
         (1.., Some(fewest)) => vec![format!(

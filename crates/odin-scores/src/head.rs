@@ -5,6 +5,13 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 use crate::matrix::Matrix;
 use crate::numeric::dot;
+use crate::training::Training;
+
+/// How far training logits may lie from what the last layer makes of the features, as a share of
+/// the magnitudes summed: room for networks that compute in half precision.
+const TOLERANCE: f64 = 0.02;
+/// So many training images are compared with the last layer.
+const IMAGES: u64 = 16;
 
 /// The last linear layer of a network: logits = weight · features + bias.
 ///
@@ -78,4 +85,45 @@ impl Head {
             })
             .fold(0.0, f64::max)
     }
+}
+
+/// Whether the last layer is that of images with so many logits and features; 0 features where they
+/// are not known.
+pub(crate) fn check_shapes(head: &Head, classes: usize, features: usize) -> Result<(), Error> {
+    let shape = |message| Err(Error::new(ErrorKind::Shape, message));
+    if head.classes() != classes {
+        return shape(format!(
+            "the last layer has {} classes, the training logits {classes}",
+            head.classes()
+        ));
+    }
+    if features > 0 && head.features() != features {
+        return shape(format!(
+            "the last layer reads {} features, the training images have {features}",
+            head.features()
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the logits of the first images are what the last layer makes of the features; `before`
+/// have been seen before these.
+pub(crate) fn check_match(head: &Head, training: &Training<'_>, before: u64) -> Result<(), Error> {
+    check_shapes(head, training.classes(), training.features())?;
+    let images = training.feature_rows().zip(training.logit_rows());
+    for (image, (features, logits)) in (before..IMAGES).zip(images) {
+        let share = head.disagreement(features, logits);
+        if share.is_nan() || share > TOLERANCE {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "the logits of training image {image} are not weight · features + bias (off by \
+                     {:.0} %): are the features the input of the last linear layer, and is its \
+                     weight [classes, features]?",
+                    100.0 * share
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

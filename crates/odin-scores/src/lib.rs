@@ -28,6 +28,8 @@
 //!
 //! - [`fit`] makes [`Fitted`] scores from training images and the network's last layer, as far as
 //!   each score needs them; [`fit_with`] takes other [`Parameters`].
+//! - [`TrainingSummary`] is what scores are fitted from, for images on many machines: each makes
+//!   one of its own, and [`fit_summary`] fits to their merge.
 //! - [`tensors`] and [`restore`] save and load what was fitted.
 //! - [`Scorer`] is for scores of one's own.
 //!
@@ -47,15 +49,17 @@ mod numeric;
 mod observation;
 mod parameters;
 mod scores;
+mod summary;
 mod tensor;
 mod training;
 
 pub use error::{Error, ErrorKind};
-pub use fit::{fit, fit_with};
+pub use fit::{fit, fit_summary, fit_with};
 pub use fitted::{Fitted, restore, tensors};
 pub use head::Head;
 pub use method::Method;
 pub use observation::{Observation, Scorer};
 pub use parameters::Parameters;
+pub use summary::TrainingSummary;
 pub use tensor::{NamedTensor, Values};
 pub use training::Training;

@@ -4,10 +4,9 @@ use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 use crate::error::{Error, ErrorKind};
 use crate::matrix::Matrix;
-use crate::training::Training;
 
 /// With more features, one matrix of features x features takes more than half a gigabyte.
-const MAX_FEATURES: usize = 8192;
+pub(crate) const MAX_FEATURES: usize = 8192;
 /// So many images are added to a covariance at once.
 const IMAGES: usize = 512;
 /// So many columns of a covariance are computed at once, from the diagonal downwards.
@@ -17,29 +16,25 @@ const COLUMNS: usize = 256;
 pub(crate) struct Covariance(DMatrix<f64>);
 
 impl Covariance {
-    /// `1/n Σ (h_i - c_i)(h_i - c_i)ᵀ`, where `centre(i)` is c_i.
-    pub(crate) fn new<'c>(
-        training: &Training<'_>,
-        centre: impl Fn(usize) -> &'c [f64],
-    ) -> Result<Self, Error> {
-        let features = training.features();
-        if features > MAX_FEATURES {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!("it is fitted to {MAX_FEATURES} features at most; there are {features}"),
-            ));
-        }
-        let images = training.images();
-        let mut covariance = DMatrix::zeros(features, features);
-        for start in (0..images).step_by(IMAGES) {
-            let block = &training.all_features()[start * features..];
-            let centred = DMatrix::from_fn(features, IMAGES.min(images - start), |feature, i| {
-                f64::from(block[i * features + feature]) - centre(start + i)[feature]
+    /// `1/n` of a sum of n products, of which what is on and below the diagonal is read.
+    pub(crate) fn of_products(mut products: DMatrix<f64>, images: u64) -> Self {
+        products /= images as f64;
+        products.fill_upper_triangle_with_lower_triangle();
+        Self(products)
+    }
+
+    /// `1/n Σ (h_i - c) (h_i - c)ᵀ` of n `rows`.
+    pub(crate) fn about(centre: &[f64], rows: &[&[f32]]) -> Result<Self, Error> {
+        let features = centre.len();
+        check_features(features)?;
+        let mut products = DMatrix::zeros(features, features);
+        for block in rows.chunks(IMAGES) {
+            let centred = DMatrix::from_fn(features, block.len(), |feature, i| {
+                f64::from(block[i][feature]) - centre[feature]
             });
-            add_products(&mut covariance, &centred, (images as f64).recip());
+            add_products(&mut products, &centred, 1.0);
         }
-        covariance.fill_upper_triangle_with_lower_triangle();
-        Ok(Self(covariance))
+        Ok(Self::of_products(products, rows.len() as u64))
     }
 
     /// R with `RᵀR = Σ⁺`, so that `‖R g‖² = gᵀ Σ⁺ g`. With r rows, row i has zeros after its first
@@ -107,8 +102,19 @@ impl Covariance {
     }
 }
 
+/// Whether a covariance of so many features is computed.
+pub(crate) fn check_features(features: usize) -> Result<(), Error> {
+    if features <= MAX_FEATURES {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Shape,
+        format!("it is fitted to {MAX_FEATURES} features at most; there are {features}"),
+    ))
+}
+
 /// `sum += factor · A Aᵀ` on and below the diagonal.
-fn add_products(sum: &mut DMatrix<f64>, a: &DMatrix<f64>, factor: f64) {
+pub(crate) fn add_products(sum: &mut DMatrix<f64>, a: &DMatrix<f64>, factor: f64) {
     let size = sum.nrows();
     let transposed = a.transpose();
     for start in (0..size).step_by(COLUMNS) {

@@ -70,20 +70,6 @@ pub(crate) fn difference(a: &[f32], b: &[f64]) -> Vec<f32> {
         .collect()
 }
 
-/// The mean over `rows` of `length` values each.
-pub(crate) fn mean_of_rows<'a>(rows: impl Iterator<Item = &'a [f32]>, length: usize) -> Vec<f64> {
-    let mut mean = vec![0.0; length];
-    let mut count = 0usize;
-    for row in rows {
-        add(&mut mean, row);
-        count += 1;
-    }
-    for value in &mut mean {
-        *value /= count.max(1) as f64;
-    }
-    mean
-}
-
 /// `sum += row`.
 pub(crate) fn add(sum: &mut [f64], row: &[f32]) {
     for (sum, &value) in sum.iter_mut().zip(row) {

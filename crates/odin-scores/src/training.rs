@@ -1,7 +1,6 @@
 //! Logits, features and labels of training images.
 
 use crate::error::{Error, ErrorKind};
-use crate::numeric::argmax;
 
 /// What the network says of n training images, and their labels where they are known.
 #[derive(Debug, Clone, Copy)]
@@ -123,10 +122,6 @@ impl<'a> Training<'a> {
         self.labels
     }
 
-    pub(crate) fn all_features(&self) -> &'a [f32] {
-        self.features
-    }
-
     /// The features of each image; none where none were given.
     pub(crate) fn feature_rows(&self) -> std::slice::ChunksExact<'a, f32> {
         self.features.chunks_exact(self.features().max(1))
@@ -134,18 +129,5 @@ impl<'a> Training<'a> {
 
     pub(crate) fn logit_rows(&self) -> std::slice::ChunksExact<'a, f32> {
         self.logits.chunks_exact(self.classes)
-    }
-
-    /// The class that the network predicts for each image.
-    pub(crate) fn predicted(&self) -> Vec<usize> {
-        self.logit_rows().map(argmax).collect()
-    }
-
-    /// The label of each image, or else the predicted class.
-    pub(crate) fn classes_of_images(&self) -> Vec<usize> {
-        match self.labels {
-            Some(labels) => labels.to_vec(),
-            None => self.predicted(),
-        }
     }
 }

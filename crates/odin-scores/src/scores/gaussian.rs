@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Fitting, MEAN, Restoring, Score};
-use crate::error::Error;
-use crate::linalg::{Covariance, transform};
+use crate::error::{Error, ErrorKind};
+use crate::linalg::{Covariance, check_features, transform};
 use crate::matrix::Matrix;
-use crate::numeric::{add, difference, dot, squared_distance};
+use crate::numeric::{difference, dot, squared_distance};
 use crate::observation::Observation;
+use crate::summary::{Moments, TrainingSummary};
 use crate::tensor::{Reader, Writer};
-use crate::training::Training;
 
 const WITHIN_ROOT: &str = "within.inverse_root";
 const WITHIN_MEANS: &str = "within.whitened_means";
@@ -26,14 +26,16 @@ pub(super) struct Within {
 }
 
 impl Within {
-    pub(super) fn fit(training: &Training<'_>, centre: &[f64]) -> Result<Self, Error> {
-        let classes = training.classes_of_images();
-        let means = class_means(training, &classes);
-        let covariance = Covariance::new(training, |image| &means[classes[image]])?;
+    pub(super) fn fit(summary: &TrainingSummary, centre: &[f64]) -> Result<Self, Error> {
+        let moments = moments(summary)?;
+        let covariance = Covariance::of_products(moments.within(), summary.images());
         let inverse_root = covariance.inverse_root()?;
-        let centred: Vec<f64> = means
-            .iter()
-            .flat_map(|mean| mean.iter().zip(centre).map(|(m, c)| m - c))
+        let classes = moments.sums().iter().zip(summary.class_images());
+        let centred: Vec<f64> = classes
+            .flat_map(|(sum, &images)| {
+                let means = sum.iter().map(move |s| s / images as f64);
+                means.zip(centre).map(|(m, c)| m - c)
+            })
             .collect();
         Ok(Self {
             centre: centre.to_vec(),
@@ -72,21 +74,12 @@ impl Within {
     }
 }
 
-/// The mean of each class; empty for a class without an image.
-fn class_means(training: &Training<'_>, classes: &[usize]) -> Vec<Vec<f64>> {
-    let mut means = vec![Vec::new(); training.classes()];
-    let mut counts = vec![0usize; training.classes()];
-    for (features, &class) in training.feature_rows().zip(classes) {
-        means[class].resize(features.len(), 0.0);
-        add(&mut means[class], features);
-        counts[class] += 1;
-    }
-    for (mean, count) in means.iter_mut().zip(counts) {
-        for value in mean {
-            *value /= count as f64;
-        }
-    }
-    means
+fn moments(summary: &TrainingSummary) -> Result<&Moments, Error> {
+    check_features(summary.features())?;
+    summary.moments().ok_or_else(|| {
+        let message = "there are no features of training images";
+        Error::new(ErrorKind::Missing, message)
+    })
 }
 
 /// `R g` as f32, for an R of r rows of which row i has zeros after D - r + i + 1 values.
@@ -151,7 +144,9 @@ pub(super) struct Relative {
 impl Relative {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let within = fitting.within()?;
-        let covariance = Covariance::new(fitting.training()?, |_| &within.centre)?;
+        let summary = fitting.summary()?;
+        let products = moments(summary)?.total(summary.class_images(), &within.centre);
+        let covariance = Covariance::of_products(products, summary.images());
         Ok(Self {
             total_inverse_root: covariance.inverse_root()?,
             within,

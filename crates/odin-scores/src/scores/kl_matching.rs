@@ -18,17 +18,9 @@ pub(super) struct KlMatching {
 
 impl KlMatching {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let training = fitting.training()?;
-        let classes = training.classes();
-        let mut sums = vec![Vec::new(); classes];
-        for (logits, class) in training.logit_rows().zip(training.predicted()) {
-            let sum = &mut sums[class];
-            sum.resize(classes, 0.0);
-            for (sum, p) in sum.iter_mut().zip(softmax(logits, 1.0)) {
-                *sum += p;
-            }
-        }
-        let log_typical = sums
+        let summary = fitting.summary()?;
+        let log_typical = summary
+            .typical()
             .iter()
             .flat_map(|sum| {
                 let total: f64 = sum.iter().sum(); // the number of images, up to rounding
@@ -37,7 +29,7 @@ impl KlMatching {
             })
             .collect();
         Ok(Self {
-            classes,
+            classes: summary.classes(),
             log_typical,
         })
     }

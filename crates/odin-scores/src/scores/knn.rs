@@ -12,7 +12,7 @@ const K: &str = "knn.k";
 /// Shorter features are divided by this, as in other implementations.
 const LEAST_NORM: f64 = 1e-12;
 
-/// The normalised features of all training images.
+/// The normalised features of all training images, in the order of their contents.
 #[derive(Debug)]
 pub(super) struct Knn {
     bank: Matrix,
@@ -22,11 +22,12 @@ pub(super) struct Knn {
 
 impl Knn {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let training = fitting.training()?;
-        let bank = training.feature_rows().flat_map(normalised).collect();
+        let summary = fitting.summary()?;
+        let rows = summary.rows().ordered();
+        let bank = rows.iter().flat_map(|row| normalised(&row[1..])).collect();
         Ok(Self {
-            bank: Matrix::new(training.features(), bank),
-            k: fitting.parameters.knn_k.min(training.images()),
+            bank: Matrix::new(summary.features(), bank),
+            k: fitting.parameters.knn_k.min(rows.len()),
         })
     }
 

@@ -19,11 +19,10 @@ use crate::error::{Error, ErrorKind};
 use crate::head::Head;
 use crate::matrix::Matrix;
 use crate::method::Method;
-use crate::numeric::mean_of_rows;
 use crate::observation::Observation;
 use crate::parameters::Parameters;
+use crate::summary::TrainingSummary;
 use crate::tensor::{Reader, Writer};
-use crate::training::Training;
 
 use gaussian::Within;
 
@@ -49,7 +48,7 @@ pub(crate) trait Score: fmt::Debug + Send + Sync {
 pub(crate) struct Fitting<'a> {
     parameters: &'a Parameters,
     head: Option<&'a Head>,
-    training: Option<&'a Training<'a>>,
+    summary: Option<&'a TrainingSummary>,
     mean: Shared<Vec<f64>>,
     within: Shared<Within>,
     columns: Shared<Matrix>,
@@ -59,12 +58,12 @@ impl<'a> Fitting<'a> {
     pub(crate) fn new(
         parameters: &'a Parameters,
         head: Option<&'a Head>,
-        training: Option<&'a Training<'a>>,
+        summary: Option<&'a TrainingSummary>,
     ) -> Self {
         Self {
             parameters,
             head,
-            training,
+            summary,
             mean: Shared::default(),
             within: Shared::default(),
             columns: Shared::default(),
@@ -75,22 +74,19 @@ impl<'a> Fitting<'a> {
         self.head.ok_or_else(missing_head)
     }
 
-    fn training(&self) -> Result<&'a Training<'a>, Error> {
-        self.training
+    fn summary(&self) -> Result<&'a TrainingSummary, Error> {
+        self.summary
             .ok_or_else(|| Error::new(ErrorKind::Missing, "there are no training images"))
     }
 
     /// The mean of the training features.
     fn mean(&self) -> Result<Arc<Vec<f64>>, Error> {
-        self.mean.get_or(|| {
-            let training = self.training()?;
-            Ok(mean_of_rows(training.feature_rows(), training.features()))
-        })
+        self.mean.get_or(|| Ok(self.summary()?.mean()))
     }
 
     fn within(&self) -> Result<Arc<Within>, Error> {
         self.within
-            .get_or(|| Within::fit(self.training()?, &self.mean()?))
+            .get_or(|| Within::fit(self.summary()?, &self.mean()?))
     }
 
     fn columns(&self) -> Result<Arc<Matrix>, Error> {

@@ -11,6 +11,7 @@ use crate::matrix::Matrix;
 use crate::numeric::log_sum_exp;
 use crate::observation::Observation;
 use crate::parameters::Parameters;
+use crate::summary::TrainingSummary;
 use crate::tensor::Writer;
 
 /// `logits += factor · column`.
@@ -64,9 +65,8 @@ const THRESHOLD: &str = "react.threshold";
 
 impl React {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let activations = fitting.training()?.all_features();
         Ok(Self {
-            threshold: quantile(activations, fitting.parameters.react_quantile),
+            threshold: quantile(fitting.summary()?, fitting.parameters.react_quantile),
             columns: fitting.columns()?,
         })
     }
@@ -104,52 +104,14 @@ impl Score for React {
     }
 }
 
-/// The quantile, linear between neighbours like NumPy's.
-fn quantile(values: &[f32], share: f64) -> f64 {
-    let position = share * (values.len() - 1) as f64;
+/// The quantile of all activations, linear between neighbours like NumPy's.
+fn quantile(summary: &TrainingSummary, share: f64) -> f64 {
+    let activations = summary.images() * summary.features() as u64;
+    let position = share * (activations - 1) as f64;
     let lower = position.floor();
-    let [a, b] = [lower, position.ceil()].map(|rank| f64::from(ranked(values, rank as usize)));
+    let [a, b] =
+        [lower, position.ceil()].map(|rank| f64::from(summary.ranked_activation(rank as u64)));
     a + (b - a) * (position - lower)
-}
-
-/// The value of a rank from 0 in ascending order. Counts bit patterns, first of their upper and
-/// then of their lower halves, because the activations of a training set may be too many to copy.
-fn ranked(values: &[f32], mut rank: usize) -> f32 {
-    let mut count_halves = |shift: u32, upper: Option<u32>| {
-        let mut counts = vec![0usize; 1 << 16];
-        for bits in values.iter().map(|&value| ordered_bits(value)) {
-            if upper.is_none_or(|upper| bits >> 16 == upper) {
-                counts[(bits >> shift & 0xffff) as usize] += 1;
-            }
-        }
-        let mut half = 0;
-        while half < 0xffff && rank >= counts[half] {
-            rank -= counts[half];
-            half += 1;
-        }
-        half as u32
-    };
-    let upper = count_halves(16, None);
-    let lower = count_halves(0, Some(upper));
-    from_ordered_bits(upper << 16 | lower)
-}
-
-/// Bits that are ordered as the numbers are.
-fn ordered_bits(value: f32) -> u32 {
-    let bits = value.to_bits();
-    if value.is_sign_negative() {
-        !bits
-    } else {
-        bits | 1 << 31
-    }
-}
-
-fn from_ordered_bits(bits: u32) -> f32 {
-    f32::from_bits(if bits >> 31 == 1 {
-        bits & !(1 << 31)
-    } else {
-        !bits
-    })
 }
 
 /// Pruned and sharpened features.

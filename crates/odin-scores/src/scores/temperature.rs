@@ -6,7 +6,6 @@ use crate::error::{Error, ErrorKind};
 use crate::numeric::max;
 use crate::observation::Observation;
 use crate::tensor::Writer;
-use crate::training::Training;
 
 const TEMPERATURE: &str = "temperature-scaling.temperature";
 /// Temperatures that are looked for.
@@ -22,18 +21,17 @@ impl Temperature {
     /// The negative log-likelihood is convex in β = 1 / T, so its slope has one zero, which
     /// Newton's method finds inside a bracket that shrinks.
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let training = fitting.training()?;
-        let labels = training
-            .labels()
-            .ok_or_else(|| Error::new(ErrorKind::Missing, "the training images have no labels"))?;
+        let summary = fitting.summary()?;
+        if !summary.has_labels() {
+            let message = "the training images have no labels";
+            return Err(Error::new(ErrorKind::Missing, message));
+        }
+        let rows = summary.logits().ordered();
         let [mut low, mut high] = [RANGE[1].recip(), RANGE[0].recip()];
-        check_bracket(
-            slope(training, labels, low).0,
-            slope(training, labels, high).0,
-        )?;
+        check_bracket(slope(&rows, low).0, slope(&rows, high).0)?;
         let mut beta = 1.0;
         for _ in 0..200 {
-            let (slope, curvature) = slope(training, labels, beta);
+            let (slope, curvature) = slope(&rows, beta);
             if slope > 0.0 {
                 high = beta;
             } else {
@@ -84,10 +82,11 @@ fn check_bracket(slope_low: f64, slope_high: f64) -> Result<(), Error> {
 }
 
 /// First and second derivative with respect to β of the mean of `log Σ exp(β z) - β z_y`: the mean
-/// of `E z - z_y`, and that of the variance of z, both under softmax(β z).
-fn slope(training: &Training<'_>, labels: &[usize], beta: f64) -> (f64, f64) {
+/// of `E z - z_y`, and that of the variance of z, both under softmax(β z). A row has z_y, then z.
+fn slope(rows: &[&[f32]], beta: f64) -> (f64, f64) {
     let (mut first, mut second) = (0.0, 0.0);
-    for (logits, &label) in training.logit_rows().zip(labels) {
+    for row in rows {
+        let (of_label, logits) = (row[0], &row[1..]);
         let max = max(logits);
         let (mut sum, mut mean, mut square) = (0.0, 0.0, 0.0);
         for z in doubles(logits).map(|z| z - max) {
@@ -97,10 +96,10 @@ fn slope(training: &Training<'_>, labels: &[usize], beta: f64) -> (f64, f64) {
             square += weight * z * z;
         }
         mean /= sum;
-        first += mean - (f64::from(logits[label]) - max);
+        first += mean - (f64::from(of_label) - max);
         second += square / sum - mean * mean;
     }
-    let images = training.images() as f64;
+    let images = rows.len() as f64;
     (first / images, second / images)
 }
 

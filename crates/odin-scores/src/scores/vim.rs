@@ -5,7 +5,7 @@ use super::{Fitting, Restoring, Score};
 use crate::error::{Error, ErrorKind};
 use crate::linalg::{Covariance, pseudoinverse_times};
 use crate::matrix::Matrix;
-use crate::numeric::{difference, dot, max};
+use crate::numeric::{difference, dot};
 use crate::observation::Observation;
 use crate::tensor::Writer;
 
@@ -25,7 +25,7 @@ pub(super) struct Vim {
 
 impl Vim {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let (head, training) = (fitting.head()?, fitting.training()?);
+        let (head, summary) = (fitting.head()?, fitting.summary()?);
         let features = head.features();
         let principal = fitting
             .parameters
@@ -43,10 +43,12 @@ impl Vim {
         for value in &mut origin {
             *value = -*value;
         }
-        let residual = Covariance::new(training, |_| &origin)?.residual(principal)?;
-        let logits: f64 = training.logit_rows().map(max).sum();
-        let norms: f64 = training
-            .feature_rows()
+        let rows = summary.rows().ordered();
+        let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
+        let residual = Covariance::about(&origin, &images)?.residual(principal)?;
+        let logits: f64 = rows.iter().map(|row| f64::from(row[0])).sum();
+        let norms: f64 = images
+            .iter()
             .map(|features| residual_norm(&residual, &origin, features))
             .sum();
         Ok(Self {

@@ -11,3 +11,4 @@ mod common;
 mod errors;
 mod fixtures;
 mod properties;
+mod summary;

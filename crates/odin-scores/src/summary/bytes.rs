@@ -1,0 +1,397 @@
+//! The bytes of a summary.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 7 | `ODIN-TS` |
+//! | 1 | version, 1 |
+//! | LEB128, and for each 1 and its length | the methods that it is made for, by name, in the order of [`Method::ALL`](crate::Method::ALL) |
+//! | 32 | the network |
+//! | 1 | labels: 0 without images, 1 without labels, 2 with labels |
+//! | 3 LEB128 | classes C, features D, images n |
+//! | C LEB128 | images that are predicted to be of each class |
+//! | C LEB128 | with labels: images of each class |
+//!
+//! Then what is kept, in this order, numbers in little-endian order:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | sums of the softmax of each class that is predicted | C f64 each |
+//! | the sum of the features | D f64 |
+//! | the sum of the features of each class that has an image | D f64 each |
+//! | products about the means of the classes, on and below the diagonal, row by row | D (D + 1) / 2 f64 |
+//! | with labels: rows of the logit of the label and all logits, in their order | C + 1 f32 each |
+//! | rows of the largest logit and the features, in their order | D + 1 f32 each |
+//! | the number of different activations, and for each its ordered bits less those before it, and its count | LEB128 |
+
+use nalgebra::DMatrix;
+
+use super::{Bank, Keeps, Levels, Moments, TrainingSummary, levels::from_ordered_bits};
+use crate::error::{Error, ErrorKind};
+use crate::method::Method;
+
+const MAGIC: &[u8; 7] = b"ODIN-TS";
+const VERSION: u8 = 1;
+
+impl TrainingSummary {
+    /// The summary as bytes, which [`from_bytes`](Self::from_bytes) reads on any machine. Those of
+    /// what is kept of single images, and of counts, do not depend on the order of the images.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
+        write_number(&mut bytes, self.methods.len() as u64);
+        for method in &self.methods {
+            bytes.push(method.name().len() as u8);
+            bytes.extend(method.name().as_bytes());
+        }
+        bytes.extend(self.network);
+        bytes.push(match self.labelled {
+            None => 0,
+            Some(labelled) => 1 + u8::from(labelled),
+        });
+        let by_label = self.class_images.iter().filter(|_| self.has_labels());
+        let numbers = [self.classes as u64, self.features as u64, self.images];
+        let counts = self.predicted_images.iter().chain(by_label);
+        for &number in numbers.iter().chain(counts) {
+            write_number(&mut bytes, number);
+        }
+        self.write_sums(&mut bytes);
+        self.write_images(&mut bytes);
+        bytes
+    }
+
+    fn write_sums(&self, bytes: &mut Vec<u8>) {
+        let typical = self.typical.iter().flatten();
+        let of_classes = self.moments.iter().flat_map(Moments::sums).flatten();
+        for value in typical.chain(&self.sum).chain(of_classes) {
+            bytes.extend(value.to_le_bytes());
+        }
+        let Some(moments) = &self.moments else { return };
+        let products = moments.within();
+        for row in 0..self.features {
+            for column in 0..=row {
+                bytes.extend(products[(row, column)].to_le_bytes());
+            }
+        }
+    }
+
+    fn write_images(&self, bytes: &mut Vec<u8>) {
+        for bank in [&self.logits, &self.rows] {
+            for value in bank.ordered().into_iter().flatten() {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        if self.keeps.has(Keeps::ACTIVATIONS) {
+            let levels = self.levels.settled();
+            write_number(bytes, levels.len() as u64);
+            let mut before = 0;
+            for (key, count) in levels.iter() {
+                write_number(bytes, u64::from(key - before));
+                write_number(bytes, count);
+                before = key;
+            }
+        }
+    }
+
+    /// The summary of these bytes. They are checked; memory is bounded by their number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Summary`] when they are no summary of this version, end early or late, or hold
+    /// what no images give: a number that is not finite, counts that do not add up, rows out of
+    /// their order.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader { bytes, offset: 0 };
+        let mut summary = reader.header()?;
+        reader.counts(&mut summary)?;
+        reader.typical(&mut summary)?;
+        reader.sums(&mut summary)?;
+        reader.banks(&mut summary)?;
+        reader.levels(&mut summary)?;
+        match reader.rest() {
+            0 => Ok(summary),
+            _ => Err(reader.error("the end after the last part", "more bytes")),
+        }
+    }
+}
+
+/// Writes a number as LEB128: seven bits a byte, the lowest first, all bytes but the last with the
+/// highest bit set.
+fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reader<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// What is kept, of no image yet.
+    fn header(&mut self) -> Result<TrainingSummary, Error> {
+        if self.take(MAGIC.len() as u64).ok() != Some(MAGIC) {
+            self.offset = 0;
+            return Err(self.error("a summary, which begins with ODIN-TS", "other bytes"));
+        }
+        let start = *self;
+        match self.byte()? {
+            VERSION => {}
+            other => return Err(start.error("version 1", &format!("version {other}"))),
+        }
+        let methods = self.methods()?;
+        let start = *self;
+        let network = self.take(32)?;
+        let labels = self.byte()?;
+        let (classes, features, images) = (self.number()?, self.number()?, self.number()?);
+        // Each class has a count of a byte or more.
+        let classes = self.size(classes, 1)?;
+        let features = usize::try_from(features).ok();
+        let keeps = Keeps::of_methods(&methods, features.unwrap_or_default());
+        let features = features.filter(|features| keeps.features() || *features == 0);
+        let labelled = match (labels, images) {
+            (0, 0) => Some(None),
+            (1, 1..) => Some(Some(false)),
+            (2, 1..) => Some(Some(true)),
+            _ => None,
+        };
+        let (Some(features), Some(labelled)) = (features, labelled) else {
+            return Err(start.error("a summary that there can be", "another"));
+        };
+        if keeps.has(Keeps::PRODUCTS) {
+            // As many as are allocated.
+            let triangle = features as u64 * (features as u64 + 1) / 2;
+            self.size(triangle, 8)?;
+        }
+        if keeps.has(Keeps::SUM) {
+            self.size(features as u64, 8)?;
+        }
+        let mut summary = TrainingSummary::new(&methods, classes, features);
+        summary.labelled = labelled;
+        summary.images = summary.images_with(images)?;
+        for (to, from) in summary.network.iter_mut().zip(network) {
+            *to = *from;
+        }
+        Ok(summary)
+    }
+
+    fn methods(&mut self) -> Result<Vec<Method>, Error> {
+        let start = *self;
+        let mut methods = Vec::new();
+        for _ in 0..self.number()? {
+            let length = self.byte()?;
+            let name = std::str::from_utf8(self.take(length.into())?).ok();
+            let method = name.and_then(|name| name.parse().ok());
+            let method = method.filter(|method| methods.last().is_none_or(|last| last < method));
+            methods.extend(method);
+            if method.is_none() {
+                return Err(start.error("the names of scores in their order", "others"));
+            }
+        }
+        Ok(methods)
+    }
+
+    fn counts(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        for predicted in &mut summary.predicted_images {
+            *predicted = self.number()?;
+        }
+        if summary.has_labels() {
+            for labelled in &mut summary.class_images {
+                *labelled = self.number()?;
+            }
+        } else {
+            summary.class_images.clone_from(&summary.predicted_images);
+        }
+        for counts in [&summary.predicted_images, &summary.class_images] {
+            let sum = counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+            if sum != Some(summary.images) {
+                return Err(self.error("as many images in all classes as there are", "others"));
+            }
+        }
+        Ok(())
+    }
+
+    fn typical(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let length = summary.classes as u64;
+        for (sums, &images) in summary.typical.iter_mut().zip(&summary.predicted_images) {
+            if images == 0 {
+                continue;
+            }
+            let start = *self;
+            *sums = self.doubles(length, images as f64)?;
+            let total: f64 = sums.iter().sum();
+            let is_sum = (total - images as f64).abs() <= 1e-6 * images as f64;
+            if !is_sum || sums.iter().any(|sum| *sum < 0.0) {
+                return Err(start.error("sums of as many softmaxes as there are images", "others"));
+            }
+        }
+        Ok(())
+    }
+
+    fn sums(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let features = summary.features as u64;
+        let largest = |images: u64| 1.001 * images as f64 * f64::from(f32::MAX);
+        if summary.keeps.has(Keeps::SUM) {
+            summary.sum = self.doubles(features, largest(summary.images))?;
+        }
+        if summary.moments.is_none() {
+            return Ok(());
+        }
+        let of_class = |&images: &u64| match images {
+            0 => Ok(Vec::new()),
+            _ => self.doubles(features, largest(images)),
+        };
+        let sums = summary.class_images.iter().map(of_class);
+        let sums = sums.collect::<Result<Vec<_>, Error>>()?;
+        let products = self.products(summary.features, 4.0 * largest(summary.images))?;
+        summary.moments = Some(Moments::of(sums, products));
+        Ok(())
+    }
+
+    fn products(&mut self, features: usize, largest: f64) -> Result<DMatrix<f64>, Error> {
+        let start = *self;
+        let largest = largest * f64::from(f32::MAX);
+        let triangle = features as u64 * (features as u64 + 1) / 2;
+        let mut values = self.doubles(triangle, largest)?.into_iter();
+        let mut products = DMatrix::zeros(features, features);
+        for row in 0..features {
+            for column in 0..=row {
+                products[(row, column)] = values.next().unwrap_or_default();
+            }
+        }
+        match products.diagonal().iter().any(|square| *square < 0.0) {
+            true => Err(start.error("squares from 0", "others")),
+            false => Ok(products),
+        }
+    }
+
+    fn banks(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let (classes, features) = (summary.classes, summary.features);
+        if summary.keeps.has(Keeps::LOGITS) && summary.has_labels() {
+            summary.logits = self.bank(classes, summary.images)?;
+        }
+        if summary.keeps.has(Keeps::FEATURES) && features > 0 {
+            summary.rows = self.bank(features, summary.images)?;
+        }
+        Ok(())
+    }
+
+    /// `rows` of `others` values and one before them.
+    fn bank(&mut self, others: usize, rows: u64) -> Result<Bank, Error> {
+        let start = *self;
+        let values = (others as u64).saturating_add(1).saturating_mul(rows);
+        let bytes = self.take(values.saturating_mul(4))?;
+        let (values, _) = bytes.as_chunks::<4>();
+        let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let finite = values.iter().all(|value| value.is_finite());
+        let bank = Bank::of(others + 1, values);
+        match finite && bank.is_ordered() {
+            true => Ok(bank),
+            false => Err(start.error("rows of finite numbers in their order", "others")),
+        }
+    }
+
+    fn levels(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        if !summary.keeps.has(Keeps::ACTIVATIONS) {
+            return Ok(());
+        }
+        let length = self.number()?;
+        // Each has a key and a count.
+        let length = self.size(length, 2)?;
+        let (mut keys, mut counts) = (Vec::with_capacity(length), Vec::with_capacity(length));
+        let (mut before, mut sum) = (None, 0u128);
+        for _ in 0..length {
+            let start = *self;
+            let (step, count) = (self.number()?, self.number()?);
+            let key = u64::from(before.unwrap_or(0)).checked_add(step);
+            let key = key.and_then(|key| u32::try_from(key).ok());
+            let key = key.filter(|&key| {
+                before.is_none_or(|before| before < key) && from_ordered_bits(key).is_finite()
+            });
+            let (Some(key), 1..) = (key, count) else {
+                return Err(start.error(
+                    "a finite activation above the last, with a count",
+                    "another",
+                ));
+            };
+            keys.push(key);
+            counts.push(count);
+            (before, sum) = (Some(key), sum + u128::from(count));
+        }
+        if sum != u128::from(summary.images) * summary.features as u128 {
+            return Err(self.error("as many activations as the images have", "others"));
+        }
+        summary.levels = Levels::of(keys, counts);
+        Ok(())
+    }
+
+    /// So many numbers, each up to `largest` in magnitude.
+    fn doubles(&mut self, count: u64, largest: f64) -> Result<Vec<f64>, Error> {
+        let start = *self;
+        let bytes = self.take(count.saturating_mul(8))?;
+        let (values, _) = bytes.as_chunks::<8>();
+        let values: Vec<f64> = values.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        match values.iter().all(|value| value.abs() <= largest) {
+            true => Ok(values),
+            false => Err(start.error("sums that the images can have", "others")),
+        }
+    }
+
+    /// A number of things of so many bytes or more, of which there are still as many.
+    fn size(&self, count: u64, bytes: u64) -> Result<usize, Error> {
+        let there = count
+            .checked_mul(bytes)
+            .filter(|all| *all <= self.rest() as u64);
+        match (there, usize::try_from(count)) {
+            (Some(_), Ok(count)) => Ok(count),
+            _ => Err(self.error(&format!("{count} entries"), "fewer bytes")),
+        }
+    }
+
+    fn rest(&self) -> usize {
+        self.bytes.len() - self.offset
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'a [u8], Error> {
+        let count = self.size(count, 1)?;
+        let taken = &self.bytes[self.offset..][..count];
+        self.offset += count;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Error> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// A number in the shortest form of LEB128.
+    fn number(&mut self) -> Result<u64, Error> {
+        let start = *self;
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let part = u64::from(byte & 0x7f);
+            let overlong = byte == 0 && shift > 0;
+            if overlong || (part << shift) >> shift != part {
+                break;
+            }
+            number |= part << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(start.error("a number of up to 64 bits in its shortest form", "another"))
+    }
+
+    fn error(&self, expected: &str, found: &str) -> Error {
+        Error::new(
+            ErrorKind::Summary,
+            format!(
+                "the bytes of a summary have at offset {} {found}; expected {expected}: they are \
+                 damaged, or were not written by this version",
+                self.offset
+            ),
+        )
+    }
+}

@@ -1,0 +1,84 @@
+//! What the scores to be fitted make a summary keep.
+
+use crate::linalg::MAX_FEATURES;
+use crate::method::Method;
+
+/// A set of parts of a summary, each a bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Keeps(u8);
+
+impl Keeps {
+    /// Sums of the softmax over the images that are predicted to be of each class.
+    pub(crate) const TYPICAL: Self = Self(1);
+    /// The logits of each labelled image.
+    pub(crate) const LOGITS: Self = Self(1 << 1);
+    /// The sum of the features.
+    pub(crate) const SUM: Self = Self(1 << 2);
+    /// The sum of the features of each class, and products about the means of the classes.
+    pub(crate) const PRODUCTS: Self = Self(1 << 3);
+    /// The features and the largest logit of each image.
+    pub(crate) const FEATURES: Self = Self(1 << 4);
+    /// How often each activation occurs.
+    pub(crate) const ACTIVATIONS: Self = Self(1 << 5);
+
+    /// All that are made of features.
+    const OF_FEATURES: Self =
+        Self(Self::SUM.0 | Self::PRODUCTS.0 | Self::FEATURES.0 | Self::ACTIVATIONS.0);
+
+    fn of_method(method: Method) -> Self {
+        match method {
+            Method::KlMatching => Self::TYPICAL,
+            Method::TemperatureScaling => Self::LOGITS,
+            Method::Mahalanobis | Method::RelativeMahalanobis => Self::SUM.and(Self::PRODUCTS),
+            Method::Knn | Method::Vim => Self::FEATURES,
+            Method::React => Self::ACTIVATIONS,
+            Method::Fdbd | Method::Nci => Self::SUM,
+            Method::Msp
+            | Method::MaxLogit
+            | Method::MaxMinusMean
+            | Method::Energy
+            | Method::Entropy
+            | Method::Gen
+            | Method::Ash
+            | Method::Scale
+            | Method::GradNorm => Self::default(),
+        }
+    }
+
+    /// What these methods need, for a network of so many features. Features say how often each
+    /// activation occurs; products of more features than are fitted to are not made.
+    pub(crate) fn of_methods(methods: &[Method], features: usize) -> Self {
+        let needed = methods.iter().map(|&method| Self::of_method(method));
+        let mut all = needed.fold(Self::default(), Self::and);
+        if all.has(Self::FEATURES) {
+            all = all.without(Self::ACTIVATIONS);
+        }
+        if features > MAX_FEATURES {
+            all = all.without(Self::PRODUCTS);
+        }
+        all
+    }
+
+    /// Whether `method` can be fitted from these to a network of so many features.
+    pub(crate) fn suffice_for(self, method: Method, features: usize) -> bool {
+        let needed = Self::of_methods(&[method], features);
+        self.has(needed) || (needed == Self::ACTIVATIONS && self.has(Self::FEATURES))
+    }
+
+    /// Whether features are read at all.
+    pub(crate) fn features(self) -> bool {
+        self.0 & Self::OF_FEATURES.0 != 0
+    }
+
+    pub(crate) fn has(self, part: Self) -> bool {
+        self.0 & part.0 == part.0
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn without(self, part: Self) -> Self {
+        Self(self.0 & !part.0)
+    }
+}

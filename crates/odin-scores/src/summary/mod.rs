@@ -1,0 +1,356 @@
+//! What scores are fitted from, made where the images are and merged.
+
+mod bank;
+mod bytes;
+mod keeps;
+mod levels;
+mod moments;
+
+use crate::error::{Error, ErrorKind};
+use crate::head::{Head, check_match};
+use crate::method::Method;
+use crate::numeric::{add, argmax, max, softmax};
+use crate::training::Training;
+
+pub(crate) use bank::Bank;
+pub(crate) use keeps::Keeps;
+pub(crate) use levels::{Levels, ordered_bits, ranked};
+pub(crate) use moments::Moments;
+
+/// So many features of all images, or images without any. Counts up to here are exact as f64.
+const MAX_COUNT: u64 = 1 << 53;
+
+/// What scores are fitted from: each machine makes a summary of the images that it has, and
+/// [`fit_summary`](crate::fit_summary) fits to the merge as [`fit`](crate::fit) does to all of them.
+///
+/// It keeps what the methods need that it is made for, for C classes and D features:
+///
+/// | methods | what is kept | bytes |
+/// |---|---|---|
+/// | `fdbd`, `nci` | the sum of the features | 8 D |
+/// | `mahalanobis`, `relative-mahalanobis` | this, the sums of the features of each class, and their products about the means of the classes | 8 (D + C D + D²), and 4096 D while images are added |
+/// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
+/// | `temperature-scaling` | the logits of each image, and that of its label | 4 (C + 1) an image |
+/// | `knn`, `vim` | the features of each image, and its largest logit | 4 (D + 1) an image |
+/// | `react`, unless features are kept | how often each activation occurs | up to 16 a different activation |
+///
+/// ViM needs the features because its α is the mean length of residuals in directions that are
+/// known only once all images were seen; ReAct needs the whole distribution because a quantile of
+/// the parts says nothing of that of all. Counts of images are kept, 16 C bytes.
+///
+/// **Any order.** Images that are kept are ordered by their content, and counts are whole numbers.
+/// What is fitted from those is therefore the same, bit for bit, however the images were cut into
+/// parts and in whatever order they are merged: `knn`, `vim`, `react` and `temperature-scaling`.
+/// Sums are in f64, and their last bits depend on the order: sums of n numbers to within n · 2⁻⁵³
+/// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`
+/// and `kl-matching` differ by as little; Mahalanobis distances by that times the condition number of
+/// the covariance, and at least by the 2⁻²⁴ of their inverse root, which is kept in f32.
+///
+/// ```
+/// use odin_scores::{Head, Method, Parameters, Training, TrainingSummary, fit_summary};
+///
+/// # fn main() -> Result<(), odin_scores::Error> {
+/// let head = Head::new(vec![1.0, 0.0, 0.0, 1.0], vec![0.0, 0.0])?;
+/// let methods = [Method::Nci, Method::Knn];
+/// let of = |features: &[f32], labels: &[usize]| {
+///     let mut summary = TrainingSummary::new(&methods, 2, 2);
+///     summary.observe(&Training::new(features, features, Some(labels), 2)?, Some(&head))?;
+///     Ok::<_, odin_scores::Error>(summary)
+/// };
+/// let mut here = of(&[3.0, 0.5, 2.5, 0.0], &[0, 0])?;
+/// let there = of(&[0.2, 2.8, 0.0, 2.4], &[1, 1])?;
+///
+/// here.merge(&TrainingSummary::from_bytes(&there.to_bytes())?)?;
+/// let fitted = fit_summary(&Parameters::default(), &methods, Some(&head), Some(&here))?;
+/// assert_eq!(here.images(), 4);
+/// assert_eq!(fitted.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct TrainingSummary {
+    /// In their order, each once.
+    methods: Vec<Method>,
+    keeps: Keeps,
+    network: [u8; 32],
+    classes: usize,
+    /// 0 where none are read, or none are there.
+    features: usize,
+    images: u64,
+    /// Unknown before the first image.
+    labelled: Option<bool>,
+    /// By label, or else by the class that is predicted.
+    class_images: Vec<u64>,
+    predicted_images: Vec<u64>,
+    /// Of each predicted class; empty for one that is predicted for none.
+    typical: Vec<Vec<f64>>,
+    sum: Vec<f64>,
+    moments: Option<Moments>,
+    logits: Bank,
+    rows: Bank,
+    levels: Levels,
+}
+
+impl TrainingSummary {
+    /// Of no image yet, for these methods, and a network of `classes` logits and `features` inputs of
+    /// its last linear layer; 0 features where they are not known, which methods that read them
+    /// cannot be fitted without.
+    pub fn new(methods: &[Method], classes: usize, features: usize) -> Self {
+        let keeps = Keeps::of_methods(methods, features);
+        let features = if keeps.features() { features } else { 0 };
+        let mut methods = methods.to_vec();
+        methods.sort_unstable();
+        methods.dedup();
+        let of = |part: Keeps, length: usize| if keeps.has(part) { length } else { 0 };
+        let products = keeps.has(Keeps::PRODUCTS) && features > 0;
+        Self {
+            methods,
+            keeps,
+            network: [0; 32],
+            classes,
+            features,
+            images: 0,
+            labelled: None,
+            class_images: vec![0; classes],
+            predicted_images: vec![0; classes],
+            typical: vec![Vec::new(); of(Keeps::TYPICAL, classes)],
+            sum: vec![0.0; of(Keeps::SUM, features)],
+            moments: products.then(|| Moments::new(classes, features)),
+            logits: Bank::new(classes.saturating_add(1)),
+            rows: Bank::new(features.saturating_add(1)),
+            levels: Levels::default(),
+        }
+    }
+
+    /// The same, of the network that these bytes identify, such as a hash; zeros unless set.
+    /// Summaries of different networks are not merged.
+    #[must_use]
+    pub fn of_network(self, network: [u8; 32]) -> Self {
+        Self { network, ..self }
+    }
+
+    /// What identifies the network.
+    pub fn network(&self) -> &[u8; 32] {
+        &self.network
+    }
+
+    /// Number of images, n.
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Number of classes, C.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Number of features of an image, D; 0 where none are read.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Whether the images have labels; false before the first.
+    pub fn has_labels(&self) -> bool {
+        self.labelled == Some(true)
+    }
+
+    /// The methods that it was made for, each once.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// Whether it keeps what a method needs, one that it was made for or another.
+    pub fn is_for(&self, method: Method) -> bool {
+        self.keeps.suffice_for(method, self.features)
+    }
+
+    /// Adds images. Where the last layer is given, those of the first images are compared with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for images of another number of classes or features, or of another last
+    /// layer; [`ErrorKind::Summary`] where some images have labels and others have not, or there are
+    /// more than 2⁵³ features of all images. Nothing is added then.
+    pub fn observe(&mut self, training: &Training<'_>, head: Option<&Head>) -> Result<(), Error> {
+        self.check_shape(training)?;
+        if let Some(head) = head {
+            check_match(head, training, self.images)?;
+        }
+        let labelled = self.labelled_with(Some(training.has_labels()))?;
+        let images = self.images_with(training.images() as u64)?;
+        let mut features = training.feature_rows();
+        for (image, logits) in training.logit_rows().enumerate() {
+            let features = features.next().filter(|_| self.features > 0);
+            let label = training.labels().map(|labels| labels[image]);
+            self.add(features.unwrap_or_default(), logits, label);
+        }
+        (self.labelled, self.images) = (labelled, images);
+        Ok(())
+    }
+
+    fn add(&mut self, features: &[f32], logits: &[f32], label: Option<usize>) {
+        let predicted = argmax(logits);
+        let class = label.unwrap_or(predicted);
+        if self.keeps.has(Keeps::TYPICAL) {
+            let sum = &mut self.typical[predicted];
+            sum.resize(self.classes, 0.0);
+            for (sum, p) in sum.iter_mut().zip(softmax(logits, 1.0)) {
+                *sum += p;
+            }
+        }
+        if let (true, Some(label)) = (self.keeps.has(Keeps::LOGITS), label) {
+            self.logits.push(logits[label], logits);
+        }
+        add(&mut self.sum, features);
+        if let Some(moments) = &mut self.moments {
+            moments.add(class, self.class_images[class], features);
+        }
+        if self.keeps.has(Keeps::FEATURES) && self.features > 0 {
+            self.rows.push(max(logits) as f32, features);
+        }
+        if self.keeps.has(Keeps::ACTIVATIONS) {
+            self.levels.add(features);
+        }
+        self.class_images[class] += 1;
+        self.predicted_images[predicted] += 1;
+    }
+
+    /// Adds the images of another summary. Those that are in both are counted twice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Summary`] where the two are of different networks or for different methods, where
+    /// one has labels and the other has not, or where there are more than 2⁵³ features of all
+    /// images. Nothing is added then.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        self.check_alike(other)?;
+        let labelled = self.labelled_with(other.labelled)?;
+        let images = self.images_with(other.images)?;
+        for (own, others) in self.typical.iter_mut().zip(&other.typical) {
+            own.resize(own.len().max(others.len()), 0.0);
+            add_sum(own, others);
+        }
+        add_sum(&mut self.sum, &other.sum);
+        if let (Some(own), Some(others)) = (&mut self.moments, &other.moments) {
+            own.merge(&self.class_images, others, &other.class_images);
+        }
+        self.logits.merge(&other.logits);
+        self.rows.merge(&other.rows);
+        self.levels.merge(&other.levels);
+        let counts = [
+            (&mut self.class_images, &other.class_images),
+            (&mut self.predicted_images, &other.predicted_images),
+        ];
+        for (own, others) in counts {
+            for (own, others) in own.iter_mut().zip(others) {
+                *own += others;
+            }
+        }
+        (self.labelled, self.images) = (labelled, images);
+        Ok(())
+    }
+
+    fn check_shape(&self, training: &Training<'_>) -> Result<(), Error> {
+        let (classes, features) = (training.classes(), training.features());
+        if classes == self.classes && (self.features == 0 || features == self.features) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Shape,
+            format!(
+                "the summary is of images with {} logits and {} features, these have {classes} and \
+                 {features}",
+                self.classes, self.features
+            ),
+        ))
+    }
+
+    fn check_alike(&self, other: &Self) -> Result<(), Error> {
+        let what = if self.network != other.network {
+            "are of different networks, or of one with different preprocessing"
+        } else if (self.classes, self.features) != (other.classes, other.features) {
+            "are of networks with different numbers of classes or features"
+        } else if self.methods != other.methods {
+            "were made for different scores; make both for the same"
+        } else {
+            return Ok(());
+        };
+        Err(apart(what))
+    }
+
+    fn labelled_with(&self, more: Option<bool>) -> Result<Option<bool>, Error> {
+        match (self.labelled, more) {
+            (Some(own), Some(more)) if own != more => Err(apart(
+                "have labels in one and none in the other; give the labels of all images, or of none",
+            )),
+            (own, more) => Ok(own.or(more)),
+        }
+    }
+
+    fn images_with(&self, more: u64) -> Result<u64, Error> {
+        let images = self.images.checked_add(more);
+        let activations = |images: u64| images.checked_mul(self.features.max(1) as u64);
+        let fits = |images: &u64| activations(*images).is_some_and(|all| all <= MAX_COUNT);
+        images.filter(fits).ok_or_else(|| {
+            let message =
+                format!("a summary holds up to 2^53 features; here are {more} more images");
+            Error::new(ErrorKind::Summary, message)
+        })
+    }
+
+    /// By label, or else by the class that is predicted.
+    pub(crate) fn class_images(&self) -> &[u64] {
+        &self.class_images
+    }
+
+    /// By the class that is predicted.
+    pub(crate) fn predicted_images(&self) -> &[u64] {
+        &self.predicted_images
+    }
+
+    /// Sums of the softmax of each predicted class; empty for one that is predicted for none.
+    pub(crate) fn typical(&self) -> &[Vec<f64>] {
+        &self.typical
+    }
+
+    /// The mean of the features.
+    pub(crate) fn mean(&self) -> Vec<f64> {
+        let images = self.images.max(1) as f64;
+        self.sum.iter().map(|sum| sum / images).collect()
+    }
+
+    pub(crate) fn moments(&self) -> Option<&Moments> {
+        self.moments.as_ref()
+    }
+
+    /// Rows of the logit of the label and all logits.
+    pub(crate) fn logits(&self) -> &Bank {
+        &self.logits
+    }
+
+    /// Rows of the largest logit and the features.
+    pub(crate) fn rows(&self) -> &Bank {
+        &self.rows
+    }
+
+    /// The activation of a rank from 0 in ascending order.
+    pub(crate) fn ranked_activation(&self, rank: u64) -> f32 {
+        if !self.keeps.has(Keeps::FEATURES) {
+            return self.levels.ranked(rank);
+        }
+        let rows = self.rows.values().chunks_exact(self.features + 1);
+        let activations = rows.flat_map(|row| &row[1..]);
+        ranked(activations.map(|&value| (ordered_bits(value), 1)), rank)
+    }
+}
+
+/// `sum += more`.
+fn add_sum(sum: &mut [f64], more: &[f64]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+/// The error of two summaries that do not belong together.
+fn apart(what: &str) -> Error {
+    let message = format!("these training images {what}");
+    Error::new(ErrorKind::Summary, message)
+}

@@ -1,0 +1,381 @@
+//! Summaries of parts, merged, against one fit to all images.
+
+use crate::common::Network;
+use odin_scores::{
+    ErrorKind, Fitted, Method, Parameters, Training, TrainingSummary, fit_summary, fit_with,
+};
+use proptest::prelude::*;
+
+const CLASSES: usize = 4;
+const FEATURES: usize = 10;
+
+/// What is fitted from counts and from images that are kept, which have an order of their own.
+const EXACT: [Method; 4] = [
+    Method::TemperatureScaling,
+    Method::Knn,
+    Method::Vim,
+    Method::React,
+];
+/// What is fitted from sums, whose last bits depend on the order.
+const OF_SUMS: [Method; 5] = [
+    Method::KlMatching,
+    Method::Mahalanobis,
+    Method::RelativeMahalanobis,
+    Method::Fdbd,
+    Method::Nci,
+];
+
+/// Features that are not in steps, so that sums are rounded, and labels that are not always the
+/// class that is predicted.
+fn network(seed: u64, images: usize) -> Network {
+    let mut network = Network::new(seed, CLASSES, FEATURES, images);
+    for (i, h) in network.training.iter_mut().enumerate() {
+        *h = *h * 0.37 + (i as f32).sin() / 100.0;
+    }
+    for label in network.labels.iter_mut().step_by(7) {
+        *label = (*label + 1) % CLASSES;
+    }
+    network
+}
+
+/// Summaries of the images of `network`, image i in part `i % parts`.
+fn parts(
+    network: &Network,
+    methods: &[Method],
+    parts: usize,
+    labelled: bool,
+) -> Vec<TrainingSummary> {
+    let of_part = |part: usize| {
+        let mut summary = TrainingSummary::new(methods, CLASSES, FEATURES);
+        let images = network.training.chunks(FEATURES).zip(&network.labels);
+        for (features, label) in images.skip(part).step_by(parts) {
+            observe(
+                &mut summary,
+                network,
+                features,
+                labelled.then_some(&[*label]),
+            );
+        }
+        summary
+    };
+    (0..parts).map(of_part).collect()
+}
+
+fn observe(
+    summary: &mut TrainingSummary,
+    network: &Network,
+    features: &[f32],
+    labels: Option<&[usize]>,
+) {
+    let logits = network.logits(features);
+    let training = Training::new(features, &logits, labels, CLASSES).unwrap();
+    summary.observe(&training, Some(&network.head())).unwrap();
+}
+
+fn merged(summaries: &[TrainingSummary], order: &[usize]) -> TrainingSummary {
+    let mut merged = summaries[order[0]].clone();
+    for &i in &order[1..] {
+        let other = TrainingSummary::from_bytes(&summaries[i].to_bytes()).unwrap();
+        merged.merge(&other).unwrap();
+    }
+    merged
+}
+
+/// The scores of the test images, one row a method.
+fn scores(network: &Network, summary: &TrainingSummary, methods: &[Method]) -> Vec<Vec<f64>> {
+    let head = network.head();
+    let parameters = Parameters::default();
+    let fitted = fit_summary(&parameters, methods, Some(&head), Some(summary)).unwrap();
+    network.scores(&fitted)
+}
+
+fn scores_of_all(network: &Network, methods: &[Method], labelled: bool) -> Vec<Vec<f64>> {
+    let logits = network.logits(&network.training);
+    let labels = labelled.then_some(&network.labels[..]);
+    let training = Training::new(&network.training, &logits, labels, CLASSES).unwrap();
+    let head = network.head();
+    let fitted = fit_with(
+        &Parameters::default(),
+        methods,
+        Some(&head),
+        Some(&training),
+    );
+    network.scores(&fitted.unwrap())
+}
+
+fn bits(scores: &[Vec<f64>]) -> Vec<u64> {
+    scores
+        .iter()
+        .flatten()
+        .map(|score| score.to_bits())
+        .collect()
+}
+
+/// Sums differ by a few 2⁻⁵³. The inverse roots of covariances are rounded to f32, of which one
+/// more bit may differ: 2⁻²⁴ of each of D products. These covariances are well conditioned.
+fn tolerance(method: Method) -> f64 {
+    match method {
+        Method::Mahalanobis | Method::RelativeMahalanobis => 1e-6,
+        _ => 1e-12,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn merged_parts_fit_as_all_images(
+        seed in 0u64..1000,
+        count in prop::sample::select(vec![1usize, 2, 3, 7]),
+        labelled: bool,
+        order in Just((0..7).collect::<Vec<usize>>()).prop_shuffle(),
+    ) {
+        let network = network(seed, 90);
+        let order: Vec<usize> = order.into_iter().filter(|i| *i < count).collect();
+        let exact: Vec<Method> = EXACT
+            .into_iter()
+            .filter(|method| labelled || !method.needs_labels())
+            .collect();
+        let methods = [&exact[..], &OF_SUMS].concat();
+        let merged = merged(&parts(&network, &methods, count, labelled), &order);
+        prop_assert_eq!(merged.images(), 90);
+        prop_assert_eq!(merged.has_labels(), labelled);
+        prop_assert_eq!(
+            bits(&scores(&network, &merged, &exact)),
+            bits(&scores_of_all(&network, &exact, labelled))
+        );
+        let ours = scores(&network, &merged, &OF_SUMS);
+        let expected = scores_of_all(&network, &OF_SUMS, labelled);
+        for ((method, ours), expected) in OF_SUMS.iter().zip(&ours).zip(&expected) {
+            for (ours, expected) in ours.iter().zip(expected) {
+                let allowed = tolerance(*method) * expected.abs().max(1.0);
+                prop_assert!((ours - expected).abs() <= allowed, "{method}: {ours} {expected}");
+            }
+        }
+    }
+
+    /// One summary is the fit to all images, however they come.
+    #[test]
+    fn batches_do_not_matter(seed in 0u64..1000, batch in 1usize..100, labelled: bool) {
+        let network = network(seed, 700);
+        let methods: Vec<Method> = Method::ALL
+            .into_iter()
+            .filter(|method| labelled || !method.needs_labels())
+            .collect();
+        let mut summary = TrainingSummary::new(&methods, CLASSES, FEATURES);
+        let labels = network.labels.chunks(batch);
+        for (features, labels) in network.training.chunks(batch * FEATURES).zip(labels) {
+            observe(&mut summary, &network, features, labelled.then_some(labels));
+        }
+        prop_assert_eq!(
+            bits(&scores(&network, &summary, &methods)),
+            bits(&scores_of_all(&network, &methods, labelled))
+        );
+    }
+
+    #[test]
+    fn what_is_kept_exactly_has_the_same_bytes_in_any_order(
+        seed in 0u64..1000,
+        order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
+    ) {
+        let network = network(seed, 60);
+        for methods in [&EXACT[..], &[Method::React]] {
+            let parts = parts(&network, methods, 5, true);
+            let bytes = merged(&parts, &order).to_bytes();
+            prop_assert_eq!(&bytes, &merged(&parts, &[0, 1, 2, 3, 4]).to_bytes());
+            let mut right = merged(&parts, &[3, 4]);
+            right.merge(&merged(&parts, &[1, 2])).unwrap();
+            let mut grouped = merged(&parts, &[0]);
+            grouped.merge(&right).unwrap();
+            prop_assert_eq!(&bytes, &grouped.to_bytes());
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_as_they_were_written(
+        seed in 0u64..1000,
+        images in 0usize..40,
+        labelled: bool,
+        picked in prop::collection::vec(prop::sample::select(Method::ALL.to_vec()), 0..6),
+    ) {
+        let network = network(seed, images.max(1));
+        let mut summary = TrainingSummary::new(&picked, CLASSES, FEATURES).of_network([7; 32]);
+        if images > 0 {
+            observe(&mut summary, &network, &network.training, labelled.then_some(&network.labels));
+        }
+        let bytes = summary.to_bytes();
+        let read = TrainingSummary::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(read.to_bytes(), bytes);
+        prop_assert_eq!(read.network(), &[7; 32]);
+        prop_assert_eq!(read.images(), images as u64);
+        prop_assert_eq!(read.methods(), summary.methods());
+        prop_assert!(picked.iter().all(|&method| read.is_for(method)));
+    }
+
+    /// Damaged bytes are an error, or a summary that can be fitted or not, without a panic.
+    #[test]
+    fn damaged_bytes_never_panic(
+        images in 0usize..12,
+        places in prop::collection::vec((0usize..4000, any::<u8>()), 1..5),
+        cut in prop::option::of(0usize..4000),
+        react: bool,
+    ) {
+        let network = network(3, images.max(1));
+        let methods = if react { vec![Method::React, Method::Nci] } else { Method::ALL.to_vec() };
+        let mut summary = TrainingSummary::new(&methods, CLASSES, FEATURES);
+        if images > 0 {
+            observe(&mut summary, &network, &network.training, Some(&network.labels));
+        }
+        let mut bytes = summary.to_bytes();
+        for (place, value) in places {
+            let place = place % bytes.len();
+            bytes[place] = value;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| cut % bytes.len()));
+        check(&network, &bytes)?;
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let network = network(3, 1);
+        check(&network, &bytes)?;
+        check(&network, &[b"ODIN-TS\x01".to_vec(), bytes].concat())?;
+    }
+}
+
+/// Bytes that are read have that one encoding, and are fitted to or refused.
+fn check(network: &Network, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let mut summary = match TrainingSummary::from_bytes(bytes) {
+        Ok(summary) => summary,
+        Err(error) => {
+            prop_assert_eq!(error.kind(), ErrorKind::Summary);
+            return Ok(());
+        }
+    };
+    prop_assert_eq!(summary.to_bytes(), bytes);
+    for method in Method::ALL {
+        let fitted = fit_summary(
+            &Parameters::default(),
+            &[method],
+            Some(&network.head()),
+            Some(&summary),
+        );
+        let fitted: Vec<Fitted> = fitted.unwrap_or_default();
+        network.scores(&fitted);
+    }
+    let same = summary.clone();
+    let _ = summary.merge(&same);
+    Ok(())
+}
+
+#[test]
+fn the_methods_cover_all_that_are_fitted() {
+    for method in Method::ALL {
+        let listed = EXACT.contains(&method) || OF_SUMS.contains(&method);
+        assert_eq!(listed, method.needs_training(), "{method}");
+    }
+}
+
+/// Distances from means do not depend on where the origin is: nothing cancels in the sums.
+#[test]
+fn large_means_cost_no_precision() {
+    let methods = [Method::Mahalanobis, Method::RelativeMahalanobis];
+    // In steps of 1/64, so that moving them is exact.
+    let near = Network::new(11, CLASSES, FEATURES, 400);
+    let mut far = near.clone();
+    let moved = far.training.iter_mut().chain(&mut far.test);
+    moved.for_each(|h| *h += 16_384.0);
+    let unmatched = |network: &Network, part: usize| {
+        let mut summary = TrainingSummary::new(&methods, CLASSES, FEATURES);
+        let logits = near.logits(&near.training);
+        let images = network
+            .training
+            .chunks(FEATURES)
+            .zip(logits.chunks(CLASSES));
+        for (i, (features, logits)) in images.enumerate().filter(|(i, _)| i % 3 == part) {
+            let training = Training::new(features, logits, Some(&near.labels[i..=i]), CLASSES);
+            summary.observe(&training.unwrap(), None).unwrap();
+        }
+        summary
+    };
+    let of = |network: &Network| {
+        let summary = merged(&[0, 1, 2].map(|part| unmatched(network, part)), &[2, 0, 1]);
+        let fitted = fit_summary(&Parameters::default(), &methods, None, Some(&summary)).unwrap();
+        network.scores(&fitted)
+    };
+    for (near, far) in of(&near).iter().flatten().zip(of(&far).iter().flatten()) {
+        // The roots are rounded to f32.
+        assert!(
+            (near - far).abs() <= 1e-6 * near.abs().max(1.0),
+            "{near} {far}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let network = network(5, 30);
+    let methods = [Method::Mahalanobis, Method::TemperatureScaling];
+    let one =
+        |methods: &[Method], features: usize| TrainingSummary::new(methods, CLASSES, features);
+    let mut labelled = one(&methods, FEATURES);
+    observe(
+        &mut labelled,
+        &network,
+        &network.training,
+        Some(&network.labels),
+    );
+    let mut unlabelled = one(&methods, FEATURES);
+    observe(&mut unlabelled, &network, &network.training, None);
+    let before = labelled.to_bytes();
+    let cases = [
+        (
+            one(&methods, FEATURES).of_network([1; 32]),
+            "different networks",
+        ),
+        (
+            one(&methods, FEATURES + 1),
+            "numbers of classes or features",
+        ),
+        (
+            TrainingSummary::new(&methods, CLASSES + 1, FEATURES),
+            "numbers of classes",
+        ),
+        (one(&methods[..1], FEATURES), "different scores"),
+        (unlabelled, "labels in one and none in the other"),
+    ];
+    for (other, part) in &cases {
+        let error = labelled.merge(other).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Summary);
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(labelled.to_bytes(), before);
+    labelled.merge(&one(&methods, FEATURES)).unwrap();
+    assert_eq!(labelled.to_bytes(), before);
+
+    let head = network.head();
+    let fit = |methods: &[Method], summary: &TrainingSummary| {
+        fit_summary(&Parameters::default(), methods, Some(&head), Some(summary)).unwrap_err()
+    };
+    let error = fit(&[Method::Knn], &labelled);
+    assert_eq!(error.kind(), ErrorKind::Summary);
+    assert!(
+        error.to_string().contains("was not made for the score knn"),
+        "{error}"
+    );
+    assert_eq!(
+        fit(&[Method::Mahalanobis], &one(&methods, FEATURES)).kind(),
+        ErrorKind::Missing
+    );
+
+    let logits = network.logits(&network.training);
+    let narrow = Training::new(&network.training[..30], &logits, None, CLASSES).unwrap();
+    let error = one(&methods, FEATURES).observe(&narrow, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    let turned: Vec<f32> = network.training.iter().rev().copied().collect();
+    let turned = Training::new(&turned, &logits, None, CLASSES).unwrap();
+    let mut summary = one(&methods, FEATURES);
+    let error = summary.observe(&turned, Some(&head)).unwrap_err();
+    assert!(error.to_string().contains("training image 0"), "{error}");
+    assert_eq!(summary.images(), 0);
+}
