@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::pack::SEPARATOR;
 use crate::seal::sealed;
 use flate2::read::MultiGzDecoder;
+use odin::scores::Training;
 use odin::{
-    CalibrationOptions, Classifier, ClassifierOptions, Detector, DetectorRecord, Statistics,
+    CalibrationOptions, Classifier, ClassifierOptions, Detector, DetectorRecord, Method,
+    Statistics, TrainingSummary,
 };
 use odin_data::NoiseKind;
 use odin_formats::Checkpoint;
@@ -97,6 +99,10 @@ pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
 
     for (i, request) in requests().iter().enumerate() {
         seeds.add("serve_request", &i.to_string(), request);
+    }
+
+    for (i, summary) in summaries()?.iter().enumerate() {
+        seeds.add("training_summary", &i.to_string(), &summary.to_bytes());
     }
 
     for (i, text) in detectors(&root.join("../demo/model.safetensors"))?
@@ -249,6 +255,29 @@ fn shapes(checkpoint: &Checkpoint) -> String {
         text += &format!("{name} {}\n", shape.join("x"));
     }
     text
+}
+
+/// Summaries for all scores, for some and for none, with labels, without, and of no image.
+fn summaries() -> Result<Vec<TrainingSummary>, odin::scores::Error> {
+    let cases: [(&[Method], usize, bool); 6] = [
+        (&Method::ALL, 9, true),
+        (&Method::ALL, 9, false),
+        (&[Method::Mahalanobis, Method::KlMatching], 9, true),
+        (&[Method::React, Method::Nci], 5, false),
+        (&[Method::Energy], 2, false),
+        (&Method::ALL, 0, false),
+    ];
+    let summary = |&(methods, images, labelled): &(&[Method], usize, bool)| {
+        let mut summary = TrainingSummary::new(methods, 3, 4);
+        for image in 0..images {
+            let features: Vec<f32> = (0..4).map(|i| (image * 4 + i) as f32 % 5.0).collect();
+            let label = [image % 3];
+            let labels = labelled.then_some(&label[..]);
+            summary.observe(&Training::new(&features, &features[1..], labels, 3)?, None)?;
+        }
+        Ok(summary)
+    };
+    cases.iter().map(summary).collect()
 }
 
 /// Sketches of several precisions, with scores of both sides, of one, and of none.

@@ -12,6 +12,7 @@ pub mod registry;
 pub mod saved_detector;
 pub mod score_file;
 pub mod serve_request;
+pub mod training_summary;
 pub mod unpack;
 pub mod zoo;
 
@@ -19,7 +20,7 @@ pub mod zoo;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const ALL: [(&str, Target); 13] = [
+pub const ALL: [(&str, Target); 14] = [
     ("checkpoint", checkpoint::run),
     ("data_set", data_set::run),
     ("histogram_sketch", histogram_sketch::run),
@@ -31,6 +32,7 @@ pub const ALL: [(&str, Target); 13] = [
     ("saved_detector", saved_detector::run),
     ("score_file", score_file::run),
     ("serve_request", serve_request::run),
+    ("training_summary", training_summary::run),
     ("unpack", unpack::run),
     ("zoo", zoo::run),
 ];

@@ -5,7 +5,7 @@ use super::record::{
     CalibrationImages, ClassThreshold, DetectorRecord, SavedCalibration, SavedModel, SavedPoint,
     SavedScore, ThresholdRule,
 };
-use crate::{Classifier, Detector, Error, ErrorKind, ModelConfig, ScoredSet};
+use crate::{Classifier, Detector, Error, ErrorKind, ScoredSet};
 use odin_metrics::{
     Calibration, OperatingPoint, ReferenceScores, Scores, calibrate, calibrate_classes,
     minimum_images,
@@ -181,26 +181,12 @@ fn model(classifier: &Classifier) -> Result<SavedModel, Error> {
             file.name
         ))
     })?;
-    let [_, height, width] = classifier.image_shape();
-    let outputs = classifier.graph().outputs();
-    // Only ONNX files have outputs to choose from; those of a compiled detector are known.
-    let named = file.opset.is_some() && classifier.detector_card().is_none();
     Ok(SavedModel {
         path: PathBuf::from(&file.name),
         sha256,
         architecture: classifier.architecture().to_string(),
         classes: classifier.classes(),
-        config: ModelConfig {
-            size: Some([height, width]),
-            transform: classifier.transform().cloned(),
-            scale: Some(classifier.normalization().scale()),
-            channels: Some(classifier.normalization().channels()),
-            normalization: Some(classifier.normalization().clone()),
-            layout: Some(classifier.layout()),
-            class_names: classifier.class_names().map(<[String]>::to_vec),
-            output: outputs.first().filter(|_| named).map(|o| o.name.clone()),
-            weights: file.weights.clone(),
-        },
+        config: classifier.config(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Fits scores beside ODIN to training images.
+//! Fits scores beside ODIN to training images, and makes the summaries that they are fitted from.
 
 use super::backend::{Backend, EngineOptions};
 use super::collect::usable;
@@ -10,13 +10,16 @@ use crate::model::labels_of_classifier;
 use crate::{Classifier, Error, ErrorKind, Images};
 use odin_cpu::Output;
 use odin_graph::odin::names;
-use odin_scores::{Fitted, Head, Method, Training, fit_with};
+use odin_scores::{
+    Fitted, Head, Method, Parameters, Training, TrainingSummary, fit_summary, fit_with,
+};
+use std::collections::BTreeMap;
 
 impl DetectorBuilder {
     /// Makes scores, fitting those that are fitted to what the network says of `training` images.
-    /// Only the forward pass is run; memory grows with the number of images by their features and
-    /// logits. Where not all images have labels of the classifier's classes, the predicted classes
-    /// stand in for them.
+    /// Only the forward pass is run; memory is that of a [`TrainingSummary`] and grows with the
+    /// number of images only for some scores. Where not all images have labels of the classifier's
+    /// classes, the predicted classes stand in for them.
     ///
     /// # Errors
     /// When a score needs training images and there are none, or their labels, or a last linear
@@ -28,10 +31,9 @@ impl DetectorBuilder {
         training: Option<&Images>,
         progress: impl FnMut(Progress),
     ) -> Result<Vec<Fitted>, Error> {
-        let parameters = self.parameters;
-        self.fit_by(methods, training, progress, |head, training| {
-            Ok(fit_with(&parameters, methods, head, training)?)
-        })
+        let (head, summary) = self.summary_of(methods, training, progress)?;
+        let (head, summary) = (head.as_ref(), summary.as_ref());
+        Ok(fit_summary(&self.parameters, methods, head, summary)?)
     }
 
     /// Adds the scores that cost nothing beside ODIN and need nothing but logits, unless they are
@@ -65,112 +67,213 @@ impl DetectorBuilder {
         training: Option<&Images>,
         progress: impl FnMut(Progress),
     ) -> Result<Vec<Result<Fitted, Error>>, Error> {
-        let parameters = self.parameters;
-        let fit = |methods: &[Method], head: Option<&Head>, training: Option<&Training<'_>>| {
-            fit_with(&parameters, methods, head, training)
-        };
-        self.fit_by(methods, training, progress, |head, training| {
-            let alone = |&method: &Method| fit(&[method], head, training).map(|_| method);
-            if let Ok(fitted) = fit(methods, head, training) {
-                return Ok(fitted.into_iter().map(Ok).collect());
-            }
-            let checked: Vec<_> = methods.iter().map(alone).collect();
-            // Together they share what several of them need.
-            let sound: Vec<Method> = checked
-                .iter()
-                .filter_map(|c| c.as_ref().ok().copied())
-                .collect();
-            let mut fitted = fit(&sound, head, training)?.into_iter();
-            let each = checked
-                .into_iter()
-                .map(|checked| match (checked, &mut fitted) {
-                    (Err(error), _) => Err(Error::from(error)),
-                    (Ok(_), fitted) => fitted.next().ok_or_else(|| {
-                        Error::new(ErrorKind::Scores, "a score was left out of the fit")
-                    }),
-                });
-            Ok(each.collect())
-        })
+        let (head, summary) = self.summary_of(methods, training, progress)?;
+        each(&self.parameters, methods, head.as_ref(), summary.as_ref())
     }
 
-    /// Runs training images through the network, where a score needs them, for `fit`.
-    fn fit_by<T>(
+    /// Runs images through the network for a summary of what these scores are fitted from. Each
+    /// machine makes one of the images that it has, all for the same scores;
+    /// [`TrainingSummary::merge`] joins them, and [`DetectorBuilder::fit_summary`] fits to all.
+    ///
+    /// Where not all of *these* images have labels of the classifier's classes, the predicted classes
+    /// stand in for them; summaries with labels are not merged with others.
+    ///
+    /// ```
+    /// # let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+    /// use odin::{Classifier, ClassifierOptions, Detector, Method, TrainingSummary};
+    ///
+    /// let model = demo.join("model.safetensors");
+    /// let classifier = Classifier::open(model, ClassifierOptions::default())?;
+    /// let images = classifier.open_images(demo.join("in.npy"))?;
+    /// let builder = Detector::builder(&classifier);
+    /// let methods = [Method::Vim, Method::Mahalanobis];
+    ///
+    /// let summary_of = |part| builder.clone().summarize(&methods, &images.range(part), |_| {});
+    /// let mut summary = summary_of(0..100)?;
+    /// let elsewhere = summary_of(100..200)?.to_bytes();
+    /// summary.merge(&TrainingSummary::from_bytes(&elsewhere)?)?;
+    ///
+    /// let fitted = builder.clone().fit_summary(&methods, &summary)?;
+    /// let detector = builder.fitted(fitted).build()?;
+    /// assert_eq!(detector.score_names(), ["msp", "odin", "vim", "mahalanobis"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`DetectorBuilder::fit`], but for what the images do not determine.
+    pub fn summarize(
         self,
         methods: &[Method],
-        training: Option<&Images>,
-        mut progress: impl FnMut(Progress),
-        fit: impl FnOnce(Option<&Head>, Option<&Training<'_>>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let (classifier, engine) = (&self.classifier, &self.engine);
-        let head = classifier.head_for(methods)?;
+        images: &Images,
+        progress: impl FnMut(Progress),
+    ) -> Result<TrainingSummary, Error> {
+        let head = self.classifier.head_for(methods)?;
+        self.summarize_with(methods, head.as_ref(), images, progress)
+    }
+
+    /// Makes scores from a summary, or a merge of several, made for them or for more by
+    /// [`DetectorBuilder::summarize`].
+    ///
+    /// # Errors
+    /// When the summary is of another network or was not made for one of these scores, and as
+    /// [`DetectorBuilder::fit`].
+    pub fn fit_summary(
+        self,
+        methods: &[Method],
+        summary: &TrainingSummary,
+    ) -> Result<Vec<Fitted>, Error> {
+        self.check_network(summary)?;
+        let head = self.classifier.head_for(methods)?;
+        let head = head.as_ref();
+        Ok(fit_summary(&self.parameters, methods, head, Some(summary))?)
+    }
+
+    /// As [`DetectorBuilder::fit_summary`], with what is wrong with each score apart.
+    ///
+    /// # Errors
+    /// When the summary is of another network, or a score needs a last linear layer and the network
+    /// has none.
+    pub fn fit_summary_each(
+        self,
+        methods: &[Method],
+        summary: &TrainingSummary,
+    ) -> Result<Vec<Result<Fitted, Error>>, Error> {
+        self.check_network(summary)?;
+        let head = self.classifier.head_for(methods)?;
+        each(&self.parameters, methods, head.as_ref(), Some(summary))
+    }
+
+    fn check_network(&self, summary: &TrainingSummary) -> Result<(), Error> {
+        match *summary.network() == self.classifier.fingerprint() {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::OtherModel,
+                "the summary of training images is of another network, or of one with other \
+                 preprocessing; make one with this detector",
+            )),
+        }
+    }
+
+    /// The last layer, where a score needs it, and the summary of the images, where one does.
+    fn summary_of(
+        &self,
+        methods: &[Method],
+        images: Option<&Images>,
+        progress: impl FnMut(Progress),
+    ) -> Result<(Option<Head>, Option<TrainingSummary>), Error> {
+        let head = self.classifier.head_for(methods)?;
         let needed = methods.iter().any(|method| method.needs_training());
-        let Some(images) = training.filter(|_| needed) else {
-            return fit(head.as_ref(), None);
-        };
+        let summary = images
+            .filter(|_| needed)
+            .map(|images| self.summarize_with(methods, head.as_ref(), images, progress));
+        let summary = summary.transpose()?;
+        Ok((head, summary))
+    }
+
+    fn summarize_with(
+        &self,
+        methods: &[Method],
+        head: Option<&Head>,
+        images: &Images,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<TrainingSummary, Error> {
+        let (classifier, engine) = (&self.classifier, &self.engine);
+        let (classes, features) = (classifier.classes(), head.map_or(0, Head::features));
+        let summary = TrainingSummary::new(methods, classes, features);
         let mut forward = Forward {
             engine: forward_engine(classifier, head.is_some(), engine)?,
             input: InputPipeline::of(classifier),
-            has_features: head.is_some(),
-            features: Vec::new(),
-            logits: Vec::new(),
-            labels: Vec::new(),
+            classes_of_labels: classes_of_labels(images, classifier),
+            summary: summary.of_network(classifier.fingerprint()),
         };
         let mut batches = Batches::new(images, self.batch_size, engine.threads);
         let mut done = 0;
         while let Some(readings) = batches.next_batch() {
             done += readings.len();
-            forward.take(images, readings)?;
+            forward.take(images, readings, head)?;
             progress(Progress::new(done, images.len()));
         }
-        let names = images.class_names();
-        let labels = labels_of_classifier(&forward.labels, names, classifier).ok();
-        let training = Training::new(
-            &forward.features,
-            &forward.logits,
-            labels.as_deref(),
-            classifier.classes(),
-        )?;
-        fit(head.as_ref(), Some(&training))
+        Ok(forward.summary)
     }
 }
 
-/// What the network says of images, collected.
+/// Each score, or what is wrong with it. Together they share what several of them need.
+fn each(
+    parameters: &Parameters,
+    methods: &[Method],
+    head: Option<&Head>,
+    summary: Option<&TrainingSummary>,
+) -> Result<Vec<Result<Fitted, Error>>, Error> {
+    let fit = |methods: &[Method]| fit_summary(parameters, methods, head, summary);
+    if let Ok(fitted) = fit(methods) {
+        return Ok(fitted.into_iter().map(Ok).collect());
+    }
+    let alone = |&method: &Method| fit(&[method]).map(|_| method);
+    let checked: Vec<_> = methods.iter().map(alone).collect();
+    let sound = checked.iter().filter_map(|c| c.as_ref().ok().copied());
+    let mut fitted = fit(&sound.collect::<Vec<Method>>())?.into_iter();
+    let each = checked.into_iter().map(|checked| match checked {
+        Err(error) => Err(Error::from(error)),
+        Ok(_) => fitted
+            .next()
+            .ok_or_else(|| Error::new(ErrorKind::Scores, "a score was left out of the fit")),
+    });
+    Ok(each.collect())
+}
+
+/// The class of the classifier that each label of the images is; `None` unless all have one.
+fn classes_of_labels(images: &Images, classifier: &Classifier) -> Option<BTreeMap<usize, usize>> {
+    let labels: Vec<Option<usize>> = (0..images.len()).map(|i| images.label(i)).collect();
+    let classes = labels_of_classifier(&labels, images.class_names(), classifier).ok()?;
+    Some(labels.into_iter().flatten().zip(classes).collect())
+}
+
+/// The network, and the summary of what it says of images.
 struct Forward {
     engine: Backend,
     input: InputPipeline,
-    has_features: bool,
-    features: Vec<f32>,
-    logits: Vec<f32>,
-    labels: Vec<Option<usize>>,
+    classes_of_labels: Option<BTreeMap<usize, usize>>,
+    summary: TrainingSummary,
 }
 
 impl Forward {
-    fn take(&mut self, images: &Images, readings: Vec<Reading>) -> Result<(), Error> {
-        let mut batch = Vec::with_capacity(readings.len());
-        for sample in usable(images, readings, &self.input, &mut Vec::new())? {
-            self.labels.push(sample.label);
-            batch.push(sample.image);
-        }
-        if batch.is_empty() {
+    fn take(
+        &mut self,
+        images: &Images,
+        readings: Vec<Reading>,
+        head: Option<&Head>,
+    ) -> Result<(), Error> {
+        let samples = usable(images, readings, &self.input, &mut Vec::new())?;
+        if samples.is_empty() {
             return Ok(());
         }
+        let labels = self.classes_of_labels.as_ref().map(|classes| {
+            let class = |label: Option<usize>| classes.get(&label?).copied();
+            let labels = samples.iter().map(|sample| class(sample.label));
+            labels.collect::<Option<Vec<usize>>>().ok_or_else(|| {
+                let message = "an image has another label than its set says";
+                Error::new(ErrorKind::Data, message).about(images.name())
+            })
+        });
+        let labels = labels.transpose()?;
+        let batch: Vec<_> = samples.into_iter().map(|sample| sample.image).collect();
         let pixels = self.input.normalize(&batch)?;
         let inputs = [(self.input.name.as_str(), &pixels[..])];
         let outputs = self.engine.run(batch.len(), &inputs);
         let mut outputs = outputs.map_err(|e| e.about(images.name()))?.into_iter();
-        let (logits, features) = (outputs.next(), outputs.next());
-        match (logits, features, self.has_features) {
+        let (logits, features) = match (outputs.next(), outputs.next(), head.is_some()) {
             (Some(Output::Float(logits)), Some(Output::Float(features)), true) => {
-                self.logits.extend(logits);
-                self.features.extend(features);
+                (logits, features)
             }
-            (Some(Output::Float(logits)), None, false) => self.logits.extend(logits),
+            (Some(Output::Float(logits)), None, false) => (logits, Vec::new()),
             _ => {
                 let message = "the engine left out an output of the network";
                 return Err(Error::new(ErrorKind::Engine, message));
             }
-        }
-        Ok(())
+        };
+        let labels = labels.as_deref();
+        let training = Training::new(&features, &logits, labels, self.summary.classes())?;
+        Ok(self.summary.observe(&training, head)?)
     }
 }
 

@@ -183,6 +183,11 @@ impl Images {
         self.set.sample_name(self.position(i))
     }
 
+    /// The label of the `i`-th image, where the set has labels.
+    pub(crate) fn label(&self, i: usize) -> Option<usize> {
+        self.set.label(self.position(i))
+    }
+
     /// Reads the `i`-th image, as the network sees it before normalisation.
     ///
     /// # Errors
@@ -243,8 +248,7 @@ impl Images {
     }
 
     fn order(&self, seed: u64) -> Vec<usize> {
-        let label = |i: usize| self.set.label(self.position(i));
-        stratified_order(self.len(), label, |i| self.image_name(i), seed)
+        stratified_order(self.len(), |i| self.label(i), |i| self.image_name(i), seed)
     }
 
     /// An out-of-distribution set made of these images, for those who have no other.
@@ -316,7 +320,7 @@ impl DataSet for Part {
     }
 
     fn label(&self, i: usize) -> Option<usize> {
-        self.0.set.label(self.0.position(i))
+        self.0.label(i)
     }
 
     fn get(&self, i: usize) -> Result<Sample, odin_data::Error> {

@@ -12,6 +12,7 @@ use odin_data::Transform;
 use odin_formats::{Checkpoint, zoo};
 use odin_graph::odin::with_own_names;
 use odin_graph::{Graph, passes};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -272,6 +273,50 @@ impl Classifier {
     /// The file that the network was read from.
     pub fn file(&self) -> &ModelFile {
         &self.0.file
+    }
+
+    /// All settings, wherever they came from.
+    pub(crate) fn config(&self) -> ModelConfig {
+        let [_, height, width] = self.image_shape();
+        let outputs = self.graph().outputs();
+        // Only ONNX files have outputs to choose from; those of a compiled detector are known.
+        let named = self.file().opset.is_some() && self.detector_card().is_none();
+        ModelConfig {
+            size: Some([height, width]),
+            transform: self.transform().cloned(),
+            scale: Some(self.normalization().scale()),
+            channels: Some(self.normalization().channels()),
+            normalization: Some(self.normalization().clone()),
+            layout: Some(self.layout()),
+            class_names: self.class_names().map(<[String]>::to_vec),
+            output: outputs.first().filter(|_| named).map(|o| o.name.clone()),
+            weights: self.file().weights.clone(),
+        }
+    }
+
+    /// Identifies network and preprocessing: the SHA-256 of the hash of the model file and of all
+    /// settings that change its logits. Of weights that came from memory, only the architecture is
+    /// known.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let ModelConfig {
+            output, weights, ..
+        } = self.config();
+        let normalization = self.normalization();
+        let parts = [
+            text(self.file().sha256.clone()),
+            self.architecture().to_string(),
+            format!("{:?}", self.image_shape()),
+            self.layout().to_string(),
+            text(self.transform().map(Transform::notation)),
+            format!("{:?}", normalization.mean()),
+            format!("{:?}", normalization.std()),
+            normalization.scale().to_string(),
+            normalization.channels().to_string(),
+            text(output),
+            text(weights),
+        ];
+        Sha256::digest(parts.join("\0")).into()
     }
 }
 

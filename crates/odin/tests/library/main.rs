@@ -25,6 +25,7 @@ mod own_score;
 mod parts;
 mod photos;
 mod refdata;
+mod summary;
 mod sweep;
 mod tuned;
 
