@@ -19,6 +19,7 @@ from . import errors, metrics
 from ._native import __version__
 from .detector import CalibratedDetector, Detector, load
 from .errors import OdinError, OdinOSError, OdinRuntimeError, OdinValueError
+from .fitting import FitSummary
 from .scores import Scores, Verdicts
 from .stream import BatchScorer
 
@@ -26,6 +27,7 @@ __all__ = [
     "BatchScorer",
     "CalibratedDetector",
     "Detector",
+    "FitSummary",
     "OdinError",
     "OdinOSError",
     "OdinRuntimeError",

@@ -147,12 +147,10 @@ class Source:
         if labels is not None and len(labels) != len(items):
             raise OdinValueError(f"{len(labels)} labels do not fit {len(items)} images")
         if all(isinstance(item, (str, os.PathLike)) for item in items):
-            if labels is None:
-                return _native.Images.from_paths(self.classifier, items)
+            return labelled(_native.Images.from_paths(self.classifier, items), labels)
         if all(isinstance(item, bytes) for item in items):
-            if labels is None:
-                files = [(f"{i:05}", item) for i, item in enumerate(items)]
-                return _native.Images.from_encoded(self.classifier, files)
+            files = [(f"{i:05}", item) for i, item in enumerate(items)]
+            return labelled(_native.Images.from_encoded(self.classifier, files), labels)
         arrays = [self.one(item) for item in items]
         shapes = {array.shape for array in arrays}
         if len(shapes) == 1 and len(arrays) > 0 and not any(map(is_pil, items)):
@@ -164,7 +162,7 @@ class Source:
 
     def one(self, item: Any) -> NDArray[Any]:
         if isinstance(item, (str, bytes, os.PathLike)):
-            raise OdinValueError("files and images cannot be mixed, and files have no labels beside")
+            raise OdinValueError("files and images cannot be mixed")
         if is_pil(item):
             return _pixels(item, self.shape[0])
         if not isinstance(item, (np.ndarray, DLPack)):
@@ -212,6 +210,10 @@ class Source:
                 raise OdinValueError(f"{type(image).__name__} is neither an image nor a batch")
         if singles:
             yield singles, labels if len(labels) == len(singles) else None
+
+
+def labelled(images: _native.Images, labels: list[int] | None) -> _native.Images:
+    return images if labels is None else images.labelled(labels)
 
 
 def _items(images: Any) -> Iterable[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import threading
 import warnings
@@ -17,6 +19,7 @@ from ._images import ImagesLike, Layout, batches, whole
 from ._numbers import threads_or_all, whole_number
 from ._progress import Progress, behind, reporting
 from .errors import OdinValueError
+from .fitting import FitSummary
 from .scores import Scores, Verdicts
 
 __all__ = ["CalibratedDetector", "Detector", "load"]
@@ -30,6 +33,8 @@ Errors: TypeAlias = Literal["raise", "keep"]
 _Classifier: TypeAlias = _native.Classifier
 _Calibrated: TypeAlias = _native.CalibratedDetector
 _Scored: TypeAlias = _native.Scored
+if TYPE_CHECKING:
+    _Fitted: TypeAlias = _native.Fitted
 
 
 @dataclass(frozen=True)
@@ -443,14 +448,79 @@ class Detector:
         ('msp', 'odin', 'knn', 'vim')
         """
         images = whole(self._classifier(), train_images, labels, layout)
+        names = None if scores is None else list(scores)
         with reporting(progress) as report:
-            fitted = self._native().fit(
-                images, None if scores is None else list(scores), parameters, report
-            )
+            fitted = self._native().fit(images, names, parameters, report)
+        return self._with_fitted(fitted)
+
+    def summarize(
+        self,
+        train_images: ImagesLike,
+        labels: Labels = None,
+        *,
+        scores: Sequence[str] | None = None,
+        layout: Layout | None = None,
+        progress: Progress = None,
+    ) -> FitSummary:
+        """What :meth:`fit` fits scores from, of the training images that are here.
+
+        Summaries of images on other machines are merged with it, and :meth:`fit_summary` fits to all.
+        Only the forward pass is run, and an iterable is never held in memory as a whole.
+
+        Args:
+            train_images: As of :meth:`score`.
+            labels: The true classes ``(N,)``; predicted classes stand in for them unless all of *these*
+                images have one. Either all summaries have labels or none, or they are not merged.
+            scores: The names of those to be fitted, the same for all summaries; all unless given.
+
+        Raises:
+            OdinValueError: An image has not the shape that the network takes, or is damaged; a score needs
+                the last linear layer, and the network has none.
+
+        >>> names = ["knn", "mahalanobis"]
+        >>> here, there = (detector.summarize(part, scores=names) for part in (known[:50], known[50:]))
+        >>> detector.fit_summary(here + there, knn_k=10).score_names[:4]
+        ('msp', 'odin', 'mahalanobis', 'knn')
+        """
+        names = None if scores is None else list(scores)
+        parts: list[FitSummary] = []
+        with reporting(progress) as report:
+            for batch in batches(self._classifier(), train_images, labels, layout):
+                done = sum(part.images for part in parts)
+                summary = self._native().summarize(batch, names, False, behind(done, report))
+                parts = [functools.reduce(operator.add, [*parts, FitSummary._of(summary)])]
+        if not parts:
+            raise OdinValueError("there is no image")
+        return parts[0]
+
+    def fit_summary(
+        self, summary: FitSummary, *, scores: Sequence[str] | None = None, **parameters: Any
+    ) -> Detector:
+        """Fits scores beside ODIN, as :meth:`fit`, to the images of a summary.
+
+        Args:
+            summary: Of :meth:`summarize`, or several merged; of this network.
+            scores: The names of some that it was made for; all of those that can be fitted unless given.
+            parameters: As of :meth:`fit`.
+
+        Returns:
+            A detector that computes them, too.
+
+        Raises:
+            OdinValueError: The summary is of another network or not for these scores; its images do not
+                determine what is to be fitted.
+
+        >>> detector.fit_summary(detector.summarize(known, scores=["vim"])).score_names[:3]
+        ('msp', 'odin', 'vim')
+        """
+        names = None if scores is None else list(scores)
+        return self._with_fitted(self._native().fit_summary(summary._summary, names, parameters))
+
+    def _with_fitted(self, fitted: _Fitted) -> Detector:
         for warning in fitted["warnings"]:
-            warnings.warn(warning, stacklevel=2)
+            warnings.warn(warning, stacklevel=3)
         for name, reason in fitted["left_out"]:
-            warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
+            warnings.warn(f"{name} is left out: {reason}", stacklevel=3)
         recipe = replace(
             self._recipe, scores=tuple(fitted["names"]), statistics=fitted["statistics"]
         )

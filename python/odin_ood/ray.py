@@ -13,14 +13,12 @@ one that takes over writes the same file. The schema of each file names the dete
 from __future__ import annotations
 
 import functools
-import glob
 import hashlib
 import io
 import operator
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,6 +31,8 @@ import ray.data
 from numpy.typing import NDArray
 
 from . import metrics
+from ._ray_fit import fit, summarize
+from ._ray_inputs import Path, cpus, fetched, listed, located, opened, row_groups, spread
 from .detector import CalibratedDetector, load
 from .errors import OdinOSError, OdinRuntimeError, OdinValueError
 from .stream import BatchScorer, images_of
@@ -40,9 +40,8 @@ from .stream import BatchScorer, images_of
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["Job", "evaluate", "score", "sketch"]
+__all__ = ["Job", "evaluate", "fit", "score", "sketch", "summarize"]
 
-Path: TypeAlias = str | os.PathLike[str]
 Make: TypeAlias = Callable[[Any], Any]
 """What is made of a column of a file, where the file is read."""
 Digests: TypeAlias = NDArray[np.bytes_]
@@ -51,11 +50,8 @@ Digests: TypeAlias = NDArray[np.bytes_]
 _DETECTOR = b"odin.detector"
 """The entry of a schema's metadata that names the detector."""
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".gif")
 _OBJECT_STORES = ("s3", "gcs", "abfs")
 """Where an object appears when it is complete, and renaming is copying."""
-_FETCHED_AT_ONCE = 16
-_FILES_A_TASK = 64
 
 
 @dataclass(frozen=True)
@@ -122,8 +118,8 @@ def score(
     calibrated = detector if isinstance(detector, CalibratedDetector) else load(detector)
     folder = _Folder.of(output)
     done = folder.begin(calibrated.checksum, id_column, resume)
-    files, are_images = _listed([paths] if isinstance(paths, (str, os.PathLike)) else paths)
-    workers = workers or max(1, _cpus() // num_cpus)
+    files, are_images = listed([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+    workers = workers or max(1, cpus() // num_cpus)
     rows: _Parquet | None = None
     if are_images:
         image_column = id_column
@@ -132,7 +128,7 @@ def score(
         batch_size = _batch(len(left), rows_per_file, workers)
     else:
         rows = _Parquet((id_column, image_column, *columns), rows_per_file, ray.put(done))
-        groups = _spread(_row_groups, files)
+        groups = spread(row_groups, files)
         items, n = [{"file": f, "group": i} for f, i, _ in groups], sum(size for *_, size in groups)
         batch_size = 1
     scorer = BatchScorer.for_workers(calibrated, image_column, keep=[id_column, *columns])
@@ -246,7 +242,7 @@ class _Worker:
         """Scores a batch; the file of the output, its rows, and those with an error."""
         digests = _digests(batch.column(self.id_column))
         name = f"part-{hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()}.parquet"
-        images = _fetched(images_of(batch.column(self.scorer.image_column)))
+        images = fetched(images_of(batch.column(self.scorer.image_column)))
         scored = pyarrow.Table.from_batches([self.scorer.with_scores(batch, images)])
         detector = pyarrow.array([self.checksum[:16]] * len(scored))
         scored = scored.append_column("detector", detector)
@@ -268,45 +264,16 @@ class _Parquet:
     def batches(self, file: str, group: int) -> Iterator[pyarrow.RecordBatch]:
         """The rows of a row group that are not done."""
         done = ray.get(self.done) if isinstance(self.done, ray.ObjectRef) else self.done
-        with _opened(file) as opened:
-            missing = [name for name in self.columns if name not in opened.schema_arrow.names]
+        with opened(file) as table:
+            missing = [name for name in self.columns if name not in table.schema_arrow.names]
             if missing:
-                there = ", ".join(opened.schema_arrow.names)
+                there = ", ".join(table.schema_arrow.names)
                 raise OdinValueError(f"{file} has no column {missing[0]!r}; there are {there}")
             columns = list(dict.fromkeys(self.columns))
-            for batch in opened.iter_batches(self.rows, row_groups=[group], columns=columns):
+            for batch in table.iter_batches(self.rows, row_groups=[group], columns=columns):
                 left = batch.filter(pyarrow.array(~_are(_digests(batch.column(self.columns[0])), done)))
                 if len(left):
                     yield left
-
-
-def _opened(file: str) -> pyarrow.parquet.ParquetFile:
-    system, path = _Folder.of(file).system, _Folder.of(file).path
-    try:
-        return pyarrow.parquet.ParquetFile(path, filesystem=system)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise OdinOSError(f"{file} cannot be read as Parquet ({error})") from error
-
-
-def _row_groups(files: list[str]) -> list[tuple[str, int, int]]:
-    """The row groups of files: file, number, rows."""
-    groups = []
-    for file in files:
-        with _opened(file) as opened:
-            sizes = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
-        groups += [(file, i, size) for i, size in enumerate(sizes) if size]
-    return groups
-
-
-def _spread(task: Callable[..., list[Any]], items: list[str], *arguments: Any) -> list[Any]:
-    """What a task gives for all items, in their order; many are spread over the cluster."""
-    chunks = [items[i : i + _FILES_A_TASK] for i in range(0, len(items), _FILES_A_TASK)]
-    if len(chunks) <= 1:
-        return [entry for chunk in chunks for entry in task(chunk, *arguments)]
-    # They wait for files: no CPU is kept from the actors.
-    remote = ray.remote(num_cpus=0)(task)
-    found = ray.get([remote.remote(chunk, *arguments) for chunk in chunks])
-    return [entry for chunk in found for entry in chunk]
 
 
 @dataclass(frozen=True)
@@ -319,10 +286,7 @@ class _Folder:
 
     @classmethod
     def of(cls, output: Path) -> _Folder:
-        uri = os.fspath(output)
-        if "://" in uri:
-            return cls(uri, *pyarrow.fs.FileSystem.from_uri(uri))
-        return cls(os.path.abspath(uri), pyarrow.fs.LocalFileSystem(), os.path.abspath(uri))
+        return cls(*located(output))
 
     def begin(self, checksum: str, id_column: str, resume: bool) -> Digests:
         """The images that are done, in the order of their digests."""
@@ -414,7 +378,7 @@ class _Folder:
 
     def _read(self, column: str, make: Make) -> list[tuple[str, Any, str]]:
         """The detector, what is made of a column, and the path of each file; read by the workers."""
-        return _spread(_columns, self.parts(), self.uri, column, make)
+        return spread(_columns, self.parts(), self.uri, column, make)
 
 
 def _columns(paths: list[str], uri: str, column: str, make: Make) -> list[tuple[str, Any, str]]:
@@ -467,81 +431,9 @@ def _are(digests: Digests, done: Digests) -> NDArray[np.bool_]:
     return np.asarray(done[places] == digests)
 
 
-def _cpus() -> int:
-    """Of the cluster, which is started or joined where there is none yet."""
-    if not ray.is_initialized():
-        ray.init()
-    untyped: Any = ray
-    return int(untyped.cluster_resources().get("CPU", 1))
-
-
 def _batch(n: int, rows: int, workers: int) -> int:
     """How many rows are scored at once, so that each worker has something to do."""
     return max(1, min(rows, -(-n // (4 * workers))))
-
-
-def _listed(paths: Sequence[Path]) -> tuple[list[str], bool]:
-    """The files at all paths, each once, and whether they are images."""
-    files = list(dict.fromkeys(file for path in paths for file in _files(os.fspath(path))))
-    tables = [file for file in files if file.endswith(".parquet")]
-    where = ", ".join(map(str, paths[:3]))
-    if not files:
-        raise OdinValueError(f"{where}: there is no image file and no Parquet file")
-    if tables and len(tables) < len(files):
-        raise OdinValueError(f"{where}: there are image files and Parquet files; name either")
-    for file in files:
-        if any("\ud800" <= character <= "\udfff" for character in file):
-            raise OdinValueError(f"{file!r} is no UTF-8 and cannot be written as text; rename it")
-    return files, not tables
-
-
-def _files(path: str) -> Iterator[str]:
-    """The files at a path, in the order of their names."""
-    if "://" in path:
-        system, inner = pyarrow.fs.FileSystem.from_uri(path)
-        scheme = path[: path.index("://") + 3]
-        info = system.get_file_info(inner)
-        if info.type == pyarrow.fs.FileType.Directory:
-            below = system.get_file_info(pyarrow.fs.FileSelector(inner, recursive=True))
-            yield from (scheme + name for name in sorted(i.path for i in below) if _is_input(name))
-        elif info.type == pyarrow.fs.FileType.NotFound:
-            raise OdinOSError(f"{path} is not there")
-        else:
-            yield path
-        return
-    found = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
-    if not found:
-        raise OdinOSError(f"{path} is not there")
-    for each in found:
-        if os.path.isdir(each):
-            inside = (os.path.join(at, name) for at, _, names in os.walk(each) for name in names)
-            yield from sorted(os.path.abspath(name) for name in inside if _is_input(name))
-        else:
-            yield os.path.abspath(each)
-
-
-def _is_input(path: str) -> bool:
-    name = os.path.basename(path).lower()
-    return name.endswith((*_IMAGES, ".parquet")) and not name.startswith((".", "_"))
-
-
-def _fetched(images: Any) -> Any:
-    """The same with the content of each file in place of its URI, or the error that came instead."""
-    if not any(isinstance(image, str) and "://" in image for image in images):
-        return images
-    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
-        return list(pool.map(_content, images))
-
-
-def _content(image: Any) -> Any:
-    if not isinstance(image, str) or "://" not in image:
-        return image
-    try:
-        system, path = pyarrow.fs.FileSystem.from_uri(image)
-        with system.open_input_file(path) as file:
-            return file.read()
-    except (pyarrow.ArrowException, OSError) as error:
-        return OdinOSError(f"cannot open {image}: {error}")
 
 
 def _sync(path: str) -> None:

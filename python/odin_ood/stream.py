@@ -97,9 +97,7 @@ class BatchScorer:
     ) -> BatchScorer:
         """One that brings its model along when it is pickled; arguments as for a new one."""
         opened = load(detector) if isinstance(detector, (str, os.PathLike)) else detector
-        if isinstance(opened, CalibratedDetector):
-            opened = portable(opened)
-        return cls(opened, *arguments, **options)
+        return cls(portable(opened), *arguments, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = (self.image_column, self._threads, self.keep, self._layout)
@@ -379,20 +377,36 @@ def with_threads(detector: AnyDetector, threads: int | None) -> AnyDetector:
     return type(detector)._of(replace(recipe, engine=engine), None)  # type: ignore[arg-type]
 
 
-def portable(detector: CalibratedDetector) -> CalibratedDetector:
+def portable(detector: AnyDetector) -> AnyDetector:
     """The same detector, which brings its model along: other machines need no file.
 
     A model that is more than its one file stays where it is, and must be there on every machine.
     """
+    try:
+        if isinstance(detector, CalibratedDetector):
+            return _portable_calibrated(detector)
+        return _portable(detector)
+    except (OdinError, OSError):
+        return detector
+
+
+def _portable_calibrated(detector: CalibratedDetector) -> CalibratedDetector:
     recipe = detector._recipe
     if not isinstance(recipe.model, str):
         return detector
-    try:
-        model = (recipe.model, Path(recipe.model).read_bytes())
-        brought = CalibratedDetector._of(replace(recipe, model=model), None)
-        return brought if brought.checksum == detector.checksum else detector
-    except (OdinError, OSError):
+    model = (recipe.model, Path(recipe.model).read_bytes())
+    brought = CalibratedDetector._of(replace(recipe, model=model), None)
+    return brought if brought.checksum == detector.checksum else detector
+
+
+def _portable(detector: Detector) -> Detector:
+    model = detector._recipe.model
+    if model.path is None:
         return detector
+    model = replace(model, path=None, data=Path(model.path).read_bytes())
+    brought = Detector._of(replace(detector._recipe, model=model))
+    same = brought._classifier().fingerprint == detector._classifier().fingerprint
+    return brought if same and brought.class_names == detector.class_names else detector
 
 
 _opened: dict[str, AnyDetector] = {}

@@ -133,6 +133,12 @@ impl Classifier {
         self.inner.file().sha256.clone()
     }
 
+    /// Identifies the network and its preprocessing.
+    #[getter]
+    fn fingerprint(&self) -> [u8; 32] {
+        self.inner.fingerprint()
+    }
+
     #[getter]
     fn notices(&self) -> Vec<String> {
         self.inner.file().notices.clone()

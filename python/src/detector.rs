@@ -2,15 +2,15 @@
 
 use crate::classifier::Classifier;
 use crate::error::{invalid, of_image, raised};
+use crate::fitting::{FitSummary, Outcome, methods, methods_or_all};
 use crate::fork_safe::ForkSafe;
 use crate::images::Images;
 use crate::job::{Job, interruptible, interruptible_unless_short};
 use crate::scored::{Judged, Scored};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use odin::{
-    CalibrationOptions, CompileOptions, DetectorBuilder, Fitted, Grid, ImageError, InputGradient,
-    Method, OpenDetector, Parameters, SavedDetector, Setting, ThresholdRule, TuneOptions,
-    write_atomically,
+    CalibrationOptions, CompileOptions, DetectorBuilder, Grid, ImageError, InputGradient,
+    OpenDetector, Parameters, SavedDetector, Setting, ThresholdRule, TuneOptions, write_atomically,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -64,11 +64,6 @@ impl Engine {
             Some(Model::Memory(name, bytes)) => options.model_bytes(name, bytes),
         })
     }
-}
-
-fn methods(names: Vec<String>) -> PyResult<Vec<Method>> {
-    let method = |name: String| name.parse().map_err(|e: odin::scores::Error| raised(e));
-    names.into_iter().map(method).collect()
 }
 
 /// Goes through rows until the job is stopped; the first error ends it unless errors are kept.
@@ -242,52 +237,70 @@ impl Detector {
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let is_named = names.is_some();
-        let methods = match names {
-            Some(names) => methods(names)?,
-            None => Method::ALL
-                .into_iter()
-                .filter(|m| m.name() != "msp")
-                .collect(),
-        };
+        let methods = methods_or_all(names)?;
         let builder = self.builder.clone().parameters(parameters_of(parameters)?);
         let images = images.of_job();
         let fitted = interruptible(py, progress, move |job| {
-            let images = images(job);
-            let mut left_out = Vec::new();
+            let (images, own) = (images(job), builder.clone());
             let progress = |p: odin::Progress| job.progress(p.done, p.total);
-            let fitted: Vec<Fitted> = match is_named {
-                true => builder.clone().fit(&methods, Some(&images), progress)?,
-                false => {
-                    let each = builder
-                        .clone()
-                        .fit_each(&methods, Some(&images), progress)?;
-                    let each = methods.iter().zip(each);
-                    let mut keep = |(method, fitted): (&Method, Result<Fitted, odin::Error>)| {
-                        let reason = |e: odin::Error| (method.name().to_string(), e.to_string());
-                        fitted.map_err(|e| left_out.push(reason(e))).ok()
-                    };
-                    each.filter_map(&mut keep).collect()
+            let each = match is_named {
+                true => own
+                    .fit(&methods, Some(&images), progress)
+                    .map(|fitted| fitted.into_iter().map(Ok).collect()),
+                false => own.fit_each(&methods, Some(&images), progress),
+            };
+            Outcome::new(builder, &methods, each?)
+        });
+        fitted?.map_err(|e: odin::Error| raised(e))?.told(py)
+    }
+
+    /// What scores are fitted from; of all that are, where no names are given.
+    #[pyo3(signature = (images, names, skip_errors=false, progress=None))]
+    fn summarize(
+        &self,
+        py: Python<'_>,
+        images: &Images,
+        names: Option<Vec<String>>,
+        skip_errors: bool,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<FitSummary> {
+        let methods = methods_or_all(names)?;
+        let (builder, images) = (self.builder.clone(), images.of_job());
+        let summary = interruptible(py, progress, move |job| {
+            let images = images(job).skip_bad(skip_errors);
+            builder.summarize(&methods, &images, |p| job.progress(p.done, p.total))
+        });
+        Ok(FitSummary::new(summary?.map_err(raised)?))
+    }
+
+    /// As `fit`, from a summary; all that it was made for and that fit the network, where no names
+    /// are given.
+    fn fit_summary<'py>(
+        &self,
+        py: Python<'py>,
+        summary: &FitSummary,
+        names: Option<Vec<String>>,
+        parameters: &Bound<'_, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let named = names.map(methods).transpose()?;
+        let builder = self.builder.clone().parameters(parameters_of(parameters)?);
+        let summary = Arc::clone(&summary.inner);
+        let fitted = interruptible(py, None, move |_| {
+            let own = builder.clone();
+            let (methods, each) = match named {
+                Some(named) => {
+                    let fitted = own.fit_summary(&named, &summary)?;
+                    (named, fitted.into_iter().map(Ok).collect())
+                }
+                None => {
+                    let all = summary.methods().to_vec();
+                    let each = own.fit_summary_each(&all, &summary)?;
+                    (all, each)
                 }
             };
-            let warnings = fitted.iter().flat_map(Fitted::warnings);
-            let warnings = warnings
-                .map(|warning| warning.to_string())
-                .collect::<Vec<_>>();
-            let names = fitted
-                .iter()
-                .map(|f| f.method().name().to_string())
-                .collect::<Vec<_>>();
-            let statistics = builder.fitted(fitted).build()?.statistics()?;
-            Ok((names, statistics, left_out, warnings))
+            Outcome::new(builder, &methods, each)
         });
-        let fitted = fitted?.map_err(|e: odin::Error| raised(e))?;
-        let (names, statistics, left_out, warnings) = fitted;
-        let told = PyDict::new(py);
-        told.set_item("names", names)?;
-        told.set_item("statistics", PyBytes::new(py, &statistics))?;
-        told.set_item("left_out", left_out)?;
-        told.set_item("warnings", warnings)?;
-        Ok(told)
+        fitted?.map_err(|e: odin::Error| raised(e))?.told(py)
     }
 
     /// The setting chosen, and how: `temperature`, `magnitude`, `rule`, `tuned_on`, `in_images`,

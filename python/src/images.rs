@@ -7,7 +7,7 @@ use bytemuck::NoUninit;
 use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use odin::data::{
     ArrayElement, ArrayImages, ArrayLayout, DataSet, EncodedImages, ImageList, MemoryImages,
-    OpenOptions, SharedBytes, open,
+    OpenOptions, Sample, SharedBytes, open,
 };
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -115,6 +115,24 @@ impl Images {
         let channels = classifier.inner.open_options().channels;
         let set = EncodedImages::new("images", files.collect(), channels).map_err(raised)?;
         Ok(Self::new(classifier, Arc::new(set) as Arc<dyn DataSet>))
+    }
+
+    /// The same images with these labels.
+    fn labelled(&self, labels: Vec<i64>) -> PyResult<Self> {
+        if labels.len() != self.set.len() {
+            let (labels, images) = (labels.len(), self.set.len());
+            return Err(invalid(format!(
+                "{labels} labels do not fit {images} images"
+            )));
+        }
+        let set = Labelled {
+            set: Arc::clone(&self.set),
+            labels: checked(labels)?,
+        };
+        Ok(Self {
+            set: Arc::new(set),
+            classifier: self.classifier.clone(),
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -228,5 +246,47 @@ impl<T: Element + NoUninit> SharedBytes for NumpyBytes<T> {
             buffer.copy_from_slice(piece.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
         })
+    }
+}
+
+/// A set with labels given beside it.
+struct Labelled {
+    set: Arc<dyn DataSet>,
+    labels: Vec<usize>,
+}
+
+impl DataSet for Labelled {
+    fn name(&self) -> &str {
+        self.set.name()
+    }
+
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        None
+    }
+
+    fn sample_name(&self, i: usize) -> String {
+        self.set.sample_name(i)
+    }
+
+    fn label(&self, i: usize) -> Option<usize> {
+        self.labels.get(i).copied()
+    }
+
+    fn size(&self, i: usize) -> Option<[usize; 3]> {
+        self.set.size(i)
+    }
+
+    fn get(&self, i: usize) -> Result<Sample, odin::data::Error> {
+        let mut sample = self.set.get(i)?;
+        sample.label = self.label(i);
+        Ok(sample)
+    }
+
+    fn notes(&self) -> &[String] {
+        self.set.notes()
     }
 }

@@ -6,6 +6,7 @@ mod arrow;
 mod classifier;
 mod detector;
 mod error;
+mod fitting;
 mod fork_safe;
 mod images;
 mod job;
@@ -23,6 +24,8 @@ mod _native {
     use super::classifier::Classifier;
     #[pymodule_export]
     use super::detector::{CalibratedDetector, Detector};
+    #[pymodule_export]
+    use super::fitting::FitSummary;
     #[pymodule_export]
     use super::images::Images;
     #[pymodule_export]

@@ -218,7 +218,7 @@ def test_digests_find_what_is_done(tmp_path: Path) -> None:
     assert (jobs._digests(pyarrow.array(range(1000))) == digests).all()
     path = str(tmp_path / "ids.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"id": ids}), path, row_group_size=300)
-    assert jobs._row_groups([path]) == [(path, 0, 300), (path, 1, 300), (path, 2, 300), (path, 3, 100)]
+    assert jobs.row_groups([path]) == [(path, 0, 300), (path, 1, 300), (path, 2, 300), (path, 3, 100)]
     left = [list(jobs._Parquet(("id",), 100, done).batches(path, group)) for group in range(4)]
     assert [sum(map(len, batches)) for batches in left] == [200, 200, 200, 66]
     with pytest.raises(odin_ood.OdinValueError, match="has no id"):
@@ -227,21 +227,21 @@ def test_digests_find_what_is_done(tmp_path: Path) -> None:
 
 def test_inputs(photos: Path, tmp_path: Path) -> None:
     every = sorted(str(path) for path in photos.iterdir())
-    assert jobs._listed([photos]) == (every, True)
-    assert jobs._listed([photos / "0*.png", photos]) == ([*every[:N], every[N]], True)
-    assert jobs._listed([f"file://{photos}"]) == ([f"file://{path}" for path in every], True)
-    contents = jobs._fetched([f"file://{every[0]}", "file:///none.png", None, every[1]])
+    assert jobs.listed([photos]) == (every, True)
+    assert jobs.listed([photos / "0*.png", photos]) == ([*every[:N], every[N]], True)
+    assert jobs.listed([f"file://{photos}"]) == ([f"file://{path}" for path in every], True)
+    contents = jobs.fetched([f"file://{every[0]}", "file:///none.png", None, every[1]])
     assert contents[0] == Path(every[0]).read_bytes() and contents[2:] == [None, every[1]]
     assert str(contents[1]).startswith("cannot open file:///none.png")
     (tmp_path / "a.parquet").touch()
-    assert jobs._listed([tmp_path]) == ([str(tmp_path / "a.parquet")], False)
+    assert jobs.listed([tmp_path]) == ([str(tmp_path / "a.parquet")], False)
     with pytest.raises(odin_ood.OdinValueError, match="image files and Parquet files"):
-        jobs._listed([photos, tmp_path])
+        jobs.listed([photos, tmp_path])
     with pytest.raises(odin_ood.OdinOSError, match="is not there"):
-        jobs._listed([tmp_path / "none"])
+        jobs.listed([tmp_path / "none"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(odin_ood.OdinValueError, match="there is no image file"):
-        jobs._listed([tmp_path / "empty"])
+        jobs.listed([tmp_path / "empty"])
 
 
 def test_two_outputs_are_evaluated(tmp_path: Path) -> None:
@@ -265,3 +265,79 @@ def test_two_outputs_are_evaluated(tmp_path: Path) -> None:
     with pytest.raises(odin_ood.OdinValueError, match="has no column 'msp'"):
         jobs.evaluate(tmp_path / "in", tmp_path / "other", "msp")
     assert SCORES[2] == "odin"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    return odin_ood.Detector.from_checkpoint(DEMO / "model.safetensors", threads=1)
+
+
+@pytest.fixture(scope="module")
+def sorted_photos(known: np.ndarray, plain: Any, tmp_path_factory: Any) -> Path:
+    """Images in a folder for each class; some are not of the class that the network predicts."""
+    folder: Path = tmp_path_factory.mktemp("sorted")
+    labels = plain.score(known[:N]).prediction
+    labels[::11] = (labels[::11] + 1) % 6
+    for i, label in enumerate(labels):
+        (folder / str(label)).mkdir(exist_ok=True)
+        (folder / str(label) / f"{i:03}.png").write_bytes(png(known[i][0]))
+    return folder
+
+
+FITTED = ("knn", "vim", "react", "mahalanobis", "kl-matching", "temperature-scaling")
+
+
+def test_scores_are_fitted_where_the_images_are(
+    cluster: Any, plain: Any, near: np.ndarray, sorted_photos: Path, tmp_path: Path
+) -> None:
+    folder = sorted_photos
+    files = sorted(str(path) for path in folder.rglob("*.png"))
+    labels = [int(Path(file).parent.name) for file in files]
+    alone = plain.fit(files, labels, scores=FITTED, knn_k=5).score(near[:50])
+    fitted = jobs.fit(folder, plain, FITTED, labels="folder", images_per_task=20, knn_k=5)
+    table = {"image": [Path(f).read_bytes() for f in files], "label": labels}
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "train.parquet", row_group_size=16)
+    of_table = jobs.fit(
+        tmp_path / "train.parquet", plain, FITTED, label_column="label", images_per_task=40, knn_k=5
+    )
+    for scored in (fitted.score(near[:50]), of_table.score(near[:50])):
+        assert scored.names[:2] == ("msp", "odin") and set(FITTED) < set(scored.names)
+        for name in FITTED:
+            distance = np.abs(scored[name] - alone[name])
+            if name in ("mahalanobis", "kl-matching"):
+                assert (distance <= 2e-6 * np.maximum(np.abs(alone[name]), 1)).all(), name
+            else:
+                assert not distance.any(), name
+    summary = jobs.summarize(folder, plain, ["nci"], images_per_task=20)
+    assert (summary.images, summary.has_labels, summary.scores) == (N, False, ("nci",))
+    again = jobs.summarize(folder, plain, ["nci"], images_per_task=20)
+    assert again.to_bytes() == summary.to_bytes()
+
+
+def test_images_that_cannot_be_read_are_named_or_left_out(
+    cluster: Any, plain: Any, photos: Path
+) -> None:
+    with pytest.raises(odin_ood.OdinValueError, match=r"damaged\.png"):
+        jobs.summarize(photos, plain, ["nci"])
+    with pytest.warns(UserWarning, match=f"1 of {N + 1} images cannot be read"):
+        assert jobs.summarize(photos, plain, ["nci"], errors="skip").images == N
+    with pytest.raises(odin_ood.OdinValueError, match="none of 1 images can be read"):
+        jobs.summarize(photos / "damaged.png", plain, ["nci"], errors="skip")
+
+
+def test_labels_are_classes_of_the_network(cluster: Any, plain: Any, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(odin_ood.OdinValueError, match="'photos0' is no class of the network"):
+        jobs.summarize(photos, plain, ["nci"], labels="folder")
+    with pytest.raises(odin_ood.OdinValueError, match="labels='folder' takes classes from folders"):
+        jobs.summarize(photos, plain, ["nci"], label_column="label")
+    table = pyarrow.table({"image": [b"damaged", b"damaged"], "label": [0, None], "other": [0, 6]})
+    pyarrow.parquet.write_table(table, tmp_path / "train.parquet")
+    for column, message in [
+        ("label", "an image has no label in the column 'label'"),
+        ("other", "6 is no class of the network"),
+        ("none", "has no column 'none'; there are image, label, other"),
+    ]:
+        with pytest.raises(odin_ood.OdinValueError, match=message):
+            jobs.summarize(tmp_path / "train.parquet", plain, ["nci"], label_column=column)
+    with pytest.raises(odin_ood.OdinValueError, match="give the label_column"):
+        jobs.summarize(tmp_path / "train.parquet", plain, ["nci"], labels="folder")
