@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from . import _native
@@ -41,6 +42,17 @@ class FitSummary:
         summary = object.__new__(cls)
         summary._summary = native
         return summary
+
+    @classmethod
+    def _joined(cls, parts: Iterable[_native.FitSummary]) -> FitSummary | None:
+        """The merge of parts that nobody else has, in place; None of none."""
+        merged: _native.FitSummary | None = None
+        for part in parts:
+            if merged is None:
+                merged = part
+            else:
+                merged.absorb(part)
+        return None if merged is None else cls._of(merged)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FitSummary:

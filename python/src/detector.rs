@@ -284,7 +284,7 @@ impl Detector {
     ) -> PyResult<Bound<'py, PyDict>> {
         let named = names.map(methods).transpose()?;
         let builder = self.builder.clone().parameters(parameters_of(parameters)?);
-        let summary = Arc::clone(&summary.inner);
+        let summary = summary.get();
         let fitted = interruptible(py, None, move |_| {
             let own = builder.clone();
             let (methods, each) = match named {

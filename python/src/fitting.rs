@@ -4,7 +4,7 @@ use crate::error::raised;
 use odin::{DetectorBuilder, Fitted, Method, TrainingSummary};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The methods of these names; all but the baseline, which every detector has, where none are
 /// given.
@@ -67,14 +67,22 @@ impl Outcome {
 /// What scores are fitted from.
 #[pyclass(frozen, module = "odin_ood._native")]
 pub(crate) struct FitSummary {
-    pub(crate) inner: Arc<TrainingSummary>,
+    inner: Mutex<Arc<TrainingSummary>>,
 }
 
 impl FitSummary {
     pub(crate) fn new(summary: TrainingSummary) -> Self {
         Self {
-            inner: Arc::new(summary),
+            inner: Mutex::new(Arc::new(summary)),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<TrainingSummary>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> Arc<TrainingSummary> {
+        Arc::clone(&self.lock())
     }
 }
 
@@ -87,32 +95,42 @@ impl FitSummary {
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes = py.detach(|| self.inner.to_bytes());
+        let bytes = py.detach(|| self.get().to_bytes());
         PyBytes::new(py, &bytes)
     }
 
     /// The summary of the images of both.
     fn merged(&self, py: Python<'_>, other: &Self) -> PyResult<Self> {
         let merged = py.detach(|| {
-            let mut merged = TrainingSummary::clone(&self.inner);
-            merged.merge(&other.inner).map(|()| merged)
+            let mut merged = TrainingSummary::clone(&self.get());
+            merged.merge(&other.get()).map(|()| merged)
         });
         Ok(Self::new(merged.map_err(raised)?))
     }
 
+    /// Adds the images of another to this one, which nobody else has seen yet.
+    fn absorb(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        let merged = py.detach(|| {
+            let other = other.get();
+            Arc::make_mut(&mut self.lock()).merge(&other)
+        });
+        merged.map_err(raised)
+    }
+
     #[getter]
     fn images(&self) -> u64 {
-        self.inner.images()
+        self.get().images()
     }
 
     #[getter]
     fn has_labels(&self) -> bool {
-        self.inner.has_labels()
+        self.get().has_labels()
     }
 
     #[getter]
     fn scores(&self) -> Vec<&'static str> {
-        let methods = self.inner.methods().iter();
+        let summary = self.get();
+        let methods = summary.methods().iter();
         methods.map(|method| method.name()).collect()
     }
 }
