@@ -32,6 +32,11 @@ impl<T> Job<T> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// True once nobody waits for the result any more.
+    pub(crate) fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
     pub(crate) fn progress(&mut self, done: usize, total: usize) {
         let due = self.reported.is_none_or(|at| at.elapsed() >= PERIOD);
         if due || done == total {

@@ -5,9 +5,9 @@ use crate::job::interruptible;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use odin::data::{ArrayChoice, read_vector};
 use odin::metrics::{
-    Bootstrap, HistogramSketch as Sketch, Interval, Metrics, PaperProtocol, Points, Scores, Side,
-    threshold_at_tpr,
+    HistogramSketch as Sketch, PaperProtocol, Points, Scores, Side, threshold_at_tpr,
 };
+use odin::{Intervals, MeasureOptions, measure};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 use std::fs::File;
@@ -50,37 +50,24 @@ pub(crate) fn evaluate<'py>(
         .map(|given| given.extract::<Protocol>()?.protocol())
         .transpose()?;
     let (in_scores, out_scores) = (in_scores.to_vec()?, out_scores.to_vec()?);
-    let measured = interruptible(py, None, move |_| {
-        let scores = Scores::new(&in_scores, &out_scores)?;
-        let bootstrap =
-            bootstrap.map(|(resamples, seed, threads)| Bootstrap::new(resamples, seed, threads));
-        let bootstrap = bootstrap.transpose()?;
-        Ok(match protocol {
-            None => Measured {
-                metrics: scores.exact(),
-                exact_instead: Metrics::default(),
-                outside_grid: 0,
-                intervals: bootstrap.map(|b| scores.exact_intervals(&b)),
-            },
-            Some(protocol) => {
-                let paper = scores.paper(&protocol);
-                Measured {
-                    metrics: paper.values,
-                    exact_instead: paper.exact_instead,
-                    outside_grid: paper.outside_grid,
-                    intervals: bootstrap.map(|b| scores.paper_intervals(&protocol, &b)),
-                }
-            }
-        })
+    let options = MeasureOptions::default().intervals(
+        bootstrap.map(|(resamples, seed, threads)| Intervals::new(resamples, seed, threads)),
+    );
+    let options = match protocol {
+        None => options,
+        Some(protocol) => options.paper(protocol),
+    };
+    let measured = interruptible(py, None, move |job| {
+        measure(&in_scores, &out_scores, &options.stopped_by(job.stop()))
     });
-    let measured = measured?.map_err(|e: odin::metrics::Error| raised(e))?;
+    let measured = measured?.map_err(raised)?;
     let metrics = PyDict::new(py);
     for (name, value) in measured.metrics.named() {
         metrics.set_item(name, value)?;
     }
     let exact_instead = measured.exact_instead.named().into_iter();
     let exact_instead = exact_instead.filter_map(|(name, exact)| exact.then_some(name));
-    let intervals = measured.intervals.map(|intervals| {
+    let intervals = measured.ci95.map(|intervals| {
         let bounds = intervals
             .named()
             .map(|(name, i)| (name, (i.lower, i.upper)));
@@ -92,13 +79,6 @@ pub(crate) fn evaluate<'py>(
     told.set_item("outside_grid", measured.outside_grid)?;
     told.set_item("ci95", intervals.transpose()?)?;
     Ok(told)
-}
-
-struct Measured {
-    metrics: Metrics,
-    exact_instead: Metrics<bool>,
-    outside_grid: usize,
-    intervals: Option<Metrics<Interval>>,
 }
 
 /// The largest threshold that keeps at least the share `tpr` of the scores.

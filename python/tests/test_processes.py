@@ -187,9 +187,9 @@ LONG = {
     "within progress": "detector.score(many, progress=lambda done, total: None)",
 }
 
-GOES_ON = {"bootstrap", "tune"}
-"""What the native part goes on with although nobody waits for it any more: a bootstrap to its end, a
-search to the end of a batch, which is scored at each setting of the grid."""
+GOES_ON = {"tune"}
+"""What the native part goes on with although nobody waits for it any more: a search to the end of a
+batch, which is scored at each setting of the grid."""
 
 
 @posix

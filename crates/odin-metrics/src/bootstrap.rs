@@ -1,7 +1,8 @@
 //! Confidence intervals of metrics by a stratified percentile bootstrap.
 
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chacha20::ChaCha8Rng;
@@ -27,11 +28,12 @@ const BLOCK: usize = 8;
 ///
 /// The result depends on the scores, the number of resamples and the seed, and on nothing else:
 /// resample `r` uses stream `r` of a ChaCha8 generator, whichever thread computes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Bootstrap {
     resamples: usize,
     seed: u64,
     threads: usize,
+    stop: Arc<AtomicBool>,
 }
 
 impl Bootstrap {
@@ -55,7 +57,14 @@ impl Bootstrap {
             resamples,
             seed,
             threads,
+            stop: Arc::default(),
         })
+    }
+
+    /// The same, ended as soon as this is true: with the resamples that are being computed.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// The intervals of `metrics`, a function of the counts of the scores; `sample` gives the
@@ -64,10 +73,15 @@ impl Bootstrap {
         &self,
         sample: &Counts,
         metrics: impl Fn(&Counts) -> Metrics + Sync,
-    ) -> Metrics<Interval> {
+    ) -> Result<Metrics<Interval>, Error> {
         let estimates = self.estimates(sample, metrics);
+        if self.is_stopped() {
+            let message = "the bootstrap was stopped before its end";
+            return Err(Error::new(ErrorKind::Stopped, message));
+        }
         let column = |metric: usize| estimates.iter().map(|e| e[metric]).collect();
-        Metrics::from([0, 1, 2, 3, 4].map(|metric| percentile_interval(column(metric))))
+        let intervals = [0, 1, 2, 3, 4].map(|metric| percentile_interval(column(metric)));
+        Ok(Metrics::from(intervals))
     }
 
     /// The five metrics of each resample.
@@ -86,6 +100,9 @@ impl Bootstrap {
                     return;
                 };
                 for (i, estimate) in estimates.iter_mut().enumerate() {
+                    if self.is_stopped() {
+                        return;
+                    }
                     counts.resample(&mut self.generator(block * BLOCK + i));
                     *estimate = metrics(&counts).into();
                 }
@@ -101,6 +118,10 @@ impl Bootstrap {
             work();
         });
         estimates
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn generator(&self, resample: usize) -> ChaCha8Rng {

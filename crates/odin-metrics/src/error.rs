@@ -30,6 +30,8 @@ pub enum ErrorKind {
     InvalidRate,
     /// The significance level is outside `(0, 1)`.
     InvalidLevel,
+    /// The caller stopped it.
+    Stopped,
 }
 
 odin_error::error_type! {

@@ -18,7 +18,7 @@
 //! let paper = scores.paper(&PaperProtocol::baseline(10));
 //! assert!(paper.exact_instead.fpr_at_95_tpr); // no grid point has a TPR of about 95 %
 //!
-//! let ci95 = scores.exact_intervals(&Bootstrap::new(1000, 0, 2)?);
+//! let ci95 = scores.exact_intervals(&Bootstrap::new(1000, 0, 2)?)?;
 //! assert!(ci95.auroc.lower <= exact.auroc && exact.auroc <= ci95.auroc.upper);
 //! # Ok(())
 //! # }

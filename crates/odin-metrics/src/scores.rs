@@ -65,7 +65,10 @@ impl Scores {
     }
 
     /// 95 % intervals of the [`exact`](Self::exact) metrics.
-    pub fn exact_intervals(&self, bootstrap: &Bootstrap) -> Metrics<Interval> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) where the bootstrap was stopped.
+    pub fn exact_intervals(&self, bootstrap: &Bootstrap) -> Result<Metrics<Interval>, Error> {
         let plan = self.exact_plan();
         bootstrap.intervals(&self.counts(), |counts| plan.metrics(counts))
     }
@@ -79,11 +82,14 @@ impl Scores {
     ///
     /// The threshold grid stays that of the original scores. In a resample in which a metric is
     /// undefined, its exact value stands in, as in [`PaperMetrics::values`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) where the bootstrap was stopped.
     pub fn paper_intervals(
         &self,
         protocol: &PaperProtocol,
         bootstrap: &Bootstrap,
-    ) -> Metrics<Interval> {
+    ) -> Result<Metrics<Interval>, Error> {
         let plan = self.paper_plan(protocol);
         bootstrap.intervals(&self.counts(), |counts| plan.metrics(counts).values)
     }

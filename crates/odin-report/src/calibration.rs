@@ -7,7 +7,10 @@ use crate::columns::aligned;
 use crate::json;
 use crate::separation::Separation;
 use crate::terms::{POSITIVE_CLASS, percent};
-use odin::{DetectorRecord, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule, measure};
+use odin::{
+    DetectorRecord, MeasureOptions, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule,
+    measure,
+};
 use odin_error::escape;
 use odin_metrics::{OperatingPoint, Scores};
 use serde_json::{Value, json};
@@ -203,8 +206,9 @@ fn compared(
     in_set: &ScoredSet,
     out_set: &ScoredSet,
 ) -> Result<Vec<(String, Metrics)>, odin::Error> {
+    let exact = MeasureOptions::default();
     let measured = in_set.score_names.iter().map(|name| {
-        let measured = measure(&in_set.scores(name)?, &out_set.scores(name)?, None)?;
+        let measured = measure(&in_set.scores(name)?, &out_set.scores(name)?, &exact)?;
         Ok((name.clone(), measured.metrics))
     });
     let mut compared = measured.collect::<Result<Vec<_>, odin::Error>>()?;

@@ -3,7 +3,7 @@
 //!
 //!     cargo run -p odin --example metrics -- IN_SCORES OUT_SCORES
 
-use odin::{Intervals, measure};
+use odin::{Intervals, MeasureOptions, measure};
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -24,7 +24,8 @@ pub(crate) fn run(
 ) -> Result<(), Box<dyn Error>> {
     let intervals = Intervals::new(1000, 0, 1);
     let (known, unknown) = (numbers(in_scores)?, numbers(out_scores)?);
-    let measured = measure(&known, &unknown, Some(intervals))?;
+    let options = MeasureOptions::default().intervals(intervals);
+    let measured = measure(&known, &unknown, &options)?;
     let ci95 = measured.ci95.map(|ci95| ci95.named());
     for (i, (name, value)) in measured.metrics.named().into_iter().enumerate() {
         write!(out, "{name}: {:.2} %", 100.0 * value)?;

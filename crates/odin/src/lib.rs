@@ -75,8 +75,8 @@ pub use detect::{
 };
 pub use error::{Error, ErrorKind};
 pub use evaluate::{
-    Choice, Evaluation, InOnlyRule, Intervals, Measured, MetricsMode, Objective, Rule, Search,
-    TuneOptions, Tuned, Tuner, choose, evaluate, measure,
+    Choice, Evaluation, InOnlyRule, Intervals, MeasureOptions, Measured, MetricsMode, Objective,
+    Rule, Search, TuneOptions, Tuned, Tuner, choose, evaluate, measure,
 };
 pub use export::{Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, compile};
 pub use files::{AtomicFile, Destination, write_atomically};

@@ -7,9 +7,9 @@ use crate::output::progress::say;
 use crate::output::stdout::write_stdout;
 use crate::resolve::score_file::{ScoreFile, common_name};
 use anyhow::{Result, anyhow, bail};
-use odin::{Measured, MetricsMode, measure};
+use odin::{MeasureOptions, Measured, MetricsMode, measure};
 use odin_error::first_shown;
-use odin_metrics::{Bootstrap, PaperMetrics, PaperProtocol, Scores};
+use odin_metrics::PaperProtocol;
 use odin_report::{FileMetrics, MetricsReport, ScoreColumn, ScoreMetrics};
 
 pub(crate) fn run(args: &Metrics) -> Result<()> {
@@ -140,25 +140,12 @@ impl<'a> Measurement<'a> {
 
     fn measure(&self, score: &str, in_scores: &[f64], out_scores: &[f64]) -> Result<Measured> {
         let intervals = self.args.ci.then(|| intervals(self.args.seed, None));
-        if self.mode == MetricsMode::Exact {
-            return Ok(measure(in_scores, out_scores, intervals)?);
-        }
-        let protocol = self.protocol(score)?;
-        let scores = Scores::new(in_scores, out_scores)?;
-        let bootstrap = intervals.map(|i| Bootstrap::new(i.resamples, i.seed, i.threads));
-        let bootstrap = bootstrap.transpose()?;
-        let PaperMetrics {
-            values,
-            exact_instead,
-            outside_grid,
-            ..
-        } = scores.paper(&protocol);
-        let mut measured = measure(in_scores, out_scores, None)?;
-        measured.metrics = values;
-        measured.exact_instead = exact_instead;
-        measured.outside_grid = outside_grid;
-        measured.ci95 = bootstrap.map(|b| scores.paper_intervals(&protocol, &b));
-        Ok(measured)
+        let options = MeasureOptions::default().intervals(intervals);
+        let options = match self.mode {
+            MetricsMode::Exact => options,
+            MetricsMode::Paper => options.paper(self.protocol(score)?),
+        };
+        Ok(measure(in_scores, out_scores, &options)?)
     }
 
     /// The paper's thresholds for a score of this name.

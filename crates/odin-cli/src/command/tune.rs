@@ -11,8 +11,8 @@ use crate::resolve::scores::Scores;
 use crate::resolve::setup::Setup;
 use anyhow::{Context, Result, bail};
 use odin::{
-    DetectorBuilder, Grid, Images, InOnlyRule, Metrics, Objective, Progress, Search, Setting,
-    Sweep, SweepScores, Tuned, Tuner, measure,
+    DetectorBuilder, Grid, Images, InOnlyRule, MeasureOptions, Metrics, Objective, Progress,
+    Search, Setting, Sweep, SweepScores, Tuned, Tuner, measure,
 };
 use odin_report::{Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
@@ -278,8 +278,9 @@ impl Tuning<'_> {
             true => in_scores.msp.len().min(n_out),
             false => in_scores.msp.len(),
         };
+        let exact = MeasureOptions::default();
         let measure = |in_scores: &[f64], out_scores: &[f64]| -> Result<Metrics> {
-            Ok(measure(&in_scores[..n_in], out_scores, None)?.metrics)
+            Ok(measure(&in_scores[..n_in], out_scores, &exact)?.metrics)
         };
         let columns = in_scores.others.iter().zip(&out_scores.others);
         let mut others = vec![("msp".to_string(), measure(&in_scores.msp, &out_scores.msp)?)];

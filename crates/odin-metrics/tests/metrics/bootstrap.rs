@@ -1,5 +1,9 @@
 //! Confidence intervals: determinism, sense, and coverage in a seeded simulation.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use odin_metrics::{Bootstrap, ErrorKind, Interval, Metrics, PaperProtocol, Scores};
@@ -39,7 +43,7 @@ fn assert_contains(intervals: Metrics<Interval>, values: Metrics) {
 #[test]
 fn a_seed_gives_the_same_interval_everywhere_and_for_ever() {
     let scores = Scores::new(&[0.9, 0.8, 0.7, 0.4, 0.3], &[0.6, 0.5, 0.35, 0.2]).unwrap();
-    let intervals = scores.exact_intervals(&bootstrap(41, 7, 1));
+    let intervals = scores.exact_intervals(&bootstrap(41, 7, 1)).unwrap();
     let expected = [(intervals.auroc, 0.3), (intervals.aupr_in, 19.0 / 30.0)];
     for (interval, lower) in expected {
         assert!((interval.lower - lower).abs() < 1e-12, "{interval:?}");
@@ -55,17 +59,17 @@ fn the_seed_decides_and_the_thread_count_does_not() {
     for threads in [0, 2, 3, 16, 1000] {
         let other = bootstrap(101, 5, threads);
         assert_eq!(
-            scores.exact_intervals(&other),
-            scores.exact_intervals(&reference)
+            scores.exact_intervals(&other).unwrap(),
+            scores.exact_intervals(&reference).unwrap()
         );
         assert_eq!(
-            scores.paper_intervals(&protocol, &other),
-            scores.paper_intervals(&protocol, &reference)
+            scores.paper_intervals(&protocol, &other).unwrap(),
+            scores.paper_intervals(&protocol, &reference).unwrap()
         );
     }
     assert_ne!(
-        scores.exact_intervals(&bootstrap(101, 6, 1)),
-        scores.exact_intervals(&reference)
+        scores.exact_intervals(&bootstrap(101, 6, 1)).unwrap(),
+        scores.exact_intervals(&reference).unwrap()
     );
 }
 
@@ -73,10 +77,10 @@ fn the_seed_decides_and_the_thread_count_does_not() {
 fn intervals_contain_the_point_estimate() {
     let scores = simulated(1000, 800, 2);
     let ordinary = bootstrap(500, 0, 2);
-    assert_contains(scores.exact_intervals(&ordinary), scores.exact());
+    assert_contains(scores.exact_intervals(&ordinary).unwrap(), scores.exact());
     let protocol = PaperProtocol::baseline(6);
     assert_contains(
-        scores.paper_intervals(&protocol, &ordinary),
+        scores.paper_intervals(&protocol, &ordinary).unwrap(),
         scores.paper(&protocol).values,
     );
 }
@@ -90,7 +94,7 @@ fn intervals_of_separated_or_constant_scores_are_points() {
     ];
     for (in_scores, out_scores) in cases {
         let scores = Scores::new(in_scores, out_scores).unwrap();
-        let intervals = scores.exact_intervals(&bootstrap(40, 0, 1));
+        let intervals = scores.exact_intervals(&bootstrap(40, 0, 1)).unwrap();
         let exact = scores.exact();
         assert_eq!(intervals.map(|i| i.lower), exact);
         assert_eq!(intervals.map(|i| i.upper), exact);
@@ -107,6 +111,7 @@ fn intervals_cover_the_truth_about_as_often_as_they_claim() {
         .filter(|seed| {
             let interval = simulated(150, 150, 1000 + seed)
                 .exact_intervals(&bootstrap(200, *seed, 2))
+                .unwrap()
                 .auroc;
             interval.lower <= truth && truth <= interval.upper
         })
@@ -120,4 +125,22 @@ fn too_few_or_too_many_resamples_are_an_error() {
         let error = Bootstrap::new(resamples, 0, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResamples, "{error}");
     }
+}
+
+/// A million resamples would take minutes.
+#[test]
+fn a_bootstrap_ends_when_it_is_stopped() {
+    let scores = simulated(2000, 2000, 3);
+    let stop = Arc::new(AtomicBool::new(false));
+    let bootstrap = bootstrap(1_000_000, 0, 2).stopped_by(Arc::clone(&stop));
+    let protocol = PaperProtocol::odin(6, 1000.0);
+    thread::scope(|scope| {
+        let exact = scope.spawn(|| scores.exact_intervals(&bootstrap));
+        let paper = scope.spawn(|| scores.paper_intervals(&protocol, &bootstrap));
+        stop.store(true, Ordering::Relaxed);
+        for stopped in [exact, paper] {
+            let error = stopped.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Stopped);
+        }
+    });
 }

@@ -3,6 +3,8 @@
 use crate::detect::{MSP, ODIN};
 use crate::{Detector, Error, ErrorKind, ScoredSet};
 use odin_metrics::{Bootstrap, Interval, Metrics, PaperMetrics, PaperProtocol, Scores};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Which definition of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,64 +120,107 @@ impl Evaluation {
     }
 }
 
+/// How scores from anywhere are measured: exactly and without intervals, unless said otherwise.
+#[derive(Debug, Clone, Default)]
+#[must_use = "settings do nothing until `measure` is called"]
+pub struct MeasureOptions {
+    protocol: Option<PaperProtocol>,
+    intervals: Option<Intervals>,
+    stop: Arc<AtomicBool>,
+}
+
+impl MeasureOptions {
+    /// The procedure that the paper's tables were computed with ([`MetricsMode::Paper`]), with the
+    /// thresholds that it has for these scores.
+    pub fn paper(mut self, protocol: PaperProtocol) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// 95 % intervals, too.
+    pub fn intervals(mut self, intervals: impl Into<Option<Intervals>>) -> Self {
+        self.intervals = intervals.into();
+        self
+    }
+
+    /// Ends the computation of intervals with an error once this is true.
+    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Which definition of the metrics.
+    pub fn mode(&self) -> MetricsMode {
+        match self.protocol {
+            None => MetricsMode::Exact,
+            Some(_) => MetricsMode::Paper,
+        }
+    }
+
+    fn bootstrap(&self) -> Result<Option<Bootstrap>, Error> {
+        let bootstrap = self.intervals.map(|i| {
+            let bootstrap = Bootstrap::new(i.resamples, i.seed, i.threads);
+            bootstrap.map(|bootstrap| bootstrap.stopped_by(Arc::clone(&self.stop)))
+        });
+        Ok(bootstrap.transpose()?)
+    }
+}
+
 /// The five metrics of scores from anywhere, and 95 % intervals where asked for: how well they
 /// tell out-of-distribution images from in-distribution ones, which are positive and have high
 /// scores.
 ///
 /// ```
-/// use odin::{Intervals, measure};
+/// use odin::metrics::PaperProtocol;
+/// use odin::{Intervals, MeasureOptions, measure};
 ///
 /// let in_scores = [0.9, 0.8, 0.7, 0.6];
 /// let out_scores = [0.65, 0.5, 0.4];
-/// let measured = measure(&in_scores, &out_scores, Some(Intervals::new(1000, 0, 1)))?;
+/// let options = MeasureOptions::default().intervals(Intervals::new(1000, 0, 1));
+/// let measured = measure(&in_scores, &out_scores, &options)?;
 /// assert!(measured.metrics.auroc > 0.9);
 /// assert!(measured.ci95.is_some_and(|ci| ci.auroc.upper == 1.0));
+///
+/// // As in the paper's tables, for the baseline of a network of ten classes.
+/// let paper = MeasureOptions::default().paper(PaperProtocol::baseline(10));
+/// let measured = measure(&in_scores, &out_scores, &paper)?;
+/// assert!(measured.exact_instead.fpr_at_95_tpr);
 /// # Ok::<(), odin::Error>(())
 /// ```
 ///
 /// # Errors
-/// When a side is empty, a score is not finite, or the number of resamples is out of range.
+/// When a side is empty, a score is not finite, the number of resamples is out of range, or the
+/// intervals were stopped.
 pub fn measure(
     in_scores: &[f64],
     out_scores: &[f64],
-    intervals: Option<Intervals>,
+    options: &MeasureOptions,
 ) -> Result<Measured, Error> {
-    let bootstrap = bootstrap(intervals)?;
+    let bootstrap = options.bootstrap()?;
+    let bootstrap = bootstrap.as_ref();
     let scores = Scores::new(in_scores, out_scores)?;
-    Ok(exact(&scores, bootstrap.as_ref()))
-}
-
-fn bootstrap(intervals: Option<Intervals>) -> Result<Option<Bootstrap>, Error> {
-    let bootstrap = intervals.map(|i| Bootstrap::new(i.resamples, i.seed, i.threads));
-    Ok(bootstrap.transpose()?)
-}
-
-fn exact(scores: &Scores, bootstrap: Option<&Bootstrap>) -> Measured {
-    Measured {
-        metrics: scores.exact(),
-        exact_instead: Metrics::default(),
-        outside_grid: 0,
-        ci95: bootstrap.map(|b| scores.exact_intervals(b)),
-    }
-}
-
-fn as_in_the_paper(
-    scores: &Scores,
-    protocol: &PaperProtocol,
-    bootstrap: Option<&Bootstrap>,
-) -> Measured {
+    let Some(protocol) = &options.protocol else {
+        let ci95 = bootstrap.map(|b| scores.exact_intervals(b));
+        return Ok(Measured {
+            metrics: scores.exact(),
+            exact_instead: Metrics::default(),
+            outside_grid: 0,
+            ci95: ci95.transpose()?,
+        });
+    };
     let PaperMetrics {
         values: metrics,
         exact_instead,
         outside_grid,
         ..
     } = scores.paper(protocol);
-    Measured {
+    let ci95 = bootstrap.map(|b| scores.paper_intervals(protocol, b));
+    Ok(Measured {
         metrics,
         exact_instead,
         outside_grid,
-        ci95: bootstrap.map(|b| scores.paper_intervals(protocol, b)),
-    }
+        ci95: ci95.transpose()?,
+    })
 }
 
 /// Measures how well the scores tell `out_set` from `in_set`, which `detector` scored.
@@ -189,7 +234,6 @@ pub fn evaluate(
     mode: MetricsMode,
     intervals: Option<Intervals>,
 ) -> Result<Evaluation, Error> {
-    let bootstrap = bootstrap(intervals)?;
     if in_set.score_names != out_set.score_names {
         return Err(Error::new(
             ErrorKind::Invalid,
@@ -202,16 +246,14 @@ pub fn evaluate(
     let classes = detector.classifier().classes();
     let temperature = detector.setting().temperature;
     let measured = |name: &str| -> Result<Measured, Error> {
-        let scores = Scores::new(&in_set.scores(name)?, &out_set.scores(name)?)?;
-        let protocol = match name {
-            MSP => PaperProtocol::baseline(classes),
-            ODIN => PaperProtocol::odin(classes, temperature),
-            _ => PaperProtocol::other(),
+        let options = MeasureOptions::default().intervals(intervals);
+        let options = match (mode, name) {
+            (MetricsMode::Exact, _) => options,
+            (MetricsMode::Paper, MSP) => options.paper(PaperProtocol::baseline(classes)),
+            (MetricsMode::Paper, ODIN) => options.paper(PaperProtocol::odin(classes, temperature)),
+            (MetricsMode::Paper, _) => options.paper(PaperProtocol::other()),
         };
-        Ok(match mode {
-            MetricsMode::Exact => exact(&scores, bootstrap.as_ref()),
-            MetricsMode::Paper => as_in_the_paper(&scores, &protocol, bootstrap.as_ref()),
-        })
+        measure(&in_set.scores(name)?, &out_set.scores(name)?, &options)
     };
     let others = in_set.score_names.iter().skip(2);
     let others = others.map(|name| Ok((name.clone(), measured(name)?)));

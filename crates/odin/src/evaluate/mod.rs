@@ -7,7 +7,9 @@ mod search;
 mod tune;
 mod tuned;
 
-pub use evaluation::{Evaluation, Intervals, Measured, MetricsMode, evaluate, measure};
+pub use evaluation::{
+    Evaluation, Intervals, MeasureOptions, Measured, MetricsMode, evaluate, measure,
+};
 pub use objective::{Choice, Objective, choose};
 pub use search::{InOnlyRule, Rule, Search, Tuner};
 pub use tune::TuneOptions;

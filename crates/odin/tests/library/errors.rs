@@ -5,7 +5,7 @@ use crate::{RGB_NETWORK, demo, fixture, folder, open, photo, refused};
 use odin::{
     CalibratedDetector, ChannelOrder, Classifier, ClassifierOptions, CompiledDetector, Detector,
     DetectorInput, DetectorRecord, Device, Error, ErrorKind, Grid, Image, InOnlyRule, Layout,
-    Method, ModelConfig, Normalization, Objective, Setting, Shard, choose, measure,
+    MeasureOptions, Method, ModelConfig, Normalization, Objective, Setting, Shard, choose, measure,
     write_atomically,
 };
 use std::error::Error as _;
@@ -171,7 +171,7 @@ fn errors_have_a_kind_and_a_cause() {
             true,
         ),
         (
-            measure(&[], &[1.0], None).map(drop),
+            measure(&[], &[1.0], &MeasureOptions::default()).map(drop),
             &[],
             Kind::Metrics,
             true,

@@ -1,11 +1,13 @@
 //! How well scores tell sets apart, what is suspicious of that, and how often the network is right.
 
 use crate::{demo, open, refused};
+use odin::metrics::PaperProtocol;
 use odin::{
-    Classifier, Detector, ErrorKind, Intervals, Metrics, MetricsMode, ModelConfig, NoAccuracy,
-    ScoredSet, Setting, evaluate, measure,
+    Classifier, Detector, ErrorKind, Intervals, MeasureOptions, Metrics, MetricsMode, ModelConfig,
+    NoAccuracy, ScoredSet, Setting, evaluate, measure,
 };
-use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 struct Demo {
     detector: Detector,
@@ -27,6 +29,10 @@ static DEMO: LazyLock<Demo> = LazyLock::new(|| {
     }
 });
 
+fn exactly() -> MeasureOptions {
+    MeasureOptions::default()
+}
+
 #[test]
 fn scores_from_anywhere_are_measured() {
     let (low, high) = ([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7]);
@@ -39,7 +45,7 @@ fn scores_from_anywhere_are_measured() {
         (&[0.3, 0.9], &[0.5, 0.1], 0.75, 0.5, 0.25),
     ];
     for (in_scores, out_scores, auroc, fpr, error) in cases {
-        let measured = measure(in_scores, out_scores, None).unwrap();
+        let measured = measure(in_scores, out_scores, &exactly()).unwrap();
         let metrics = measured.metrics;
         assert_eq!(metrics.auroc, auroc, "{in_scores:?} {out_scores:?}");
         assert_eq!(metrics.fpr_at_95_tpr, fpr, "{in_scores:?} {out_scores:?}");
@@ -49,13 +55,20 @@ fn scores_from_anywhere_are_measured() {
         );
         assert_eq!(measured.ci95, None);
         let intervals = Intervals::new(100, 1, 1);
-        let with = measure(in_scores, out_scores, Some(intervals)).unwrap();
+        let with = measure(in_scores, out_scores, &exactly().intervals(intervals)).unwrap();
         let ci = with.ci95.unwrap().auroc;
         assert!(ci.lower <= auroc && auroc <= ci.upper, "{ci:?}");
         let mut by_two = intervals;
         by_two.threads = 2;
-        assert_eq!(measure(in_scores, out_scores, Some(by_two)).unwrap(), with);
+        assert_eq!(
+            measure(in_scores, out_scores, &exactly().intervals(by_two)).unwrap(),
+            with
+        );
     }
+    let stopped = Arc::new(AtomicBool::new(true));
+    let options = exactly().intervals(Intervals::new(1_000_000, 0, 1));
+    let stopped = measure(&high, &low, &options.stopped_by(stopped));
+    refused(stopped, ErrorKind::Metrics, &["was stopped"]);
     let few = Some(Intervals::new(1, 0, 1));
     for (in_scores, out_scores, intervals) in [
         (&[][..], &low[..], None),
@@ -64,7 +77,7 @@ fn scores_from_anywhere_are_measured() {
         (&low, &[f64::INFINITY], None),
         (&high, &low, few),
     ] {
-        let measured = measure(in_scores, out_scores, intervals);
+        let measured = measure(in_scores, out_scores, &exactly().intervals(intervals));
         refused(measured, ErrorKind::Metrics, &[]);
     }
 }
@@ -88,7 +101,8 @@ fn sets_are_measured_by_every_score_they_have() {
     assert_eq!(names.len(), 7);
     for (name, measured) in e.named() {
         let scores = |set: &ScoredSet| set.scores(name).unwrap();
-        let alone = measure(&scores(&demo.in_set), &scores(&demo.out_set), intervals);
+        let options = exactly().intervals(intervals);
+        let alone = measure(&scores(&demo.in_set), &scores(&demo.out_set), &options);
         assert_eq!(*measured, alone.unwrap(), "{name}");
         assert_eq!(e.get(name), Some(measured));
     }
@@ -98,7 +112,27 @@ fn sets_are_measured_by_every_score_they_have() {
         (Some(&e.baseline), Some(&e.odin))
     );
     let paper = MetricsMode::Paper;
-    let paper = evaluate(&demo.detector, &demo.in_set, &demo.out_set, paper, None).unwrap();
+    let paper = evaluate(
+        &demo.detector,
+        &demo.in_set,
+        &demo.out_set,
+        paper,
+        intervals,
+    )
+    .unwrap();
+    let classes = demo.detector.classifier().classes();
+    let temperature = demo.detector.setting().temperature;
+    for (name, measured) in paper.named() {
+        let options = exactly().intervals(intervals).paper(match name {
+            "msp" => PaperProtocol::baseline(classes),
+            "odin" => PaperProtocol::odin(classes, temperature),
+            _ => PaperProtocol::other(),
+        });
+        assert_eq!(options.mode(), MetricsMode::Paper);
+        let scores = |set: &ScoredSet| set.scores(name).unwrap();
+        let alone = measure(&scores(&demo.in_set), &scores(&demo.out_set), &options);
+        assert_eq!(*measured, alone.unwrap(), "{name}");
+    }
     let near = |a: Metrics, b: Metrics| (a.auroc - b.auroc).abs() < 0.01;
     assert!(near(paper.odin.metrics, e.odin.metrics), "{paper:?}");
 
