@@ -1,113 +1,42 @@
-"""Detectors: a trained network with ODIN built into it, calibrated and not."""
+"""Detectors: a trained network with ODIN built into it."""
 
 from __future__ import annotations
 
 import functools
 import operator
 import os
-import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from ._base import Base, Errors, Labels, Path
 from ._images import ImagesLike, Layout, batches, whole
-from ._numbers import threads_or_all, whole_number
+from ._numbers import whole_number
 from ._progress import Progress, behind, reporting
+from ._recipes import CalibratedRecipe, Model, Recipe, engine_of
+from .calibrated import CalibratedDetector, load
 from .errors import OdinValueError
 from .fitting import FitSummary
-from .scores import Scores, Verdicts
+from .scores import Scores
 
 __all__ = ["CalibratedDetector", "Detector", "load"]
 
-Path: TypeAlias = str | os.PathLike[str]
-Labels: TypeAlias = Sequence[int] | NDArray[np.integer[Any]] | None
 Rule: TypeAlias = Literal["tpr", "fpr", "detection-error"]
-Errors: TypeAlias = Literal["raise", "keep"]
 
-# Within the classes below, `_native` is their method.
+# Within the class below, `_native` is its method.
 _Classifier: TypeAlias = _native.Classifier
-_Calibrated: TypeAlias = _native.CalibratedDetector
+_Detector: TypeAlias = _native.Detector
 _Scored: TypeAlias = _native.Scored
 if TYPE_CHECKING:
     _Fitted: TypeAlias = _native.Fitted
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A model file, by path or by its bytes, and what the caller says of it."""
-
-    path: str | None
-    data: bytes | None
-    sha256: str | None
-    options: _native.Options
-
-    def open(self) -> _native.Classifier:
-        if self.path is not None:
-            opened = _native.Classifier.open(self.path, self.options)
-        else:
-            opened = _native.Classifier.from_bytes(self.data or b"", "model", self.options)
-        if self.sha256 is not None and opened.sha256 != self.sha256:
-            raise OdinValueError(
-                f"{self.path}: the model was changed; its SHA-256 is {opened.sha256} instead of "
-                f"{self.sha256}"
-            )
-        return opened
-
-    def location(self) -> str | tuple[str, bytes]:
-        return self.path if self.path is not None else ("model", self.data or b"")
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """All that a detector is made of; what is pickled."""
-
-    model: _Model
-    temperature: float
-    magnitude: float
-    engine: _native.Engine
-    scores: tuple[str, ...] = ()
-    statistics: bytes = field(default=b"", repr=False)
-    i_odin: bool = False
-
-
-@dataclass(frozen=True)
-class _CalibratedRecipe:
-    """All that a calibrated detector is made of."""
-
-    engine: _native.Engine
-    toml: str | None = field(default=None, repr=False)
-    statistics: bytes | None = field(default=None, repr=False)
-    path: str | None = None
-    model: str | tuple[str, bytes] | None = field(default=None, repr=False)
-    checksum: str | None = None
-
-
-def _engine(threads: int | None, batch_size: int, device: str) -> _native.Engine:
-    return {
-        "threads": threads_or_all(threads),
-        "batch_size": whole_number("batch_size", batch_size, 1),
-        "device": device,
-        "libraries": [] if device == "cpu" else _onnx_runtimes(),
-    }
-
-
-def _onnx_runtimes() -> list[str]:
-    """The library of an installed ONNX Runtime."""
-    from importlib.util import find_spec
-    from pathlib import Path as Folder
-
-    spec = find_spec("onnxruntime")
-    roots = spec.submodule_search_locations if spec else None
-    found = [path for root in roots or [] for path in Folder(root).glob("capi/*onnxruntime*")]
-    return [str(path) for path in sorted(found) if ".so." in path.name or path.suffix in (".dll", ".dylib")]
-
-
-class Detector:
+class Detector(Base[Recipe, _native.Detector]):
     """A trained classifier with ODIN built into it, at one temperature and magnitude.
 
     Made by :meth:`from_onnx`, :meth:`from_checkpoint` or :meth:`from_torch`. It is immutable:
@@ -121,23 +50,30 @@ class Detector:
     (2,)
     """
 
-    _recipe: _Recipe
-
     def __init__(self) -> None:
         raise TypeError("use Detector.from_onnx, from_checkpoint or from_torch")
 
     @classmethod
-    def _of(cls, recipe: _Recipe, classifier: _native.Classifier | None = None) -> Detector:
+    def _of(cls, recipe: Recipe, classifier: _Classifier | None = None, /) -> Detector:
         self = object.__new__(cls)
         self._recipe = recipe
-        self._reset(classifier)
+        self._reset(None, classifier)
         return self
 
-    def _reset(self, classifier: _native.Classifier | None) -> None:
-        self._lock = threading.Lock()
-        self._process = os.getpid()
-        self._classifier_ = classifier
-        self._native_: _native.Detector | None = None
+    def _opened(self) -> _Detector:
+        recipe = self._recipe
+        return _Detector(
+            self._classifier(),
+            recipe.temperature,
+            recipe.magnitude,
+            recipe.engine,
+            recipe.scores,
+            recipe.statistics,
+            recipe.i_odin,
+        )
+
+    def _opened_classifier(self) -> _Classifier:
+        return self._recipe.model.open()
 
     @classmethod
     def from_onnx(
@@ -205,11 +141,11 @@ class Detector:
         }
         data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else None
         path = None if data is not None else os.path.abspath(model)
-        source = _Model(path, data, None, options)  # type: ignore[arg-type]
+        source = Model(path, data, None, options)  # type: ignore[arg-type]
         classifier = source.open()
         source = replace(source, sha256=classifier.sha256)
-        engine = _engine(threads, batch_size, device)
-        recipe = _Recipe(source, float(temperature), float(magnitude), engine, i_odin=i_odin)
+        engine = engine_of(threads, batch_size, device)
+        recipe = Recipe(source, float(temperature), float(magnitude), engine, i_odin=i_odin)
         self = cls._of(recipe, classifier)
         self._native()
         return self
@@ -250,48 +186,10 @@ class Detector:
         """As :func:`odin_ood.load`."""
         return load(path, model=model, threads=threads)
 
-    def _classifier(self) -> _native.Classifier:
-        if self._classifier_ is None:
-            self._classifier_ = self._recipe.model.open()
-        return self._classifier_
-
-    def _native(self) -> _native.Detector:
-        if self._process != os.getpid():
-            # Forked: neither the lock nor the engine's threads came along.
-            self._reset(self._classifier_)
-        with self._lock:
-            if self._native_ is None:
-                recipe = self._recipe
-                self._native_ = _native.Detector(
-                    self._classifier(),
-                    recipe.temperature,
-                    recipe.magnitude,
-                    recipe.engine,
-                    recipe.scores,
-                    recipe.statistics,
-                    recipe.i_odin,
-                )
-            return self._native_
-
     @property
     def architecture(self) -> str:
         """Such as ``DenseNet-BC-100-12``; for an ONNX file, its format."""
         return self._classifier().architecture
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._classifier().classes
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """In the order of the logits, where known."""
-        return self._classifier().class_names
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)`` of the images that the network takes."""
-        return self._classifier().image_shape
 
     @property
     def temperature(self) -> float:
@@ -302,16 +200,6 @@ class Detector:
     def magnitude(self) -> float:
         """ε on the [0, 1] pixel scale."""
         return self._recipe.magnitude
-
-    @property
-    def threads(self) -> int:
-        """How many threads decode and score."""
-        return self._recipe.engine["threads"]
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """The names of the scores that it computes, ``msp`` and ``odin`` first."""
-        return tuple(self._native().score_names)
 
     def score(
         self,
@@ -342,14 +230,7 @@ class Detector:
         >>> detector.score(near[:5]).msp.shape
         (5,)
         """
-        keep = _kept(errors)
-        parts: list[Scores] = []
-        with reporting(progress) as report:
-            for batch in batches(self._classifier(), images, labels, layout):
-                done = sum(map(len, parts))
-                scored = self._native().score(batch, keep, behind(done, report))
-                parts.append(Scores(scored.columns()))
-        return _numbered(Scores, parts)
+        return self._columns(Scores, self._native().score, images, labels, layout, errors, progress)
 
     def gradient(self, images: ImagesLike, *, layout: Layout | None = None) -> NDArray[np.float32]:
         """The input gradient whose sign ODIN follows, ``∂ log S_ŷ(x; T) / ∂x``.
@@ -361,13 +242,7 @@ class Detector:
         >>> detector.gradient(near[:2]).shape
         (2, 1, 8, 8)
         """
-        parts = [
-            self._native().gradient(batch)
-            for batch in batches(self._classifier(), images, None, layout)
-        ]
-        if not parts:
-            raise OdinValueError("there is no image")
-        return np.concatenate(parts)
+        return self._gradient(images, layout)
 
     def with_setting(
         self, temperature: float | None = None, magnitude: float | None = None
@@ -564,7 +439,7 @@ class Detector:
             outside = None if out_images is None else self._scored(out_images, layout, report)
         rate = fpr if rule == "fpr" else tpr
         calibrated = native.calibrate(inside, outside, names, rule, rate, per_class)
-        recipe = _CalibratedRecipe(self._recipe.engine, model=self._recipe.model.location())
+        recipe = CalibratedRecipe(self._recipe.engine, model=self._recipe.model.location())
         return CalibratedDetector._of(recipe, calibrated)
 
     def _scored(self, images: ImagesLike, layout: Layout | None, report: Any) -> _Scored:
@@ -576,16 +451,6 @@ class Detector:
             raise OdinValueError("there is no image to calibrate on")
         return scored[0] if len(scored) == 1 else _native.Scored.joined(scored)
 
-    def __copy__(self) -> Detector:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Detector:
-        # It is immutable.
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_unpickled, (Detector, self._recipe))
-
     def __repr__(self) -> str:
         t, epsilon = self.temperature, self.magnitude
         return (
@@ -594,290 +459,9 @@ class Detector:
         )
 
 
-class CalibratedDetector:
-    """A detector with thresholds, which decides whether images are in-distribution.
-
-    Made by :meth:`Detector.calibrate` or :func:`odin_ood.load`. It can be pickled, and used by several
-    threads and in processes that were forked.
-
-    >>> calibrated.predict(near[:3]).dtype
-    dtype('int64')
-    """
-
-    _recipe: _CalibratedRecipe
-
-    def __init__(self) -> None:
-        raise TypeError("use Detector.calibrate or odin_ood.load")
-
-    @classmethod
-    def _of(
-        cls, recipe: _CalibratedRecipe, native: _native.CalibratedDetector | None
-    ) -> CalibratedDetector:
-        self = object.__new__(cls)
-        self._recipe = recipe
-        self._reset(native)
-        if native is not None:
-            self._keep(native)
-        return self
-
-    def _reset(self, native: _native.CalibratedDetector | None) -> None:
-        self._lock = threading.Lock()
-        self._process = os.getpid()
-        self._native_ = native
-        self._classifier_: _native.Classifier | None = None
-
-    def _keep(self, native: _native.CalibratedDetector) -> None:
-        """Keeps what another process needs to make it anew."""
-        toml, statistics = native.to_saved()
-        self._recipe = replace(
-            self._recipe, toml=toml, statistics=statistics, checksum=native.checksum
-        )
-
-    def _native(self) -> _Calibrated:
-        if self._process != os.getpid():
-            self._reset(self._native_)
-        with self._lock:
-            native = self._native_
-            if native is None or not native.is_usable:
-                native = self._native_ = self._opened()
-            return native
-
-    def _opened(self) -> _Calibrated:
-        recipe = self._recipe
-        if recipe.toml is not None:
-            return _native.CalibratedDetector.restore(
-                recipe.toml, recipe.statistics, recipe.engine, recipe.model
-            )
-        if recipe.path is None:
-            raise OdinValueError("the detector has neither a path nor a record")
-        return _native.CalibratedDetector.open(recipe.path, recipe.engine, recipe.model)
-
-    def _classifier(self) -> _Classifier:
-        if self._classifier_ is None:
-            self._classifier_ = self._native().classifier
-        return self._classifier_
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._classifier().classes
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """In the order of the logits, where known."""
-        return self._classifier().class_names
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)`` of the images that the network takes."""
-        return self._classifier().image_shape
-
-    @property
-    def temperature(self) -> float:
-        """T."""
-        return self._native().temperature
-
-    @property
-    def magnitude(self) -> float:
-        """ε on the [0, 1] pixel scale."""
-        return self._native().magnitude
-
-    @property
-    def threads(self) -> int:
-        """How many threads decode and score."""
-        return self._recipe.engine["threads"]
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """The names of the scores that it computes."""
-        return tuple(self._native().score_names)
-
-    @property
-    def deciding_score(self) -> str:
-        """The name of the score that decides."""
-        return self._native().thresholds[0][0]
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """The threshold of each calibrated score."""
-        return dict(self._native().thresholds)
-
-    @property
-    def threshold(self) -> float:
-        """That of the score that decides; an image whose score reaches it is in-distribution."""
-        return self._native().thresholds[0][1]
-
-    @property
-    def checksum(self) -> str:
-        """Two detectors of one checksum judge alike."""
-        return self._native().checksum
-
-    def judge(
-        self,
-        images: ImagesLike,
-        *,
-        labels: Labels = None,
-        layout: Layout | None = None,
-        errors: Errors = "raise",
-        progress: Progress = None,
-    ) -> Verdicts:
-        """Scores images and decides; arguments and exceptions are those of :meth:`Detector.score`.
-
-        >>> calibrated.judge(near[:4]).percentile.shape
-        (4,)
-        """
-        keep = _kept(errors)
-        parts: list[Scores] = []
-        with reporting(progress) as report:
-            for batch in batches(self._classifier(), images, labels, layout):
-                done = sum(map(len, parts))
-                judged = self._native().judge(batch, keep, behind(done, report))
-                parts.append(Verdicts(judged.columns()))
-        verdicts = _numbered(Verdicts, parts)
-        assert isinstance(verdicts, Verdicts)
-        return verdicts
-
-    def score(self, images: ImagesLike, **options: Any) -> Scores:
-        """The scores alone; as :meth:`judge`.
-
-        >>> calibrated.score(near[:4]).odin.shape
-        (4,)
-        """
-        verdicts = self.judge(images, **options)
-        decision = ("percentile", "p_value", "threshold", "is_in_distribution")
-        return Scores({name: verdicts[name] for name in verdicts if name not in decision})
-
-    def predict(self, images: ImagesLike, **options: Any) -> NDArray[np.int64]:
-        """+1 for in-distribution images and -1 for others, ``(N,)``, as scikit-learn's outlier detectors.
-
-        >>> set(calibrated.predict(near[:50])) <= {1, -1}
-        True
-        """
-        return np.where(self.is_in_distribution(images, **options), 1, -1).astype(np.int64)
-
-    def is_in_distribution(self, images: ImagesLike, **options: Any) -> NDArray[np.bool_]:
-        """Whether each image's score reaches its threshold, ``(N,)``.
-
-        >>> calibrated.is_in_distribution(near[:4]).dtype
-        dtype('bool')
-        """
-        return self.judge(images, **options).is_in_distribution
-
-    def gradient(self, images: ImagesLike, *, layout: Layout | None = None) -> NDArray[np.float32]:
-        """As :meth:`Detector.gradient`.
-
-        >>> calibrated.gradient(near[:1]).shape
-        (1, 1, 8, 8)
-        """
-        native, classifier = self._native(), self._classifier()
-        parts = [native.gradient(batch) for batch in batches(classifier, images, None, layout)]
-        if not parts:
-            raise OdinValueError("there is no image")
-        return np.concatenate(parts)
-
-    def save(self, path: Path) -> None:
-        """Writes ``detector.toml``, what was fitted, and the model where it is in memory only.
-
-        The file opens in the command line, the library and the service, too. It appears whole or not
-        at all.
-
-        >>> calibrated.save(tmp_path / "detector.toml")
-        >>> odin_ood.load(tmp_path / "detector.toml").threshold == calibrated.threshold
-        True
-        """
-        model = self._recipe.model
-        self._native().save(path, model[1] if isinstance(model, tuple) else None)
-
-    def compile(self, path: Path) -> None:
-        """Writes network, gradient, scores and threshold as one ONNX file for any runtime.
-
-        >>> calibrated.compile(tmp_path / "detector.onnx")
-        >>> (tmp_path / "detector.onnx").stat().st_size > 100_000
-        True
-
-        Raises:
-            OdinValueError: Another score than ODIN decides, or each class has its threshold.
-        """
-        self._native().compile(path)
-
-    def __copy__(self) -> CalibratedDetector:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> CalibratedDetector:
-        # It is immutable.
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._recipe.toml is None:
-            self._keep(self._native())
-        return (_unpickled, (CalibratedDetector, self._recipe))
-
-    def __repr__(self) -> str:
-        name, threshold = self._native().thresholds[0]
-        setting = f"T = {self.temperature:g}, ε = {self.magnitude:g}"
-        return f"<CalibratedDetector by {name} >= {threshold:.6g}, {setting}>"
-
-
-def load(
-    path: Path,
-    *,
-    model: Path | None = None,
-    threads: int | None = None,
-    batch_size: int = 32,
-    device: str = "cpu",
-) -> CalibratedDetector:
-    """Opens a ``detector.toml``, the model that it names, and what was fitted.
-
-    Args:
-        path: Of the ``detector.toml``.
-        model: The present path of the model; that in the detector unless given.
-        threads: All that this process may use unless given. Scores do not depend on it.
-        batch_size: How many images are scored together. Scores do not depend on it.
-        device: As of :meth:`Detector.from_onnx`.
-
-    Raises:
-        OdinOSError: A file is not there, or cannot be read.
-        OdinValueError: A file was changed, or the model is another one.
-
-    >>> odin_ood.load(DEMO / "detector.toml", threads=2).deciding_score
-    'odin'
-    """
-    where = None if model is None else os.path.abspath(model)
-    recipe = _CalibratedRecipe(
-        _engine(threads, batch_size, device), path=os.path.abspath(path), model=where
-    )
-    opened = _native.CalibratedDetector.open(os.path.abspath(path), recipe.engine, where)
-    place = where if where is not None else opened.model_path
-    return CalibratedDetector._of(replace(recipe, model=place), opened)
-
-
-def _unpickled(cls: Any, recipe: Any) -> Any:
-    """A detector that opens its model when it is first used."""
-    if cls is Detector:
-        return Detector._of(recipe)
-    return CalibratedDetector._of(recipe, None)
-
-
-def _kept(errors: str) -> bool:
-    if errors not in ("raise", "keep"):
-        raise OdinValueError(f"errors is 'raise' or 'keep', not {errors!r}")
-    return errors == "keep"
-
-
 def _grid(
     temperatures: Sequence[float] | None, magnitudes: Sequence[float] | None
 ) -> tuple[list[float], list[float]] | None:
     if temperatures is None and magnitudes is None:
         return None
     return list(temperatures or [1000.0]), list(magnitudes or [i * 0.0002 for i in range(21)])
-
-
-def _numbered(cls: type[Scores], parts: list[Scores]) -> Scores:
-    """The parts behind each other; images that are named by their place are counted through."""
-    if len(parts) == 1:
-        return parts[0]
-    joined = cls._concatenated(parts)
-    own = [name for part in parts for name in (f"{i:05}" for i in range(len(part)))]
-    if joined.file == own:
-        return cls({**joined.to_dict(), "file": [f"{i:05}" for i in range(len(joined))]})
-    return joined

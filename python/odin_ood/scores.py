@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = ["Scores", "Verdicts"]
+
+ScoresT = TypeVar("ScoresT", bound="Scores")
 
 _DECISION = ("percentile", "p_value", "threshold", "is_in_distribution")
 _NOT_SCORES = ("file", "label", "prediction", "error", *_DECISION)
@@ -139,7 +141,7 @@ class Scores:
         return _native.arrow_stream(list(self._columns.items()))
 
     @classmethod
-    def _concatenated(cls, parts: Sequence[Scores]) -> Scores:
+    def _concatenated(cls: type[ScoresT], parts: Sequence[ScoresT]) -> ScoresT:
         """Those of several batches behind each other."""
         if not parts:
             raise OdinValueError("there is no image to score")
