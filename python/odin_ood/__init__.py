@@ -18,7 +18,7 @@ Rust library ``odin``; this package adds arrays, data frames and docstrings.
 from . import errors, metrics
 from ._native import __version__
 from .detector import CalibratedDetector, Detector, load
-from .errors import OdinError, OdinOSError, OdinRuntimeError, OdinValueError
+from .errors import OdinError, OdinOSError, OdinRuntimeError, OdinValueError, OdinWarning
 from .fitting import FitSummary
 from .scores import Scores, Verdicts
 from .stream import BatchScorer
@@ -32,6 +32,7 @@ __all__ = [
     "OdinOSError",
     "OdinRuntimeError",
     "OdinValueError",
+    "OdinWarning",
     "Scores",
     "Verdicts",
     "__version__",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from ._warnings import warn
 from .errors import OdinValueError
 
 __all__ = ["ImagesLike", "Layout", "batches", "whole"]
@@ -103,7 +104,9 @@ class Source:
         if isinstance(images, (str, os.PathLike)):
             if labels is not None:
                 raise OdinValueError("images of a path have the labels of their set")
-            return _native.Images.from_path(self.classifier, images)
+            known = _native.Images.from_path(self.classifier, images)
+            warn(known.notes)
+            return known
         if isinstance(images, np.ndarray):
             return self.array(images, labels)
         if isinstance(images, DLPack):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,10 +11,11 @@ import pyarrow
 import ray
 import ray.exceptions
 
+from . import _native
 from ._images import Source
-from ._native import Images
 from ._numbers import whole_number
 from ._ray_inputs import Path, cpus, fetched, listed, opened, row_groups, spread
+from ._warnings import warn
 from .detector import Detector
 from .errors import OdinError, OdinValueError
 from .fitting import FitSummary
@@ -130,25 +130,22 @@ def summarize(
     scorer = BatchScorer.for_workers(detector, image_column)
     work = ray.put(_Work(scorer, None if scores is None else list(scores), label_column, errors))
     remote = ray.remote(num_cpus=num_cpus)(_summary)
-    summary = _merged([remote.remote(work, task) for task in tasks])
-    if summary is None:
+    summary = FitSummary._joined(_received([remote.remote(work, task) for task in tasks]))
+    if summary is None or not summary.images:
         raise OdinValueError(f"none of {count} images can be read")
     if summary.images < count:
         skipped = f"{count - summary.images} of {count} images cannot be read and are left out"
-        warnings.warn(skipped, stacklevel=2)
+        warn([skipped])
     return summary
 
 
-def _merged(parts: list[Any]) -> FitSummary | None:
-    """The merge of what tasks give, in their order; None where no image could be read."""
-    merged: FitSummary | None = None
+def _received(parts: list[Any]) -> Iterator[_native.FitSummary]:
+    """What tasks give, in their order, but for those of which no image could be read."""
     while parts:
-        # What was merged is let go.
+        # What was given on is let go.
         data = _result(parts.pop(0))
         if data:
-            part = FitSummary.from_bytes(data)
-            merged = part if merged is None else merged + part
-    return merged
+            yield _native.FitSummary.from_bytes(data)
 
 
 def _result(part: Any) -> bytes:
@@ -223,7 +220,7 @@ def _of_files(
     classes: list[int] | None = None
     if labels == "folder":
         folders = [os.path.basename(os.path.dirname(file)) for file in files]
-        known = _classes(set(folders), detector)
+        known = _classes_of_folders(set(folders), detector)
         classes = [known[folder] for folder in folders]
     starts = range(0, len(files), size)
     return [_Files(files[i : i + size], classes and classes[i : i + size]) for i in starts], len(files)
@@ -244,11 +241,19 @@ def _of_tables(files: list[str], size: int) -> tuple[list[Task], int]:
     return [_Tables(groups) for groups in tasks], count
 
 
-def _classes(values: set[Any], detector: Any) -> dict[Any, int]:
-    """The class of the network that each label is: a number, or its name.
+def _classes_of_folders(folders: set[str], detector: Detector) -> dict[str, int]:
+    """The class of the network that each folder is.
 
-    Names that the network does not know are its classes in the order of the alphabet where there are as many.
+    Where the network has no names for its classes, as many folders as it has are those in their order.
     """
+    numbered = all(folder.isdecimal() for folder in folders)
+    if detector.class_names is None and not numbered and len(folders) == detector.classes:
+        return {folder: i for i, folder in enumerate(sorted(folders))}
+    return _classes(folders, detector)
+
+
+def _classes(values: set[Any], detector: Any) -> dict[Any, int]:
+    """The class of the network that each label is: a number, or its name."""
     count, names = detector.classes, detector.class_names or []
     classes: dict[Any, int] = {}
     for value in values:
@@ -256,8 +261,6 @@ def _classes(values: set[Any], detector: Any) -> dict[Any, int]:
             classes[value] = names.index(value)
         elif isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
             classes[value] = int(value)
-    if len(classes) < len(values) and not names and len(values) == count:
-        return {value: i for i, value in enumerate(sorted(values))}
     wrong = [value for value in values if not 0 <= classes.get(value, -1) < count]
     if wrong:
         known = f"they are {', '.join(names)}" if names else f"they are 0 to {count - 1}"
@@ -269,15 +272,13 @@ def _summary(work: _Work, task: Task) -> bytes:
     """The summary of the images of a task, made by a worker; empty where none can be read."""
     detector = work.scorer.detector
     assert isinstance(detector, Detector)
-    summary: FitSummary | None = None
-    for rows in task.batches(work):
-        for images in _opened(detector, rows, work.errors):
-            own = FitSummary._of(detector._native().summarize(images, work.scores, work.errors == "skip"))
-            summary = own if summary is None else summary + own
+    images = (part for rows in task.batches(work) for part in _opened(detector, rows, work.errors))
+    native, skip = detector._native(), work.errors == "skip"
+    summary = FitSummary._joined(native.summarize(part, work.scores, skip) for part in images)
     return b"" if summary is None else summary.to_bytes()
 
 
-def _opened(detector: Detector, rows: list[Row], errors: Errors) -> Iterator[Images]:
+def _opened(detector: Detector, rows: list[Row], errors: Errors) -> Iterator[_native.Images]:
     """The images of some rows, those of one kind together."""
     kinds: dict[str, list[Row]] = {}
     for image, label in rows:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -19,6 +16,7 @@ from ._images import ImagesLike, Layout, batches, whole
 from ._numbers import whole_number
 from ._progress import Progress, behind, reporting
 from ._recipes import CalibratedRecipe, Model, Recipe, engine_of
+from ._warnings import warn
 from .calibrated import CalibratedDetector, load
 from .errors import OdinValueError
 from .fitting import FitSummary
@@ -32,6 +30,7 @@ Rule: TypeAlias = Literal["tpr", "fpr", "detection-error"]
 _Classifier: TypeAlias = _native.Classifier
 _Detector: TypeAlias = _native.Detector
 _Scored: TypeAlias = _native.Scored
+_FitSummary: TypeAlias = _native.FitSummary
 if TYPE_CHECKING:
     _Fitted: TypeAlias = _native.Fitted
 
@@ -148,6 +147,7 @@ class Detector(Base[Recipe, _native.Detector]):
         recipe = Recipe(source, float(temperature), float(magnitude), engine, i_odin=i_odin)
         self = cls._of(recipe, classifier)
         self._native()
+        warn(classifier.notices)
         return self
 
     from_checkpoint = from_onnx
@@ -358,15 +358,19 @@ class Detector(Base[Recipe, _native.Detector]):
         ('msp', 'odin', 'mahalanobis', 'knn')
         """
         names = None if scores is None else list(scores)
-        parts: list[FitSummary] = []
         with reporting(progress) as report:
-            for batch in batches(self._classifier(), train_images, labels, layout):
-                done = sum(part.images for part in parts)
-                summary = self._native().summarize(batch, names, False, behind(done, report))
-                parts = [functools.reduce(operator.add, [*parts, FitSummary._of(summary)])]
-        if not parts:
+            summary = FitSummary._joined(self._summaries(train_images, labels, names, layout, report))
+        if summary is None:
             raise OdinValueError("there is no image")
-        return parts[0]
+        return summary
+
+    def _summaries(
+        self, images: ImagesLike, labels: Labels, names: list[str] | None, layout: Layout | None, report: Any
+    ) -> Iterator[_FitSummary]:
+        done = 0
+        for batch in batches(self._classifier(), images, labels, layout):
+            yield self._native().summarize(batch, names, False, behind(done, report))
+            done += len(batch)
 
     def fit_summary(
         self, summary: FitSummary, *, scores: Sequence[str] | None = None, **parameters: Any
@@ -392,10 +396,8 @@ class Detector(Base[Recipe, _native.Detector]):
         return self._with_fitted(self._native().fit_summary(summary._summary, names, parameters))
 
     def _with_fitted(self, fitted: _Fitted) -> Detector:
-        for warning in fitted["warnings"]:
-            warnings.warn(warning, stacklevel=3)
-        for name, reason in fitted["left_out"]:
-            warnings.warn(f"{name} is left out: {reason}", stacklevel=3)
+        warn(fitted["warnings"])
+        warn(f"{name} is left out: {reason}" for name, reason in fitted["left_out"])
         recipe = replace(
             self._recipe, scores=tuple(fitted["names"]), statistics=fitted["statistics"]
         )

@@ -1,11 +1,11 @@
-"""The exceptions of this package.
+"""The exceptions and the warnings of this package.
 
-All are :class:`OdinError`, and each is also the built-in exception that fits it, so that code which
+All exceptions are :class:`OdinError`, and each is also the built-in exception that fits it, so that code which
 does not know this package can catch them. Messages are those of the Rust library: what went wrong,
 in which file or argument, and what to do.
 """
 
-__all__ = ["OdinError", "OdinOSError", "OdinRuntimeError", "OdinValueError"]
+__all__ = ["OdinError", "OdinOSError", "OdinRuntimeError", "OdinValueError", "OdinWarning"]
 
 
 class OdinError(Exception):
@@ -22,3 +22,8 @@ class OdinOSError(OdinError, OSError):
 
 class OdinRuntimeError(OdinError, RuntimeError):
     """The engine failed."""
+
+
+class OdinWarning(UserWarning):
+    """What was done, or assumed, that may not be what was meant: images that a set leaves out, a final
+    Softmax that was removed, scores that cannot be fitted."""

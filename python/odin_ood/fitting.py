@@ -28,7 +28,7 @@ class FitSummary:
 
     >>> parts = [detector.summarize(part, scores=["vim", "nci"]) for part in (known[:50], known[50:])]
     >>> parts[0] + parts[1]
-    <FitSummary of 120 images without labels for nci, vim>
+    <FitSummary of 361 images without labels for vim, nci>
     """
 
     __slots__ = ("_summary",)

@@ -17,7 +17,6 @@ import hashlib
 import io
 import operator
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 from . import metrics
 from ._ray_fit import fit, summarize
 from ._ray_inputs import Path, cpus, fetched, listed, located, opened, row_groups, spread
+from ._warnings import warn
 from .detector import CalibratedDetector, load
 from .errors import OdinOSError, OdinRuntimeError, OdinValueError
 from .stream import BatchScorer, images_of
@@ -370,7 +370,7 @@ class _Folder:
             raise OdinValueError(f"{self.uri} has no scores")
         missing = sum(count for _, (_, count), _ in found)
         if missing:
-            warnings.warn(f"{missing} images of {self.uri} have no scores", stacklevel=4)
+            warn([f"{missing} images of {self.uri} have no scores"])
         detectors = {detector for detector, _, _ in found}
         if len(detectors) > 1:
             raise OdinValueError(f"{self.uri} is of several detectors")

@@ -13,7 +13,7 @@ from support import DEMO, needed
 import odin_ood
 
 NEEDS = {"sklearn": ["sklearn"], "stream": ["pyarrow"], "scores": ["pandas"]}
-FRAMEWORKS = ("ray", "spark", "daft", "pytorch_ood")
+FRAMEWORKS = ("ray", "_ray_fit", "_ray_inputs", "spark", "daft", "pytorch_ood")
 """Their modules have tests of their own, where the framework is installed."""
 MODULES = sorted(
     module.name

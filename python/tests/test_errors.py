@@ -30,7 +30,7 @@ def test_hierarchy(error) -> None:
 
 
 def test_the_module_lists_all() -> None:
-    assert set(odin_ood.errors.__all__) == {"OdinError", *(error.__name__ for error in HIERARCHY)}
+    assert set(odin_ood.errors.__all__) == {"OdinError", "OdinWarning", *(error.__name__ for error in HIERARCHY)}
 
 
 def write(folder: Path, name: str, content: bytes) -> Path:

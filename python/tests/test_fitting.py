@@ -57,8 +57,8 @@ def test_merged_parts_fit_as_all_images(
             if name in EXACT:
                 assert (scored[name] == alone[name]).all(), name
             else:
-                scale = np.maximum(np.abs(alone[name]), np.abs(alone.get("mahalanobis", 1.0)))
-                allowed = TOLERANCE.get(name, 1e-12) * np.maximum(scale, 1)
+                scale = alone["mahalanobis"] if name in TOLERANCE else np.maximum(np.abs(alone[name]), 1)
+                allowed = TOLERANCE.get(name, 1e-12) * np.abs(scale)
                 assert (np.abs(scored[name] - alone[name]) <= allowed).all(), name
 
 

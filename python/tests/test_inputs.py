@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -462,3 +463,19 @@ def test_any_bytes(networks, data) -> None:
 def test_any_model(data) -> None:
     with pytest.raises(OdinError):
         odin_ood.Detector.from_onnx(data)
+
+
+def test_what_a_set_notes_is_a_warning(detector, near, tmp_path) -> None:
+    """At the line of the caller, once."""
+    from test_stream import png
+
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png(near[0][0]))
+    (tmp_path / "readme.txt").write_text("no image")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            detector.score(tmp_path)
+        detector.fit(tmp_path, scores=["nci"])
+    told = [(str(w.message), w.category, w.filename) for w in caught]
+    assert told == [("1 files that are no images were left out", odin_ood.OdinWarning, __file__)] * 2

@@ -31,7 +31,12 @@ def check(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, cwd=PYTHON, timeout=300)
 
 
-FRAMEWORKS = {"ray.py": "ray", "spark.py": "pyspark", "daft.py": "daft", "pytorch_ood.py": "torch"}
+FRAMEWORKS = {
+    **dict.fromkeys(("ray.py", "_ray_fit.py", "_ray_inputs.py"), "ray"),
+    "spark.py": "pyspark",
+    "daft.py": "daft",
+    "pytorch_ood.py": "torch",
+}
 
 
 def typed_files() -> list[Path]:

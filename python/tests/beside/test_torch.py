@@ -472,3 +472,26 @@ def test_examples_run(name: str) -> None:
     path = Path(__file__).resolve().parents[2] / "examples" / f"{name}.py"
     output = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     assert "pass" in output.stdout
+
+
+@pytest.mark.parametrize(
+    "last, notice",
+    [
+        (nn.Softmax(1), "the final Softmax of the model was removed: ODIN works on logits"),
+        (nn.LogSoftmax(1), "the final Softmax of the model was removed: ODIN works on logits"),
+        (nn.Sigmoid(), "the model ends in a Sigmoid, not in logits of a softmax"),
+    ],
+)
+def test_what_is_no_logits_is_noticed(last: Any, notice: str) -> None:
+    torch.manual_seed(0)
+    module = resnet().eval()
+    images = torch.rand(2, 3, 16, 16)
+    options: dict[str, Any] = {"mean": MEAN, "std": STD, "threads": 1}
+    with pytest.warns(odin_ood.OdinWarning, match=notice) as caught:
+        detector = odin_ood.Detector.from_torch(nn.Sequential(module, last), images, **options)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = odin_ood.Detector.from_torch(module, images, **options)
+    if not isinstance(last, nn.Sigmoid):
+        assert np.allclose(detector.score(images).odin, alone.score(images).odin, atol=1e-6)
