@@ -729,7 +729,7 @@ function shownPictures({ pictures }, { magnitude }) {
   const shown = [
     [pictures.input, "What the network sees"],
     [pictures.perturbed, "Perturbed by ε = " + magnitude],
-    [pictures.gradient_sign, "The perturbation’s sign: blue up, orange down, white none"],
+    [pictures.gradient_sign, "The perturbation’s sign: orange brighter, blue darker, white none"],
     [pictures.gradient_size, "Size of the gradient: the brighter, the larger"],
   ];
   const figures = shown.filter(([source]) => isPicture(source)).map(([source, caption]) => make("figure", {}, picture(source, caption), make("figcaption", {}, caption)));
