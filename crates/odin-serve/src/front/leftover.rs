@@ -62,13 +62,13 @@ impl Rest {
     /// there is still more, so that the connection ends with it; of HTTP/2 only the stream does.
     pub(super) async fn discard(self, limits: &Limits, answer: &mut Response) {
         let version = self.version;
-        if !self.is_discarded(limits).await && version <= Version::HTTP_11 {
+        if !self.read_to_end(limits).await && version <= Version::HTTP_11 {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }
     }
 
-    async fn is_discarded(self, limits: &Limits) -> bool {
+    async fn read_to_end(self, limits: &Limits) -> bool {
         let Some(mut body) = self.slot.take().filter(|body| !body.is_end_stream()) else {
             return true;
         };
