@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tonic::{Code, Status};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why there is no other answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,4 +61,53 @@ impl From<&Refusal> for Status {
     fn from(refusal: &Refusal) -> Self {
         Self::new(refusal.reason.of_grpc(), refusal.message.clone())
     }
+}
+
+/// How a route that judges images refuses, for the document of the routes.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only what is derived is used")]
+pub(crate) enum NotJudged {
+    #[response(
+        status = 400,
+        description = "The request, or its image, cannot be read"
+    )]
+    Invalid(ErrorBody),
+    #[response(status = 401, description = "No token, or a wrong one")]
+    Unauthorized(ErrorBody),
+    #[response(status = 404, description = "There is no such detector")]
+    NotFound(ErrorBody),
+    #[response(status = 408, description = "The body did not arrive in time")]
+    SlowBody(ErrorBody),
+    #[response(status = 413, description = "Too many bytes or images")]
+    TooLarge(ErrorBody),
+    #[response(status = 415, description = "Another content type or encoding")]
+    ContentType(ErrorBody),
+    #[response(
+        status = 429,
+        description = "There is no room for it",
+        headers(("Retry-After" = u64, description = "Seconds after which there is likely to be")),
+    )]
+    Full(ErrorBody),
+    #[response(status = 504, description = "The scores were not there in time")]
+    Timeout(ErrorBody),
+}
+
+/// How a route that tells of a detector refuses.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only what is derived is used")]
+pub(crate) enum NotFound {
+    #[response(status = 400, description = "The path cannot be read")]
+    Invalid(ErrorBody),
+    #[response(status = 401, description = "No token, or a wrong one")]
+    Unauthorized(ErrorBody),
+    #[response(status = 404, description = "There is no such detector")]
+    NotFound(ErrorBody),
+}
+
+/// How a route that only needs a token refuses.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only what is derived is used")]
+pub(crate) enum NotAllowed {
+    #[response(status = 401, description = "No token, or a wrong one")]
+    Unauthorized(ErrorBody),
 }

@@ -3,7 +3,7 @@
 use super::score::Kind;
 use super::{App, Parameters};
 use crate::body::receive;
-use crate::codes::ErrorBody;
+use crate::codes::NotJudged;
 use crate::detectors::Served;
 use crate::images;
 use crate::info::{DetectorName, SettingInfo};
@@ -74,14 +74,7 @@ struct Pictures {
     )),
     responses(
         (status = 200, description = "The scores at the setting", body = Explored),
-        (status = 400, description = "The image or the setting cannot be used", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
-        (status = 408, description = "The body did not arrive in time", body = ErrorBody),
-        (status = 413, description = "Too many bytes", body = ErrorBody),
-        (status = 415, description = "Another content type or encoding", body = ErrorBody),
-        (status = 429, description = "The queue is full", body = ErrorBody),
-        (status = 504, description = "The scores were not there in time", body = ErrorBody),
+        NotJudged,
     ))]
 pub(super) async fn explore(
     State(shared): App,

@@ -1,7 +1,7 @@
 //! `/info` and `/metrics`.
 
 use super::App;
-use crate::codes::ErrorBody;
+use crate::codes::NotAllowed;
 use crate::exposition::CONTENT_TYPE;
 use crate::info::DetectorInfo;
 use crate::refusal::Refusal;
@@ -41,7 +41,7 @@ struct LimitsInfo {
 /// What is served, and within which limits.
 #[utoipa::path(get, path = "/info", tag = "service",
     responses((status = 200, description = "Detectors and limits", body = Info),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody)))]
+        NotAllowed))]
 pub(super) async fn info(State(shared): App) -> Json<Info> {
     let limits = shared.service.limits;
     let detectors = shared.service.detectors.all();
@@ -61,7 +61,7 @@ pub(super) async fn info(State(shared): App) -> Json<Info> {
 /// Metrics of the service, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "service",
     responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text"),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody)))]
+        NotAllowed))]
 pub(super) async fn metrics(State(shared): App) -> Result<impl IntoResponse, Refusal> {
     // The test of drift takes milliseconds.
     let shared = Arc::clone(&shared);

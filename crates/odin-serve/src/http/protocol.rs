@@ -8,7 +8,7 @@ mod response;
 
 use super::{App, InPath, Shared, content_type};
 use crate::body::{Received, receive};
-use crate::codes::ErrorBody;
+use crate::codes::{ErrorBody, NotAllowed, NotFound, NotJudged};
 use crate::infer::{self, TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
@@ -105,7 +105,7 @@ async fn ready(State(shared): App) -> Result<StatusCode, Refusal> {
 /// The service and its extensions of the protocol.
 #[utoipa::path(get, path = "/v2", tag = "protocol",
     responses((status = 200, description = "The service", body = ServerMetadata),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody)))]
+        NotAllowed))]
 async fn server() -> Json<ServerMetadata> {
     Json(ServerMetadata {
         name: "odin",
@@ -118,9 +118,7 @@ async fn server() -> Json<ServerMetadata> {
 #[utoipa::path(get, path = "/v2/models/{name}", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name")),
     responses((status = 200, description = "The detector", body = ModelMetadata),
-        (status = 400, description = "The path cannot be read", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody)))]
+        NotFound))]
 async fn model(
     State(shared): App,
     InPath(name): InPath<String>,
@@ -133,9 +131,7 @@ async fn model(
     params(("name" = String, Path, description = "The detector's name"),
         ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "The detector", body = ModelMetadata),
-        (status = 400, description = "The path cannot be read", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody)))]
+        NotFound))]
 async fn model_version(
     State(shared): App,
     InPath((name, version)): InPath<(String, String)>,
@@ -162,9 +158,7 @@ fn metadata(
 #[utoipa::path(get, path = "/v2/models/{name}/ready", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name")),
     responses((status = 200, description = "It does"),
-        (status = 400, description = "The path cannot be read", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
+        NotFound,
         (status = 503, description = "The service ends", body = ErrorBody)))]
 async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusCode, Refusal> {
     state.service.detectors.find(Some(&name), None)?;
@@ -176,9 +170,7 @@ async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusC
     params(("name" = String, Path, description = "The detector's name"),
         ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "It does"),
-        (status = 400, description = "The path cannot be read", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
+        NotFound,
         (status = 503, description = "The service ends", body = ErrorBody)))]
 async fn model_version_ready(
     state: App,
@@ -199,14 +191,7 @@ async fn model_version_ready(
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, description = "The outputs", body = InferResponse),
-        (status = 400, description = "The request cannot be read, or one of its images", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
-        (status = 408, description = "The body did not arrive in time", body = ErrorBody),
-        (status = 413, description = "Too many bytes or images", body = ErrorBody),
-        (status = 415, description = "Another content type or encoding", body = ErrorBody),
-        (status = 429, description = "The queue is full", body = ErrorBody),
-        (status = 504, description = "The scores were not there in time", body = ErrorBody),
+        NotJudged,
     ))]
 async fn infer_model(
     State(shared): App,
@@ -224,14 +209,7 @@ async fn infer_model(
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, description = "The outputs", body = InferResponse),
-        (status = 400, description = "The request cannot be read, or one of its images", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
-        (status = 408, description = "The body did not arrive in time", body = ErrorBody),
-        (status = 413, description = "Too many bytes or images", body = ErrorBody),
-        (status = 415, description = "Another content type or encoding", body = ErrorBody),
-        (status = 429, description = "The queue is full", body = ErrorBody),
-        (status = 504, description = "The scores were not there in time", body = ErrorBody),
+        NotJudged,
     ))]
 async fn infer_model_version(
     State(shared): App,

@@ -4,7 +4,7 @@ use super::{App, OfDetector, Parameters, content_type};
 use crate::base64_images;
 use crate::batcher::Judged;
 use crate::body::{Received, receive};
-use crate::codes::ErrorBody;
+use crate::codes::NotJudged;
 use crate::detectors::Served;
 use crate::few;
 use crate::images;
@@ -125,15 +125,7 @@ struct Failed {
     )),
     responses(
         (status = 200, description = "A decision, or what is wrong, for each image", body = Scored),
-        (status = 400, description = "The request, or its only image, cannot be read", body = ErrorBody),
-        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
-        (status = 404, description = "There is no such detector", body = ErrorBody),
-        (status = 408, description = "The body did not arrive in time", body = ErrorBody),
-        (status = 413, description = "Too many bytes or images", body = ErrorBody),
-        (status = 415, description = "Another content type or encoding", body = ErrorBody),
-        (status = 429, description = "The queue is full", body = ErrorBody,
-            headers(("Retry-After" = u64, description = "Seconds after which there is likely to be room"))),
-        (status = 504, description = "The scores were not there in time", body = ErrorBody),
+        NotJudged,
     ))]
 pub(super) async fn score(
     State(shared): App,
