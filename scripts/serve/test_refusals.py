@@ -137,7 +137,7 @@ CASES = {
     "infer a datatype that is none": of_infer(400, "datatype", datatype="FP128", data=[1.0]),
     "infer another output": of_infer(400, "no output", data=base64_of([ONE]), outputs=[{"name": "other"}]),
     "infer an identifier that is a number": of_json(INFER, {"id": 7, "inputs": []}, 400),
-    "infer a flag that is none": of_json(INFER, {"parameters": {"binary_data_output": 1}, "inputs": [uint8([1, 8, 8, 1], [0] * 64)]}, 400, "boolean"),
+    "infer a flag that is none": of_json(INFER, {"parameters": {"binary_data_output": 1}, "inputs": [uint8([1, 8, 8, 1], [0] * 64)]}, 400, "not true or false"),
     "infer without data": of_infer(400, "data"),
     "infer data twice": of_infer(400, "", data=[], binary=b"x"),
     # Shapes and values.
