@@ -67,7 +67,10 @@ class Service:
     def __init__(self, *detectors, options=(), expect_code=0, expect_log=None, nofile=None):
         self.log_path = tempfile.NamedTemporaryFile(prefix="serve-", suffix=".log", dir=FOLDER, delete=False).name
         self.expect_code, self.expect_log = expect_code, expect_log
-        command = [ODIN, "serve", *map(str, detectors or [DETECTOR]), "--port", "0", *map(str, options)]
+        # Threads that share an image wait for each other, on a busy machine for long; that they give the same bits has
+        # a test of its own.
+        threads = [] if "--threads" in options else ["--threads", "1"]
+        command = [ODIN, "serve", *map(str, detectors or [DETECTOR]), "--port", "0", *threads, *map(str, options)]
         prepare = None
         if nofile:
             import resource

@@ -277,7 +277,7 @@ def test_plain(service, way):
         assert [result["name"] for result in results] == [f"{i}.png" for i in range(COUNT)]
 
 
-@pytest.mark.parametrize("options", [[], ["--batch-size", "1"], ["--batch-size", "7", "--batch-wait", "5"], ["--threads", "1"]], ids=" ".join)
+@pytest.mark.parametrize("options", [[], ["--batch-size", "1"], ["--batch-size", "7", "--batch-wait", "5"], ["--threads", "2"], ["--threads", "3"]], ids=" ".join)
 def test_all_at_once(options):
     """Clients of every kind at the same time, whatever the batches: the same bits."""
     with Service(DETECTOR, RESIZING, options=options) as service:
