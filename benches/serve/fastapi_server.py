@@ -1,25 +1,27 @@
-"""A compiled detector in ONNX Runtime behind FastAPI and uvicorn: `fastapi_server.py MODEL PORT THREADS`.
+"""A compiled detector in ONNX Runtime behind FastAPI and uvicorn: `fastapi_server.py MODEL PORT RUNS THREADS`.
 
-One process; each request is decoded and judged by itself on a thread of the pool, and the run of the network is shared out
-over THREADS.
+One process; each request is decoded and judged by itself, so many at a time as RUNS says, each on THREADS. More runs and
+threads than cores make threads of ONNX Runtime wait for each other, and everything many times slower.
 """
 
+import asyncio
 import io
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime as ort
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 
-MODEL, PORT, THREADS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+MODEL, PORT, RUNS, THREADS = sys.argv[1], *map(int, sys.argv[2:])
 app = FastAPI()
 options = ort.SessionOptions()
 options.intra_op_num_threads = THREADS
 session = ort.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
 name = session.get_inputs()[0].name
+pool = ThreadPoolExecutor(RUNS)
 outputs = ["prediction", "odin", "is_in_distribution"]
 
 
@@ -31,7 +33,7 @@ def judge(png):
 
 @app.post("/score")
 async def score(request: Request):
-    return await run_in_threadpool(judge, await request.body())
+    return await asyncio.get_running_loop().run_in_executor(pool, judge, await request.body())
 
 
 uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", access_log=False)

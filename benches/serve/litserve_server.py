@@ -1,6 +1,7 @@
-"""A compiled detector in ONNX Runtime behind LitServe, which gathers batches: `litserve_server.py MODEL PORT THREADS WAIT`.
+"""A compiled detector in ONNX Runtime behind LitServe, which gathers batches: `litserve_server.py MODEL PORT WORKERS THREADS WAIT`.
 
-LitServe hands forms and JSON on, no other bodies: images are Base64 in JSON. A batch waits WAIT seconds for up to 32 images.
+LitServe hands forms and JSON on, no other bodies: images are Base64 in JSON. A batch waits WAIT seconds for up to 32 images. So many processes as
+WORKERS says judge, each on THREADS.
 """
 
 import base64
@@ -12,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
-MODEL, PORT, THREADS, WAIT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+MODEL, PORT, WORKERS, THREADS, WAIT = sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])
 OUTPUTS = ["prediction", "odin", "is_in_distribution"]
 
 
@@ -43,5 +44,5 @@ class Detector(litserve.LitAPI):
 
 if __name__ == "__main__":
     api = Detector(max_batch_size=32, batch_timeout=WAIT, api_path="/score")
-    server = litserve.LitServer(api, accelerator="cpu", timeout=60, fast_queue=True)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=WORKERS, timeout=60, fast_queue=True)
     server.run(host="127.0.0.1", port=PORT, num_api_servers=1, log_level="warning", access_log=False, generate_client_file=False)

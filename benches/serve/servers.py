@@ -153,9 +153,9 @@ class Odin(Server):
 class FastApi(Server):
     name = "FastAPI"
 
-    def __init__(self, model, threads):
+    def __init__(self, model, runs, threads):
         self.port = free_port()
-        super().__init__([sys.executable, HERE / "fastapi_server.py", model, self.port, threads])
+        super().__init__([sys.executable, HERE / "fastapi_server.py", model, self.port, runs, threads])
         self.wait(self.accepts)
 
     @staticmethod
@@ -171,9 +171,9 @@ class LitServe(Server):
 
     name = "LitServe"
 
-    def __init__(self, model, threads, wait):
+    def __init__(self, model, workers, threads, wait):
         self.port = free_port()
-        super().__init__([sys.executable, HERE / "litserve_server.py", model, self.port, threads, wait])
+        super().__init__([sys.executable, HERE / "litserve_server.py", model, self.port, workers, threads, wait])
         self.wait(self.accepts)
 
     @staticmethod
