@@ -95,7 +95,7 @@ pub(crate) enum NotJudged {
 /// How a route that tells of a detector refuses.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only what is derived is used")]
-pub(crate) enum NotFound {
+pub(crate) enum NoDetector {
     #[response(status = 400, description = "The path cannot be read")]
     Invalid(ErrorBody),
     #[response(status = 401, description = "No token, or a wrong one")]

@@ -8,7 +8,7 @@ mod response;
 
 use super::{App, InPath, Shared, content_type};
 use crate::body::{Received, receive};
-use crate::codes::{ErrorBody, NotAllowed, NotFound, NotJudged};
+use crate::codes::{ErrorBody, NoDetector, NotAllowed, NotJudged};
 use crate::infer::{self, TensorKind, all_inputs, all_outputs};
 use crate::refusal::{Reason, Refusal};
 use axum::Json;
@@ -118,7 +118,7 @@ async fn server() -> Json<ServerMetadata> {
 #[utoipa::path(get, path = "/v2/models/{name}", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name")),
     responses((status = 200, description = "The detector", body = ModelMetadata),
-        NotFound))]
+        NoDetector))]
 async fn model(
     State(shared): App,
     InPath(name): InPath<String>,
@@ -131,7 +131,7 @@ async fn model(
     params(("name" = String, Path, description = "The detector's name"),
         ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "The detector", body = ModelMetadata),
-        NotFound))]
+        NoDetector))]
 async fn model_version(
     State(shared): App,
     InPath((name, version)): InPath<(String, String)>,
@@ -158,7 +158,7 @@ fn metadata(
 #[utoipa::path(get, path = "/v2/models/{name}/ready", tag = "protocol",
     params(("name" = String, Path, description = "The detector's name")),
     responses((status = 200, description = "It does"),
-        NotFound,
+        NoDetector,
         (status = 503, description = "The service ends", body = ErrorBody)))]
 async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusCode, Refusal> {
     state.service.detectors.find(Some(&name), None)?;
@@ -170,7 +170,7 @@ async fn model_ready(state: App, InPath(name): InPath<String>) -> Result<StatusC
     params(("name" = String, Path, description = "The detector's name"),
         ("version" = String, Path, description = "The first 16 digits of its checksum")),
     responses((status = 200, description = "It does"),
-        NotFound,
+        NoDetector,
         (status = 503, description = "The service ends", body = ErrorBody)))]
 async fn model_version_ready(
     state: App,
