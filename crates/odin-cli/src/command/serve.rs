@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     runtime.shutdown_background();
     match open {
         0 => Ok(()),
-        open => bail!("{open} requests were not answered within the time of --drain"),
+        open => bail!("requests that were not answered within the time of --drain: {open}"),
     }
 }
 

@@ -76,6 +76,9 @@ impl Rest {
             return false;
         }
         let mut room = limits.body_bytes.saturating_mul(2);
+        if body.size_hint().lower() > room as u64 {
+            return false;
+        }
         let read = async {
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else {
