@@ -53,10 +53,8 @@ Examples:
   odin score --detector detector.toml photo.jpg      is this image like the others?
   odin serve detector.toml                           the same over HTTP and gRPC
   odin drift january.csv february.csv                has something changed?
-  odin metrics in.csv out.csv                        how good are these scores?
   odin inspect net.onnx                              what a model is and costs
   odin compile --detector detector.toml -o d.onnx    all of it as one ONNX file
-  odin fetch cifar10 Imagenet                        get what names stand for
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 drift that odin drift was told to fail on."
 )]
