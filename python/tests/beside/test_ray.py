@@ -156,6 +156,27 @@ def test_a_worker_keeps_to_its_cpus(cluster: Any, detector: Any, near: np.ndarra
     assert ray.get(ray.remote(num_cpus=1)(threads).remote(scorer)) == 1
 
 
+def test_the_scorer_is_a_class_for_map_batches(
+    cluster: Any, detector: Any, near: np.ndarray, tmp_path: Path
+) -> None:
+    """As docs/many_machines.md has it, with as many actors at most as there are CPUs."""
+    table = pyarrow.table({"id": range(N), "image": [png(image[0]) for image in near[: N - 1]] + [b"no image"]})
+    pyarrow.parquet.write_table(table, tmp_path / "images.parquet", row_group_size=16)
+    scored = ray.data.read_parquet(str(tmp_path / "images.parquet")).map_batches(
+        odin_ood.BatchScorer,
+        fn_constructor_args=(str(DEMO / "detector.toml"),),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=2),
+        num_cpus=1,
+    )
+    rows = scored.to_pandas().sort_values("id")
+    assert list(rows.columns) == ["id", *ADDED]
+    assert rows["id"].tolist() == list(range(N))
+    columns = {name: rows[name].to_numpy() for name in rows.columns}
+    alone = {name: values[: N - 1] for name, values in columns.items()}
+    assert same(alone, detector.judge(near[: N - 1]), slice(N - 1))
+    assert columns["prediction"][-1] == -1 and "image" in columns["error"][-1]
+
+
 # What follows needs no cluster.
 
 
