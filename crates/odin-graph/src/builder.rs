@@ -166,6 +166,11 @@ impl Graph {
         self.add(Op::Softmax(Axis(axis)), &[x])
     }
 
+    /// [`Op::TopK`].
+    pub fn top_k(&mut self, x: ValueId, axis: usize, k: usize) -> Added {
+        self.add(Op::TopK(TopK { axis, k }), &[x])
+    }
+
     /// A rank-0 constant.
     pub fn scalar(&mut self, value: f32) -> Added {
         self.constant(Tensor::scalar(value))

@@ -61,6 +61,7 @@ pub(crate) fn infer(op: &Op, operands: &[&Type]) -> Result<Type, Reason> {
             Ok(Type::float(s[0].clone()))
         }
         Op::ArgMax(Axis(axis)) => infer_arg_max(*axis, operands),
+        Op::TopK(top) => infer_top_k(*top, operands),
         Op::OneHot(depth) => infer_one_hot(*depth, operands),
     }?;
     check(ty.shape.rank() <= MAX_RANK, || {
@@ -568,6 +569,20 @@ fn infer_arg_max(axis: usize, operands: &[&Type]) -> Result<Type, Reason> {
         dtype: DType::Int,
         shape: Shape::new(dims),
     })
+}
+
+fn infer_top_k(top: TopK, operands: &[&Type]) -> Result<Type, Reason> {
+    let s = float_operands(operands, 1..=1)?;
+    let extent = fixed_dim(s[0], top.axis)?;
+    check((1..=extent).contains(&top.k), || {
+        format!(
+            "{} elements cannot be kept of the {extent} along axis {} of {}",
+            top.k, top.axis, s[0]
+        )
+    })?;
+    let mut dims = s[0].dims().to_vec();
+    dims[top.axis] = Dim::Fixed(top.k);
+    Ok(Type::float(Shape::new(dims)))
 }
 
 fn infer_one_hot(depth: usize, operands: &[&Type]) -> Result<Type, Reason> {

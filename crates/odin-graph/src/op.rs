@@ -64,6 +64,8 @@ pub enum Op {
     LogSoftmax(Axis),
     /// The index of the first largest element along an axis, which is dropped.
     ArgMax(Axis),
+    /// The largest elements along an axis, in descending order. It has no gradient.
+    TopK(TopK),
     /// Indices to rows of 0 and 1: a new innermost axis of this extent, 1 at the index.
     OneHot(usize),
 }
@@ -117,6 +119,7 @@ impl Op {
             Op::Softmax(_) => "Softmax",
             Op::LogSoftmax(_) => "LogSoftmax",
             Op::ArgMax(_) => "ArgMax",
+            Op::TopK(_) => "TopK",
             Op::OneHot(_) => "OneHot",
         }
     }
@@ -410,6 +413,15 @@ pub enum ReduceKind {
     Mean,
     /// The maximum.
     Max,
+}
+
+/// See [`Op::TopK`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopK {
+    /// The axis.
+    pub axis: usize,
+    /// How many elements are kept, from 1 to the extent of the axis.
+    pub k: usize,
 }
 
 /// The axis that an operator works along.

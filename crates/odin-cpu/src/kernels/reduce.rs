@@ -1,4 +1,4 @@
-//! Operators along axes: reductions, softmax, argmax, one-hot.
+//! Operators along axes: reductions, softmax, argmax, the largest elements, one-hot.
 
 use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars, Max, Sum};
 use crate::kernels::strided::{LoopNest, row_major};
@@ -339,6 +339,46 @@ impl SerialKernel<i64> for ArgMax {
                 }
             }
             *y = best.0 as i64;
+        }
+    }
+}
+
+/// [`odin_graph::Op::TopK`]; NaN counts as the largest.
+#[derive(Debug)]
+pub(crate) struct TopK {
+    lines: Lines,
+    k: usize,
+}
+
+impl TopK {
+    pub(crate) fn new(shape: &[usize], top: op::TopK) -> Self {
+        Self {
+            lines: Lines::new(shape, top.axis),
+            k: top.k,
+        }
+    }
+}
+
+impl SerialKernel<f32> for TopK {
+    fn scratch(&self) -> ScratchSize {
+        ScratchSize::floats(self.lines.extent)
+    }
+
+    fn run(&self, x: &Operands<'_>, y: &mut [f32], scratch: &mut Scratch) {
+        let (x, Lines { extent, inner, .. }) = (x.floats(0), self.lines);
+        let line = &mut scratch.floats.as_mut_slice()[..extent];
+        let descending = |a: &f32, b: &f32| b.is_nan().cmp(&a.is_nan()).then(b.total_cmp(a));
+        for (i, start) in self.lines.starts().enumerate() {
+            let values = self.lines.line(x, start);
+            line.iter_mut().zip(values).for_each(|(l, v)| *l = v);
+            let kept = match self.k {
+                k if k < extent => line.select_nth_unstable_by(k, descending).0,
+                _ => &mut *line,
+            };
+            kept.sort_unstable_by(descending);
+            let first = i / inner * self.k * inner + i % inner;
+            let places = y[first..].iter_mut().step_by(inner);
+            places.zip(&*kept).for_each(|(y, &value)| *y = value);
         }
     }
 }

@@ -380,6 +380,7 @@ impl KernelSelector<'_> {
             Op::Softmax(Axis(axis)) => softmax(*axis, false),
             Op::LogSoftmax(Axis(axis)) => softmax(*axis, true),
             Op::ArgMax(Axis(axis)) => AnyKernel::int(reduce::ArgMax::new(x(0), *axis)),
+            Op::TopK(top) => AnyKernel::float(reduce::TopK::new(x(0), *top)),
             Op::OneHot(depth) => AnyKernel::float(reduce::OneHot { depth: *depth }),
             Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Where => {
                 return Err(self.internal_error());

@@ -609,6 +609,9 @@ fn moves() {
         Op::LogSoftmax(Axis(2)),
         Op::ArgMax(Axis(1)),
         Op::ArgMax(Axis(3)),
+        Op::TopK(TopK { axis: 1, k: 2 }),
+        Op::TopK(TopK { axis: 2, k: 4 }),
+        Op::TopK(TopK { axis: 3, k: 3 }),
     ];
     for op in cases {
         check(&format!("{op:?}"), &single(op, &[&[3, 4, 5]], &[]));
@@ -620,6 +623,7 @@ fn moves() {
         Op::Softmax(Axis(2)),
         Op::Softmax(Axis(3)),
         Op::LogSoftmax(Axis(3)),
+        Op::TopK(TopK { axis: 3, k: 130 }),
         Op::Slice(Slice {
             axes: vec![cut(2, 3, 40, 4), cut(3, 0, 131, 2)],
         }),

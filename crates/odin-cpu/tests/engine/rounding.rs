@@ -277,6 +277,7 @@ fn error(op: &Op, x: &[&Bounded], y: &Value<f64>) -> Vec<f64> {
             softmax(x[0], axis.0, y.floats(), is_logarithm)
         }
         Op::ArgMax(axis) => arg_max(x[0], axis.0),
+        Op::TopK(top) => top_k(x[0], *top),
         Op::OneHot(depth) => {
             let repeated = x[0]
                 .error
@@ -484,6 +485,20 @@ fn softmax(x: &Bounded, axis: usize, y: &[f64], is_logarithm: bool) -> Vec<f64> 
         }
     }
     errors
+}
+
+/// Where all elements of a line are off by some of the errors, so is each in the sorted line by the
+/// largest of them.
+fn top_k(x: &Bounded, top: TopK) -> Vec<f64> {
+    let extents = shape(&x.value);
+    let inner: usize = extents[top.axis + 1..].iter().product();
+    let of_line = lines(extents, top.axis).into_iter();
+    let of_line: Vec<f64> = of_line
+        .map(|line| line.into_iter().map(|i| x.error[i]).fold(0.0, f64::max))
+        .collect();
+    let blocks = of_line.chunks(inner);
+    let repeated = blocks.flat_map(|block| std::iter::repeat_n(block, top.k).flatten());
+    repeated.copied().collect()
 }
 
 fn arg_max(x: &Bounded, axis: usize) -> Vec<f64> {

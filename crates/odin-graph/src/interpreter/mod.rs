@@ -10,6 +10,7 @@ pub use array::{Array, Real, Value};
 use crate::op::*;
 use crate::{Dim, Error, ErrorKind, Graph, Op};
 use array::Offsets;
+use std::cmp::Ordering;
 
 /// Runs a graph on a batch and returns its outputs in order. The number of images is read from the
 /// inputs.
@@ -143,6 +144,7 @@ fn evaluate<T: Real>(
             let classes = rows(x(0), *axis).map(|row| array::first_max(&row) as i64);
             Value::Int(classes.collect(), shape)
         }
+        Op::TopK(top) => float(top_k(*top, x(0), &shape), shape),
         Op::OneHot(depth) => {
             let Value::Int(indices, _) = operands[0] else {
                 return float(Vec::new(), shape);
@@ -193,6 +195,23 @@ fn lines<T: Real>(x: &Array<T>, axis: usize) -> impl Iterator<Item = Vec<usize>>
 
 fn rows<T: Real>(x: &Array<T>, axis: usize) -> impl Iterator<Item = Vec<T>> + use<'_, T> {
     lines(x, axis).map(|line| line.into_iter().map(|i| x.floats()[i]).collect())
+}
+
+fn top_k<T: Real>(top: TopK, x: &Array<T>, shape: &[usize]) -> Vec<T> {
+    let mut result = vec![T::zero(); count(shape)];
+    let inner: usize = shape[top.axis + 1..].iter().product();
+    for (line, mut row) in rows(x, top.axis).enumerate() {
+        // NaN counts as the largest.
+        row.sort_by(|a, b| {
+            let nan = b.is_nan().cmp(&a.is_nan());
+            nan.then(b.partial_cmp(a).unwrap_or(Ordering::Equal))
+        });
+        let first = line / inner * top.k * inner + line % inner;
+        for (i, value) in row.into_iter().take(top.k).enumerate() {
+            result[first + i * inner] = value;
+        }
+    }
+    result
 }
 
 fn softmax<T: Real>(x: &Array<T>, axis: usize) -> Vec<T> {

@@ -167,9 +167,11 @@ impl Site {
             Op::LogSoftmax(Axis(axis)) => log_softmax_rule(g, x[0], *axis, dy),
             Op::Compare(_) | Op::ArgMax(_) | Op::OneHot(_) => return Ok(None),
             Op::Input(_) | Op::Constant(_) => return Ok(None),
-            Op::Conv(_) | Op::ConvTranspose(_) | Op::BatchNorm(_) | Op::MaxPoolGrad(_) => {
-                Err(self.no_gradient(g))
-            }
+            Op::Conv(_)
+            | Op::ConvTranspose(_)
+            | Op::BatchNorm(_)
+            | Op::MaxPoolGrad(_)
+            | Op::TopK(_) => Err(self.no_gradient(g)),
         }?;
         Ok(Some(cotangent))
     }

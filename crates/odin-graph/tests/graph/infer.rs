@@ -121,6 +121,21 @@ const REFUSED: &[(&str, Build, [&str; 2])] = &[
         ["OneHot", "indices"],
     ),
     (
+        "more elements than there are",
+        |g, x| g.top_k(x, 1, 5),
+        ["TopK", "5 elements cannot be kept of the 4 along axis 1"],
+    ),
+    (
+        "no element",
+        |g, x| g.top_k(x, 1, 0),
+        ["TopK", "0 elements cannot be kept"],
+    ),
+    (
+        "the largest images of a batch",
+        |g, x| g.top_k(x, 0, 1),
+        ["TopK", "mix the images"],
+    ),
+    (
         "a missing operand",
         |g, x| g.add(Op::MatMul, &[x]),
         ["MatMul", "2 operands"],

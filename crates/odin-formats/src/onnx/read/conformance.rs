@@ -131,7 +131,7 @@ fn gradient(operator: &str) -> &'static str {
     match operator {
         _ if is_constants_only(operator) => "-",
         "ArgMax" | "Constant" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
-        | "OneHot" | "Sign" => "none",
+        | "OneHot" | "Sign" | "TopK" => "none",
         _ => "yes",
     }
 }

@@ -8,6 +8,8 @@ pub(super) struct Form {
     operator: &'static str,
     inputs: Vec<String>,
     attributes: Vec<AttributeProto>,
+    /// An output that the operator must have and nothing reads.
+    unread: Option<&'static str>,
 }
 
 impl Form {
@@ -16,6 +18,7 @@ impl Form {
             operator,
             inputs: Vec::new(),
             attributes: Vec::new(),
+            unread: None,
         }
     }
 
@@ -36,6 +39,11 @@ impl Form {
 
     pub(super) fn operator(self, operator: &'static str) -> Self {
         Self { operator, ..self }
+    }
+
+    pub(super) fn unread_output(self, name: &'static str) -> Self {
+        let unread = Some(name);
+        Self { unread, ..self }
     }
 
     pub(super) fn int(self, name: &str, i: i64) -> Self {
@@ -83,11 +91,12 @@ impl Form {
     }
 
     pub(super) fn into_node(self, name: String, output: String) -> NodeProto {
+        let unread = self.unread.map(|unread| format!("{name}/{unread}"));
         NodeProto {
             name,
             op_type: self.operator.to_string(),
             input: self.inputs,
-            output: vec![output],
+            output: std::iter::once(output).chain(unread).collect(),
             attribute: self.attributes,
             ..NodeProto::default()
         }

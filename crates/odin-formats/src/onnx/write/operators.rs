@@ -61,6 +61,10 @@ impl Encoder<'_> {
             Op::Reduce(reduce) => self.reduce(form, reduce, name),
             Op::Softmax(Axis(axis)) | Op::LogSoftmax(Axis(axis)) => form.int("axis", *axis as i64),
             Op::ArgMax(Axis(axis)) => form.int("axis", *axis as i64).int("keepdims", 0),
+            Op::TopK(top) => form
+                .input(self.integers(&[top.k as i64], &format!("{name}/k")))
+                .int("axis", top.axis as i64)
+                .unread_output("indices"),
             Op::OneHot(depth) => {
                 let depth = self.integers(&[*depth as i64], &format!("{name}/depth"));
                 let off_and_on = self.numbers(&[0.0, 1.0], "off_and_on");

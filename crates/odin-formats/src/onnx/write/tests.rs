@@ -374,6 +374,7 @@ const FORMS: &[(Build, &[&str])] = &[
             "OneHot(ArgMax, [4], off_and_on) axis=-1",
         ],
     ),
+    (|g, x| g.top_k(x, 2, 5).unwrap(), &["TopK(x, [5]) axis=2"]),
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reductions along axes, ArgMax and OneHot.
+//! Reductions along axes, ArgMax, TopK and OneHot.
 
 use super::arithmetic::magnitude;
 use crate::Error;
@@ -7,7 +7,7 @@ use crate::onnx::read::const_value::ConstValue;
 use crate::onnx::read::node::{Node, axes, axis};
 use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Evaluated, Operator, Read, constants_only, one, operator};
-use odin_graph::op::{Axis, Binary, ReduceKind, Unary};
+use odin_graph::op::{Axis, Binary, ReduceKind, TopK, Unary};
 use odin_graph::{Op, ValueId};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -41,6 +41,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("ReduceSumSquare", |g, n| {
         reduce(g, n, square, ReduceKind::Sum, same)
     }),
+    operator("TopK", top_k),
 ];
 
 /// What is done to the elements before or after they are reduced.
@@ -125,6 +126,24 @@ fn arg_max(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
         ));
     }
     one(g.op(Op::ArgMax(Axis(along)), &[x])?)
+}
+
+/// The values; that nothing reads the indices is seen where they would be read.
+fn top_k(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let x = node.value(g, 0)?;
+    let axis = axis(node.int("axis", -1)?, g.rank(x))?;
+    let k = match node.constant_ints(g, 1)? {
+        Some(k) => k.first().copied().unwrap_or(0),
+        None => node.int("k", 0)?,
+    };
+    let k = usize::try_from(k).unwrap_or(0);
+    let top = |g: &mut Builder<'_>, x| g.op(Op::TopK(TopK { axis, k }), &[x]);
+    if node.int("largest", 1)? != 0 {
+        return one(top(g, x)?);
+    }
+    let opposite = negative(g, x)?;
+    let least = top(g, opposite)?;
+    one(negative(g, least)?)
 }
 
 /// Rows of 0 and 1 along a new innermost axis.
