@@ -14,6 +14,9 @@ use rten_tensor::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// The output that says whether the deciding score reaches the threshold.
+const IS_IN_DISTRIBUTION: &str = "is_in_distribution";
+
 /// Runs detectors that `odin compile` wrote in rten and in our engine, and prints the largest
 /// differences. Exit code 1 when one exceeds the tolerance.
 #[derive(Debug, Parser)]
@@ -31,7 +34,8 @@ struct Args {
     seed: u64,
 
     /// The largest difference allowed, as in `odin verify`: of logits relative to the largest of
-    /// them (at least 1), of MSP as it is, of ODIN scores multiplied by T like that of logits
+    /// them (at least 1), of MSP as it is, of ODIN scores multiplied by T like that of logits, of
+    /// other scores relative to the largest (at least 1)
     #[arg(long, default_value_t = 0.001, value_name = "X")]
     tolerance: f64,
 }
@@ -59,8 +63,8 @@ fn main() -> Result<ExitCode> {
 struct Outcome {
     logits: Vec<f32>,
     prediction: Vec<i64>,
-    msp: Vec<f32>,
-    odin: Vec<f32>,
+    /// In the order of the card.
+    scores: Vec<Vec<f32>>,
     is_in_distribution: Option<Vec<bool>>,
 }
 
@@ -83,20 +87,32 @@ fn compare(path: &Path, args: &Args) -> Result<bool> {
         args.seed,
     )?;
 
-    let expected = in_ours(&graph, &input.name, count, &images)?;
+    let expected = in_ours(&graph, card, &input.name, count, &images)?;
     let shape = [&[count][..], &extents].concat();
-    let found = in_rten(path, &input.name, takes_bytes, &shape, images)?;
-    if let (Some(threshold), Some(decisions)) = (card.threshold, &found.is_in_distribution) {
-        let decided = found.odin.iter().zip(decisions);
-        let mut wrong = decided.filter(|(odin, is_in)| (**odin >= threshold as f32) != **is_in);
+    let found = in_rten(path, card, &input.name, takes_bytes, &shape, images)?;
+    check_decisions(card, &found)?;
+    report(path, card, &found, &expected, args.tolerance)
+}
+
+fn check_decisions(card: &DetectorCard, found: &Outcome) -> Result<()> {
+    let place = card.scores.iter().position(|name| *name == card.decides_by);
+    let (Some(place), Some(decisions)) = (place, &found.is_in_distribution) else {
+        return Ok(());
+    };
+    let threshold = |class: i64| match usize::try_from(class) {
+        Ok(class) => card.class_thresholds.get(class).copied().or(card.threshold),
+        Err(_) => card.threshold,
+    };
+    let decided = found.scores[place].iter().zip(&found.prediction);
+    for ((score, &class), &is_in) in decided.zip(decisions) {
+        let reached = threshold(class).is_some_and(|threshold| *score >= threshold as f32);
         ensure!(
-            wrong.next().is_none(),
-            "{} is not whether {} reaches {threshold}",
-            names::IS_IN_DISTRIBUTION,
-            names::ODIN
+            reached == is_in,
+            "{IS_IN_DISTRIBUTION} is not whether {} reaches the threshold",
+            card.decides_by
         );
     }
-    report(path, card, &found, &expected, args.tolerance)
+    Ok(())
 }
 
 /// Values as the detector's input takes them, uniform: bytes, pixels, or about as wide as
@@ -121,7 +137,13 @@ fn random(
     Ok(values)
 }
 
-fn in_ours(graph: &Graph, input: &str, count: usize, images: &[f32]) -> Result<Outcome> {
+fn in_ours(
+    graph: &Graph,
+    card: &DetectorCard,
+    input: &str,
+    count: usize,
+    images: &[f32],
+) -> Result<Outcome> {
     let outputs = Engine::new(graph, 1)?.run(count, &[(input, images)])?;
     let output = |name: &str| {
         let mut named = graph.outputs().iter().zip(&outputs);
@@ -139,9 +161,12 @@ fn in_ours(graph: &Graph, input: &str, count: usize, images: &[f32]) -> Result<O
             Some(Output::Int(values)) => values.clone(),
             other => bail!("our engine gives {other:?} for {}", names::PREDICTION),
         },
-        msp: floats(names::MSP)?,
-        odin: floats(names::ODIN)?,
-        is_in_distribution: match output(names::IS_IN_DISTRIBUTION) {
+        scores: card
+            .scores
+            .iter()
+            .map(|name| floats(name))
+            .collect::<Result<_>>()?,
+        is_in_distribution: match output(IS_IN_DISTRIBUTION) {
             Some(Output::Bool(values)) => Some(values.clone()),
             _ => None,
         },
@@ -150,6 +175,7 @@ fn in_ours(graph: &Graph, input: &str, count: usize, images: &[f32]) -> Result<O
 
 fn in_rten(
     path: &Path,
+    card: &DetectorCard,
     input: &str,
     takes_bytes: bool,
     shape: &[usize],
@@ -183,7 +209,7 @@ fn in_rten(
         Some(Value::Int32Tensor(values)) => Ok(values.to_vec()),
         other => bail!("rten gives {other:?} for {name}"),
     };
-    let decisions = output(names::IS_IN_DISTRIBUTION).map(|_| ints(names::IS_IN_DISTRIBUTION));
+    let decisions = output(IS_IN_DISTRIBUTION).map(|_| ints(IS_IN_DISTRIBUTION));
     let decisions = decisions.transpose()?;
     Ok(Outcome {
         logits: floats(names::LOGITS)?,
@@ -191,8 +217,11 @@ fn in_rten(
             .into_iter()
             .map(i64::from)
             .collect(),
-        msp: floats(names::MSP)?,
-        odin: floats(names::ODIN)?,
+        scores: card
+            .scores
+            .iter()
+            .map(|name| floats(name))
+            .collect::<Result<_>>()?,
         is_in_distribution: decisions.map(|d| d.into_iter().map(|v| v != 0).collect()),
     })
 }
@@ -206,27 +235,45 @@ fn report(
     tolerance: f64,
 ) -> Result<bool> {
     let logits = largest_difference(&found.logits, &expected.logits)?;
-    let msp = largest_difference(&found.msp, &expected.msp)?;
-    let odin = largest_difference(&found.odin, &expected.odin)? * card.setting.temperature;
     let same_classes = found.prediction == expected.prediction;
-    let scale = expected.logits.iter().fold(1f32, |max, v| max.max(v.abs()));
-    let relative = tolerance * f64::from(scale);
-    let agrees = same_classes && logits <= relative && msp <= tolerance && odin <= relative;
-    let has_decision = found.is_in_distribution.is_some();
+    let scale = largest(&expected.logits);
+    let relative = tolerance * scale;
+    let mut agrees = same_classes && logits <= relative;
+    let mut differences = Vec::new();
+    let scores = card
+        .scores
+        .iter()
+        .zip(found.scores.iter().zip(&expected.scores));
+    for (name, (found, expected)) in scores {
+        let difference = largest_difference(found, expected)?;
+        let (shown, tolerated) = match name.as_str() {
+            "msp" => (difference, tolerance),
+            "odin" | "i-odin" => (difference * card.setting.temperature, relative),
+            _ => (difference, tolerance * largest(expected)),
+        };
+        agrees &= shown <= tolerated;
+        differences.push(format!("{name} {shown:.1e}"));
+    }
     ensure!(
-        has_decision == expected.is_in_distribution.is_some(),
-        "only one of the two gives {}",
-        names::IS_IN_DISTRIBUTION
+        found.is_in_distribution.is_some() == expected.is_in_distribution.is_some(),
+        "only one of the two gives {IS_IN_DISTRIBUTION}"
     );
     println!(
-        "{}: {} images, logits {logits:.1e} of {scale:.1e}, MSP {msp:.1e}, T x ODIN {odin:.1e}, \
-         predictions {}: {}",
+        "{}: {} images, logits {logits:.1e} of {scale:.1e}, {} (ODIN's times T), predictions {}: {}",
         path.display(),
         found.prediction.len(),
+        differences.join(", "),
         if same_classes { "equal" } else { "differ" },
         if agrees { "agrees" } else { "DIFFERS" }
     );
     Ok(agrees)
+}
+
+/// The largest absolute value, at least 1.
+fn largest(values: &[f32]) -> f64 {
+    values
+        .iter()
+        .fold(1.0, |max, &v| f64::max(max, f64::from(v).abs()))
 }
 
 fn largest_difference(found: &[f32], expected: &[f32]) -> Result<f64> {

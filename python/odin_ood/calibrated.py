@@ -164,17 +164,24 @@ class CalibratedDetector(Base[CalibratedRecipe, _native.CalibratedDetector]):
         model = self._recipe.model
         self._native().save(path, model[1] if isinstance(model, tuple) else None)
 
-    def compile(self, path: Path) -> None:
-        """Writes network, gradient, scores and threshold as one ONNX file for any runtime.
+    def compile(self, path: Path, *, p_values: bool = False) -> None:
+        """Writes network, scores and thresholds as one ONNX file for any runtime.
+
+        The file has all scores of the detector, with what was fitted for them, and a gradient only
+        where one of them needs it.
+
+        Args:
+            path: Of the file.
+            p_values: Adds the outputs ``percentile`` and ``p_value`` of the score that decides.
 
         >>> calibrated.compile(tmp_path / "detector.onnx")
         >>> (tmp_path / "detector.onnx").stat().st_size > 100_000
         True
 
         Raises:
-            OdinValueError: Another score than ODIN decides, or each class has its threshold.
+            OdinValueError: A score has no form in ONNX.
         """
-        self._native().compile(path)
+        self._native().compile(path, p_values)
 
     def __repr__(self) -> str:
         name, threshold = self._native().thresholds[0]

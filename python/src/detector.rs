@@ -581,10 +581,12 @@ impl CalibratedDetector {
     }
 
     /// Writes the detector as one ONNX file.
-    fn compile(&self, path: PathBuf) -> PyResult<()> {
+    #[pyo3(signature = (path, p_values=false))]
+    fn compile(&self, path: PathBuf, p_values: bool) -> PyResult<()> {
         let detector = self.inner.get()?;
-        let written = CompileOptions::calibrated(detector.record())
-            .and_then(|options| odin::compile(detector.classifier(), &options))
+        let written = detector
+            .compile_options()
+            .and_then(|options| odin::compile(detector.classifier(), &options.p_values(p_values)))
             .and_then(|file| write_atomically(path, &file));
         written.map_err(raised)
     }

@@ -2,8 +2,9 @@
 //! Detection in Neural Networks*, ICLR 2018.
 //!
 //! [`transform`] is for an engine: temperature and step are inputs, and the caller computes scores
-//! from logits. [`directions`] is the part that a grid of temperatures and magnitudes shares.
-//! [`detector`] is for a file: it computes the scores.
+//! from logits. [`directions`] is the part that a grid of temperatures and magnitudes shares,
+//! [`forward`] what is left where nobody asks for ODIN. [`detector`] is for a file, to which scores
+//! are added.
 
 use crate::op::{Axis, Binary, Compare, ReduceKind, Unary};
 use crate::{Dim, Error, ErrorKind, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
@@ -31,16 +32,8 @@ pub mod names {
     pub const FEATURES: &str = "features";
     /// Output: the logits `[N, classes]` of the images with one perturbed coordinate (i-ODIN).
     pub const I_ODIN_LOGITS: &str = "i_odin_logits";
-    /// Output of a detector: the baseline `[N]`, the maximum softmax probability at T = 1.
-    pub const MSP: &str = "msp";
-    /// Output of a detector: the ODIN score `[N]`, the maximum softmax probability at T of the
-    /// perturbed images.
-    pub const ODIN: &str = "odin";
-    /// Output of a detector with a threshold: whether `odin >= threshold`, `[N]`.
-    pub const IS_IN_DISTRIBUTION: &str = "is_in_distribution";
-
     /// All of them.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 9] = [
         TEMPERATURE,
         STEP,
         LOGITS,
@@ -50,9 +43,6 @@ pub mod names {
         PERTURBED_LOGITS,
         FEATURES,
         I_ODIN_LOGITS,
-        MSP,
-        ODIN,
-        IS_IN_DISTRIBUTION,
     ];
 
     /// Whether an input or output of one of these graphs may have this name.
@@ -62,16 +52,16 @@ pub mod names {
     }
 }
 
-/// The classifier with an input that does not have one of [`names`]: such an input called `step`
-/// is called `step_of_classifier`. All graphs here begin with this.
-pub fn with_own_names(mut classifier: Graph) -> Graph {
+/// The classifier with an input that has neither one of [`names`] nor a reserved name: such an input
+/// called `step` is called `step_of_classifier`. All graphs here begin with this.
+pub fn with_own_names(mut classifier: Graph, reserved: &[&str]) -> Graph {
     let taken: Vec<String> = {
         let inputs = classifier.inputs().map(|(_, input)| &input.name);
         let outputs = classifier.outputs().iter().map(|output| &output.name);
         inputs.chain(outputs).cloned().collect()
     };
     classifier.rename_inputs(|name| {
-        if !names::contain(name) {
+        if !names::contain(name) && !reserved.contains(&name) {
             return None;
         }
         let mut free = format!("{}_of_classifier", name.replace('.', "_"));
@@ -130,7 +120,7 @@ pub fn transform_with(
     let ends = ends(classifier)?;
     let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
-    let mut g = with_own_names(classifier.clone());
+    let mut g = with_own_names(classifier.clone(), &[]);
     g.clear_outputs();
     g.at("ODIN");
     let temperature = g.input(names::TEMPERATURE, Type::float(Shape::default()))?;
@@ -181,7 +171,7 @@ pub fn directions(
     features: Option<ValueId>,
 ) -> Result<Graph, Error> {
     let ends = ends(classifier)?;
-    let mut g = with_own_names(classifier.clone());
+    let mut g = with_own_names(classifier.clone(), &[]);
     g.clear_outputs();
     g.at("ODIN");
     let prediction = g.add(Op::ArgMax(Axis(1)), &[ends.logits])?;
@@ -210,7 +200,25 @@ pub fn direction_name(i: usize) -> String {
     format!("{}.{i}", names::DIRECTION)
 }
 
-/// The constants of a detector.
+/// A classifier without ODIN: its outputs are [`names::LOGITS`], [`names::PREDICTION`], and
+/// [`names::FEATURES`] where a value of the classifier is given for them. It adds no inputs.
+///
+/// # Errors
+/// When the graph is not a classifier.
+pub fn forward(classifier: &Graph, features: Option<ValueId>) -> Result<Graph, Error> {
+    let Ends { logits, .. } = ends(classifier)?;
+    let mut g = with_own_names(classifier.clone(), &[]);
+    g.clear_outputs();
+    let prediction = g.at("ODIN").add(Op::ArgMax(Axis(1)), &[logits])?;
+    g.output(names::LOGITS, logits);
+    g.output(names::PREDICTION, prediction);
+    if let Some(features) = features {
+        g.output(names::FEATURES, features);
+    }
+    Ok(g)
+}
+
+/// What a detector is made for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The temperature T, positive.
@@ -218,16 +226,29 @@ pub struct Settings {
     /// The step in normalised units, `ε / std`, for each channel. If all are 0 the images are not
     /// perturbed, and there is neither a gradient nor a second forward pass.
     pub step: Vec<f32>,
-    /// An image whose score is at least this is classified as in-distribution.
-    pub threshold: Option<f32>,
+    /// Whether there are perturbed logits.
+    pub odin: bool,
+    /// Whether there are logits of the images with one perturbed coordinate (i-ODIN).
+    pub i_odin: bool,
 }
 
-/// Extends a classifier, as [`transform`] does, to a complete detector with the classifier's input
-/// only; its outputs are [`names::LOGITS`], [`names::PREDICTION`], [`names::MSP`], [`names::ODIN`]
-/// and, with a threshold, [`names::IS_IN_DISTRIBUTION`], in this order.
-///
-/// Scores are computed in f32, which at T = 1000 and 10 classes resolves 1e-8 of scores that span
-/// 3e-3.
+/// A classifier extended by the passes of a detector, whose only input is the classifier's. It has no
+/// outputs: those are for scores to be added. Values of the classifier are values of the graph.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    /// The graph.
+    pub graph: Graph,
+    /// The logits `[N, classes]` of the images.
+    pub logits: ValueId,
+    /// The predicted classes `[N]`, argmax of the logits.
+    pub prediction: ValueId,
+    /// The logits of the perturbed images.
+    pub perturbed_logits: Option<ValueId>,
+    /// The logits of the images with one perturbed coordinate.
+    pub i_odin_logits: Option<ValueId>,
+}
+
+/// Extends a classifier by what [`Settings`] ask for.
 ///
 /// # Errors
 /// As [`transform`]; and if there is not one step for each channel.
@@ -235,41 +256,47 @@ pub fn detector(
     classifier: &Graph,
     channel_axis: usize,
     settings: &Settings,
-) -> Result<Graph, Error> {
+) -> Result<Detector, Error> {
     let ends = ends(classifier)?;
     let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
-    let mut g = with_own_names(classifier.clone());
+    let mut g = with_own_names(classifier.clone(), &[]);
     g.clear_outputs();
-    g.at("ODIN");
-    let temperature = g.scalar(settings.temperature)?;
-    let step = g.constant(Tensor::new(step_shape.at(1), &settings.step[..])?)?;
-
-    let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
-    let perturbed_logits = match settings.step.iter().all(|&step| step == 0.0) {
-        true => logits,
-        false => {
-            let gradient = gradient(&mut g, ends, prediction, temperature)?;
-            let direction = sign(&mut g, gradient)?;
-            let perturbed = perturb(&mut g, x, direction, step)?;
-            g.replay(logits, x, perturbed)?
-        }
+    let prediction = g.at("ODIN").add(Op::ArgMax(Axis(1)), &[logits])?;
+    let step = Tensor::new(step_shape.at(1), &settings.step[..])?;
+    let mut passes = Detector {
+        logits,
+        prediction,
+        perturbed_logits: settings.odin.then_some(logits),
+        i_odin_logits: settings.i_odin.then_some(logits),
+        graph: g,
     };
-    let one = g.at("MSP").scalar(1.0)?;
-    let msp = max_softmax(&mut g, logits, one)?;
-    g.at("ODIN score");
-    let odin = max_softmax(&mut g, perturbed_logits, temperature)?;
-
-    g.output(names::LOGITS, logits);
-    g.output(names::PREDICTION, prediction);
-    g.output(names::MSP, msp);
-    g.output(names::ODIN, odin);
-    if let Some(threshold) = settings.threshold {
-        let threshold = g.at("decision").scalar(threshold)?;
-        let reached = g.compare(Compare::GreaterOrEqual, odin, threshold)?;
-        g.output(names::IS_IN_DISTRIBUTION, reached);
+    let moves = settings.step.iter().any(|&step| step != 0.0);
+    if moves && (settings.odin || settings.i_odin) {
+        passes.perturb(ends, settings.temperature, step)?;
     }
-    Ok(g)
+    Ok(passes)
+}
+
+impl Detector {
+    fn perturb(&mut self, ends: Ends, temperature: f32, step: Tensor) -> Result<(), Error> {
+        let (Ends { x, logits }, g) = (ends, &mut self.graph);
+        let temperature = g.scalar(temperature)?;
+        let step = g.constant(step)?;
+        let gradient = gradient(g, ends, self.prediction, temperature)?;
+        let direction = sign(g, gradient)?;
+        if self.perturbed_logits.is_some() {
+            let perturbed = perturb(g, x, direction, step)?;
+            self.perturbed_logits = Some(g.replay(logits, x, perturbed)?);
+        }
+        if self.i_odin_logits.is_some() {
+            let only = largest_coordinate(g.at("i-ODIN"), gradient)?;
+            let direction = g.mul(direction, only)?;
+            let perturbed = perturb(g, x, direction, step)?;
+            self.i_odin_logits = Some(g.replay(logits, x, perturbed)?);
+        }
+        Ok(())
+    }
 }
 
 /// The input of a classifier, the images, and its output.
@@ -382,9 +409,14 @@ fn perturb(g: &mut Graph, x: ValueId, direction: ValueId, step: ValueId) -> Resu
     g.sub(x, movement)
 }
 
-/// `max_i softmax(z / T)_i` of each row, as `1 / Σ exp((z - max z) / T)`: no exponential can
-/// overflow, and the difference is taken before it is scaled down.
-fn max_softmax(g: &mut Graph, logits: ValueId, temperature: ValueId) -> Result<ValueId, Error> {
+/// Adds `max_i softmax(z / T)_i` of each row `[N, C]`, as `1 / Σ exp((z - max z) / T)`: no
+/// exponential can overflow, and the difference is taken before it is scaled down. In f32 it
+/// resolves 1e-8 of scores that span 3e-3, at T = 1000 and 10 classes.
+///
+/// # Errors
+/// When the logits have no second axis.
+pub fn max_softmax(g: &mut Graph, logits: ValueId, temperature: f32) -> Result<ValueId, Error> {
+    let temperature = g.scalar(temperature)?;
     let max = g.reduce(logits, ReduceKind::Max, vec![1], true)?;
     let below_max = g.sub(logits, max)?;
     let scaled = g.div(below_max, temperature)?;

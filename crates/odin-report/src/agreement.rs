@@ -2,7 +2,8 @@
 
 use crate::json;
 use odin::Agreement;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
 
 /// The largest differences between a compiled detector and its model.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,29 +36,51 @@ impl AgreementReport {
         } else {
             "they differ"
         };
-        format!(
+        let mut text = format!(
             "\
 Images:                  {}
 Largest difference
   of a logit:            {:.3e} (the largest logit is {:.3e})
-  of MSP:                {:.3e}
-  of an ODIN score:      {:.3e} (times T: {:.3e})
-Predictions that differ: {}
-Verdict:                 {verdict}
 ",
-            agreement.images,
-            agreement.logits,
-            agreement.logit_scale,
-            agreement.msp,
-            agreement.odin,
-            agreement.odin * agreement.temperature,
-            agreement.disagreements,
-        )
+            agreement.images, agreement.logits, agreement.logit_scale,
+        );
+        for score in &agreement.scores {
+            let what = match score.name.as_str() {
+                "msp" => "of MSP:".to_string(),
+                "odin" => "of an ODIN score:".to_string(),
+                name => format!("of {name}:"),
+            };
+            let beside = match score.name.as_str() {
+                "msp" => String::new(),
+                "odin" | "i-odin" => {
+                    format!(
+                        " (times T: {:.3e})",
+                        score.difference * agreement.temperature
+                    )
+                }
+                _ => format!(" (the largest score is {:.3e})", score.scale),
+            };
+            let _ = writeln!(text, "  {what:<22} {:.3e}{beside}", score.difference);
+        }
+        if !agreement.not_compared.is_empty() {
+            let names = agreement.not_compared.join(", ");
+            let _ = writeln!(text, "Not compared:            {names}");
+        }
+        let _ = writeln!(
+            text,
+            "Predictions that differ: {}\nVerdict:                 {verdict}",
+            agreement.disagreements
+        );
+        text
     }
 
     /// As a JSON object.
     pub fn to_json(&self) -> String {
         let agreement = &self.agreement;
+        let scores = agreement.scores.iter();
+        let scores = scores.map(|score| (score.name.clone(), json!(score.difference)));
+        let logits = ("logits".to_string(), json!(agreement.logits));
+        let differences: Map<String, Value> = std::iter::once(logits).chain(scores).collect();
         let value = json!({
             "detector": self.detector,
             "model": self.model,
@@ -65,11 +88,8 @@ Verdict:                 {verdict}
             "engine": self.engine,
             "images": agreement.images,
             "temperature": agreement.temperature,
-            "largest_difference": {
-                "logits": agreement.logits,
-                "msp": agreement.msp,
-                "odin": agreement.odin,
-            },
+            "largest_difference": differences,
+            "not_compared": agreement.not_compared,
             "largest_logit": agreement.logit_scale,
             "predictions_that_differ": agreement.disagreements,
             "tolerance": self.tolerance,

@@ -46,8 +46,21 @@ impl CompileReport {
             Some(threshold) => format!("threshold {threshold}"),
             None => "no threshold".to_string(),
         };
-        let (t, magnitude) = (card.setting.temperature, card.setting.magnitude);
-        entry("ODIN", format!("T = {t}, ε = {magnitude}, {threshold}"));
+        if card.scores.iter().any(|name| name.ends_with("odin")) {
+            let (t, magnitude) = (card.setting.temperature, card.setting.magnitude);
+            entry("ODIN", format!("T = {t}, ε = {magnitude}"));
+        }
+        let threshold = match card.class_thresholds.len() {
+            0 => threshold,
+            classes => format!("a threshold for each of {classes} classes"),
+        };
+        entry("decides", format!("by {}, {threshold}", card.decides_by));
+        if let Some(transform) = &card.transform {
+            entry(
+                "before",
+                format!("images are to be transformed: {}", transform.notation()),
+            );
+        }
         if let Some(sha256) = &card.source_sha256 {
             entry("made of", format!("a file with the SHA-256 {sha256}"));
         }
@@ -78,7 +91,10 @@ pub(crate) fn card(card: &DetectorCard) -> Value {
     json!({
         "temperature": card.setting.temperature,
         "magnitude": card.setting.magnitude,
+        "scores": card.scores,
+        "decides_by": card.decides_by,
         "threshold": card.threshold,
+        "class_thresholds": card.class_thresholds,
         "target_tpr": card.target_tpr,
         "input": card.input.as_str(),
         "source_sha256": card.source_sha256,

@@ -60,6 +60,7 @@ pub use head::Head;
 pub use method::Method;
 pub use observation::{Observation, Scorer};
 pub use parameters::Parameters;
+pub use scores::kept_features;
 pub use summary::TrainingSummary;
 pub use tensor::{NamedTensor, Values};
 pub use training::Training;

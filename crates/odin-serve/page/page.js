@@ -707,7 +707,7 @@ class Explorer {
   }
 
   decimals(answer) {
-    const moved = Math.abs(followed(answer) - answer.unperturbed);
+    const moved = answer.unperturbed === null ? 0 : Math.abs(followed(answer) - answer.unperturbed);
     const { upper, lower } = this.detector.histogram;
     const range = this.detector.decides_by === "odin" ? upper - lower : 0;
     return Math.min(Math.max(range > 0 ? decimalsOf(range) : 6, moved > 0 ? decimalsOf(moved) - 2 : 0), 10);

@@ -62,6 +62,7 @@ mod files;
 mod input;
 mod inspect;
 mod model;
+mod names;
 mod setting;
 
 pub use calibrate::{
@@ -78,7 +79,9 @@ pub use evaluate::{
     Choice, Evaluation, InOnlyRule, Intervals, MeasureOptions, Measured, MetricsMode, Objective,
     Rule, Search, TuneOptions, Tuned, Tuner, choose, evaluate, measure,
 };
-pub use export::{Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, compile};
+pub use export::{
+    Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, ScoreAgreement, compile,
+};
 pub use files::{AtomicFile, Destination, write_atomically};
 pub use input::{Images, Shard, stratified_order};
 pub use inspect::{Inspection, multiply_adds};

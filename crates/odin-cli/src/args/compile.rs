@@ -5,14 +5,18 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Writes a model with ODIN built into it as one ONNX file: forward pass, input gradient,
-/// perturbation, second forward pass, scores. Any ONNX runtime executes it.
+/// perturbation, second forward pass, scores. Any ONNX runtime executes it. Of a calibrated detector
+/// it holds all scores, with what was fitted for them, and the decision; no gradient where none of
+/// them needs it.
 ///
-/// Its outputs are logits, prediction, msp, odin, and with a threshold is_in_distribution.
+/// Its outputs are logits, prediction, msp, the other scores by name, and with a threshold
+/// is_in_distribution.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   odin compile --nn densenet10.pth -o detector.onnx
-  odin compile --detector detector.toml -o detector.onnx      with its threshold
+  odin compile --detector detector.toml -o detector.onnx      with its scores and thresholds
+  odin compile --detector detector.toml --p-value -o detector.onnx
   odin compile --nn net.onnx --magnitude 0.002 --threshold 0.1004 --input pixels-u8 \\
                --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
 
@@ -24,8 +28,8 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "FILE|NAME", required_unless_present = "detector")]
     pub(crate) nn: Option<String>,
 
-    /// A calibrated detector that `odin calibrate` wrote: its model, temperature, magnitude and
-    /// threshold are taken
+    /// A calibrated detector that `odin calibrate` wrote: its model, temperature, magnitude, scores
+    /// and thresholds are taken
     #[arg(
         long,
         value_name = "FILE",
@@ -39,6 +43,11 @@ pub(crate) struct Compile {
     /// Add the output is_in_distribution: whether the ODIN score reaches this
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
+
+    /// Add the outputs percentile and p_value: where the deciding score is among those of the
+    /// calibration
+    #[arg(long, requires = "detector")]
+    pub(crate) p_value: bool,
 
     /// The input of the file: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
     /// models, pixels-f32 for others]

@@ -12,6 +12,7 @@ Examples:
   odin verify detector.onnx --nn densenet10.pth
   odin verify detector.onnx --nn net.onnx --images photos/ --count 200 --transform resize:32x32
   odin verify detector.onnx --nn net.onnx --device cpu-ort
+  odin verify detector.onnx --nn detector.toml
 
 The options that describe the network must be those that it was compiled with. --device is for the
 model; the detector runs by the built-in engine.")]
@@ -20,7 +21,8 @@ pub(crate) struct Verify {
     #[arg(value_name = "DETECTOR")]
     pub(crate) detector: PathBuf,
 
-    /// The network that it was compiled from
+    /// The network that it was compiled from, or the calibrated detector (detector.toml), which knows
+    /// all of its scores
     #[arg(long, value_name = "FILE|NAME")]
     pub(crate) nn: String,
 
@@ -37,8 +39,8 @@ pub(crate) struct Verify {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 
-    /// The largest difference allowed: of logits relative to the largest of them (at least 1), of
-    /// MSP as it is, of ODIN scores multiplied by T like that of logits
+    /// The largest difference allowed: of logits and scores relative to the largest of them (at
+    /// least 1), of MSP as it is, of ODIN scores multiplied by T like that of logits
     #[arg(long, default_value_t = 0.001, value_name = "X")]
     pub(crate) tolerance: f64,
 

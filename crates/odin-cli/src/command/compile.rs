@@ -1,4 +1,5 @@
-//! `odin compile`: writes a classifier with ODIN built in as one ONNX file.
+//! `odin compile`: writes a classifier with ODIN or a calibrated detector's scores built in as one
+//! ONNX file.
 
 use crate::args::{Compile, UsageError};
 use crate::output::atomic::Output;
@@ -7,7 +8,7 @@ use crate::resolve::{network, registry};
 use anyhow::{Context, Result};
 use odin::{
     CalibratedDetector, Classifier, ClassifierOptions, CompileOptions, DetectorInput,
-    DetectorRecord, compile,
+    DetectorRecord, Fitted, compile,
 };
 use odin_formats::onnx;
 use odin_report::CompileReport;
@@ -22,27 +23,32 @@ pub(crate) fn run(args: &Compile) -> Result<()> {
     out.is_none_of(&network::sources(&classifier, &args.network))?;
     if let Some(detector) = &args.detector {
         out.is_not("the detector", detector)?;
-        if let Some(statistics) = calibrated.as_ref().and_then(|c| c.statistics.as_ref()) {
+        if let Some(statistics) = calibrated.as_ref().and_then(|(c, _)| c.statistics.as_ref()) {
             let statistics = detector.with_file_name(&statistics.file);
             out.is_not("what was fitted for the detector", &statistics)?;
         }
     }
     network::announce(&classifier, args.quiet.on);
     let options = match &calibrated {
-        Some(record) => CompileOptions::calibrated(record).context("--detector")?,
+        Some((record, fitted)) => {
+            CompileOptions::calibrated(record, fitted).context("--detector")?
+        }
         None => options(args, &classifier)?,
     };
-    let options = options.input(input(args, &classifier));
+    let options = options
+        .input(input(args, &classifier))
+        .p_values(args.p_value);
     let bytes = compile(&classifier, &options)?;
     let report = read_back(&args.out, &bytes)?;
     out.write(&bytes)?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
-/// The network to compile, and the calibrated detector it comes from, if any.
+/// The network to compile, and the calibrated detector it comes from, if any, with what was fitted
+/// for its scores.
 struct Source {
     classifier: Classifier,
-    calibrated: Option<DetectorRecord>,
+    calibrated: Option<(DetectorRecord, Vec<Fitted>)>,
 }
 
 fn source(args: &Compile) -> Result<Source> {
@@ -69,10 +75,10 @@ fn source(args: &Compile) -> Result<Source> {
     if let Some(nn) = &args.nn {
         options = options.model(nn);
     }
-    let (record, classifier) = options.network(path)?;
+    let (record, classifier, fitted) = options.parts(path)?;
     Ok(Source {
         classifier,
-        calibrated: Some(record),
+        calibrated: Some((record, fitted)),
     })
 }
 

@@ -116,10 +116,15 @@ fn unperturbed(detector: &Detector, images: &Images) -> Result<Vec<f64>> {
     let detector = detector.with_setting(Setting::new(temperature, 0.0)?)?;
     let rows = detector.rows(images);
     rows.map(|row| match row {
-        Ok(row) => Ok(row.score.odin()),
+        Ok(row) => Ok(odin_of(&row)),
         Err(image) => Err(image.error.into()),
     })
     .collect()
+}
+
+/// ODIN's score, which an evaluation always has.
+fn odin_of(row: &Row) -> f64 {
+    row.score.odin().unwrap_or(f64::NAN)
 }
 
 /// Rows of a set that are worth to be looked at, those first that are most so.
@@ -195,7 +200,7 @@ fn typical(scored: Scored<'_>) -> Choice {
     let set = scored.set;
     let ascending = ordered(set, |_| true, |score| score);
     let middle = ascending.get(ascending.len() / 2).copied();
-    let median = middle.map_or(f64::NAN, |row| set.rows[row].score.odin());
+    let median = middle.map_or(f64::NAN, |row| odin_of(&set.rows[row]));
     Choice {
         title: format!("{}: most typical", set.name),
         note: format!("The ODIN scores nearest to their median, {median}."),
@@ -205,7 +210,7 @@ fn typical(scored: Scored<'_>) -> Choice {
 
 /// The rows whose ODIN score is wanted, in the order of a key; equal ones stay in the set's order.
 fn ordered(set: &ScoredSet, wanted: impl Fn(f64) -> bool, key: impl Fn(f64) -> f64) -> Vec<usize> {
-    let score = |row: usize| set.rows[row].score.odin();
+    let score = |row: usize| odin_of(&set.rows[row]);
     let mut order: Vec<usize> = (0..set.rows.len())
         .filter(|&row| wanted(score(row)))
         .collect();

@@ -8,11 +8,12 @@ use crate::resolve::device::{self, threads};
 use crate::resolve::{network, registry};
 use anyhow::{Result, anyhow, bail};
 use odin::{
-    Agreement, Classifier, CompiledDetector, Detector, DetectorInput, ErrorKind, Image, Images,
-    Progress,
+    Agreement, CalibratedDetector, Classifier, CompiledDetector, Detector, DetectorBuilder,
+    DetectorInput, ErrorKind, Image, Images, Progress,
 };
 use odin_data::registry::Registry;
 use odin_report::AgreementReport;
+use std::path::Path;
 
 /// Images read at a time.
 const BATCH: usize = 32;
@@ -20,7 +21,7 @@ const BATCH: usize = 32;
 pub(crate) fn run(args: &Verify) -> Result<()> {
     let device = device::chosen(&args.device)?;
     let registry = registry::open(&args.network.registry)?;
-    let classifier = network::open(&args.nn, &args.network, args.transform.as_ref(), &registry)?;
+    let (classifier, builder) = original(args, &registry)?;
     network::announce(&classifier, args.quiet.on);
     let file = CompiledDetector::open(&args.detector, threads(args.threads));
     let file = file.map_err(|error| match error.kind() {
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
             say(&notice);
         }
     }
-    let builder = Detector::builder(&classifier)
+    let builder = builder
         .setting(file.card().setting)
         .threads(threads(args.threads));
     let detector = device::build(builder, device, &args.device)?;
@@ -55,6 +56,21 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
             args.tolerance
         ),
     }
+}
+
+/// What the file was compiled from: a network, or a calibrated detector with its scores.
+fn original(args: &Verify, registry: &Registry) -> Result<(Classifier, DetectorBuilder)> {
+    let path = Path::new(&args.nn);
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        let builder = CalibratedDetector::options().builder(path)?;
+        return Ok((builder.classifier().clone(), builder));
+    }
+    let classifier = network::open(&args.nn, &args.network, args.transform.as_ref(), registry)?;
+    let builder = Detector::builder(&classifier);
+    Ok((classifier, builder))
 }
 
 /// What explains a difference before it is measured.

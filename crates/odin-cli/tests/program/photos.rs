@@ -80,7 +80,7 @@ fn resized_photos_score_alike_in_library_and_command() {
         .map(|verdict| {
             (
                 name(&verdict.name),
-                [verdict.score.msp(), verdict.score.odin()],
+                [verdict.score.msp(), verdict.score.odin().unwrap()],
             )
         })
         .collect();
@@ -96,7 +96,12 @@ fn resized_photos_score_alike_in_library_and_command() {
     let rows = detector.rows(&classifier.open_images(photos).unwrap());
     let by_detector: HashMap<String, [f64; 2]> = rows
         .filter_map(Result::ok)
-        .map(|row| (name(&row.name), [row.score.msp(), row.score.odin()]))
+        .map(|row| {
+            (
+                name(&row.name),
+                [row.score.msp(), row.score.odin().unwrap()],
+            )
+        })
         .collect();
     assert_eq!(by_detector, by_command);
 }

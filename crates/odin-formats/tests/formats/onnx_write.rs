@@ -3,7 +3,7 @@
 use crate::common::fixture_path;
 use odin_formats::onnx::{InputType, Labels, read_graph, write};
 use odin_formats::{Checkpoint, zoo};
-use odin_graph::odin::{Settings, detector};
+use odin_graph::odin::{Settings, detector, max_softmax};
 use odin_graph::{Array, Graph, Value, interpret};
 
 const FILES: [&str; 9] = [
@@ -39,6 +39,20 @@ fn difference(a: &Value<f64>, b: &Value<f64>) -> f64 {
     }
 }
 
+/// A classifier with ODIN and its scores.
+fn odin_graph_of(classifier: &Graph, settings: &Settings) -> Graph {
+    let mut detector = detector(classifier, 1, settings).unwrap();
+    let g = &mut detector.graph;
+    let msp = max_softmax(g, detector.logits, 1.0).unwrap();
+    let perturbed = detector.perturbed_logits.unwrap();
+    let odin = max_softmax(g, perturbed, settings.temperature).unwrap();
+    g.output("logits", detector.logits);
+    g.output("prediction", detector.prediction);
+    g.output("msp", msp);
+    g.output("odin", odin);
+    detector.graph
+}
+
 #[test]
 fn detectors_compute_the_same_once_read_back() {
     for file in FILES {
@@ -47,9 +61,10 @@ fn detectors_compute_the_same_once_read_back() {
         let settings = Settings {
             temperature: 1000.0,
             step: vec![0.01, 0.02, 0.03],
-            threshold: Some(0.1431),
+            odin: true,
+            i_odin: false,
         };
-        let graph = detector(&model.graph, 1, &settings).unwrap();
+        let graph = odin_graph_of(&model.graph, &settings);
         let bytes = write(&graph, InputType::Float, &Labels::default()).unwrap();
         let again = read_graph(&bytes, file).unwrap();
         let shape = [2, 3, 32, 32];

@@ -1,8 +1,10 @@
 //! A detector computes what the transform and its caller compute, whatever it is fed from.
 
-use odin_graph::odin::{Settings, detector, names, transform};
+use odin_graph::odin::{
+    self, Extras, Settings, detector, forward, names, transform, transform_with,
+};
 use odin_graph::op::Window;
-use odin_graph::{Array, Error, Graph, Op, Shape, Tensor, Type, Value, interpret, passes, verify};
+use odin_graph::{Array, Error, Graph, Op, Shape, Tensor, Type, interpret, passes, verify};
 
 const BATCH: usize = 3;
 const TEMPERATURE: f32 = 100.0;
@@ -32,12 +34,31 @@ fn network() -> Graph {
     build().unwrap()
 }
 
-fn settings(step: [f32; 2], threshold: Option<f32>) -> Settings {
-    Settings {
+/// The classifier with ODIN and i-ODIN, as far as they are asked for, and all scores as outputs.
+fn with_scores(step: [f32; 2], odin: bool, i_odin: bool) -> Graph {
+    let settings = Settings {
         temperature: TEMPERATURE,
         step: step.to_vec(),
-        threshold,
+        odin,
+        i_odin,
+    };
+    let mut detector = detector(&network(), 1, &settings).unwrap();
+    let g = &mut detector.graph;
+    let msp = odin::max_softmax(g, detector.logits, 1.0).unwrap();
+    g.output(names::LOGITS, detector.logits);
+    g.output(names::PREDICTION, detector.prediction);
+    g.output("msp", msp);
+    let passes = [
+        ("odin", detector.perturbed_logits),
+        ("i-odin", detector.i_odin_logits),
+    ];
+    for (name, logits) in passes {
+        if let Some(logits) = logits {
+            let score = odin::max_softmax(g, logits, TEMPERATURE).unwrap();
+            g.output(name, score);
+        }
     }
+    detector.graph
 }
 
 fn images() -> Array<f64> {
@@ -91,7 +112,7 @@ fn assert_is_odin(graph: &Graph, input: (&str, Array<f64>), step: [f32; 2]) {
 #[test]
 fn scores_are_those_of_the_transform() {
     for step in [STEP, [0.0, 0.0]] {
-        let graph = detector(&network(), 1, &settings(step, None)).unwrap();
+        let graph = with_scores(step, true, false);
         assert_is_odin(&graph, ("x", images()), step);
         let names: Vec<&str> = graph.outputs().iter().map(|o| o.name.as_str()).collect();
         assert_eq!(names, ["logits", "prediction", "msp", "odin"]);
@@ -102,7 +123,7 @@ fn scores_are_those_of_the_transform() {
 #[test]
 fn without_a_step_there_is_one_pass() {
     let count = |step| {
-        let graph = detector(&network(), 1, &settings(step, None)).unwrap();
+        let graph = with_scores(step, true, false);
         let convolves = |op: &Op| matches!(op, Op::Conv(_) | Op::ConvTranspose(_));
         graph.nodes().iter().filter(|n| convolves(&n.op)).count()
     };
@@ -110,21 +131,41 @@ fn without_a_step_there_is_one_pass() {
 }
 
 #[test]
-fn a_score_at_the_threshold_is_in_distribution() {
-    let run = |threshold| {
-        let graph = detector(&network(), 1, &settings(STEP, Some(threshold))).unwrap();
-        let images = images().floats().iter().map(|&v| v as f32).collect();
-        let outputs = interpret(&graph, &[("x", Array::new(vec![BATCH, 2, 5, 5], images))]);
-        outputs.unwrap()
+fn i_odin_moves_the_largest_coordinate() {
+    let extras = Extras {
+        largest_coordinate: true,
+        ..Extras::default()
     };
-    let scores = run(0.0)[3].floats().to_vec();
-    for threshold in scores.iter().copied() {
-        let Value::Bool(decisions, shape) = &run(threshold)[4] else {
-            panic!("decisions are truth values")
-        };
-        let expected: Vec<bool> = scores.iter().map(|&s| s >= threshold).collect();
-        assert_eq!((decisions, shape), (&expected, &vec![BATCH]));
+    let transformed = transform_with(&network(), 1, extras).unwrap();
+    let step = STEP.map(f64::from).to_vec();
+    let inputs = [
+        ("x", images()),
+        (
+            names::TEMPERATURE,
+            Array::new(vec![], vec![TEMPERATURE.into()]),
+        ),
+        (names::STEP, Array::new(vec![1, 2, 1, 1], step)),
+    ];
+    let expected = interpret(&transformed, &inputs).unwrap();
+    let expected = max_softmax(expected[3].floats(), TEMPERATURE.into());
+    for odin in [false, true] {
+        let graph = with_scores(STEP, odin, true);
+        let found = interpret(&graph, &[("x", images())]).unwrap();
+        let last = found.last().unwrap();
+        assert_close(last.floats(), &expected, "i-ODIN");
+        assert_eq!(found.len(), 4 + usize::from(odin));
     }
+}
+
+#[test]
+fn without_odin_there_is_one_pass() {
+    let graph = with_scores(STEP, false, false);
+    let convolves = |op: &Op| matches!(op, Op::Conv(_) | Op::ConvTranspose(_));
+    let passes = graph.nodes().iter().filter(|n| convolves(&n.op)).count();
+    assert_eq!((passes, graph.outputs().len()), (1, 3));
+    let forward = forward(&network(), None).unwrap();
+    let run = |graph: &Graph| interpret(graph, &[("x", images())]).unwrap();
+    assert_eq!(run(&forward)[..], run(&graph)[..2]);
 }
 
 /// A preprocessing that undoes what is done to the images here.
@@ -139,7 +180,7 @@ fn a_detector_can_be_fed_from_another_graph() {
         g.output("planes", planes);
         Ok(g)
     };
-    let graph = detector(&network(), 1, &settings(STEP, None)).unwrap();
+    let graph = with_scores(STEP, true, false);
     let bound = passes::bind_input(&graph, "x", &source().unwrap()).unwrap();
     let planes = images();
     let pixel = |i: usize| {
@@ -180,7 +221,9 @@ fn what_cannot_be_bound_is_refused() {
     }
     let steps = Settings {
         step: vec![0.1],
-        ..settings(STEP, None)
+        temperature: TEMPERATURE,
+        odin: true,
+        i_odin: false,
     };
     assert!(detector(&network(), 1, &steps).is_err());
 }

@@ -51,7 +51,7 @@ impl ShownImage {
         Self {
             name: facts.row.name.clone(),
             facts: facts.lines(),
-            odin: facts.row.score.odin(),
+            odin: facts.row.score.odin().unwrap_or(f64::NAN),
             pictures: pictures(),
         }
     }

@@ -31,7 +31,7 @@ fn agreements_are_judged_by_the_tolerance() {
             model: "net".to_string(),
             device: "cpu".to_string(),
             engine: "test".to_string(),
-            agreement,
+            agreement: agreement.clone(),
             tolerance,
         };
         let (table, json) = (report.to_table(), parsed(&report.to_json()));
@@ -187,7 +187,8 @@ fn a_compiled_detector_says_what_it_takes_and_does() {
             "d.onnx: ONNX, ",
             "  input    images [N, 1, 8, 8]: ",
             "  output   odin float[N]\n",
-            &format!("  ODIN     T = 1000, ε = 0.005, {said}\n"),
+            "  ODIN     T = 1000, ε = 0.005\n",
+            &format!("  decides  by odin, {said}\n"),
             "  made of  a file with the SHA-256 ",
         ] {
             assert!(table.contains(wanted), "no {wanted:?} in\n{table}");
@@ -196,6 +197,7 @@ fn a_compiled_detector_says_what_it_takes_and_does() {
         assert_eq!(json["inputs"][0]["name"], "images");
         assert_eq!(json["outputs"][0]["type"], "float[N]");
         assert_eq!(json["detector"]["magnitude"], 0.005);
+        assert_eq!(json["detector"]["scores"], json!(["msp", "odin"]));
         assert_eq!(json["detector"]["threshold"], json!(threshold));
     }
 }

@@ -26,6 +26,8 @@ use crate::tensor::{Reader, Writer};
 
 use gaussian::Within;
 
+pub use shaping::kept_features;
+
 /// A score with what was fitted.
 pub(crate) trait Score: fmt::Debug + Send + Sync {
     /// The observation has the lengths below, and finite values.

@@ -39,8 +39,9 @@ fn largest(values: &[f32], count: usize) -> Vec<usize> {
     indices
 }
 
-/// How many of `features` are kept where the share `pruned` is not; one at least.
-fn kept(features: usize, pruned: f64) -> usize {
+/// How many of D features [ASH](crate::Method::Ash) keeps, and [SCALE](crate::Method::Scale) sums,
+/// where the share `pruned` is left out: the rest, rounded to even, and one at least.
+pub fn kept_features(features: usize, pruned: f64) -> usize {
     (features - (features as f64 * pruned).round_ties_even() as usize).max(1)
 }
 
@@ -149,7 +150,7 @@ impl Ash {
 impl Score for Ash {
     fn score(&self, observation: &Observation<'_>) -> f64 {
         let features = observation.features;
-        let largest = largest(features, kept(features.len(), self.pruned));
+        let largest = largest(features, kept_features(features.len(), self.pruned));
         let all: f64 = doubles(features).sum();
         let rest: f64 = largest.iter().map(|&i| f64::from(features[i])).sum();
         let factor = sharpening(all, rest);
@@ -212,7 +213,7 @@ impl Score for Scale {
     /// `W (s h) + b = s (z - b) + b`.
     fn score(&self, observation: &Observation<'_>) -> f64 {
         let features = observation.features;
-        let largest = largest(features, kept(features.len(), self.pruned));
+        let largest = largest(features, kept_features(features.len(), self.pruned));
         let all: f64 = doubles(features).sum();
         let rest: f64 = largest.iter().map(|&i| f64::from(features[i])).sum();
         let factor = sharpening(all, rest);

@@ -42,8 +42,9 @@ pub(super) struct Explored {
     class: Option<String>,
     /// All scores; high means in-distribution.
     scores: BTreeMap<String, f64>,
-    /// The score of ODIN at magnitude 0: without the perturbation.
-    unperturbed: f64,
+    /// The score of ODIN at magnitude 0: without the perturbation; null of a detector that does not
+    /// compute ODIN.
+    unperturbed: Option<f64>,
     /// The score that decides.
     score: f64,
     pictures: Pictures,

@@ -183,7 +183,9 @@ fn tensors_travel_in_binary_form() {
     of(1, "class", 5 * COUNT);
     of(2, "is_in_distribution", COUNT);
     assert_eq!(head["outputs"][3]["data"].as_array().unwrap().len(), COUNT);
-    let scores = expected.iter().flat_map(|v| v.score.odin().to_le_bytes());
+    let scores = expected
+        .iter()
+        .flat_map(|v| v.score.odin().unwrap().to_le_bytes());
     let classes = expected.iter().flat_map(|v| {
         [
             &1u32.to_le_bytes()[..],

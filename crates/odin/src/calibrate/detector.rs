@@ -3,12 +3,13 @@
 
 use super::decision::Decision;
 use super::record::{DetectorRecord, Statistics, damaged};
-use crate::detect::{I_ODIN, MSP, ODIN, restore_statistics, statistics_to_bytes};
+use crate::detect::{restore_statistics, statistics_to_bytes};
 use crate::files::{Destination, folder_of, replace};
 use crate::model::ModelSource;
+use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{
-    Classifier, ClassifierOptions, Detector, DetectorBuilder, Device, Error, ErrorKind, ImageError,
-    Images, Row, Rows, Score,
+    Classifier, ClassifierOptions, CompileOptions, Detector, DetectorBuilder, Device, Error,
+    ErrorKind, ImageError, Images, Row, Rows, Score,
 };
 use odin_data::Image;
 use odin_scores::{Fitted, Method, Scorer};
@@ -108,6 +109,14 @@ impl CalibratedDetector {
     /// What it decides by.
     pub fn record(&self) -> &DetectorRecord {
         &self.record
+    }
+
+    /// How [`compile`](crate::compile) makes one file of it, with all of its scores.
+    ///
+    /// # Errors
+    /// When a score is user-defined.
+    pub fn compile_options(&self) -> Result<CompileOptions, Error> {
+        CompileOptions::calibrated(&self.record, self.detector.fitted())
     }
 
     /// What computes its scores.
@@ -377,14 +386,43 @@ impl OpenDetector {
     /// As [`CalibratedDetector::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<CalibratedDetector, Error> {
         let path = path.as_ref();
+        let (record, builder) = self.unprepared(path)?;
+        let detector = builder.build().map_err(|e| e.about(path.display()))?;
+        Ok(CalibratedDetector::new(record, detector))
+    }
+
+    /// Reads a `detector.toml`, the network that it names, and what was fitted for its scores,
+    /// without preparing the network to be run: what
+    /// [`CompileOptions::calibrated`](crate::CompileOptions::calibrated) is made of.
+    ///
+    /// # Errors
+    /// As [`CalibratedDetector::open`].
+    pub fn parts(
+        self,
+        path: impl AsRef<Path>,
+    ) -> Result<(DetectorRecord, Classifier, Vec<Fitted>), Error> {
+        let (record, builder) = self.unprepared(path.as_ref())?;
+        let fitted = builder.fitted_scores().to_vec();
+        Ok((record, builder.classifier().clone(), fitted))
+    }
+
+    /// A builder of what computes the scores of a `detector.toml`.
+    ///
+    /// # Errors
+    /// As [`CalibratedDetector::open`].
+    pub fn builder(self, path: impl AsRef<Path>) -> Result<DetectorBuilder, Error> {
+        Ok(self.unprepared(path.as_ref())?.1)
+    }
+
+    fn unprepared(&self, path: &Path) -> Result<(DetectorRecord, DetectorBuilder), Error> {
         let record = DetectorRecord::open(path)?;
         let folders = folders_of(path);
         let read = |statistics: &Statistics| {
             let path = beside(&folders, Path::new(&statistics.file));
             Ok((statistics.read(&path)?, path.display().to_string()))
         };
-        self.opened(record, &folders, read)
-            .map_err(|e| e.about(path.display()))
+        let builder = self.builder_of(record, &folders, read);
+        builder.map_err(|e| e.about(path.display()))
     }
 
     /// Opens what [`CalibratedDetector::to_saved`] gave, with the model that
@@ -402,16 +440,18 @@ impl OpenDetector {
                 false => Err(damaged("they are not those of this detector").about(name)),
             }
         };
-        self.opened(record, &[], read)
+        let (record, builder) = self.builder_of(record, &[], read)?;
+        Ok(CalibratedDetector::new(record, builder.build()?))
     }
 
-    /// The detector of a record; `read` gives its statistics and what errors call them.
-    fn opened(
-        self,
+    /// The scores of a record to be computed, and a builder for them; `read` gives its statistics and
+    /// what errors call them.
+    fn builder_of(
+        &self,
         mut record: DetectorRecord,
         folders: &[PathBuf],
         read: impl Fn(&Statistics) -> Result<(Vec<u8>, String), Error>,
-    ) -> Result<CalibratedDetector, Error> {
+    ) -> Result<(DetectorRecord, DetectorBuilder), Error> {
         if !self.keep.is_empty() {
             record.keep(&self.keep)?;
         }
@@ -423,18 +463,7 @@ impl OpenDetector {
             .device(self.device)
             .onnx_runtime(self.libraries.clone());
         let builder = self.with_scores(builder, &record, &classifier, read)?;
-        Ok(CalibratedDetector::new(record, builder.build()?))
-    }
-
-    /// Reads a `detector.toml` and the network that it names, without preparing it.
-    ///
-    /// # Errors
-    /// As [`OpenDetector::open`], but for scores.
-    pub fn network(&self, path: impl AsRef<Path>) -> Result<(DetectorRecord, Classifier), Error> {
-        let path = path.as_ref();
-        let record = DetectorRecord::open(path)?;
-        let classifier = self.classifier(&record, &folders_of(path))?;
-        Ok((record, classifier))
+        Ok((record, builder))
     }
 
     /// Opens the network of a detector whose file lies in one of these folders.
@@ -456,7 +485,7 @@ impl OpenDetector {
             return Err(other_model(record, &source));
         }
         // The detector says all that a `model.toml` beside the model could, which is not read.
-        let options = ClassifierOptions::from(record.model.config.clone());
+        let options = ClassifierOptions::of_detector(record.model.config.clone());
         Classifier::from_source(&source, options)
     }
 
@@ -468,13 +497,13 @@ impl OpenDetector {
         classifier: &Classifier,
         read: impl Fn(&Statistics) -> Result<(Vec<u8>, String), Error>,
     ) -> Result<DetectorBuilder, Error> {
-        let (mut methods, mut own, mut i_odin) = (Vec::new(), Vec::new(), false);
+        let (mut methods, mut own) = (Vec::new(), Vec::new());
+        let has = |name: &str| record.scores.iter().any(|score| score.name == name);
         for score in &record.scores {
             let name = score.name.as_str();
             let registered = self.scorers.iter().find(|scorer| scorer.name() == name);
             match (name, registered, name.parse::<Method>()) {
-                (MSP | ODIN, ..) => {}
-                (I_ODIN, ..) => i_odin = true,
+                (MSP | ODIN | I_ODIN, ..) => {}
                 (_, Some(scorer), _) => own.push(Arc::clone(scorer)),
                 (_, None, Ok(method)) => methods.push(method),
                 (_, None, Err(_)) => {
@@ -496,7 +525,8 @@ impl OpenDetector {
                 })?
             }
         };
-        Ok(builder.fitted(fitted).scorers(own).i_odin(i_odin))
+        let builder = builder.odin(has(ODIN)).i_odin(has(I_ODIN));
+        Ok(builder.fitted(fitted).scorers(own))
     }
 }
 

@@ -1,15 +1,16 @@
 //! A classifier with ODIN built into it, which scores images at one setting.
 
 use super::backend::{Backend, Device, EngineOptions};
-use super::score::{I_ODIN, MSP, ODIN, max_softmax};
+use super::score::max_softmax;
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
 use crate::model::features;
+use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{Classifier, Error, ErrorKind, Images, Score, Setting};
 use odin_cpu::{Output, Program};
 use odin_data::Image;
 use odin_graph::ValueId;
-use odin_graph::odin::{Extras, names, transform_with};
+use odin_graph::odin::{Extras, forward, names, transform_with};
 use odin_scores::{Fitted, Method, Observation, Parameters, Scorer};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,12 +32,14 @@ use std::time::Duration;
 /// let images = detector.open_images(demo.join("near.npy"))?.range(0..3);
 /// for row in detector.rows(&images) {
 ///     let row = row?;
-///     println!("{}: class {}, ODIN {}", row.name, row.score.prediction, row.score.odin());
+///     println!("{}: class {}, MSP {}", row.name, row.score.prediction, row.score.msp());
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Detector {
     engine: Arc<Backend>,
+    /// The names of the engine's outputs.
+    outputs: Arc<[String]>,
     options: EngineOptions,
     classifier: Classifier,
     input: InputPipeline,
@@ -58,15 +61,33 @@ impl fmt::Debug for Detector {
     }
 }
 
-/// The scores beside the baseline and ODIN.
-#[derive(Debug, Clone, Default)]
+/// The scores beside the baseline.
+#[derive(Debug, Clone)]
 pub(crate) struct Scorers {
+    odin: bool,
     i_odin: bool,
     pub(crate) fitted: Vec<Fitted>,
     own: Vec<Arc<dyn Scorer>>,
 }
 
+impl Default for Scorers {
+    /// ODIN.
+    fn default() -> Self {
+        Self {
+            odin: true,
+            i_odin: false,
+            fitted: Vec::new(),
+            own: Vec::new(),
+        }
+    }
+}
+
 impl Scorers {
+    /// Whether one needs an input gradient and a second forward pass.
+    fn needs_gradient(&self) -> bool {
+        self.odin || self.i_odin
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn Scorer> {
         let fitted = self.fitted.iter().map(|fitted| fitted as &dyn Scorer);
         fitted.chain(self.own.iter().map(|scorer| &**scorer))
@@ -76,13 +97,16 @@ impl Scorers {
         self.iter().any(|scorer| scorer.needs_features())
     }
 
-    /// The names of all scores, `msp` and `odin` first.
+    /// The names of all scores, `msp` first.
     ///
     /// # Errors
     /// When two have the same name.
     fn names(&self) -> Result<Arc<[String]>, Error> {
-        let i_odin = self.i_odin.then_some(I_ODIN).into_iter();
-        let fixed = [MSP, ODIN].into_iter().chain(i_odin);
+        let passes = [(self.odin, ODIN), (self.i_odin, I_ODIN)];
+        let passes = passes
+            .into_iter()
+            .filter_map(|(is, name)| is.then_some(name));
+        let fixed = std::iter::once(MSP).chain(passes);
         let mut names: Vec<String> = Vec::new();
         for name in fixed.chain(self.iter().map(|scorer| scorer.name())) {
             if names.iter().any(|known| known == name) {
@@ -176,6 +200,13 @@ impl DetectorBuilder {
         self
     }
 
+    /// Whether ODIN is computed; it is, unless set. Without it, and without i-ODIN, the network is run
+    /// forward only: a third of the time.
+    pub fn odin(mut self, odin: bool) -> Self {
+        self.scorers.odin = odin;
+        self
+    }
+
     /// Whether i-ODIN is computed, too: only the coordinate of the largest gradient moves, by ε.
     /// This takes another forward pass. Not unless set.
     pub fn i_odin(mut self, i_odin: bool) -> Self {
@@ -186,6 +217,10 @@ impl DetectorBuilder {
     /// The network.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
+    }
+
+    pub(crate) fn fitted_scores(&self) -> &[Fitted] {
+        &self.scorers.fitted
     }
 
     /// Prepares the network.
@@ -202,8 +237,13 @@ impl DetectorBuilder {
             ..Extras::default()
         };
         let axis = self.classifier.layout().channel_axis();
-        let graph = transform_with(self.classifier.graph(), axis, extras)?;
+        let graph = match self.scorers.needs_gradient() {
+            true => transform_with(self.classifier.graph(), axis, extras)?,
+            false => forward(self.classifier.graph(), extras.features)?,
+        };
+        let outputs = graph.outputs().iter().map(|output| output.name.clone());
         Ok(Detector {
+            outputs: outputs.collect(),
             engine: Arc::new(Backend::new(&graph, &self.engine)?),
             input: InputPipeline::of(&self.classifier),
             options: self.engine,
@@ -245,6 +285,7 @@ impl Detector {
     pub fn with_setting(&self, setting: Setting) -> Result<Self, Error> {
         Ok(Self {
             engine: Arc::clone(&self.engine),
+            outputs: Arc::clone(&self.outputs),
             options: self.options.clone(),
             classifier: self.classifier.clone(),
             input: self.input.clone(),
@@ -275,8 +316,8 @@ impl Detector {
         self.engine.name()
     }
 
-    /// The names of the scores that it computes: `msp` and `odin`, then i-ODIN, where it is asked
-    /// for, and the scores of the builder.
+    /// The names of the scores that it computes: `msp`, then `odin` unless it is
+    /// [left out](DetectorBuilder::odin), i-ODIN, where it is asked for, and the scores of the builder.
     pub fn score_names(&self) -> &[String] {
         &self.score_names
     }
@@ -360,35 +401,33 @@ impl Detector {
         let batch = self.input.normalize(images)?;
         let (temperature, step) = self.parameters();
         let inputs = self.inputs(&batch, &temperature, &step);
-        let mut outputs = self.engine.run(images.len(), &inputs)?.into_iter();
-        let (
-            Some(Output::Float(logits)),
-            Some(Output::Int(predictions)),
-            Some(Output::Float(perturbed)),
-        ) = (outputs.next(), outputs.next(), outputs.next())
-        else {
+        let outputs = self.engine.run(images.len(), &inputs)?;
+        let named = |name: &str| {
+            let mut named = self.outputs.iter().zip(&outputs);
+            named
+                .find(|(own, _)| *own == name)
+                .map(|(_, output)| output)
+        };
+        let Some(Output::Int(predictions)) = named(names::PREDICTION) else {
             return Err(Error::new(
                 ErrorKind::Engine,
-                "the engine left out an output of ODIN",
+                "the engine left out the predictions",
             ));
         };
-        let mut next = |wanted: bool| match wanted.then(|| outputs.next()).flatten() {
-            Some(Output::Float(values)) => values,
+        let part = |name: &str, i: usize| match named(name) {
+            Some(Output::Float(values)) => {
+                let width = values.len() / images.len();
+                values[i * width..][..width].to_vec()
+            }
             _ => Vec::new(),
-        };
-        let features = next(self.scorers.needs_features());
-        let i_odin = next(self.scorers.i_odin);
-        let part = |values: &[f32], i: usize| {
-            let width = values.len() / images.len();
-            values[i * width..][..width].to_vec()
         };
         let predictions = predictions.iter().enumerate();
         let of_image = predictions.map(|(i, &prediction)| RawOutputs {
             prediction: prediction as usize,
-            logits: part(&logits, i),
-            perturbed_logits: part(&perturbed, i),
-            features: part(&features, i),
-            i_odin_logits: part(&i_odin, i),
+            logits: part(names::LOGITS, i),
+            perturbed_logits: part(names::PERTURBED_LOGITS, i),
+            features: part(names::FEATURES, i),
+            i_odin_logits: part(names::I_ODIN_LOGITS, i),
         });
         Ok(of_image.collect())
     }
@@ -407,25 +446,26 @@ impl Detector {
         batch: &'a [f32],
         temperature: &'a [f32],
         step: &'a [f32],
-    ) -> [(&'a str, &'a [f32]); 3] {
-        [
-            (self.input.name.as_str(), batch),
-            (names::TEMPERATURE, temperature),
-            (names::STEP, step),
-        ]
+    ) -> Vec<(&'a str, &'a [f32])> {
+        let mut inputs = vec![(self.input.name.as_str(), batch)];
+        if self.scorers.needs_gradient() {
+            inputs.push((names::TEMPERATURE, temperature));
+            inputs.push((names::STEP, step));
+        }
+        inputs
     }
 
     /// The scores of an image.
-    fn score_of(&self, outputs: &RawOutputs) -> Result<Score, Error> {
+    pub(crate) fn score_of(&self, outputs: &RawOutputs) -> Result<Score, Error> {
         let observation = Observation {
             logits: &outputs.logits,
             features: &outputs.features,
         };
         let t = self.setting.temperature;
-        let mut values = vec![
-            max_softmax(&outputs.logits, 1.0),
-            max_softmax(&outputs.perturbed_logits, t),
-        ];
+        let mut values = vec![max_softmax(&outputs.logits, 1.0)];
+        if self.scorers.odin {
+            values.push(max_softmax(&outputs.perturbed_logits, t));
+        }
         if self.scorers.i_odin {
             values.push(max_softmax(&outputs.i_odin_logits, t));
         }

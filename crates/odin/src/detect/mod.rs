@@ -23,5 +23,4 @@ pub use sweep::{Grid, Passes, Sweep, SweepScores};
 pub(crate) use backend::check_threads;
 pub(crate) use collect::each_of_batch;
 pub(crate) use detector::RawOutputs;
-pub(crate) use score::{I_ODIN, MSP, ODIN, max_softmax};
 pub(crate) use statistics::{restore_statistics, statistics_to_bytes};

@@ -1,15 +1,8 @@
 //! The scores of one image, by name.
 
-use crate::Error;
-use crate::ErrorKind;
+use crate::names::{I_ODIN, MSP, ODIN};
+use crate::{Error, ErrorKind};
 use std::sync::Arc;
-
-/// The name of the baseline, as options and columns spell it.
-pub(crate) const MSP: &str = "msp";
-/// The name of ODIN.
-pub(crate) const ODIN: &str = "odin";
-/// The name of i-ODIN.
-pub(crate) const I_ODIN: &str = "i-odin";
 
 /// What a detector says of one image. All scores are high for in-distribution images.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,13 +10,13 @@ pub(crate) const I_ODIN: &str = "i-odin";
 pub struct Score {
     /// The predicted class: argmax of the logits.
     pub prediction: usize,
-    /// The first is the baseline, the second ODIN.
+    /// The first is the baseline.
     names: Arc<[String]>,
     values: Vec<f64>,
 }
 
 impl Score {
-    /// `values` are those of `names`, of which the first two are [`MSP`] and [`ODIN`].
+    /// `values` are those of `names`, of which the first is [`MSP`].
     ///
     /// # Errors
     /// When a value is no finite number.
@@ -53,18 +46,19 @@ impl Score {
         self.values[0]
     }
 
-    /// The ODIN score: the maximum softmax probability at temperature T of the perturbed image.
-    pub fn odin(&self) -> f64 {
-        self.values[1]
+    /// The ODIN score: the maximum softmax probability at temperature T of the perturbed image;
+    /// `None` of a detector that does [not compute it](crate::DetectorBuilder::odin).
+    pub fn odin(&self) -> Option<f64> {
+        self.get(ODIN)
     }
 
-    /// The score of this name: `msp`, `odin`, and what the detector computes beside them.
+    /// The score of this name: `msp`, and what the detector computes beside it.
     pub fn get(&self, name: &str) -> Option<f64> {
         let place = self.names.iter().position(|own| own == name)?;
         self.values.get(place).copied()
     }
 
-    /// The names of the scores, `msp` and `odin` first.
+    /// The names of the scores, `msp` first.
     pub fn names(&self) -> &[String] {
         &self.names
     }

@@ -1,6 +1,6 @@
 //! Metrics of scores, and their confidence intervals: how well two sets are separated.
 
-use crate::detect::{MSP, ODIN};
+use crate::names::{MSP, ODIN};
 use crate::{Detector, Error, ErrorKind, ScoredSet};
 use odin_metrics::{Bootstrap, Interval, Metrics, PaperMetrics, PaperProtocol, Scores};
 use std::sync::Arc;

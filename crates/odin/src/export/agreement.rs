@@ -1,13 +1,14 @@
 //! The largest differences between a compiled detector and the detector that it should equal.
 
 use super::compiled::{CompiledDetector, Outputs};
-use crate::detect::{RawOutputs, max_softmax};
-use crate::{Detector, Error, ErrorKind};
+use crate::detect::RawOutputs;
+use crate::names::{I_ODIN, MSP, ODIN};
+use crate::{Detector, Error, ErrorKind, Score};
 use odin_data::Image;
 
 /// How far a compiled detector and a [`Detector`] are from each other: the largest differences over
 /// all images compared.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Agreement {
     /// The number of images.
@@ -16,14 +17,26 @@ pub struct Agreement {
     pub logits: f64,
     /// The largest absolute logit, at least 1: what the difference is to be seen beside.
     pub logit_scale: f64,
-    /// The largest difference of a maximum softmax probability.
-    pub msp: f64,
-    /// The largest difference of an ODIN score.
-    pub odin: f64,
+    /// The scores that both compute, `msp` first.
+    pub scores: Vec<ScoreAgreement>,
+    /// The scores in the file that the detector does not compute: they are not compared.
+    pub not_compared: Vec<String>,
     /// The temperature T. A difference of an ODIN score is about that of logits divided by T.
     pub temperature: f64,
     /// The number of images whose predicted classes differ.
     pub disagreements: usize,
+}
+
+/// How far two detectors are from each other in a score.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ScoreAgreement {
+    /// Its name.
+    pub name: String,
+    /// The largest difference.
+    pub difference: f64,
+    /// The largest absolute score.
+    pub scale: f64,
 }
 
 impl Agreement {
@@ -53,27 +66,42 @@ impl Agreement {
         let (own, other) = (file.card().setting, detector.setting());
         same("temperature", own.temperature, other.temperature)?;
         same("magnitude", own.magnitude, other.magnitude)?;
-        let expected = detector.run(images)?;
-        let found = file.run(images)?;
-        let mut agreement = Agreement {
+        let known = |name: &String| detector.score_names().contains(name);
+        let names = file.card().scores.iter().cloned();
+        let (compared, not_compared): (Vec<_>, Vec<_>) = names.partition(known);
+        let mut agreement = Self {
             logit_scale: 1.0,
             temperature: own.temperature,
+            scores: compared.into_iter().map(ScoreAgreement::new).collect(),
+            not_compared,
             ..Self::default()
         };
+        let expected = detector.run(images)?;
+        let found = file.run(images)?;
         for (found, expected) in found.iter().zip(&expected) {
-            agreement.add(found, &of_detector(expected, own.temperature));
+            let score = detector.score_of(expected)?;
+            agreement.add(&file.card().scores, found, expected, &score);
         }
         Ok(agreement)
     }
 
     /// Both, taken together.
     pub fn and(self, other: Self) -> Self {
+        let scores = match self.images {
+            0 => other.scores,
+            _ => self
+                .scores
+                .into_iter()
+                .zip(&other.scores)
+                .map(|(a, b)| a.and(b))
+                .collect(),
+        };
         Self {
             images: self.images + other.images,
             logits: larger(self.logits, other.logits),
             logit_scale: larger(self.logit_scale, other.logit_scale),
-            msp: larger(self.msp, other.msp),
-            odin: larger(self.odin, other.odin),
+            scores,
+            not_compared: other.not_compared,
             temperature: other.temperature,
             disagreements: self.disagreements + other.disagreements,
         }
@@ -81,35 +109,59 @@ impl Agreement {
 
     /// Whether all predictions agree and no difference exceeds the tolerance: that of logits
     /// relative to [`Agreement::logit_scale`], that of MSP as it is, that of ODIN scores times T
-    /// like that of logits.
+    /// like that of logits, that of another score relative to [`ScoreAgreement::scale`], at least 1.
     pub fn holds(&self, tolerance: f64) -> bool {
         let relative = tolerance * self.logit_scale.max(1.0);
-        self.disagreements == 0
-            && self.logits <= relative
-            && self.msp <= tolerance
-            && self.odin * self.temperature <= relative
+        let holds = |score: &ScoreAgreement| match score.name.as_str() {
+            MSP => score.difference <= tolerance,
+            ODIN | I_ODIN => score.difference * self.temperature <= relative,
+            _ => score.difference <= tolerance * score.scale.max(1.0),
+        };
+        self.disagreements == 0 && self.logits <= relative && self.scores.iter().all(holds)
     }
 
-    fn add(&mut self, found: &Outputs, expected: &Outputs) {
+    /// The difference of a score.
+    pub fn of_score(&self, name: &str) -> Option<f64> {
+        let mut scores = self.scores.iter();
+        scores
+            .find(|score| score.name == name)
+            .map(|score| score.difference)
+    }
+
+    fn add(&mut self, names: &[String], found: &Outputs, expected: &RawOutputs, score: &Score) {
         let pairs = found.logits.iter().zip(&expected.logits);
         for (&a, &b) in pairs {
             self.logits = larger(self.logits, (f64::from(a) - f64::from(b)).abs());
             self.logit_scale = larger(self.logit_scale, f64::from(b).abs());
         }
+        for own in &mut self.scores {
+            let place = names.iter().position(|name| *name == own.name);
+            let found = place.and_then(|place| found.scores.get(place).copied());
+            let (found, expected) = (found.unwrap_or(f64::NAN), score.get(&own.name));
+            let expected = expected.unwrap_or(f64::NAN);
+            own.difference = larger(own.difference, (found - expected).abs());
+            own.scale = larger(own.scale, expected.abs());
+        }
         self.images += 1;
-        self.msp = larger(self.msp, (found.msp - expected.msp).abs());
-        self.odin = larger(self.odin, (found.odin - expected.odin).abs());
         self.disagreements += usize::from(found.prediction != expected.prediction);
     }
 }
 
-/// What the file should give.
-fn of_detector(outputs: &RawOutputs, temperature: f64) -> Outputs {
-    Outputs {
-        prediction: outputs.prediction,
-        msp: max_softmax(&outputs.logits, 1.0),
-        odin: max_softmax(&outputs.perturbed_logits, temperature),
-        logits: outputs.logits.clone(),
+impl ScoreAgreement {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            difference: 0.0,
+            scale: 0.0,
+        }
+    }
+
+    fn and(self, other: &Self) -> Self {
+        Self {
+            difference: larger(self.difference, other.difference),
+            scale: larger(self.scale, other.scale),
+            name: self.name,
+        }
     }
 }
 

@@ -1,63 +1,106 @@
-//! Compiles a classifier and all of ODIN to one ONNX file.
+//! Compiles a classifier, all of ODIN and other scores to one ONNX file.
 
+use super::decision::Decision;
+use super::preprocessing::preprocessing;
+use super::scores::{self, Ends};
+use crate::model::linear_head;
+use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{
-    ChannelOrder, Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind,
-    Layout, Setting, ThresholdRule,
+    Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Setting,
+    ThresholdRule,
 };
 use odin_formats::onnx;
-use odin_graph::odin::{self, detector};
-use odin_graph::op::SliceAxis;
-use odin_graph::{Graph, Op, Shape, Tensor, Type, ValueId, passes};
+use odin_graph::odin::{self, detector, max_softmax, names};
+use odin_graph::{Graph, passes};
+use odin_scores::{Fitted, Method};
 
 /// The name of a detector's input that holds pixels.
 pub const IMAGES: &str = "images";
 
 /// Settings of [`compile`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CompileOptions {
     setting: Setting,
-    threshold: Option<f64>,
+    /// In the order of the outputs; the baseline is there in any case.
+    scores: Vec<Compiled>,
+    decision: Decision,
     target_tpr: Option<f64>,
+    p_values: bool,
     input: DetectorInput,
 }
 
+/// A score of the file.
+#[derive(Debug, Clone)]
+enum Compiled {
+    Msp,
+    Odin,
+    IOdin,
+    Fitted(Fitted),
+}
+
+impl Compiled {
+    fn name(&self) -> &'static str {
+        match self {
+            Compiled::Msp => MSP,
+            Compiled::Odin => ODIN,
+            Compiled::IOdin => I_ODIN,
+            Compiled::Fitted(fitted) => fitted.method().name(),
+        }
+    }
+
+    fn needs_head(&self) -> bool {
+        let of_method = |method: Method| method.needs_features() || method.needs_head();
+        matches!(self, Compiled::Fitted(fitted) if of_method(fitted.method()))
+    }
+}
+
 impl Default for CompileOptions {
-    /// [`Setting::PAPER`], no threshold, the classifier's own input.
+    /// ODIN at [`Setting::PAPER`], no threshold, the classifier's own input.
     fn default() -> Self {
         Self {
             setting: Setting::PAPER,
-            threshold: None,
+            scores: vec![Compiled::Odin],
+            decision: Decision::by(ODIN),
             target_tpr: None,
+            p_values: false,
             input: DetectorInput::default(),
         }
     }
 }
 
 impl CompileOptions {
-    /// The setting and the threshold of a calibrated detector.
+    /// The setting, all scores and the thresholds of a calibrated detector, with what was fitted for
+    /// its scores: [`OpenDetector::parts`](crate::OpenDetector::parts) or
+    /// [`CalibratedDetector::compile_options`](crate::CalibratedDetector::compile_options) gives both.
     ///
     /// # Errors
-    /// When it decides by another score than ODIN, or by a threshold for each class: a compiled
-    /// detector does neither. When it has no score.
-    pub fn calibrated(record: &DetectorRecord) -> Result<Self, Error> {
+    /// When it has no score, or one that is neither the library's nor among the fitted ones.
+    pub fn calibrated(record: &DetectorRecord, fitted: &[Fitted]) -> Result<Self, Error> {
         let deciding = record.deciding()?;
-        if deciding.name != "odin" {
-            return Err(invalid(format!(
-                "the detector decides by {}, a compiled detector by odin; calibrate with odin as the first score",
-                deciding.name
-            )));
-        }
-        if !deciding.classes.is_empty() {
-            return Err(invalid(
-                "the detector has a threshold for each class, a compiled detector has one for all; calibrate with one",
-            ));
-        }
-        let options = Self::default()
-            .setting(record.setting)
-            .threshold(deciding.threshold);
-        Ok(match deciding.rule {
-            ThresholdRule::Tpr(tpr) => options.target_tpr(tpr),
-            _ => options,
+        let compiled = |name: &str| match name {
+            MSP => Ok(Compiled::Msp),
+            ODIN => Ok(Compiled::Odin),
+            I_ODIN => Ok(Compiled::IOdin),
+            name => {
+                let own = fitted.iter().find(|fitted| fitted.method().name() == name);
+                let own = own.cloned().map(Compiled::Fitted);
+                own.ok_or_else(|| {
+                    invalid(format!(
+                        "the score {name} is none of this library's, and code cannot be compiled; calibrate without it"
+                    ))
+                })
+            }
+        };
+        let scores = record.scores.iter().map(|score| compiled(&score.name));
+        Ok(Self {
+            setting: record.setting,
+            scores: scores.collect::<Result<_, _>>()?,
+            decision: Decision::of(deciding),
+            target_tpr: match deciding.rule {
+                ThresholdRule::Tpr(tpr) => Some(tpr),
+                _ => None,
+            },
+            ..Self::default()
         })
     }
 
@@ -67,10 +110,10 @@ impl CompileOptions {
         self
     }
 
-    /// An image whose ODIN score reaches this is taken for in-distribution; the file says so in
-    /// an output of its own.
+    /// An image whose deciding score, ODIN unless a calibrated detector says otherwise, reaches this
+    /// is taken for in-distribution; the file says so in an output of its own.
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = Some(threshold);
+        self.decision = self.decision.at(threshold);
         self
     }
 
@@ -81,25 +124,33 @@ impl CompileOptions {
         self
     }
 
+    /// Whether the file has the outputs [`percentile`](crate::Decision::percentile) and
+    /// [`p_value`](crate::Decision::p_value) of the deciding score among those of the calibration.
+    /// Not unless set; only a calibrated detector can have them.
+    pub fn p_values(mut self, p_values: bool) -> Self {
+        self.p_values = p_values;
+        self
+    }
+
     /// The input of the file.
     pub fn input(mut self, input: DetectorInput) -> Self {
         self.input = input;
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, classes: usize) -> Result<(), Error> {
         self.setting.check()?;
-        match self.threshold.filter(|threshold| !threshold.is_finite()) {
-            Some(threshold) => Err(invalid(format!(
-                "the threshold must be a number, it is {threshold}"
-            ))),
-            None => Ok(()),
-        }
+        self.decision.check(classes, self.p_values)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.scores.iter().any(|score| score.name() == name)
     }
 }
 
-/// Writes a classifier, with ODIN built into it, as an ONNX file that any runtime executes:
-/// forward pass, input gradient, perturbation, second forward pass, scores and decision.
+/// Writes a classifier, with ODIN and other scores built into it, as an ONNX file that any runtime
+/// executes: forward pass, where a score needs them input gradient, perturbation and second forward
+/// pass, scores and decision.
 ///
 /// `docs/detector_file.md` describes the file. Its metadata are those of [`DetectorCard`].
 ///
@@ -107,7 +158,7 @@ impl CompileOptions {
 /// When an option is out of its range, or an operator of the network has no gradient or no form
 /// in ONNX.
 pub fn compile(classifier: &Classifier, options: &CompileOptions) -> Result<Vec<u8>, Error> {
-    options.check()?;
+    options.check(classifier.classes())?;
     let card = card(classifier, options);
     let labels = onnx::Labels {
         name: "odin".to_string(),
@@ -126,116 +177,79 @@ fn detector_graph(classifier: &Classifier, options: &CompileOptions) -> Result<G
     let settings = odin::Settings {
         temperature: options.setting.temperature as f32,
         step: classifier.normalization().step(options.setting.magnitude),
-        threshold: options.threshold.map(|threshold| threshold as f32),
+        odin: options.has(ODIN),
+        i_odin: options.has(I_ODIN),
     };
     let network = classifier.graph();
-    let detector = detector(network, classifier.layout().channel_axis(), &settings)?;
+    let mut detector = detector(network, classifier.layout().channel_axis(), &settings)?;
+    outputs(&mut detector, classifier, options)?;
     match (options.input, network.inputs().next()) {
-        (DetectorInput::Normalized, _) | (_, None) => Ok(detector),
+        (DetectorInput::Normalized, _) | (_, None) => Ok(detector.graph),
         (kind, Some((_, input))) => {
             let preprocessing = preprocessing(classifier, kind, &input.ty)?;
-            Ok(passes::bind_input(&detector, &input.name, &preprocessing)?)
+            Ok(passes::bind_input(
+                &detector.graph,
+                &input.name,
+                &preprocessing,
+            )?)
         }
     }
 }
 
-/// From pixels to the network's input, step by step as [`Classifier`] prepares them.
-fn preprocessing(
+/// Adds scores and decision.
+fn outputs(
+    detector: &mut odin::Detector,
     classifier: &Classifier,
-    kind: DetectorInput,
-    input: &Type,
-) -> Result<Graph, Error> {
-    let (layout, normalization) = (classifier.layout(), classifier.normalization());
-    let [c, h, w] = classifier.image_shape();
-    let images = match kind {
-        DetectorInput::PixelsU8 => [h, w, c],
-        _ => [c, h, w],
+    options: &CompileOptions,
+) -> Result<(), Error> {
+    let (logits, prediction) = (detector.logits, detector.prediction);
+    let needs_head = options.scores.iter().any(Compiled::needs_head);
+    let ends = Ends {
+        logits,
+        prediction,
+        head: needs_head.then(|| linear_head(classifier)).transpose()?,
     };
-    let mut g = Graph::new();
-    g.at("preprocessing");
-    let mut pixels = g.input(IMAGES, Type::float(Shape::batched(&images)))?;
-    if kind == DetectorInput::PixelsU8 {
-        let white = g.scalar(255.0)?;
-        pixels = g.div(pixels, white)?;
-    }
-    let axis = layout.channel_axis();
-    let mut arranged = arrange(&mut g, pixels, kind, input, layout)?;
-    if normalization.channels() == ChannelOrder::Bgr {
-        arranged = reverse_channels(&mut g, arranged, axis)?;
-    }
-    if normalization.scale() != 1.0 {
-        let scale = g.scalar(normalization.scale())?;
-        arranged = g.mul(arranged, scale)?;
-    }
-    let mean = per_channel(&mut g, normalization.mean(), input.shape.rank(), axis)?;
-    let std = per_channel(&mut g, normalization.std(), input.shape.rank(), axis)?;
-    let centred = g.sub(arranged, mean)?;
-    let normalized = g.div(centred, std)?;
-    g.output("normalized", normalized);
-    Ok(g)
-}
-
-/// From the axes of the pixels to those of the network. A signal is a grey image of one row for
-/// each channel; a vector holds an image channel by channel.
-fn arrange(
-    g: &mut Graph,
-    pixels: ValueId,
-    kind: DetectorInput,
-    input: &Type,
-    layout: Layout,
-) -> Result<ValueId, Error> {
-    let transpose = |g: &mut Graph, x, perm: &[usize]| g.add(Op::Transpose(perm.to_vec()), &[x]);
-    let channels_last = kind == DetectorInput::PixelsU8;
-    if layout == Layout::Nhwc && channels_last {
-        return Ok(pixels);
-    }
-    let planes = match channels_last {
-        true => transpose(g, pixels, &[0, 3, 1, 2])?,
-        false => pixels,
-    };
-    Ok(match layout {
-        Layout::Nchw => planes,
-        Layout::Nhwc => transpose(g, planes, &[0, 2, 3, 1])?,
-        Layout::Ncl | Layout::Ncdhw | Layout::Nf => g.reshape(planes, input.shape.clone())?,
-        Layout::Nlc => {
-            let dims = input.shape.dims();
-            let rows = g.reshape(planes, Shape::new([dims[0], dims[2], dims[1]]))?;
-            transpose(g, rows, &[0, 2, 1])?
-        }
-    })
-}
-
-fn reverse_channels(g: &mut Graph, x: ValueId, axis: usize) -> Result<ValueId, Error> {
-    let channels = g.shape(x).dims().get(axis).and_then(|dim| dim.fixed());
-    let mut planes = Vec::new();
-    for channel in (0..channels.unwrap_or(0)).rev() {
-        let only = SliceAxis {
-            axis,
-            start: channel,
-            end: channel + 1,
-            step: 1,
+    let (perturbed, i_odin) = (detector.perturbed_logits, detector.i_odin_logits);
+    let (temperature, g) = (options.setting.temperature as f32, &mut detector.graph);
+    g.output(names::LOGITS, logits);
+    g.output(names::PREDICTION, prediction);
+    let msp = max_softmax(g.at("MSP"), logits, 1.0)?;
+    g.output(MSP, msp);
+    let mut deciding = (options.decision.score() == MSP).then_some(msp);
+    for score in &options.scores {
+        let value = match (score, perturbed, i_odin) {
+            (Compiled::Fitted(fitted), ..) => scores::add(g, &ends, fitted)?,
+            (Compiled::Odin, Some(logits), _) => {
+                max_softmax(g.at("ODIN score"), logits, temperature)?
+            }
+            (Compiled::IOdin, _, Some(logits)) => {
+                max_softmax(g.at("i-ODIN score"), logits, temperature)?
+            }
+            _ => continue,
         };
-        planes.push(g.slice(x, vec![only])?);
+        g.output(score.name(), value);
+        if options.decision.score() == score.name() {
+            deciding = Some(value);
+        }
     }
-    Ok(g.concat(&planes, axis)?)
-}
-
-/// A value for each channel, shaped to be broadcast with the network's input.
-fn per_channel(
-    g: &mut Graph,
-    values: &[f32],
-    rank: usize,
-    channel_axis: usize,
-) -> Result<ValueId, Error> {
-    let mut shape = vec![1; rank];
-    shape[channel_axis] = values.len();
-    Ok(g.constant(Tensor::new(shape, values)?)?)
+    match deciding {
+        Some(score) => options.decision.add(g, score, prediction, options.p_values),
+        None => Ok(()),
+    }
 }
 
 fn card(classifier: &Classifier, options: &CompileOptions) -> DetectorCard {
+    let others = options.scores.iter().map(Compiled::name);
+    let others = others.filter(|&name| name != MSP);
     DetectorCard {
         setting: options.setting,
-        threshold: options.threshold,
+        scores: std::iter::once(MSP)
+            .chain(others)
+            .map(str::to_string)
+            .collect(),
+        decides_by: options.decision.score().to_string(),
+        threshold: options.decision.threshold(),
+        class_thresholds: options.decision.class_thresholds().to_vec(),
         target_tpr: options.target_tpr,
         input: options.input,
         layout: classifier.layout(),

@@ -3,6 +3,7 @@
 use crate::detect::{check_threads, each_of_batch};
 use crate::input::{Batches, InputPipeline};
 use crate::model::ModelSource;
+use crate::names::{IS_IN_DISTRIBUTION, P_VALUE, PERCENTILE};
 use crate::{Classifier, ClassifierOptions, DetectorCard, Error, ErrorKind, ImageError, Images};
 use odin_cpu::{Engine, Output};
 use odin_data::Image;
@@ -19,8 +20,15 @@ pub struct CompiledDetector {
     pipeline: InputPipeline,
     card: DetectorCard,
     input: String,
-    /// Where the outputs [`OUTPUTS`] are.
-    places: [usize; 4],
+    /// Where the logits and the prediction are among the outputs.
+    logits: usize,
+    prediction: usize,
+    /// Where the scores of the card are.
+    scores: Vec<usize>,
+    /// Where the decision, the percentile and the p-value are.
+    decision: Option<usize>,
+    percentile: Option<usize>,
+    p_value: Option<usize>,
 }
 
 impl std::fmt::Debug for CompiledDetector {
@@ -31,9 +39,6 @@ impl std::fmt::Debug for CompiledDetector {
             .finish_non_exhaustive()
     }
 }
-
-/// The outputs that every compiled detector has.
-const OUTPUTS: [&str; 4] = [names::LOGITS, names::PREDICTION, names::MSP, names::ODIN];
 
 /// Images that are run at once.
 const BATCH: usize = 32;
@@ -46,11 +51,14 @@ pub struct CompiledScore {
     pub name: String,
     /// The predicted class: argmax of the logits.
     pub prediction: usize,
-    /// The maximum softmax probability at T = 1.
-    pub msp: f64,
-    /// The maximum softmax probability at T of the perturbed image, computed in `f32`.
-    pub odin: f64,
-    /// Whether ODIN reaches the threshold in the file, if there is one.
+    /// The scores in the order of [`DetectorCard::scores`], computed in `f32`.
+    pub scores: Vec<f64>,
+    /// The percentage of the calibration's scores that are not above the deciding one, where the file
+    /// has it.
+    pub percentile: Option<f64>,
+    /// The conformal p-value, where the file has it.
+    pub p_value: Option<f64>,
+    /// Whether the deciding score reaches the threshold in the file, if there is one.
     pub is_in_distribution: Option<bool>,
 }
 
@@ -58,8 +66,10 @@ pub struct CompiledScore {
 pub(super) struct Outputs {
     pub(super) logits: Vec<f32>,
     pub(super) prediction: usize,
-    pub(super) msp: f64,
-    pub(super) odin: f64,
+    pub(super) scores: Vec<f64>,
+    percentile: Option<f64>,
+    p_value: Option<f64>,
+    is_in_distribution: Option<bool>,
 }
 
 impl CompiledDetector {
@@ -78,17 +88,17 @@ impl CompiledDetector {
             return Err(problem("this is no compiled detector".to_string()));
         };
         let graph = file.graph()?;
-        let place = |name: &str| {
+        let find = |name: &str| {
             let mut outputs = graph.outputs().iter();
-            let place = outputs.position(|output| output.name == name);
-            place.ok_or_else(|| problem(format!("the detector has no output {name:?}")))
+            outputs.position(|output| output.name == name)
         };
-        let places = [
-            place(OUTPUTS[0])?,
-            place(OUTPUTS[1])?,
-            place(OUTPUTS[2])?,
-            place(OUTPUTS[3])?,
-        ];
+        let place = |name: &str| {
+            let missing = || problem(format!("the detector has no output {name:?}"));
+            find(name).ok_or_else(missing)
+        };
+        let (logits, prediction) = (place(names::LOGITS)?, place(names::PREDICTION)?);
+        let scores = card.scores.iter().map(|name| place(name));
+        let scores = scores.collect::<Result<Vec<_>, _>>()?;
         let (_, input) = graph
             .inputs()
             .next()
@@ -100,7 +110,12 @@ impl CompiledDetector {
             pipeline: InputPipeline::of(&network),
             network,
             card,
-            places,
+            logits,
+            prediction,
+            scores,
+            decision: find(IS_IN_DISTRIBUTION),
+            percentile: find(PERCENTILE),
+            p_value: find(P_VALUE),
         })
     }
 
@@ -135,23 +150,17 @@ impl CompiledDetector {
             let outputs = each_of_batch(&images, readings, &self.pipeline, run).into_iter();
             let judged = outputs.map(|outputs| {
                 let (name, _, outputs) = outputs?;
-                Ok(self.score(name, &outputs))
+                Ok(CompiledScore {
+                    name,
+                    prediction: outputs.prediction,
+                    scores: outputs.scores,
+                    percentile: outputs.percentile,
+                    p_value: outputs.p_value,
+                    is_in_distribution: outputs.is_in_distribution,
+                })
             });
             judged.collect::<Vec<_>>()
         })
-    }
-
-    fn score(&self, name: String, outputs: &Outputs) -> CompiledScore {
-        let threshold = self.card.threshold;
-        // The file compares in f32.
-        let reaches = |threshold: f64| outputs.odin as f32 >= threshold as f32;
-        CompiledScore {
-            name,
-            prediction: outputs.prediction,
-            msp: outputs.msp,
-            odin: outputs.odin,
-            is_in_distribution: threshold.map(reaches),
-        }
     }
 
     /// Runs the file on images of the network's shape.
@@ -160,28 +169,38 @@ impl CompiledDetector {
         let outputs = self
             .engine
             .run(images.len(), &[(self.input.as_str(), &batch)])?;
-        let chosen = self.places.map(|place| outputs.get(place));
-        let [
-            Some(Output::Float(logits)),
-            Some(Output::Int(predictions)),
-            Some(Output::Float(msp)),
-            Some(Output::Float(odin)),
-        ] = chosen
+        let (Some(Output::Float(logits)), Some(Output::Int(predictions))) =
+            (outputs.get(self.logits), outputs.get(self.prediction))
         else {
-            let problem = "an output is of another type";
-            let error = Error::new(ErrorKind::Classifier, problem);
-            return Err(error.about(&self.network.file().name));
+            return Err(self.other_type());
         };
-        let rows = logits.chunks_exact(self.network.classes());
-        let scores = predictions.iter().zip(msp).zip(odin);
-        Ok(rows
-            .zip(scores)
-            .map(|(logits, ((&prediction, &msp), &odin))| Outputs {
-                logits: logits.to_vec(),
-                prediction: prediction as usize,
-                msp: f64::from(msp),
-                odin: f64::from(odin),
+        let number = |place: usize, i: usize| match outputs.get(place) {
+            Some(Output::Float(values)) => values.get(i).map(|&value| f64::from(value)),
+            _ => None,
+        };
+        let rows = logits.chunks_exact(self.network.classes()).zip(predictions);
+        rows.enumerate()
+            .map(|(i, (logits, &prediction))| {
+                let scores = self.scores.iter().map(|&place| number(place, i));
+                Ok(Outputs {
+                    logits: logits.to_vec(),
+                    prediction: prediction as usize,
+                    scores: scores
+                        .collect::<Option<_>>()
+                        .ok_or_else(|| self.other_type())?,
+                    percentile: self.percentile.and_then(|place| number(place, i)),
+                    p_value: self.p_value.and_then(|place| number(place, i)),
+                    is_in_distribution: self.decision.and_then(|place| match outputs.get(place) {
+                        Some(Output::Bool(reached)) => reached.get(i).copied(),
+                        _ => None,
+                    }),
+                })
             })
-            .collect())
+            .collect()
+    }
+
+    fn other_type(&self) -> Error {
+        let error = Error::new(ErrorKind::Classifier, "an output is of another type");
+        error.about(&self.network.file().name)
     }
 }

@@ -3,7 +3,10 @@
 mod agreement;
 mod compile;
 mod compiled;
+mod decision;
+mod preprocessing;
+mod scores;
 
-pub use agreement::Agreement;
+pub use agreement::{Agreement, ScoreAgreement};
 pub use compile::{CompileOptions, IMAGES, compile};
 pub use compiled::{CompiledDetector, CompiledScore};

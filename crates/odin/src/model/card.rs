@@ -1,15 +1,20 @@
 //! The metadata of a compiled detector, stored as properties of its ONNX file.
 
 use super::{ChannelOrder, Layout, Normalization};
+use crate::names::ODIN;
 use crate::{Error, ErrorKind, Setting};
 use odin_data::Transform;
 use std::fmt;
 use std::str::FromStr;
 
 /// The version of the properties that a compiled detector carries. It changes when a reader of the
-/// old ones would misread the new ones: the second has `odin.scale` and `odin.channels`, and is
-/// written only where these are not what the first took for granted.
-const FORMATS: [&str; 2] = ["1", "2"];
+/// old ones would misread the new ones, and is the lowest that says all: the second has `odin.scale`
+/// and `odin.channels`, where these are not what the first took for granted; the third says by which
+/// score and which thresholds the file decides, where that is not one threshold for ODIN.
+const FORMATS: [&str; 3] = ["1", "2", "3"];
+
+/// The scores of a file that does not name them.
+const FORMER_SCORES: &str = "msp,odin";
 
 /// The input of a compiled detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -63,8 +68,15 @@ impl FromStr for DetectorInput {
 pub struct DetectorCard {
     /// The temperature and the magnitude.
     pub setting: Setting,
-    /// An image whose score reaches this is taken for in-distribution.
+    /// The scores in the file, `msp` first; each is an output of its name.
+    pub scores: Vec<String>,
+    /// The score that decides.
+    pub decides_by: String,
+    /// An image whose deciding score reaches this is taken for in-distribution.
     pub threshold: Option<f64>,
+    /// For each class, the threshold of images that are taken for it; empty where one threshold is
+    /// for all.
+    pub class_thresholds: Vec<f64>,
     /// The true-positive rate that the threshold was chosen for.
     pub target_tpr: Option<f64>,
     /// The input of the file.
@@ -91,25 +103,42 @@ impl DetectorCard {
         let number = |value: f64| value.to_string();
         let normalization = &self.normalization;
         let (scale, channels) = (normalization.scale(), normalization.channels());
-        let as_format_1 = scale == 1.0 && channels == ChannelOrder::Rgb;
+        let plain_pixels = scale == 1.0 && channels == ChannelOrder::Rgb;
+        let by_odin = self.decides_by == ODIN && self.class_thresholds.is_empty();
+        let former_scores = self.scores.join(",") == FORMER_SCORES;
+        let format = match (plain_pixels, by_odin && former_scores) {
+            (true, true) => FORMATS[0],
+            (false, true) => FORMATS[1],
+            (_, false) => FORMATS[2],
+        };
+        let thresholds: Vec<String> = self.class_thresholds.iter().map(f64::to_string).collect();
         let properties = [
-            (
-                "odin.format",
-                Some(FORMATS[usize::from(!as_format_1)].to_string()),
-            ),
+            ("odin.format", Some(format.to_string())),
             ("odin.method", Some("odin".to_string())),
+            (
+                "odin.scores",
+                (!former_scores).then(|| self.scores.join(",")),
+            ),
+            (
+                "odin.decides_by",
+                (self.decides_by != ODIN).then(|| self.decides_by.clone()),
+            ),
             ("odin.temperature", Some(number(self.setting.temperature))),
             ("odin.magnitude", Some(number(self.setting.magnitude))),
             ("odin.threshold", self.threshold.map(number)),
+            (
+                "odin.class_thresholds",
+                (!thresholds.is_empty()).then(|| thresholds.join(",")),
+            ),
             ("odin.target_tpr", self.target_tpr.map(number)),
             ("odin.input", Some(self.input.to_string())),
             ("odin.layout", Some(self.layout.to_string())),
             ("odin.mean", Some(list(normalization.mean()))),
             ("odin.std", Some(list(normalization.std()))),
-            ("odin.scale", (!as_format_1).then(|| scale.to_string())),
+            ("odin.scale", (!plain_pixels).then(|| scale.to_string())),
             (
                 "odin.channels",
-                (!as_format_1).then(|| channels.to_string()),
+                (!plain_pixels).then(|| channels.to_string()),
             ),
             (
                 "odin.transform",
@@ -141,7 +170,7 @@ impl DetectorCard {
             Some(other) => {
                 return Err(invalid(format!(
                     "the detector has format {other:?}, this version reads those up to {:?}; use a newer version or compile the detector again",
-                    FORMATS[1]
+                    FORMATS[2]
                 )));
             }
         }
@@ -164,7 +193,17 @@ impl DetectorCard {
                 parse("odin.temperature", required("odin.temperature")?)?,
                 parse("odin.magnitude", required("odin.magnitude")?)?,
             )?,
+            scores: get("odin.scores")
+                .unwrap_or(FORMER_SCORES)
+                .split(',')
+                .map(str::to_string)
+                .collect(),
+            decides_by: get("odin.decides_by").unwrap_or(ODIN).to_string(),
             threshold: optional_number("odin.threshold")?,
+            class_thresholds: match get("odin.class_thresholds") {
+                Some(list) => parse_list("odin.class_thresholds", list)?,
+                None => Vec::new(),
+            },
             target_tpr: optional_number("odin.target_tpr")?,
             input: required("odin.input")?.parse()?,
             layout: required("odin.layout")?.parse()?,
@@ -198,7 +237,7 @@ fn parse<T: FromStr>(key: &str, text: &str) -> Result<T, Error> {
     text.parse().map_err(problem)
 }
 
-fn parse_list(key: &str, text: &str) -> Result<Vec<f32>, Error> {
+fn parse_list<T: FromStr>(key: &str, text: &str) -> Result<Vec<T>, Error> {
     text.split(',').map(|number| parse(key, number)).collect()
 }
 
@@ -214,6 +253,9 @@ mod tests {
     fn card() -> DetectorCard {
         DetectorCard {
             setting: Setting::PAPER,
+            scores: vec!["msp".to_string(), "odin".to_string()],
+            decides_by: "odin".to_string(),
+            class_thresholds: Vec::new(),
             threshold: Some(0.100_123_456_789),
             target_tpr: Some(0.95),
             input: DetectorInput::PixelsU8,
@@ -248,7 +290,23 @@ mod tests {
                 .with_channels(ChannelOrder::Bgr),
             ..card()
         };
-        for (card, format) in [(card(), "1"), (bare, "1"), (caffe, "2")] {
+        let by_energy = DetectorCard {
+            scores: ["msp", "energy", "knn"].map(str::to_string).to_vec(),
+            decides_by: "energy".to_string(),
+            ..card()
+        };
+        let by_class = DetectorCard {
+            class_thresholds: vec![0.1, 0.25],
+            ..caffe.clone()
+        };
+        let cards = [
+            (card(), "1"),
+            (bare, "1"),
+            (caffe, "2"),
+            (by_energy, "3"),
+            (by_class, "3"),
+        ];
+        for (card, format) in cards {
             assert_eq!(card.to_properties()[0].1, format);
             let properties = card.to_properties().into_iter().collect();
             assert_eq!(read(&properties).unwrap(), Some(card));
@@ -259,7 +317,7 @@ mod tests {
     #[test]
     fn ill_formed_properties_are_named() {
         let cases = [
-            ("odin.format", Some("3"), "newer version"),
+            ("odin.format", Some("4"), "newer version"),
             ("odin.temperature", None, "odin.temperature"),
             ("odin.magnitude", Some("small"), "odin.magnitude"),
             ("odin.std", Some("1,,2"), "odin.std"),

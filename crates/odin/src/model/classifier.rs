@@ -7,7 +7,7 @@ use super::{
     DetectorCard, Layout, ModelConfig, ModelFile, Normalization, Preprocessing, Provenance,
     Sourced, assume, checkpoint, onnx,
 };
-use crate::Error;
+use crate::{Error, names};
 use odin_data::Transform;
 use odin_formats::{Checkpoint, zoo};
 use odin_graph::odin::with_own_names;
@@ -30,6 +30,8 @@ pub struct ClassifierOptions {
     pub config_file: Option<PathBuf>,
     /// Defaults, over which every file takes precedence, such as those of a registry.
     pub defaults: ModelConfig,
+    /// Whether `given` is what a detector says.
+    of_detector: bool,
 }
 
 impl From<ModelConfig> for ClassifierOptions {
@@ -48,8 +50,20 @@ impl From<Normalization> for ClassifierOptions {
 }
 
 impl ClassifierOptions {
+    /// What a detector says of its network.
+    pub(crate) fn of_detector(config: ModelConfig) -> Self {
+        Self {
+            of_detector: true,
+            ..Self::from(config)
+        }
+    }
+
     fn stack(self, config_file: Option<&Path>) -> Result<ConfigStack, Error> {
-        let given = (Provenance::Given, self.given);
+        let from = match self.of_detector {
+            true => Provenance::Detector,
+            false => Provenance::Given,
+        };
+        let given = (from, self.given);
         let config = match config_file {
             Some(path) => Some((
                 Provenance::Config(path.to_path_buf()),
@@ -196,7 +210,7 @@ impl Classifier {
                 transform: stack.first(|config| config.transform.as_ref()),
             },
             // One name for the input in all graphs that are made of this one.
-            graph: with_own_names(passes::fold_batch_norm(&network.graph)?),
+            graph: with_own_names(passes::fold_batch_norm(&network.graph)?, &names::outputs()),
             architecture: network.architecture,
             file: network.file,
             card: network.card,

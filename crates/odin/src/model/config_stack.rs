@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum Provenance {
     /// The caller said so.
     Given,
+    /// The `detector.toml` that is opened says so.
+    Detector,
     /// A `model.toml` says so.
     Config(PathBuf),
     /// The model file says so.
@@ -27,6 +29,7 @@ impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Provenance::Given => f.write_str("given"),
+            Provenance::Detector => f.write_str("from the detector"),
             Provenance::Config(path) => write!(f, "from {}", path.display()),
             Provenance::File => f.write_str("from the file"),
             Provenance::Registry => f.write_str("from the registry"),
@@ -76,7 +79,9 @@ impl ConfigStack {
     /// The same with what a detector file says. It comes before a `model.toml`, which is about
     /// the network that the detector was made of: the detector may contain the preprocessing.
     pub(super) fn with_detector(self, config: ModelConfig) -> Self {
-        self.insert_before(config, |from| *from != Provenance::Given)
+        self.insert_before(config, |from| {
+            !matches!(from, Provenance::Given | Provenance::Detector)
+        })
     }
 
     fn insert_before(mut self, config: ModelConfig, other: impl Fn(&Provenance) -> bool) -> Self {

@@ -1,16 +1,17 @@
 //! The last linear layer of a network, whose input scores such as Mahalanobis are computed from.
 
 use crate::{Classifier, Error, ErrorKind};
-use odin_graph::{ValueId, linear_head};
+use odin_graph::ValueId;
 use odin_scores::{Head, Method};
 
 /// The input of the last linear layer.
 pub(crate) fn features(classifier: &Classifier) -> Result<ValueId, Error> {
-    Ok(find(classifier)?.features)
+    Ok(linear_head(classifier)?.features)
 }
 
-fn find(classifier: &Classifier) -> Result<odin_graph::LinearHead, Error> {
-    linear_head(classifier.graph()).map_err(|reason| {
+/// The last linear layer as values and tensors of the classifier's graph.
+pub(crate) fn linear_head(classifier: &Classifier) -> Result<odin_graph::LinearHead, Error> {
+    odin_graph::linear_head(classifier.graph()).map_err(|reason| {
         let name = &classifier.file().name;
         let message = format!(
             "{name}: scores from the input of the last linear layer cannot be computed: {reason}; choose others"
@@ -25,7 +26,7 @@ impl Classifier {
     /// # Errors
     /// When the logits come from something else; the message says from what.
     pub fn head(&self) -> Result<Head, Error> {
-        let head = find(self)?;
+        let head = linear_head(self)?;
         let (weight, bias) = (head.weight.data().to_vec(), head.bias.data().to_vec());
         Ok(Head::new(weight, bias)?)
     }

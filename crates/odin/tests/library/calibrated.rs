@@ -352,7 +352,7 @@ fn a_detector_without_a_score_decides_nothing() {
     refused(emptied.deciding(), ErrorKind::Scores, &nothing);
     let score = &DEMO.in_set.rows[0].score;
     refused(emptied.decide(score), ErrorKind::Scores, &nothing);
-    let compiled = odin::CompileOptions::calibrated(&emptied);
+    let compiled = odin::CompileOptions::calibrated(&emptied, &[]);
     refused(compiled, ErrorKind::Scores, &nothing);
 }
 
@@ -410,7 +410,7 @@ fn each_class_has_its_threshold() {
     for (class, found) in score.classes.iter().enumerate() {
         let rows = demo.in_set.rows.iter();
         let of_class = rows.filter(|row| row.score.prediction == class);
-        let mut own: Vec<f64> = of_class.map(|row| row.score.odin()).collect();
+        let mut own: Vec<f64> = of_class.map(|row| row.score.odin().unwrap()).collect();
         own.sort_by(f64::total_cmp);
         assert_eq!(found.images, own.len());
         assert_eq!(found.own, own.len() >= minimum);
@@ -425,7 +425,10 @@ fn each_class_has_its_threshold() {
         let decision = saved.decide(&row.score).unwrap();
         let threshold = score.classes[row.score.prediction].threshold;
         assert_eq!(decision.threshold, threshold);
-        assert_eq!(decision.is_in_distribution, row.score.odin() >= threshold);
+        assert_eq!(
+            decision.is_in_distribution,
+            row.score.odin().unwrap() >= threshold
+        );
     }
     assert_eq!(score.decide(0.0, 99).threshold, score.threshold);
 }
@@ -733,14 +736,12 @@ fn a_model_toml_beside_the_model_changes_nothing() {
 #[test]
 fn the_network_of_a_detector_is_opened_alone() {
     let (folder, saved) = saved_with_statistics();
-    let (record, classifier) = CalibratedDetector::options()
-        .network(toml(&folder))
-        .unwrap();
+    let (record, classifier, _) = CalibratedDetector::options().parts(toml(&folder)).unwrap();
     assert!(record == saved);
     assert_eq!(classifier.file().sha256, Some(saved.model.sha256.clone()));
     let other = CalibratedDetector::options().model(fixture("resnet_a.safetensors"));
     refused(
-        other.network(toml(&folder)),
+        other.parts(toml(&folder)),
         ErrorKind::OtherModel,
         &["resnet_a.safetensors"],
     );

@@ -168,7 +168,10 @@ fn compiled_detectors_take_blue_first_and_levels_too() {
                     let score = &expected.score;
                     assert_eq!(found.name, expected.name, "{what}");
                     assert_eq!(found.prediction, score.prediction, "{what}");
-                    let (msp, odin) = (found.msp - score.msp(), found.odin - score.odin());
+                    let (msp, odin) = (
+                        found.scores[0] - score.msp(),
+                        found.scores[1] - score.odin().unwrap(),
+                    );
                     let allowed = 1e-4 / setting.temperature + 1e-7;
                     assert!(
                         msp.abs() < 1e-5 && odin.abs() < allowed,

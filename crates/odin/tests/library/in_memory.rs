@@ -99,7 +99,7 @@ fn the_input_gradient_is_that_of_the_log_softmax_score() {
         let log_score = |pixel: usize, by: f32| {
             let mut moved = image.clone();
             moved.pixels[pixel] += by;
-            detector.score(&[moved]).unwrap()[0].odin().ln()
+            detector.score(&[moved]).unwrap()[0].odin().unwrap().ln()
         };
         let differences = (0..gradient.len())
             .map(|pixel| (log_score(pixel, H) - log_score(pixel, -H)) / (2.0 * f64::from(H)));

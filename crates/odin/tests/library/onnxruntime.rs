@@ -59,7 +59,9 @@ impl Difference {
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert_eq!(a.prediction, b.prediction, "{name}, image {i}");
             difference.msp = difference.msp.max((a.msp() - b.msp()).abs());
-            difference.odin = difference.odin.max((a.odin() - b.odin()).abs());
+            difference.odin = difference
+                .odin
+                .max((a.odin().unwrap() - b.odin().unwrap()).abs());
         }
         difference
     }

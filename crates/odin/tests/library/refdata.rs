@@ -106,7 +106,7 @@ fn check(golden: &Golden, scored: &ScoredSet) {
             "{}: {file}: msp is off by {msp_error:e}",
             golden.name
         );
-        errors.push((odin - row.score.odin()).abs());
+        errors.push((odin - row.score.odin().unwrap()).abs());
     }
     errors.sort_by(f64::total_cmp);
     let quantile = |q: f64| errors[((errors.len() - 1) as f64 * q) as usize];

@@ -105,10 +105,10 @@ fn i_odin_is_between_the_clean_image_and_odin() {
     for (clean, moved) in clean.iter().zip(&moved) {
         let (clean, moved) = (&clean.score, &moved.score);
         assert_eq!(clean.names(), ["msp", "odin", "i-odin"]);
-        assert_eq!(clean.get("i-odin"), Some(clean.odin()));
+        assert_eq!(clean.get("i-odin"), clean.odin());
         let i_odin = moved.get("i-odin").unwrap();
         assert!(
-            clean.odin() < i_odin && i_odin < moved.odin(),
+            clean.odin() < Some(i_odin) && Some(i_odin) < moved.odin(),
             "{clean:?} {moved:?}"
         );
     }

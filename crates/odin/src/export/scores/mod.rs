@@ -1,0 +1,57 @@
+//! Scores as nodes of a compiled detector's graph: the formulas of `odin-scores` in standard
+//! operators and f32, with what was fitted as constants. Each gives `[N]`, high for in-distribution
+//! images.
+
+mod distances;
+mod logits;
+mod shaping;
+mod terms;
+
+use crate::{Error, ErrorKind};
+use odin_graph::{Graph, LinearHead, ValueId};
+use odin_scores::{Fitted, Method};
+use terms::Terms;
+
+/// What scores are computed from.
+#[derive(Debug, Clone)]
+pub(super) struct Ends {
+    /// `[N, C]`.
+    pub(super) logits: ValueId,
+    /// `[N]`, argmax of the logits.
+    pub(super) prediction: ValueId,
+    /// The last linear layer, whose input `[N, D, 1...]` is the features; where a score needs it.
+    pub(super) head: Option<LinearHead>,
+}
+
+/// Adds a score to the graph.
+pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId, Error> {
+    let (method, tensors) = (fitted.method(), fitted.tensors());
+    g.at(method.name());
+    let t = &mut Terms::new(g, ends, &tensors);
+    match method {
+        Method::Msp => logits::msp(t),
+        Method::MaxLogit => logits::max_logit(t),
+        Method::MaxMinusMean => logits::max_minus_mean(t),
+        Method::Energy => logits::energy(t),
+        Method::Entropy => logits::entropy(t),
+        Method::Gen => logits::generalised_entropy(t),
+        Method::KlMatching => logits::kl_matching(t),
+        Method::TemperatureScaling => logits::temperature_scaling(t),
+        Method::Mahalanobis => distances::mahalanobis(t),
+        Method::RelativeMahalanobis => distances::relative_mahalanobis(t),
+        Method::Knn => distances::knn(t),
+        Method::Vim => distances::vim(t),
+        Method::Fdbd => distances::fdbd(t),
+        Method::Nci => distances::nci(t),
+        Method::GradNorm => shaping::grad_norm(t),
+        Method::React => shaping::react(t),
+        Method::Ash => shaping::ash(t),
+        Method::Scale => shaping::scale(t),
+        other => Err(Error::new(
+            ErrorKind::Scores,
+            format!(
+                "the score {other} cannot be compiled; leave it out or run the detector itself"
+            ),
+        )),
+    }
+}

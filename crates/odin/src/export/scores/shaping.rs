@@ -1,0 +1,79 @@
+//! Activation shaping: the energy of the logits of changed features; and GradNorm, which is a
+//! product of their norm.
+
+use super::terms::{Term, Terms};
+use odin_graph::ValueId;
+use odin_graph::op::{Compare, Unary};
+use odin_scores::kept_features;
+
+/// `W min(h, c) + b`.
+pub(super) fn react(t: &mut Terms<'_>) -> Term {
+    let clip = Unary::Clip {
+        min: f32::NEG_INFINITY,
+        max: t.number("react.threshold")? as f32,
+    };
+    let features = t.features()?;
+    let clipped = t.g.unary(clip, features)?;
+    let logits = head(t, clipped)?;
+    t.energy(logits)
+}
+
+/// The largest features are multiplied by `exp(s₁ / s₂)`, the others are 0. Of equal features at the
+/// border all are kept, where `odin-scores` keeps as many as there should be.
+pub(super) fn ash(t: &mut Terms<'_>) -> Term {
+    let features = t.features()?;
+    let kept = kept_features(t.width(features), t.number("ash.pruned")?);
+    let top = t.g.top_k(features, 1, kept)?;
+    let least = t.entry(top, kept - 1)?;
+    let reaches = t.g.compare(Compare::GreaterOrEqual, features, least)?;
+    let zero = t.scalar(0.0)?;
+    let pruned = t.g.select(reaches, features, zero)?;
+    let factor = sharpening(t, features, top)?;
+    let sharpened = t.g.mul(pruned, factor)?;
+    let logits = head(t, sharpened)?;
+    t.energy(logits)
+}
+
+/// `W (s h) + b = s (z - b) + b`.
+pub(super) fn scale(t: &mut Terms<'_>) -> Term {
+    let features = t.features()?;
+    let kept = kept_features(t.width(features), t.number("scale.pruned")?);
+    let top = t.g.top_k(features, 1, kept)?;
+    let factor = sharpening(t, features, top)?;
+    let (logits, bias) = (t.logits(), t.head()?.bias.clone());
+    let bias = t.g.constant(bias)?;
+    let without_bias = t.g.sub(logits, bias)?;
+    let scaled = t.g.mul(without_bias, factor)?;
+    let logits = t.g.add_values(scaled, bias)?;
+    t.energy(logits)
+}
+
+/// `exp(s₁ / s₂)` as `[N, 1]`; 1 where s₂ is 0.
+fn sharpening(t: &mut Terms<'_>, all: ValueId, kept: ValueId) -> Term {
+    let [all, kept] = [t.sum(all)?, t.sum(kept)?];
+    let ratio = t.g.div(all, kept)?;
+    let (size, zero) = (t.magnitude(kept)?, t.scalar(0.0)?);
+    let ratio = t.where_positive(size, ratio, zero)?;
+    let factor = t.g.unary(Unary::Exp, ratio)?;
+    t.column(factor)
+}
+
+/// The logits of features.
+fn head(t: &mut Terms<'_>, features: ValueId) -> Term {
+    let head = t.head()?;
+    let weight = t.g.constant(head.weight.clone())?;
+    let bias = t.g.constant(head.bias.clone())?;
+    Ok(t.g.linear(features, weight, Some(bias))?)
+}
+
+/// `‖h‖₁ · Σ |p - 1 / C|`.
+pub(super) fn grad_norm(t: &mut Terms<'_>) -> Term {
+    let (logits, classes) = (t.logits(), t.classes());
+    let p = t.g.softmax(logits, 1)?;
+    let uniform = t.scalar(1.0 / classes as f64)?;
+    let difference = t.g.sub(p, uniform)?;
+    let difference = t.l1_norm(difference)?;
+    let features = t.features()?;
+    let size = t.l1_norm(features)?;
+    Ok(t.g.mul(size, difference)?)
+}
