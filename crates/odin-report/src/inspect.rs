@@ -162,9 +162,21 @@ fn detector(card: &DetectorCard) -> String {
         (Some(threshold), None) => format!("threshold {threshold}"),
         (None, _) => "no threshold".to_string(),
     };
+    let threshold = match card.class_thresholds.len() {
+        0 => threshold,
+        classes => format!("a threshold for each of {classes} classes"),
+    };
+    let scores = match card.scores.iter().any(|name| name == "odin") {
+        true => format!("ODIN, {}", card.setting),
+        false => card.scores.join(", "),
+    };
+    let decides = match card.decides_by.as_str() {
+        "odin" => String::new(),
+        name => format!("decides by {name}, "),
+    };
     format!(
-        "ODIN, {}, {threshold}, input {}, written by odin {}",
-        card.setting, card.input, card.version
+        "{scores}, {decides}{threshold}, input {}, written by odin {}",
+        card.input, card.version
     )
 }
 

@@ -69,7 +69,7 @@ fn original(args: &Verify, registry: &Registry) -> Result<(Classifier, DetectorB
         return Ok((builder.classifier().clone(), builder));
     }
     let classifier = network::open(&args.nn, &args.network, args.transform.as_ref(), registry)?;
-    let builder = Detector::builder(&classifier);
+    let builder = Detector::builder(&classifier).free_scores()?;
     Ok((classifier, builder))
 }
 

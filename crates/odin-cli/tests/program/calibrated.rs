@@ -122,7 +122,7 @@ fn eval_and_score_agree() {
     assert_eq!(columns("scores/near.csv", &names), columns("s.csv", &names));
     let score = "score --detector detector.toml {demo}/near.npy -o e.csv --quiet";
     stdout(folder.path(), &format!("{score} --detectors energy"));
-    let names = ["energy", "odin"];
+    let names = ["energy", "msp"];
     assert_eq!(columns("s.csv", &names), columns("e.csv", &names));
     let decisions = |file: &str| columns(file, &["is_in_distribution"]);
     assert_ne!(decisions("s.csv"), decisions("e.csv"), "energy decides");
@@ -553,9 +553,37 @@ fn a_calibrated_detector_compiles() {
             "{args}"
         );
     }
-    let other = calibrated("--detectors energy");
-    let output = odin(other.path(), "compile --detector detector.toml -o e.onnx");
-    assert!(text(&output.stderr).contains("decides by energy"));
+    // A detector by another score, which no gradient is needed for, with what the calibration says.
+    let other = calibrated("--score energy,knn:k=5 --fit-on {demo}/in.npy");
+    let said = stdout(
+        other.path(),
+        "compile --detector detector.toml --p-value -o e.onnx --quiet",
+    );
+    for wanted in ["decides  by energy, threshold", "knn float", "p_value"] {
+        assert!(said.contains(wanted), "{said}");
+    }
+    assert!(!said.contains("ODIN"), "{said}");
+    let said = stdout(other.path(), "verify e.onnx --nn detector.toml --quiet");
+    for wanted in ["of knn:", "of energy:", "they agree"] {
+        assert!(said.contains(wanted), "{said}");
+    }
+    assert!(!said.contains("Not compared"), "{said}");
+    let said = stdout(
+        other.path(),
+        "verify e.onnx --nn {demo}/model.safetensors --quiet",
+    );
+    for wanted in ["of energy:", "Not compared:            knn", "they agree"] {
+        assert!(said.contains(wanted), "{said}");
+    }
+    let said = stdout(
+        other.path(),
+        "score --detector detector.toml {demo}/near.npy --quiet",
+    );
+    let head = said.lines().next().unwrap();
+    assert!(
+        head.starts_with("file,prediction,class,msp,energy,knn,"),
+        "{head}"
+    );
 }
 
 const TUNE: &str = "tune --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --temperatures 1,1000 --magnitudes 0,0.005 --quiet";
