@@ -192,6 +192,11 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) skip_bad: bool,
 
+    /// Keep what the network gives for each image in this folder, and run it for no image that is
+    /// there: another run, with other scores, is then quick. The grid of `odin tune` is not kept
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) quiet: QuietOption,
 

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let in_scored = scored(&in_set)?;
     let out_scored = out_set.as_ref().map(scored).transpose()?;
 
+    setup.tell_cache();
     let options = CalibrationOptions::default()
         .scores(scores.names().to_vec())
         .target_tpr(args.tpr)

@@ -35,6 +35,7 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     let magnitude =
         |out: &str| magnitude(eval.magnitude, &eval.nn.name, setup.network_entry(), out);
     let report = experiment.run(specs, magnitude, parts.as_mut())?;
+    setup.tell_cache();
     if let Some(parts) = &parts {
         let page = EvaluationPage {
             report: &report,

@@ -5,6 +5,7 @@ use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::{
     CalibratedDetector, Classifier, Detector, DetectorBuilder, Device, ErrorKind, OpenDetector,
+    OutputCache,
 };
 use std::env;
 use std::ffi::OsStr;
@@ -52,11 +53,19 @@ pub(crate) fn threads(asked_for: Option<usize>) -> usize {
     asked_for.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Begins a detector with the threads and the batch size asked for.
-pub(crate) fn builder(classifier: &Classifier, compute: &ComputeOptions) -> DetectorBuilder {
-    Detector::builder(classifier)
+/// Begins a detector with the threads and the batch size asked for, and the cache, if any.
+pub(crate) fn builder(
+    classifier: &Classifier,
+    compute: &ComputeOptions,
+    cache: Option<&OutputCache>,
+) -> DetectorBuilder {
+    let builder = Detector::builder(classifier)
         .threads(threads(compute.threads))
-        .batch_size(compute.batch_size)
+        .batch_size(compute.batch_size);
+    match cache {
+        Some(cache) => builder.cache(cache.clone()),
+        None => builder,
+    }
 }
 
 /// Prepares a network for the device.

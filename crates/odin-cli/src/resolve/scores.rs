@@ -7,7 +7,7 @@ use crate::args::{RunOptions, ScoreOptions, UsageError};
 use crate::output::progress::{Meter, say};
 use anyhow::Result;
 use odin::scores::ErrorKind;
-use odin::{Classifier, DetectorBuilder, Device, Fitted, Images, Method, Parameters};
+use odin::{DetectorBuilder, Device, Fitted, Images, Method, Parameters};
 use odin_data::registry::Registry;
 
 /// Scores that are always computed.
@@ -30,7 +30,7 @@ impl Scores {
     pub(crate) fn new(
         options: &ScoreOptions,
         run: &RunOptions,
-        classifier: &Classifier,
+        builder: DetectorBuilder,
         selection: &Selection,
         registry: &Registry,
     ) -> Result<Self> {
@@ -49,7 +49,7 @@ impl Scores {
         let training = training.map(|images| images.skip_bad(run.skip_bad));
         let fitting = Fitting {
             run,
-            classifier,
+            builder,
             device: device::chosen(&run.compute.device)?,
             training: training.as_ref(),
             parameters: names.parameters,
@@ -196,7 +196,7 @@ fn training(
 
 struct Fitting<'a> {
     run: &'a RunOptions,
-    classifier: &'a Classifier,
+    builder: DetectorBuilder,
     device: Device,
     training: Option<&'a Images>,
     parameters: Parameters,
@@ -219,8 +219,7 @@ impl Fitting<'_> {
         &self,
         fit: impl FnOnce(DetectorBuilder, Option<&Images>, &mut Meter) -> Result<T, odin::Error>,
     ) -> Result<T> {
-        let builder = device::builder(self.classifier, &self.run.compute);
-        let builder = builder.parameters(self.parameters);
+        let builder = self.builder.clone().parameters(self.parameters);
         let name = self.training.map_or("", Images::name);
         let mut meter = Meter::new(&format!("fitting to {name}"), self.run.quiet.on);
         device::prepare(builder, self.device, &self.run.compute.device, |builder| {
@@ -230,7 +229,7 @@ impl Fitting<'_> {
 
     /// Fits those whose requirements are met; prints why others are left out.
     fn fit_possible(&self) -> Result<Vec<Fitted>> {
-        let head = self.classifier.head().err();
+        let head = self.builder.classifier().head().err();
         let reason = |method: &Method| -> Option<String> {
             match (&head, self.training) {
                 (_, None) if method.needs_training() => {

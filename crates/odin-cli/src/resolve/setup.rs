@@ -7,9 +7,11 @@ use super::{device, network};
 use crate::args::{NnOption, RunOptions, ScoreOptions, SettingOptions, UsageError};
 use crate::output::advice::told;
 use crate::output::atomic::SourceFile;
-use anyhow::{Result, bail};
-use odin::{Classifier, Detector, DetectorBuilder, Device, Images, Setting};
+use crate::output::progress::say;
+use anyhow::{Context, Result, bail};
+use odin::{Classifier, Detector, DetectorBuilder, Device, Images, OutputCache, Setting};
 use odin_data::registry::{NetworkEntry, Registry};
+use odin_report::counted;
 
 /// The options of a run, resolved once.
 pub(crate) struct Setup<'a> {
@@ -17,6 +19,7 @@ pub(crate) struct Setup<'a> {
     run: &'a RunOptions,
     device: Device,
     registry: Registry,
+    cache: Option<OutputCache>,
     pub(crate) classifier: Classifier,
     pub(crate) selection: Selection,
 }
@@ -27,7 +30,9 @@ impl<'a> Setup<'a> {
         let device = device::chosen(&run.compute.device)?;
         let registry = registry::open(&run.network.registry)?;
         let classifier = network::open(nn, &run.network, run.transform.as_ref(), &registry)?;
+        let cache = run.cache.as_ref().map(OutputCache::open).transpose();
         Ok(Self {
+            cache: cache.context("--cache")?,
             nn,
             run,
             device,
@@ -118,7 +123,7 @@ impl<'a> Setup<'a> {
         Scores::new(
             options,
             self.run,
-            &self.classifier,
+            self.builder(),
             &self.selection,
             &self.registry,
         )
@@ -142,7 +147,18 @@ impl<'a> Setup<'a> {
 
     /// Begins a detector of the network.
     pub(crate) fn builder(&self) -> DetectorBuilder {
-        device::builder(&self.classifier, &self.run.compute)
+        device::builder(&self.classifier, &self.run.compute, self.cache.as_ref())
+    }
+
+    /// Says for how many images the network was not run.
+    pub(crate) fn tell_cache(&self) {
+        if let (Some(cache), false) = (&self.cache, self.run.quiet.on) {
+            say(&format!(
+                "cache: the network was run for {} of {}",
+                counted(cache.computed(), "image"),
+                cache.computed() + cache.found()
+            ));
+        }
     }
 
     /// Finishes a builder on the device.

@@ -586,6 +586,31 @@ fn a_calibrated_detector_compiles() {
     );
 }
 
+/// What was kept serves evaluation and calibration alike, with other scores, too.
+#[test]
+fn a_cache_takes_the_place_of_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let eval = "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --magnitude 0.005 --format json";
+    let run = |args: &str| {
+        let output = odin(folder.path(), args);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{args}\n{said}");
+        let said = said.lines().find(|line| line.starts_with("cache: "));
+        (text(&output.stdout), said.map(str::to_string))
+    };
+    let told = |computed: &str| Some(format!("cache: the network was run for {computed}"));
+    let fit = "--score vim,energy --fit-on {demo}/validation.npy";
+    let (expected, said) = run(&format!("{eval} {fit}"));
+    assert_eq!(said, None);
+    let (_, said) = run(&format!("{eval} --cache kept"));
+    assert_eq!(said, told("1075 images of 1075"));
+    let (found, said) = run(&format!("{eval} {fit} --cache kept"));
+    assert_eq!((found, said), (expected, told("181 images of 1256")));
+    let calibrate = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --magnitude 0.005 --score energy,odin -o d.toml";
+    let (_, said) = run(&format!("{calibrate} --cache kept"));
+    assert_eq!(said, told("0 images of 361"));
+}
+
 const TUNE: &str = "tune --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --temperatures 1,1000 --magnitudes 0,0.005 --quiet";
 
 #[test]

@@ -1,7 +1,8 @@
 //! A classifier with ODIN built into it, which scores images at one setting.
 
 use super::backend::{Backend, Device, EngineOptions};
-use super::score::max_softmax;
+use super::cache::{Kind, OutputCache, Outputs, network_key};
+use super::score::{argmax, max_softmax};
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
 use crate::model::features;
@@ -47,6 +48,7 @@ pub struct Detector {
     batch_size: usize,
     scorers: Scorers,
     score_names: Arc<[String]>,
+    cache: Option<OutputCache>,
 }
 
 impl fmt::Debug for Detector {
@@ -129,6 +131,7 @@ pub struct DetectorBuilder {
     pub(super) batch_size: usize,
     pub(super) scorers: Scorers,
     pub(super) parameters: Parameters,
+    pub(super) cache: Option<OutputCache>,
 }
 
 impl DetectorBuilder {
@@ -214,6 +217,14 @@ impl DetectorBuilder {
         self
     }
 
+    /// Keeps what the network gives for each image, and runs it only for images whose outputs are
+    /// not there; [`DetectorBuilder::fit`] does so, too, a [`Sweep`](crate::Sweep) does not. The
+    /// features are kept in any case, so that a later run can have other scores.
+    pub fn cache(mut self, cache: OutputCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// The network.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
@@ -252,6 +263,7 @@ impl DetectorBuilder {
             batch_size: self.batch_size,
             scorers: self.scorers,
             score_names,
+            cache: self.cache,
         })
     }
 
@@ -260,8 +272,11 @@ impl DetectorBuilder {
         if self.batch_size == 0 {
             return Err(invalid("the batch size must be at least 1"));
         }
-        let needed = self.scorers.needs_features();
-        needed.then(|| features(&self.classifier)).transpose()
+        match (self.scorers.needs_features(), &self.cache) {
+            (true, _) => features(&self.classifier).map(Some),
+            (false, Some(_)) => Ok(features(&self.classifier).ok()),
+            (false, None) => Ok(None),
+        }
     }
 }
 
@@ -275,6 +290,7 @@ impl Detector {
             batch_size: 32,
             scorers: Scorers::default(),
             parameters: Parameters::default(),
+            cache: None,
         }
     }
 
@@ -293,6 +309,7 @@ impl Detector {
             batch_size: self.batch_size,
             scorers: self.scorers.clone(),
             score_names: Arc::clone(&self.score_names),
+            cache: self.cache.clone(),
         })
     }
 
@@ -399,37 +416,65 @@ impl Detector {
             return Ok(Vec::new());
         }
         let batch = self.input.normalize(images)?;
+        let Some(cache) = &self.cache else {
+            let outputs = self.compute(&batch, images.len())?;
+            return Ok(outputs.into_iter().map(|o| self.raw(o)).collect());
+        };
         let (temperature, step) = self.parameters();
-        let inputs = self.inputs(&batch, &temperature, &step);
-        let outputs = self.engine.run(images.len(), &inputs)?;
-        let named = |name: &str| {
-            let mut named = self.outputs.iter().zip(&outputs);
-            named
-                .find(|(own, _)| *own == name)
-                .map(|(_, output)| output)
-        };
-        let Some(Output::Int(predictions)) = named(names::PREDICTION) else {
-            return Err(Error::new(
-                ErrorKind::Engine,
-                "the engine left out the predictions",
-            ));
-        };
-        let part = |name: &str, i: usize| match named(name) {
-            Some(Output::Float(values)) => {
-                let width = values.len() / images.len();
-                values[i * width..][..width].to_vec()
-            }
-            _ => Vec::new(),
-        };
-        let predictions = predictions.iter().enumerate();
-        let of_image = predictions.map(|(i, &prediction)| RawOutputs {
-            prediction: prediction as usize,
-            logits: part(names::LOGITS, i),
-            perturbed_logits: part(names::PERTURBED_LOGITS, i),
-            features: part(names::FEATURES, i),
-            i_odin_logits: part(names::I_ODIN_LOGITS, i),
+        let setting = [&temperature[..], &step].concat();
+        let kinds: Vec<Kind<'_>> = self.kinds(&setting).collect();
+        let network = network_key(&self.classifier, &self.engine.name());
+        let inputs: Vec<&[f32]> = batch.chunks_exact(self.input.len().max(1)).collect();
+        let compute = |batch: &[f32], images: usize| self.compute(batch, images);
+        let outputs = cache.outputs(&network, &inputs, &kinds, compute)?;
+        Ok(outputs.into_iter().map(|o| self.raw(o)).collect())
+    }
+
+    /// The engine's outputs of real numbers; those that depend on the setting, with it.
+    fn kinds<'a>(&'a self, setting: &'a [f32]) -> impl Iterator<Item = Kind<'a>> {
+        let names = self.outputs.iter().map(String::as_str);
+        let numbers = names.filter(|name| *name != names::PREDICTION);
+        numbers.map(move |name| match name {
+            names::LOGITS | names::FEATURES => (name, &setting[..0]),
+            _ => (name, setting),
+        })
+    }
+
+    /// Runs the network on inputs; for each, the outputs of [`Detector::kinds`].
+    fn compute(&self, batch: &[f32], images: usize) -> Result<Vec<Outputs>, Error> {
+        let (temperature, step) = self.parameters();
+        let inputs = self.inputs(batch, &temperature, &step);
+        let outputs = self.engine.run(images, &inputs)?;
+        let numbers = outputs.iter().filter_map(|output| match output {
+            Output::Float(values) => Some(values),
+            _ => None,
         });
-        Ok(of_image.collect())
+        let numbers: Vec<&Vec<f32>> = numbers.collect();
+        if numbers.len() != self.kinds(&[]).count() {
+            let problem = "the engine left out an output of the network";
+            return Err(Error::new(ErrorKind::Engine, problem));
+        }
+        let part = |values: &&Vec<f32>, i: usize| {
+            let width = values.len() / images;
+            values[i * width..][..width].to_vec()
+        };
+        let of_image = |i: usize| numbers.iter().map(|values| part(values, i)).collect();
+        Ok((0..images).map(of_image).collect())
+    }
+
+    /// By the names of the outputs of an image.
+    fn raw(&self, outputs: Outputs) -> RawOutputs {
+        let mut raw = RawOutputs::default();
+        for ((name, _), values) in self.kinds(&[]).zip(outputs) {
+            match name {
+                names::LOGITS => raw.logits = values,
+                names::FEATURES => raw.features = values,
+                names::PERTURBED_LOGITS => raw.perturbed_logits = values,
+                _ => raw.i_odin_logits = values,
+            }
+        }
+        raw.prediction = argmax(&raw.logits);
+        raw
     }
 
     /// The temperature, and ε / std for each channel.
@@ -506,6 +551,7 @@ impl Detector {
 }
 
 /// What the network gives for one image.
+#[derive(Default)]
 pub(crate) struct RawOutputs {
     pub(crate) prediction: usize,
     pub(crate) logits: Vec<f32>,

@@ -1,6 +1,7 @@
 //! Fits scores beside ODIN to training images, and makes the summaries that they are fitted from.
 
 use super::backend::{Backend, EngineOptions};
+use super::cache::{OutputCache, network_key};
 use super::collect::usable;
 use super::detector::DetectorBuilder;
 use super::run::Progress;
@@ -180,11 +181,14 @@ impl DetectorBuilder {
         let (classifier, engine) = (&self.classifier, &self.engine);
         let (classes, features) = (classifier.classes(), head.map_or(0, Head::features));
         let summary = TrainingSummary::new(methods, classes, features);
+        let backend = forward_engine(classifier, head.is_some(), engine)?;
         let mut forward = Forward {
-            engine: forward_engine(classifier, head.is_some(), engine)?,
+            network: network_key(classifier, &backend.name()),
+            engine: backend,
             input: InputPipeline::of(classifier),
             classes_of_labels: classes_of_labels(images, classifier),
             summary: summary.of_network(classifier.fingerprint()),
+            cache: self.cache.clone(),
         };
         let mut batches = Batches::new(images, self.batch_size, engine.threads);
         let mut done = 0;
@@ -234,6 +238,9 @@ struct Forward {
     input: InputPipeline,
     classes_of_labels: Option<BTreeMap<usize, usize>>,
     summary: TrainingSummary,
+    cache: Option<OutputCache>,
+    /// What the cache knows it by.
+    network: [u8; 32],
 }
 
 impl Forward {
@@ -258,22 +265,63 @@ impl Forward {
         let labels = labels.transpose()?;
         let batch: Vec<_> = samples.into_iter().map(|sample| sample.image).collect();
         let pixels = self.input.normalize(&batch)?;
-        let inputs = [(self.input.name.as_str(), &pixels[..])];
-        let outputs = self.engine.run(batch.len(), &inputs);
-        let mut outputs = outputs.map_err(|e| e.about(images.name()))?.into_iter();
-        let (logits, features) = match (outputs.next(), outputs.next(), head.is_some()) {
-            (Some(Output::Float(logits)), Some(Output::Float(features)), true) => {
-                (logits, features)
-            }
-            (Some(Output::Float(logits)), None, false) => (logits, Vec::new()),
-            _ => {
-                let message = "the engine left out an output of the network";
-                return Err(Error::new(ErrorKind::Engine, message));
-            }
-        };
+        let [logits, features] = match &self.cache {
+            None => self.run(&pixels, batch.len(), head.is_some()),
+            Some(cache) => self.run_cached(cache, &pixels, batch.len(), head.is_some()),
+        }
+        .map_err(|e| e.about(images.name()))?;
         let labels = labels.as_deref();
         let training = Training::new(&features, &logits, labels, self.summary.classes())?;
         Ok(self.summary.observe(&training, head)?)
+    }
+
+    /// Logits and, with a head, features of a batch.
+    fn run(&self, pixels: &[f32], images: usize, with_head: bool) -> Result<[Vec<f32>; 2], Error> {
+        let inputs = [(self.input.name.as_str(), pixels)];
+        let mut outputs = self.engine.run(images, &inputs)?.into_iter();
+        match (outputs.next(), outputs.next(), with_head) {
+            (Some(Output::Float(logits)), Some(Output::Float(features)), true) => {
+                Ok([logits, features])
+            }
+            (Some(Output::Float(logits)), None, false) => Ok([logits, Vec::new()]),
+            _ => {
+                let message = "the engine left out an output of the network";
+                Err(Error::new(ErrorKind::Engine, message))
+            }
+        }
+    }
+
+    fn run_cached(
+        &self,
+        cache: &OutputCache,
+        pixels: &[f32],
+        images: usize,
+        with_head: bool,
+    ) -> Result<[Vec<f32>; 2], Error> {
+        let kinds = [(names::LOGITS, &[][..]), (names::FEATURES, &[][..])];
+        let kinds = &kinds[..1 + usize::from(with_head)];
+        let width = (pixels.len() / images.max(1)).max(1);
+        let inputs: Vec<&[f32]> = pixels.chunks_exact(width).collect();
+        let compute = |batch: &[f32], images: usize| {
+            let outputs = self.run(batch, images, with_head)?;
+            let part = |values: &Vec<f32>, i: usize| {
+                let width = values.len() / images;
+                values[i * width..][..width].to_vec()
+            };
+            let of_image = |i: usize| {
+                let kept = outputs[..kinds.len()].iter();
+                kept.map(|values| part(values, i)).collect()
+            };
+            Ok((0..images).map(of_image).collect())
+        };
+        let outputs = cache.outputs(&self.network, &inputs, kinds, compute)?;
+        let mut joined = [Vec::new(), Vec::new()];
+        for of_image in outputs {
+            for (all, values) in joined.iter_mut().zip(of_image) {
+                all.extend(values);
+            }
+        }
+        Ok(joined)
     }
 }
 

@@ -2,6 +2,7 @@
 //! at many, and the fitting of scores beside ODIN.
 
 mod backend;
+mod cache;
 mod collect;
 mod detector;
 mod fit;
@@ -13,6 +14,7 @@ mod statistics;
 mod sweep;
 
 pub use backend::{Device, MAX_THREADS};
+pub use cache::OutputCache;
 pub use detector::{Detector, DetectorBuilder};
 pub use gradient::InputGradient;
 pub use run::{ImageError, Progress};

@@ -82,3 +82,11 @@ pub(crate) fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
     let max = scaled().fold(f64::NEG_INFINITY, f64::max);
     1.0 / scaled().map(|z| (z - max).exp()).sum::<f64>()
 }
+
+/// The class of the largest logit, the first of several.
+pub(crate) fn argmax(logits: &[f32]) -> usize {
+    let logits = logits.iter().enumerate();
+    let larger =
+        |best: (usize, f32), (i, &z): (usize, &f32)| if z > best.1 { (i, z) } else { best };
+    logits.fold((0, f32::NEG_INFINITY), larger).0
+}

@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::collect::usable;
 use super::detector::{DetectorBuilder, Scorers};
 use super::run::{ImageError, Progress};
-use super::score::max_softmax;
+use super::score::{argmax, max_softmax};
 use crate::input::{Batches, InputPipeline};
 use crate::{Error, ErrorKind, Images, Setting};
 use odin_cpu::{Output, WeightCache};
@@ -150,7 +150,8 @@ impl DetectorBuilder {
     ///
     /// # Errors
     /// As [`DetectorBuilder::build`].
-    pub fn sweep(self, settings: &[Setting]) -> Result<Sweep, Error> {
+    pub fn sweep(mut self, settings: &[Setting]) -> Result<Sweep, Error> {
+        self.cache = None;
         for setting in settings {
             setting.check()?;
         }
@@ -326,14 +327,6 @@ impl Sweep {
             },
         })
     }
-}
-
-/// The class of the largest logit, the first of several.
-fn argmax(logits: &[f32]) -> usize {
-    let logits = logits.iter().enumerate();
-    let larger =
-        |best: (usize, f32), (i, &z): (usize, &f32)| if z > best.1 { (i, z) } else { best };
-    logits.fold((0, f32::NEG_INFINITY), larger).0
 }
 
 /// What does not depend on the magnitude, of a batch.

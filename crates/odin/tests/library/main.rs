@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cache;
 mod calibrated;
 mod channels;
 mod compile;
