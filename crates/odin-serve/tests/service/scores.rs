@@ -350,3 +350,31 @@ fn metrics_count_what_was_judged_and_see_drift() {
     assert_eq!(value("odin_queue_images"), 0.0);
     assert!(text.ends_with("# EOF\n"));
 }
+
+/// A detector that was calibrated without ODIN runs none of its passes, and says so.
+#[test]
+fn a_detector_by_another_score_has_no_odin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("by-energy.toml");
+    let open = CalibratedDetector::options().scores(["energy"]);
+    open.open(demo("detector.toml"))
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    let client = Client::of(path, |_| {});
+    let file = png(&levels("near.npy", 1)[0]);
+    let answer = |path: &str| {
+        let answer = client.send(post(path, "image/png", file.clone()));
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    };
+    let expected = &expected()[0].score;
+    let scored = answer("/v1/score");
+    let result = scored.pointer("/results/0").unwrap_or(&scored);
+    let scores = result["scores"].as_object().unwrap();
+    assert_eq!(scores.keys().collect::<Vec<_>>(), ["energy"]);
+    assert_eq!(scores["energy"], json!(expected.get("energy")));
+    let explored = answer("/v1/explore?magnitude=0.002");
+    assert_eq!(explored["unperturbed"], json!(null));
+    assert_eq!(explored["score"], json!(expected.get("energy")));
+}

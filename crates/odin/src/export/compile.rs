@@ -6,7 +6,7 @@ use super::scores::{self, Ends};
 use crate::model::linear_head;
 use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{
-    Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Setting,
+    Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Layout, Setting,
     ThresholdRule,
 };
 use odin_formats::onnx;
@@ -159,6 +159,7 @@ impl CompileOptions {
 /// in ONNX.
 pub fn compile(classifier: &Classifier, options: &CompileOptions) -> Result<Vec<u8>, Error> {
     options.check(classifier.classes())?;
+    check_pixels(classifier, options.input)?;
     let card = card(classifier, options);
     let labels = onnx::Labels {
         name: "odin".to_string(),
@@ -171,6 +172,29 @@ pub fn compile(classifier: &Classifier, options: &CompileOptions) -> Result<Vec<
     };
     let graph = detector_graph(classifier, options)?;
     Ok(onnx::write(&graph, input, &labels)?)
+}
+
+/// Signals have a unit of their own; bytes that stand for 0 to 1 are none of them where their mean
+/// or spread says so.
+fn check_pixels(classifier: &Classifier, input: DetectorInput) -> Result<(), Error> {
+    let of_signals = matches!(classifier.layout(), Layout::Ncl | Layout::Nlc);
+    if input != DetectorInput::PixelsU8 || !of_signals {
+        return Ok(());
+    }
+    let normalization = classifier.normalization();
+    let mean = normalization
+        .mean()
+        .iter()
+        .find(|m| !(0.0..=1.0).contains(*m));
+    let std = normalization.std().iter().find(|s| **s > 1.0);
+    let (what, value) = match (mean, std) {
+        (Some(mean), _) => ("mean", mean),
+        (None, Some(std)) => ("standard deviation", std),
+        (None, None) => return Ok(()),
+    };
+    Err(invalid(format!(
+        "the input pixels-u8 gives values from 0 to 1, and the network's signals have the {what} {value}; take pixels-f32, which are signals in their own unit, or normalized"
+    )))
 }
 
 fn detector_graph(classifier: &Classifier, options: &CompileOptions) -> Result<Graph, Error> {

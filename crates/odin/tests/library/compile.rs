@@ -328,6 +328,31 @@ fn without_odin_there_is_no_gradient() {
     }
 }
 
+/// Bytes stand for 0 to 1, which a signal of another range is not.
+#[test]
+fn signals_of_another_range_are_not_bytes() {
+    let file = fixture("onnx/conv1d.torchscript11.onnx");
+    let cases = [
+        ([0.5, 0.4], [0.25, 0.3], None),
+        ([12.0, 0.4], [0.25, 0.3], Some("mean 12")),
+        ([0.5, -0.1], [0.25, 0.3], Some("mean -0.1")),
+        ([0.5, 0.4], [0.25, 40.0], Some("standard deviation 40")),
+    ];
+    for (mean, std, problem) in cases {
+        let normalization = Normalization::new(&mean, &std).unwrap();
+        let classifier = Classifier::open(&file, normalization).unwrap();
+        let with = |input| compile(&classifier, &CompileOptions::default().input(input));
+        assert!(with(DetectorInput::PixelsF32).is_ok());
+        match problem {
+            None => assert!(with(DetectorInput::PixelsU8).is_ok()),
+            Some(part) => {
+                let bytes = with(DetectorInput::PixelsU8);
+                refused(bytes, ErrorKind::Invalid, &[part, "pixels-f32"]);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_no_compiled_detector_does_is_refused() {
     #[derive(Debug)]
