@@ -5,11 +5,11 @@ use std::path::Path;
 
 use odin_error::{first_shown, shown};
 use odin_untrusted::file::read_regular;
-use odin_untrusted::{inflate, tar};
+use odin_untrusted::{impostor, inflate, tar};
 
 use crate::allowance::Allowance;
 use crate::checkpoint::{Checkpoint, ReadOptions};
-use crate::{Error, ErrorKind, impostor, safetensors, torch};
+use crate::{Error, ErrorKind, safetensors, torch};
 
 /// Wrappers around wrappers that are followed: a gzipped tar is two.
 const MAX_WRAPPERS: usize = 4;

@@ -24,7 +24,6 @@ mod checkpoint;
 mod container;
 mod element;
 mod error;
-mod impostor;
 pub mod onnx;
 mod safetensors;
 mod torch;

@@ -1,5 +1,5 @@
-//! Readers of untrusted bytes: files that must end, bounded inflate, zip, tar and pickle, and a guard
-//! around the readers of other libraries.
+//! Readers of untrusted bytes: files that must end, bounded inflate, zip, tar and pickle, a guard
+//! around the readers of other libraries, and what files are that are none of those expected.
 //!
 //! What reads a format of checkpoints or data sets reads its containers here, so that the limits
 //! against hostile files are stated once. No reader panics (those of other libraries run in
@@ -10,6 +10,7 @@
 mod error;
 pub mod file;
 pub mod guard;
+pub mod impostor;
 pub mod inflate;
 pub mod pickle;
 pub mod tar;

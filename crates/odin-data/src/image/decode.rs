@@ -3,6 +3,7 @@
 use super::{Image, MAX_PIXELS, bmp, check_channels, gif, jpeg, luma, png, webp};
 use crate::error::Error;
 use odin_untrusted::guard::contain;
+use odin_untrusted::impostor;
 
 /// Bytes that a decoder itself may allocate: the largest 16-bit RGBA image and as much again
 /// for its working memory.
@@ -95,7 +96,10 @@ fn decode_any(file: &Encoded<'_>) -> Result<Decoded, Error> {
         bytes if bmp::is_bmp(bytes) => bmp::decode(file),
         bytes if webp::is_webp(bytes) => webp::decode(file),
         bytes if gif::is_gif(bytes) => gif::decode(file),
-        _ => Err(unsupported(file.name, "it begins as none of them does")),
+        bytes => Err(match impostor::recognise(bytes) {
+            Some(what) => Error::unsupported(format!("{} is no image, but {what}", file.name)),
+            None => unsupported(file.name, "it begins as none of them does"),
+        }),
     }
 }
 

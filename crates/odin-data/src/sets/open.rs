@@ -12,7 +12,7 @@ use crate::archive::{Blob, Folder, Store, Tar, Zip};
 use crate::error::{Error, ErrorKind};
 use crate::image::check_size;
 use odin_error::escape;
-use odin_untrusted::tar;
+use odin_untrusted::{impostor, tar};
 
 /// Opens the set at `path`, recognised by its content:
 ///
@@ -154,6 +154,8 @@ enum Content {
     Image,
     List,
     CifarBinary,
+    /// What takes the place of a set by accident.
+    Impostor(&'static str),
     /// A container that is not read, by its name.
     Foreign(&'static str),
     Unknown,
@@ -172,6 +174,9 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
         (b"BZh", Content::Foreign("a bzip2 file")),
         (b"\x28\xb5\x2f\xfd", Content::Foreign("a zstandard file")),
     ];
+    if let Some(what) = impostor::recognise(head) {
+        return Content::Impostor(what);
+    }
     if list::is_list(head, title) {
         return Content::List;
     }
@@ -234,6 +239,10 @@ fn open_content(
         Content::Gzip => Err(origin.error(
             ErrorKind::Unsupported,
             "it is compressed twice; unpack it first",
+        )),
+        Content::Impostor(what) => Err(origin.error(
+            ErrorKind::Unsupported,
+            format!("this is no data set, but {what}"),
         )),
         Content::Foreign(what) => Err(origin.error(
             ErrorKind::Unsupported,

@@ -108,6 +108,9 @@ fn a_scratch_folder_that_does_not_exist_is_an_error() {
     assert!(error.to_string().contains("temporary file"), "{error}");
 }
 
+/// What Git leaves in the place of a large file that was not fetched.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+
 #[test]
 fn what_is_no_archive_of_images_is_named() {
     let gz = fs::read(fixtures().join("archives/gnu.tar.gz")).unwrap();
@@ -119,6 +122,8 @@ fn what_is_no_archive_of_images_is_named() {
         ("cut.zip", &zip[..zip.len() / 2]),
         ("x.tar.xz", b"\xfd7zXZ\0rest"),
         ("text.png", b"hello, this is text"),
+        ("pointer.npz", POINTER),
+        ("photos/1.png", POINTER),
         ("sub/set.zip", &zip),
     ]);
     for (file, kind, words) in [
@@ -127,6 +132,9 @@ fn what_is_no_archive_of_images_is_named() {
         ("cut.zip", ErrorKind::Malformed, "not a whole zip archive"),
         ("x.tar.xz", ErrorKind::Unsupported, "an xz file"),
         ("text.png", ErrorKind::Unsupported, "tried PNG"),
+        ("pointer.npz", ErrorKind::Unsupported, "git lfs pull"),
+        ("photos", ErrorKind::Unsupported, "git lfs pull"),
+        ("photos/1.png", ErrorKind::Unsupported, "git lfs pull"),
         ("sub", ErrorKind::Empty, "name that file"),
         ("nowhere", ErrorKind::NotFound, "nowhere"),
     ] {

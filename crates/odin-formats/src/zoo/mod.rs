@@ -138,9 +138,23 @@ fn unknown(checkpoint: &Checkpoint) -> Error {
         ErrorKind::UnknownArchitecture,
         format!(
             "the names of the tensors are those of no known architecture. Known: {families}. \
-             The file has {} tensors, the first are {names:?}",
-            checkpoint.tensors().len()
+             The file has {} tensors, the first are {names:?}. Weights alone do not say what is \
+             computed with them; export the network where it is defined, with the size of its \
+             images, and give that file:\n    {}",
+            checkpoint.tensors().len(),
+            export_command(checkpoint)
         ),
+    )
+}
+
+/// What writes a network of PyTorch as ONNX, for images of as many channels as the first
+/// convolution takes.
+fn export_command(checkpoint: &Checkpoint) -> String {
+    let kernels = checkpoint.tensors().filter_map(|(_, tensor)| four(tensor));
+    let [_, channels, ..] = kernels.into_iter().next().unwrap_or([0, 3, 0, 0]);
+    format!(
+        "torch.onnx.export(model.eval(), torch.zeros(1, {channels}, 224, 224), \"model.onnx\", \
+         output_names=[\"logits\"])"
     )
 }
 

@@ -205,7 +205,14 @@ fn external_data_must_be_on_the_disk() {
     make_fifo(&folder.join("fifo"));
     let sparse = std::fs::File::create(folder.join("sparse")).unwrap();
     sparse.set_len(50_000_000_000).unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    std::fs::write(folder.join("pointer"), pointer).unwrap();
     let cases = [
+        (
+            "pointer",
+            64,
+            "pointer: expected the weights of the model, but this is a Git LFS",
+        ),
         ("fifo", 2, "is not a regular file but a FIFO"),
         ("folder", 2, "is not a regular file but a directory"),
         ("missing", 2, "missing: "),

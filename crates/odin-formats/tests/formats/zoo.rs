@@ -316,7 +316,13 @@ const BAD_FITS: &[BadFit] = &[
         "resnet_a.safetensors",
         |w| rename(w, |n| n.replace("layer", "stage")),
         ErrorKind::UnknownArchitecture,
-        &["Known: DenseNet", "Wide ResNet", "ResNet", "bn1.bias"],
+        &[
+            "Known: DenseNet",
+            "Wide ResNet",
+            "ResNet",
+            "bn1.bias",
+            "torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \"model.onnx\"",
+        ],
     ),
     (
         "resnet_a.safetensors",

@@ -4,6 +4,7 @@ use crate::model::sha256;
 use crate::{Error, ErrorKind, ModelConfig, Setting};
 use odin_metrics::{Calibration, Interval, OperatingPoint, ReferenceScores};
 use odin_untrusted::file::read_regular;
+use odin_untrusted::impostor;
 use std::path::{Path, PathBuf};
 
 /// Everything that a calibrated detector decides by, but for the network itself and what was
@@ -208,6 +209,9 @@ impl Statistics {
             about(Error::from_cause(kind, e))
         };
         let bytes = read_regular(path, MAX_STATISTICS).map_err(unreadable)?;
+        if let Some(found) = impostor::recognise(&bytes) {
+            return Err(about(damaged(format!("this is {found}"))));
+        }
         let found = sha256(&bytes);
         match found == self.sha256 {
             true => Ok(bytes),

@@ -4,6 +4,7 @@ use super::{ChannelOrder, Layout, Normalization};
 use crate::{Error, ErrorKind};
 use odin_data::Transform;
 use odin_untrusted::file::read_regular;
+use odin_untrusted::impostor;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
 
@@ -249,6 +250,9 @@ pub(crate) fn read_text_of(path: &Path, max_bytes: u64, kind: ErrorKind) -> Resu
     };
     let bytes = read_regular(path, max_bytes);
     let bytes = bytes.map_err(|e| about(unreadable(&e).unwrap_or(kind), problem(&e, max_bytes)))?;
+    if let Some(found) = impostor::recognise(&bytes) {
+        return Err(about(kind, format!("this is {found}")));
+    }
     String::from_utf8(bytes).map_err(|_| about(kind, "this is no text in UTF-8".to_string()))
 }
 

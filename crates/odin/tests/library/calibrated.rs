@@ -106,6 +106,9 @@ fn temporary(text: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// What Git leaves in the place of a large file that was not fetched.
+const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+
 #[track_caller]
 fn refused_text(text: &str, part: &str) {
     let (_folder, path) = temporary(text);
@@ -193,6 +196,7 @@ fn a_changed_file_is_refused() {
         ("a cat".to_string(), "TOML parse error"),
         (String::new(), "no calibrated detector"),
         ("size = 32\n".to_string(), "no calibrated detector"),
+        (POINTER.to_string(), "git lfs pull"),
     ];
     for (text, part) in cases {
         refused_text(&text, part);
@@ -629,6 +633,8 @@ fn statistics_that_are_not_those_of_the_detector_are_refused() {
         std::fs::write(&path, changed).unwrap();
         refused(open(), ErrorKind::Saved, &[&file, "SHA-256"]);
     }
+    std::fs::write(&path, POINTER).unwrap();
+    refused(open(), ErrorKind::Saved, &[&file, "git lfs pull"]);
     std::fs::remove_file(&path).unwrap();
     refused(open(), ErrorKind::Io, &[&file]);
     std::fs::create_dir(&path).unwrap();

@@ -77,6 +77,10 @@ fn what_is_wrong_is_named() {
         ("class_names = \"../names.txt\"", "`class_names`"),
         ("class_names = \"/etc/hostname\"", "`class_names`"),
         ("size = ", "TOML"),
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+            "git lfs pull",
+        ),
     ] {
         refused(read(text), ErrorKind::Invalid, &["model.toml", wanted]);
     }

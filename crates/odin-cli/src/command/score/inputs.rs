@@ -9,6 +9,7 @@ use odin_data::{
     spell_path, split_label,
 };
 use odin_untrusted::file::read_regular;
+use odin_untrusted::impostor;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -155,6 +156,9 @@ fn listed(list: &Path, options: &OpenOptions) -> Result<Vec<PathBuf>> {
         true => list_on_stdin()?,
         false => read_regular(list, MAX_LIST).context("cannot read the list")?,
     };
+    if let Some(found) = impostor::recognise(&text) {
+        bail!("{} is no list of images, but {found}", list.display());
+    }
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let ended_by_nul = text.contains(&0);
     let lines = text.split(|&byte| byte == if ended_by_nul { 0 } else { b'\n' });

@@ -2,7 +2,8 @@
 
 use crate::onnx::proto::TensorProto;
 use crate::{Error, ErrorKind};
-use odin_untrusted::file::open_regular;
+use odin_untrusted::file::{open_regular, read_regular};
+use odin_untrusted::impostor;
 use std::collections::HashSet;
 use std::fs::Metadata;
 use std::io::{Read, Seek, SeekFrom};
@@ -71,6 +72,13 @@ impl Place {
         }
         match offset.checked_add(expected) {
             Some(end) if end <= available => Ok(()),
+            _ if available < LARGEST_POINTER
+                && let Ok(bytes) = read_regular(path, LARGEST_POINTER)
+                && let Some(found) = impostor::recognise(&bytes) =>
+            {
+                let message = format!("expected the weights of the model, but this is {found}");
+                Err(Error::new(ErrorKind::Io, message).about(path.display()))
+            }
             _ => {
                 let message =
                     format!("it has {available} bytes, data up to {offset} + {expected} is wanted");
@@ -97,6 +105,9 @@ fn inside(location: &str, folder: Option<&Path>) -> Result<PathBuf, Error> {
         ))),
     }
 }
+
+/// More bytes than what Git LFS leaves in the place of a file.
+const LARGEST_POINTER: u64 = 1024;
 
 /// The files of external data that a graph's budget knows of.
 #[derive(Debug, Default)]

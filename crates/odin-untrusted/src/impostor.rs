@@ -1,4 +1,4 @@
-//! Files that get the name of a model by accident, by how they begin.
+//! Files that get the name of another kind of file by accident, by how they begin.
 
 const IMPOSTORS: [(&[u8], &str); 5] = [
     (b"<!DOCTYPE", "a web page: the download went wrong"),
@@ -11,8 +11,8 @@ const IMPOSTORS: [(&[u8], &str); 5] = [
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras?)"),
 ];
 
-/// What the content is instead of a model, where it is known.
-pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
+/// What the content is instead of what the file's name promises, where it is known.
+pub fn recognise(bytes: &[u8]) -> Option<&'static str> {
     let found = IMPOSTORS.iter().find(|(begin, _)| bytes.starts_with(begin));
     found.map(|(_, what)| *what)
 }
