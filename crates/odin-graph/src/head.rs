@@ -23,15 +23,23 @@ pub fn linear_head(classifier: &Graph) -> Result<LinearHead, String> {
     let [logits] = classifier.outputs() else {
         return Err("the graph has not one output".to_string());
     };
-    let classes = classifier.shape(logits.value).dims().last();
+    linear_head_of(classifier, logits.value)
+}
+
+/// The same of any value of a graph, `[N, classes]`.
+///
+/// # Errors
+/// As [`linear_head`].
+pub fn linear_head_of(graph: &Graph, logits: ValueId) -> Result<LinearHead, String> {
+    let classes = graph.shape(logits).dims().last();
     let Some(classes) = classes.and_then(|dim| dim.fixed()) else {
         return Err("the output has no fixed number of classes".to_string());
     };
     let mut search = Search {
-        graph: classifier,
+        graph,
         bias: vec![0.0; classes],
     };
-    search.from(logits.value)
+    search.from(logits)
 }
 
 /// The search, from the logits backwards.

@@ -43,7 +43,7 @@ mod vjp;
 pub use budget::Budget;
 pub use error::{Error, ErrorKind};
 pub use graph::{Graph, Node, Output, ValueId};
-pub use head::{LinearHead, linear_head};
+pub use head::{LinearHead, linear_head, linear_head_of};
 pub use interpreter::{Array, Real, Value, interpret};
 pub use op::Op;
 pub use shape::{DType, Dim, Shape, Type};

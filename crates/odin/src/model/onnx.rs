@@ -69,6 +69,9 @@ fn classifier(file: &onnx::File, stack: &ConfigStack) -> Result<onnx::Model, Err
     options.output = stack
         .first(|config| config.output.as_ref())
         .map(|o| o.value);
+    options.classes = stack
+        .first(|config| config.class_names.as_ref())
+        .map(|names| names.value.len());
     let Some(size) = stack.first(|config| config.size.as_ref()) else {
         return Ok(file.classifier(&options)?);
     };
@@ -155,6 +158,7 @@ fn of_metadata(model: &onnx::Model) -> Result<ModelConfig, Error> {
     let mut config = from_metadata(&metadata.collect())?;
     // The file itself says of what shape its input is.
     config.size = None;
+    config.class_names = model.class_names.clone();
     if model.input_is_bytes {
         config.normalization = Some(Normalization::bytes());
     }

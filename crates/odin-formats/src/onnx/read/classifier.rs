@@ -2,15 +2,16 @@
 
 use super::super::proto::data_type;
 use super::builder::{Value, invalid};
+use super::ending;
 use super::file::File;
 use super::input::declare;
 use super::output;
 use super::topology::reads;
 use crate::Error;
+use crate::onnx::proto::{AttributeProto, NodeProto};
 use indexmap::IndexMap;
 use odin_error::first_shown;
-use odin_graph::op::{Axis, Binary, Reduce, ReduceKind, Unary};
-use odin_graph::{Dim, Graph, Op, Shape, ValueId, passes};
+use odin_graph::{Graph, passes};
 use std::collections::HashSet;
 
 /// What a file leaves open.
@@ -20,6 +21,8 @@ pub struct ReadOptions {
     /// The output that holds the logits, where there are several; unless it is given, the one that
     /// names, shapes and what is computed from what tell from the others.
     pub output: Option<String>,
+    /// The number of classes, where it is known: among several outputs it tells the logits.
+    pub classes: Option<usize>,
     /// The extents of the input without the batch axis, where the file leaves them open; `None`
     /// for those that the file says.
     pub input_shape: Option<Vec<Option<usize>>>,
@@ -34,6 +37,8 @@ pub struct Model {
     pub graph: Graph,
     /// The number of classes.
     pub classes: usize,
+    /// The names of the classes, where the file says them, as those of scikit-learn do.
+    pub class_names: Option<Vec<String>>,
     /// The input's extents without the batch axis: `[C, H, W]`, `[H, W, C]`, `[C, L]`, `[F]`.
     pub input_shape: Vec<usize>,
     /// Whether the file wants bytes (0 to 255) at its input.
@@ -65,7 +70,7 @@ impl File {
 
 fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let mut notices = Vec::new();
-    let output = output::choose(file, options.output.as_deref(), &mut notices)?;
+    let output = output::choose(file, options, &mut notices)?;
     let mut importer = file.importer();
     let nodes = file.nodes_for(&[output]);
     let needed: HashSet<&str> = nodes.iter().copied().flat_map(reads).collect();
@@ -90,14 +95,8 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let value = importer.output(output)?;
 
     let mut graph = importer.builder.graph;
-    let logits = strip_softmax(&graph, value, &mut notices);
-    let logits = as_rows(&mut graph, logits, output)?;
+    let logits = ending::logits(&mut graph, value, output, &mut notices)?;
     let classes = graph.shape(logits).dims()[1].at(1);
-    if classes < 2 {
-        return Err(Error::unsupported(format!(
-            "the output {output:?} has {classes} class; a softmax needs two or more"
-        )));
-    }
     graph.output(output, logits);
     let elem_type = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     Ok(Model {
@@ -107,6 +106,7 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
             .collect(),
         graph: passes::eliminate_dead_code(&graph).map_err(invalid)?,
         classes,
+        class_names: class_names(&file.nodes_for(&[output]), classes),
         input_is_bytes: elem_type.is_some_and(|t| t.elem_type == data_type::UINT8),
         producer: producer(file),
         opset: file.opset,
@@ -126,85 +126,27 @@ fn producer(file: &File) -> String {
     format!("{name} {version}").trim().to_string()
 }
 
-/// The logits behind a final softmax, which ODIN has to take at a temperature of its own.
-fn strip_softmax(graph: &Graph, output: ValueId, notices: &mut Vec<String>) -> ValueId {
-    let operand = |v: ValueId| graph.node(v).operands.first().copied();
-    let mut value = output;
-    // A change of shape after it does not hide it.
-    while let (Op::Reshape(_), Some(x)) = (&graph.node(value).op, operand(value)) {
-        value = x;
-    }
-    match (softmax_operand(graph, value), &graph.node(value).op) {
-        (Some(logits), _) => {
-            notices.push("the final Softmax of the model was removed: ODIN works on logits".into());
-            logits
+/// The names that a node gives the classes, in their order. Plain numbers from 0 are no names.
+fn class_names(nodes: &[&NodeProto], classes: usize) -> Option<Vec<String>> {
+    let names = |attribute: &AttributeProto| -> Vec<String> {
+        match attribute.name.as_str() {
+            "classlabels_strings" => {
+                let names = attribute.strings.iter();
+                names
+                    .map(|name| String::from_utf8_lossy(name).into_owned())
+                    .collect()
+            }
+            "classlabels_ints" | "classlabels_int64s" => {
+                attribute.ints.iter().map(i64::to_string).collect()
+            }
+            _ => Vec::new(),
         }
-        (None, Op::Unary(Unary::Sigmoid)) => {
-            notices.push("the model ends in a Sigmoid, not in logits of a softmax: its classes may not exclude each other, and its ODIN scores mean little".into());
-            output
-        }
-        _ => output,
-    }
-}
-
-/// What a softmax is taken of: an operator, or `exp(x - max(x)) / sum` as TensorFlow writes it.
-fn softmax_operand(graph: &Graph, value: ValueId) -> Option<ValueId> {
-    let node = graph.node(value);
-    let along_classes = |axis: usize| axis > 0 && graph.shape(value).dims().len() > axis;
-    match &node.op {
-        Op::Softmax(Axis(axis)) | Op::LogSoftmax(Axis(axis)) if along_classes(*axis) => {
-            node.operands.first().copied()
-        }
-        Op::Binary(Binary::Div) => {
-            let [exponential, sum] = node.operands[..] else {
-                return None;
-            };
-            let is_sum = matches!(
-                &graph.node(sum).op,
-                Op::Reduce(Reduce {
-                    kind: ReduceKind::Sum,
-                    ..
-                })
-            ) && graph.node(sum).operands == [exponential];
-            let inner = graph.node(exponential);
-            let is_exp = inner.op == Op::Unary(Unary::Exp);
-            (is_sum && is_exp).then(|| without_maximum(graph, inner.operands[0]))
-        }
-        _ => None,
-    }
-}
-
-/// `x` of `x - max(x)`: softmax is the same with and without the maximum.
-fn without_maximum(graph: &Graph, value: ValueId) -> ValueId {
-    let node = graph.node(value);
-    let is_max = |v: ValueId, of: ValueId| {
-        let node = graph.node(v);
-        matches!(&node.op, Op::Reduce(r) if r.kind == ReduceKind::Max) && node.operands == [of]
     };
-    match (&node.op, &node.operands[..]) {
-        (Op::Binary(Binary::Sub), &[x, max]) if is_max(max, x) => x,
-        _ => value,
-    }
-}
-
-/// `[N, classes]`, axes of extent 1 left out.
-fn as_rows(graph: &mut Graph, logits: ValueId, name: &str) -> Result<ValueId, Error> {
-    let dims = graph.shape(logits).dims().to_vec();
-    if let [Dim::PerImage(1), Dim::Fixed(_)] = dims[..] {
-        return Ok(logits);
-    }
-    let wide: Vec<Dim> = dims
+    let attributes = nodes.iter().rev().flat_map(|node| &node.attribute);
+    let names = attributes.map(names).find(|names| names.len() == classes)?;
+    let numbered = names
         .iter()
-        .copied()
-        .filter(|&d| d != Dim::Fixed(1))
-        .collect();
-    match wide[..] {
-        [Dim::PerImage(1), Dim::Fixed(classes)] => graph
-            .reshape(logits, Shape::batched(&[classes]))
-            .map_err(invalid),
-        _ => Err(Error::unsupported(format!(
-            "the output {name:?} must be logits [N, classes], it is {}",
-            graph.shape(logits)
-        ))),
-    }
+        .zip(0..)
+        .all(|(name, i)| *name == i.to_string());
+    (!numbered).then_some(names)
 }

@@ -124,7 +124,7 @@ fn operators() -> Vec<&'static Operator> {
 }
 
 fn is_constants_only(operator: &str) -> bool {
-    ops::find(operator).is_some_and(Operator::is_constants_only)
+    ops::find("", operator).is_some_and(Operator::is_constants_only)
 }
 
 fn gradient(operator: &str) -> &'static str {

@@ -149,8 +149,7 @@ impl<'a> Importer<'a> {
             .functions
             .get(&(&proto.domain[..], &proto.op_type[..]))
             .copied();
-        let standard = matches!(proto.domain.as_str(), "" | "ai.onnx");
-        let operator = ops::find(&proto.op_type).filter(|_| standard);
+        let operator = ops::find(&proto.domain, &proto.op_type);
         // Before the check of what it reads, so that all unknown operators are named at once.
         if function.is_none() && operator.is_none() {
             return Err(unknown_operator(proto));
@@ -382,8 +381,22 @@ fn unknown_operator(proto: &NodeProto) -> Error {
         "" | "ai.onnx" => String::new(),
         domain => format!(" of {:?}", shown(domain)),
     };
+    let why = match proto.op_type.as_str() {
+        "TreeEnsemble" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" => {
+            ": decision trees are constant but for steps, they have neither logits nor a gradient that ODIN could use"
+        }
+        "SVMClassifier" => ": of scikit-learn's classifiers the linear ones and networks are read",
+        "ConvInteger"
+        | "DynamicQuantizeLinear"
+        | "MatMulInteger"
+        | "QLinearConv"
+        | "QLinearMatMul" => {
+            ": it computes with integers, which have no gradient; give the file as it was before it was quantised, or quantise it to QuantizeLinear and DequantizeLinear (QDQ)"
+        }
+        _ => "",
+    };
     Error::unsupported(format!(
-        "the operator {}{domain} is not supported",
+        "the operator {}{domain} is not supported{why}",
         shown(&proto.op_type)
     ))
 }

@@ -6,6 +6,7 @@ mod classifier;
 mod conformance;
 mod const_value;
 mod decoded_size;
+mod ending;
 mod external;
 mod file;
 mod import;

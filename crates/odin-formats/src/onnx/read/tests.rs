@@ -1,6 +1,8 @@
 //! Files that are made here, node by node: what is read of them, and what is said of those that
 //! are refused.
 
+mod heads;
+
 use super::{File, Model, ReadOptions};
 use crate::onnx::proto::*;
 use crate::{Error, ErrorKind};

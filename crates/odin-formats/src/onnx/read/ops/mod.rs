@@ -8,6 +8,7 @@ mod convolution;
 mod elementwise;
 mod layout;
 mod logic;
+mod ml;
 mod norm;
 mod pick;
 mod product;
@@ -34,12 +35,16 @@ const FAMILIES: [&[Operator]; 13] = [
     shape::OPERATORS,
 ];
 
-/// All operators.
+/// All standard operators.
 pub(super) fn all() -> impl Iterator<Item = &'static Operator> {
     FAMILIES.into_iter().flatten()
 }
 
-/// The operator of this name.
-pub(super) fn find(name: &str) -> Option<&'static Operator> {
-    all().find(|operator| operator.name == name)
+/// The operator of this name in a domain.
+pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
+    match domain {
+        "" | "ai.onnx" => all().find(|operator| operator.name == name),
+        "ai.onnx.ml" => ml::OPERATORS.iter().find(|operator| operator.name == name),
+        _ => None,
+    }
 }

@@ -96,7 +96,7 @@ fn cut(
 }
 
 /// Positions that may be counted from the end.
-fn indices(ints: &[i64], extent: usize) -> Result<Vec<usize>, Error> {
+pub(super) fn indices(ints: &[i64], extent: usize) -> Result<Vec<usize>, Error> {
     ints.iter()
         .map(|&i| axis(i, extent))
         .collect::<Result<_, _>>()
