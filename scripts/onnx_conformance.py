@@ -27,16 +27,17 @@ from onnx import numpy_helper
 OPERATORS = set(
     """
     Abs Add And ArgMax ArgMin Attention AveragePool BatchNormalization Cast CastLike Ceil Celu
-    CenterCropPad Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos CumSum DepthToSpace Div
+    CenterCropPad Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos CumSum DepthToSpace
+    DequantizeLinear Div
     Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu Gemm
     GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid
-    HardSwish Hardmax Identity InstanceNormalization LRN LayerNormalization LeakyRelu Less LessOrEqual
+    HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual
     Log LogSoftmax LpNormalization LpPool MatMul Max MaxPool Mean MeanVarianceNormalization Min Mish Mod
     Mul Neg Not OneHot Or PRelu Pad Pow RMSNormalization Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum
     ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape
     Resize Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax
-    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK
-    Transpose Trilu Unsqueeze Upsample Where Xor
+    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile
+    TopK Transpose Trilu Unsqueeze Upsample Where Xor
     """.split()
 )
 TYPES = {np.dtype(t) for t in "bool i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()}

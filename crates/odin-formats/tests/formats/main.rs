@@ -10,6 +10,7 @@
 
 mod checkpoints;
 mod common;
+mod onnx_cases;
 mod onnx_read;
 mod onnx_robust;
 mod onnx_write;

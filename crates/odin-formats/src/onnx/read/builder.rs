@@ -26,6 +26,14 @@ pub(super) enum Value {
     Const(Arc<ConstValue>),
 }
 
+/// What a value of quantised numbers stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quantized {
+    pub(super) real: ValueId,
+    pub(super) scale: f64,
+    pub(super) zero: f64,
+}
+
 /// Constants up to this size are looked into when an operator needs a constant operand.
 const LARGEST_FOLDED: usize = 1 << 16;
 
@@ -40,6 +48,10 @@ pub(super) struct Builder<'a> {
     interleaved: HashMap<ValueId, usize>,
     /// The number of images that the file was written for, where it is not left open.
     pub(super) fixed_batch: Option<usize>,
+    /// Whether numbers were quantised or dequantised.
+    pub(super) is_quantized: bool,
+    /// What activations were before they were quantised.
+    pub(super) quantized: HashMap<ValueId, Quantized>,
     folder: Option<&'a Path>,
     external_files: ExternalFiles,
     /// Tensors of attributes, which a function may use many times, by their address.
@@ -53,6 +65,8 @@ impl<'a> Builder<'a> {
             graph: Graph::with_budget(Budget::new(unfolded_limit(file_len as u64))),
             interleaved: HashMap::new(),
             fixed_batch: None,
+            is_quantized: false,
+            quantized: HashMap::new(),
             folder,
             external_files: ExternalFiles::default(),
             attributes: HashMap::new(),
@@ -69,7 +83,7 @@ impl<'a> Builder<'a> {
 
     /// Counts a constant, which a file may name many times. A file of external data has memory to
     /// give for as many bytes as it has on the disk.
-    fn account_for(&mut self, proto: &TensorProto) -> Result<(), Error> {
+    fn account_for(&mut self, proto: &TensorProto, is_real: bool) -> Result<(), Error> {
         if let Some(place) = Place::of(proto, self.folder)? {
             let expected = tensor::len_in_bytes(proto)?;
             let bytes = self.external_files.visit(&place, expected)?;
@@ -77,7 +91,7 @@ impl<'a> Builder<'a> {
             self.graph.budget_mut().extend(more);
         }
         let count = elements(&tensor::extents(&proto.dims)?)?;
-        match tensor::is_float(proto) {
+        match is_real {
             true => self.spend::<f32>(count),
             false => self.spend::<Number>(count),
         }
@@ -91,7 +105,7 @@ impl<'a> Builder<'a> {
         proto: &TensorProto,
     ) -> Result<Value, Error> {
         match weights.decoded(i) {
-            None => self.account_for(proto)?,
+            None => self.account_for(proto, weights.is_real(i, proto))?,
             // The memory is there already, and so was the file.
             Some(decoded) => {
                 let more = unfolded_limit(decoded.bytes()) - unfolded_limit(0);
@@ -108,7 +122,7 @@ impl<'a> Builder<'a> {
         if let Some(value) = self.attributes.get(&address) {
             return Ok(value.clone());
         }
-        self.account_for(proto)?;
+        self.account_for(proto, tensor::is_float(proto))?;
         let constant = tensor::constant(proto, self.folder)?;
         let value = self.add_constant(constant)?;
         self.attributes.insert(address, value.clone());
@@ -118,8 +132,8 @@ impl<'a> Builder<'a> {
     /// A constant that is stored without its zeros.
     pub(super) fn sparse_constant(&mut self, proto: &SparseTensorProto) -> Result<Value, Error> {
         let (values, indices) = proto.parts()?;
-        self.account_for(values)?;
-        self.account_for(indices)?;
+        self.account_for(values, tensor::is_float(values))?;
+        self.account_for(indices, false)?;
         self.spend::<Number>(elements(&proto.extents()?)?)?;
         let constant = sparse::dense(proto, self.folder)?;
         self.add_constant(constant)

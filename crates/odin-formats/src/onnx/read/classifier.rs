@@ -92,6 +92,9 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     importer.define(&info.name, Value::Node(images));
     importer.nodes(nodes, 0);
     importer.check()?;
+    if importer.builder.is_quantized {
+        notices.push("the file is quantised: it is computed in f32, with the weights that are stored and without rounding what is computed from the image; scores differ a little from those of the quantised network".into());
+    }
     let value = importer.output(output)?;
 
     let mut graph = importer.builder.graph;

@@ -12,6 +12,7 @@ enum Message {
     Node,
     Attribute,
     Tensor,
+    Sparse,
     ValueInfo,
     Type,
     TensorType,
@@ -29,6 +30,7 @@ fn inside(message: Message, field: u64) -> Option<(Message, usize)> {
     let node = (Node, size_of::<NodeProto>());
     let opset = (Plain, size_of::<OperatorSetIdProto>());
     let tensor = (Tensor, size_of::<TensorProto>());
+    let sparse = (Sparse, size_of::<SparseTensorProto>());
     let attribute = (Attribute, size_of::<AttributeProto>());
     Some(match (message, field) {
         (Model, 7) => (Graph, size_of::<GraphProto>()),
@@ -36,7 +38,8 @@ fn inside(message: Message, field: u64) -> Option<(Message, usize)> {
         (Model, 14) | (Tensor, 13) => pair,
         (Model, 25) => (Function, size_of::<FunctionProto>()),
         (Graph, 1) | (Function, 7) => node,
-        (Graph, 5) | (Attribute, 5) => tensor,
+        (Graph, 5) | (Attribute, 5) | (Sparse, 1 | 2) => tensor,
+        (Graph, 15) | (Attribute, 22) => sparse,
         (Graph, 11..=13) => (ValueInfo, size_of::<ValueInfoProto>()),
         (Function, 4..=6) | (Node, 1 | 2) | (Attribute, 9) => TEXT,
         (Function, 11) | (Node, 5) => attribute,
@@ -110,8 +113,13 @@ mod tests {
             name: "name".to_string(),
             ..NodeProto::default()
         };
+        let sparse = SparseTensorProto {
+            values: Some(Box::default()),
+            ..SparseTensorProto::default()
+        };
         let graph = GraphProto {
             node: vec![node; 5],
+            sparse_initializer: vec![sparse; 4],
             ..GraphProto::default()
         };
         let model = ModelProto {
@@ -120,7 +128,8 @@ mod tests {
         };
         let node = size_of::<NodeProto>() + 3 * size_of::<String>();
         let node = node + 2 * size_of::<AttributeProto>();
-        let expected = 2 * (size_of::<GraphProto>() + 5 * node);
+        let sparse = size_of::<SparseTensorProto>() + size_of::<TensorProto>();
+        let expected = 2 * (size_of::<GraphProto>() + 5 * node + 4 * sparse);
         let bytes = model.encode_to_vec();
         assert_eq!(decoded_size(&bytes), Some(expected));
         assert_eq!(decoded_size(&bytes[..bytes.len() - 1]), None);

@@ -108,7 +108,7 @@ impl File {
         }
         topology::sort(&mut model, &mut graph).map_err(|e| e.about(&name))?;
         Ok(Self {
-            weights: Weights::of(&graph.initializer),
+            weights: Weights::of(&graph.initializer, &graph.node),
             folder: folder.map(Path::to_path_buf),
             name,
             model,

@@ -35,6 +35,8 @@ pub(super) struct Importer<'a> {
     initializers: HashMap<&'a str, (usize, &'a TensorProto)>,
     sparse: HashMap<&'a str, &'a SparseTensorProto>,
     weights: &'a Weights,
+    /// The element types of constants of the main graph.
+    types: HashMap<&'a str, i32>,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     opset: i64,
     /// That of the file, and those of the calls that are being read.
@@ -85,6 +87,7 @@ impl<'a> Importer<'a> {
                 .collect(),
             sparse: sparse.map(|s| (s.name(), s)).collect(),
             weights,
+            types: types(graph),
             functions: functions
                 .map(|f| ((f.domain.as_str(), f.name.as_str()), f))
                 .collect(),
@@ -173,6 +176,8 @@ impl<'a> Importer<'a> {
             inputs,
             proto,
             settings: &scope.settings,
+            // Names inside of functions are others.
+            types: Some(&self.types).filter(|_| self.scopes.len() == 1),
             opset: self.opset,
         };
         if operator.is_branch() {
@@ -334,6 +339,16 @@ impl<'a> Importer<'a> {
     }
 }
 
+fn types(graph: &GraphProto) -> HashMap<&str, i32> {
+    let stored = graph.initializer.iter();
+    let stored = stored.map(|tensor| (&tensor.name[..], tensor.data_type));
+    let nodes = graph.node.iter().filter_map(|node| {
+        let value = node.attribute.iter().find(|a| a.name == "value")?;
+        Some((&node.output.first()?[..], value.t.as_ref()?.data_type))
+    });
+    stored.chain(nodes).collect()
+}
+
 impl Failures {
     fn add(&mut self, node: String, error: Error) {
         self.count += 1;
@@ -461,7 +476,7 @@ mod tests {
             node("Reshape", &["d", "back"], "e", vec![]),
             node("Transpose", &["e"], "y", vec![perm(&[1, 0])]),
         ];
-        let weights = Weights::of(&graph.initializer);
+        let weights = Weights::of(&graph.initializer, &[]);
         let mut importer = Importer::new(&graph, &[], &weights, 17, None, 1000);
         let x = Type::float(Shape::batched(&[6]));
         let x = importer.builder.graph.input("x", x).unwrap();

@@ -41,6 +41,8 @@ pub(super) struct Node<'a> {
     pub(super) settings: &'a Settings<'a>,
     /// `None` where an optional operand is left out.
     pub(super) inputs: Vec<Option<Value>>,
+    /// The element types of constants by name, where names are those of the main graph.
+    pub(super) types: Option<&'a HashMap<&'a str, i32>>,
     /// The version of the operators that the node is written in.
     pub(super) opset: i64,
 }
@@ -54,6 +56,12 @@ impl Node<'_> {
 
     pub(super) fn optional(&self, i: usize) -> Option<&Value> {
         self.inputs.get(i)?.as_ref()
+    }
+
+    /// The element type of an operand that the file stores as it is.
+    pub(super) fn element_type(&self, i: usize) -> Option<i32> {
+        let name = self.proto.input.get(i)?.as_str();
+        self.types?.get(name).copied()
     }
 
     /// An operand as a value of the graph.

@@ -46,8 +46,10 @@ enum OnConstants {
     Never,
     /// Of its first operand, if that is constant; the others say how. It moves elements.
     First(Move),
-    /// Of all operands, if they are constant.
+    /// Of all operands, if they are constant and not all of them constants of the graph.
     All(Compute),
+    /// Of all operands, if they are constant.
+    Known(Compute),
 }
 
 /// An operator that becomes part of the graph.
@@ -64,7 +66,7 @@ pub(super) const fn constants_only(name: &'static str, compute: Compute) -> Oper
     Operator {
         name,
         graph: InGraph::Refuse,
-        constants: OnConstants::All(compute),
+        constants: OnConstants::Known(compute),
     }
 }
 
@@ -99,7 +101,15 @@ impl Operator {
         self
     }
 
+    /// The same operator, evaluated of all operands also where they are constants of the graph: its
+    /// result says what a branch or a shape is.
+    pub(super) const fn of_known(mut self, evaluate: Compute) -> Self {
+        self.constants = OnConstants::Known(evaluate);
+        self
+    }
+
     /// Whether only constants may go through it.
+    #[cfg(test)]
     pub(super) fn is_constants_only(&self) -> bool {
         !matches!(self.graph, InGraph::Build(_))
     }
@@ -137,10 +147,10 @@ impl Operator {
                 Some(Value::Const(x)) => evaluate(builder, node, x),
                 _ => Ok(None),
             },
-            OnConstants::All(evaluate) => {
+            OnConstants::All(evaluate) | OnConstants::Known(evaluate) => {
                 let operands = node.inputs.iter().flatten();
                 let any = operands.clone().any(|v| matches!(v, Value::Const(_)));
-                if !any && !self.is_constants_only() {
+                if !any && matches!(self.constants, OnConstants::All(_)) {
                     return Ok(None);
                 }
                 let counts = operands.clone().map(|v| builder.const_len(v));

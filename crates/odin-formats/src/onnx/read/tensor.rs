@@ -3,10 +3,12 @@
 use super::const_value::{ConstValue, Kind, check_rank, elements};
 use super::external::Place;
 use super::number::Number;
-use crate::onnx::proto::{TensorProto, data_type};
+use super::topology::reads;
+use crate::onnx::proto::{NodeProto, TensorProto, data_type};
 use crate::{Error, ErrorKind};
 use half::{bf16, f16};
 use odin_graph::Tensor;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -85,6 +87,11 @@ pub(super) fn constant(tensor: &TensorProto, folder: Option<&Path>) -> Result<De
         let value = const_value(tensor, folder)?;
         return Ok(Decoded::Other(Arc::new(value)));
     }
+    real(tensor, folder)
+}
+
+/// Constant data as real numbers.
+fn real(tensor: &TensorProto, folder: Option<&Path>) -> Result<Decoded, Error> {
     let data = floats(tensor, folder)?;
     if let Some(bad) = data.data().iter().find(|v| v.is_nan()) {
         let message = format!("it holds {bad}; a classifier needs numbers");
@@ -106,17 +113,44 @@ impl Decoded {
 
 /// The initializers of a file, each decoded when it is first needed.
 #[derive(Debug)]
-pub(super) struct Weights(Vec<OnceLock<Result<Decoded, Error>>>);
+pub(super) struct Weights {
+    decoded: Vec<OnceLock<Result<Decoded, Error>>>,
+    /// Those that are only dequantised: integers of a byte, which as numbers that the reader
+    /// computes with would take 24 times the memory.
+    quantized: Vec<bool>,
+}
 
 impl Weights {
     /// None of them is decoded yet.
-    pub(super) fn of(initializers: &[TensorProto]) -> Self {
-        Self(initializers.iter().map(|_| OnceLock::new()).collect())
+    pub(super) fn of(initializers: &[TensorProto], nodes: &[NodeProto]) -> Self {
+        let mut others: HashSet<&str> = HashSet::new();
+        let mut dequantized: HashSet<&str> = HashSet::new();
+        for node in nodes {
+            let only = node.op_type == "DequantizeLinear";
+            let mut names = reads(node).into_iter();
+            dequantized.extend(names.next().filter(|_| only));
+            others.extend(node.input.first().filter(|_| !only).map(String::as_str));
+            others.extend(names);
+        }
+        let is_quantized = |tensor: &TensorProto| {
+            let name = tensor.name.as_str();
+            let byte = matches!(tensor.data_type, data_type::INT8 | data_type::UINT8);
+            byte && dequantized.contains(name) && !others.contains(name)
+        };
+        Self {
+            decoded: initializers.iter().map(|_| OnceLock::new()).collect(),
+            quantized: initializers.iter().map(is_quantized).collect(),
+        }
+    }
+
+    /// Whether the `i`-th initializer, which is `tensor`, is decoded to real numbers.
+    pub(super) fn is_real(&self, i: usize, tensor: &TensorProto) -> bool {
+        is_float(tensor) || self.quantized.get(i) == Some(&true)
     }
 
     /// The `i`-th initializer, if it has been needed.
     pub(super) fn decoded(&self, i: usize) -> Option<&Decoded> {
-        self.0.get(i)?.get()?.as_ref().ok()
+        self.decoded.get(i)?.get()?.as_ref().ok()
     }
 
     /// The `i`-th initializer, which is `tensor`.
@@ -126,9 +160,13 @@ impl Weights {
         tensor: &TensorProto,
         folder: Option<&Path>,
     ) -> Result<Decoded, Error> {
-        match self.0.get(i) {
-            Some(weight) => weight.get_or_init(|| constant(tensor, folder)).clone(),
-            None => constant(tensor, folder),
+        let decode = || match self.is_real(i, tensor) {
+            true => real(tensor, folder),
+            false => constant(tensor, folder),
+        };
+        match self.decoded.get(i) {
+            Some(weight) => weight.get_or_init(decode).clone(),
+            None => decode(),
         }
     }
 }

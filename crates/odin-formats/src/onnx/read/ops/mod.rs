@@ -12,6 +12,7 @@ mod ml;
 mod norm;
 mod pick;
 mod product;
+mod quantize;
 mod reduce;
 mod reshape;
 mod resize;
@@ -19,7 +20,7 @@ mod shape;
 
 use super::operator::Operator;
 
-const FAMILIES: [&[Operator]; 13] = [
+const FAMILIES: [&[Operator]; 14] = [
     activation::OPERATORS,
     arithmetic::OPERATORS,
     attention::OPERATORS,
@@ -29,6 +30,7 @@ const FAMILIES: [&[Operator]; 13] = [
     norm::OPERATORS,
     pick::OPERATORS,
     product::OPERATORS,
+    quantize::OPERATORS,
     reduce::OPERATORS,
     reshape::OPERATORS,
     resize::OPERATORS,

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::onnx::read::builder::{Builder, Built, Value, invalid};
-use crate::onnx::read::const_value::{ConstValue, row_major};
+use crate::onnx::read::const_value::{ConstValue, elements, row_major};
 use crate::onnx::read::node::{Node, axis, sizes};
 use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{
@@ -14,7 +14,7 @@ use odin_graph::{Dim, Op, Shape, Tensor, ValueId};
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("Gather", gather).of_first(gather_constant),
-    operator("GatherND", gather_nd),
+    operator("GatherND", gather_nd).of_first(gather_nd_constant),
     constants_only("ScatterND", scatter),
     operator("Slice", slice).of_first(slice_constant),
     operator("Split", split).of_first(split_constant),
@@ -282,23 +282,132 @@ fn gather_in_images(g: &mut Builder<'_>, x: ValueId, positions: &ConstValue) -> 
     g.reshape(picked, Shape::batched(rest))
 }
 
-/// Whole blocks picked along the first axis.
+/// Blocks picked at coordinates along the axes after `batch_dims`: along fixed axes, or in every
+/// image along the same.
 fn gather_nd(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let x = node.value(g, 0)?;
-    let positions = node
-        .constant(g, 1)?
-        .ok_or_else(|| Error::corrupt("it has no indices"))?;
-    let Some((1, outer)) = positions.shape.split_last().filter(|_| g.rank(x) > 0) else {
-        return Err(Error::unsupported("indices of more than one axis"));
+    let batch = sizes(&[node.int("batch_dims", 0)?], "batch_dims")?[0];
+    let (places, of_every_image) = match of_every_image(g, node)? {
+        Some(places) if batch == 1 => (places, true),
+        Some(_) => return Err(differs()),
+        None => {
+            let places = node.constant(g, 1)?;
+            let places = places.ok_or_else(|| Error::corrupt("it has no indices"))?;
+            (places.as_ref().clone(), false)
+        }
     };
-    if node.int("batch_dims", 0)? != 0 {
-        return Err(Error::unsupported("batch_dims"));
+    let dims = g.graph.shape(x).dims().to_vec();
+    // The axes along which blocks are picked, and in how many parts each of them is.
+    let lead = usize::from(of_every_image);
+    let batch = if of_every_image { 0 } else { batch };
+    let blocks = match dims.split_at_checked(lead) {
+        Some(([Dim::PerImage(1)] | [], rest)) => Blocks::of(&places, rest, batch)?,
+        _ => return Err(differs()),
+    };
+    let mut merged = dims[..lead].to_vec();
+    merged.push(Dim::Fixed(blocks.count));
+    merged.extend(&dims[lead + blocks.axes..]);
+    let merged = g.reshape(x, Shape::new(merged))?;
+    let picked = pick(g, merged, lead, &blocks.list)?;
+    let mut result = dims[..lead].to_vec();
+    result.extend(blocks.outer.iter().map(|&d| Dim::Fixed(d)));
+    result.extend(&dims[lead + blocks.axes..]);
+    one(g.reshape(picked, Shape::new(result))?)
+}
+
+fn gather_nd_constant(g: &mut Builder<'_>, node: &Node<'_>, x: &ConstValue) -> Moved {
+    let Some(places) = node.constant(g, 1)? else {
+        return Ok(None);
+    };
+    let batch = sizes(&[node.int("batch_dims", 0)?], "batch_dims")?[0];
+    let blocks = Blocks::of(&places, Shape::fixed(&x.shape).dims(), batch)?;
+    let rest = &x.shape[blocks.axes..];
+    let block: usize = rest.iter().product();
+    g.spend::<Number>(blocks.list.len().saturating_mul(block))?;
+    let merged = x.reshaped([&[blocks.count], rest].concat())?;
+    let shape = [&blocks.outer[..], rest].concat();
+    one_constant(merged.take(0, &blocks.list).reshaped(shape)?)
+}
+
+fn differs() -> Error {
+    Error::unsupported("the entries that it picks differ from image to image")
+}
+
+/// Indices that are repeated for every image.
+fn of_every_image(g: &mut Builder<'_>, node: &Node<'_>) -> Result<Option<ConstValue>, Error> {
+    let Value::Node(id) = *node.input(1)? else {
+        return Ok(None);
+    };
+    let repeated = g.graph.node(id);
+    let (Op::Expand(shape), &[once]) = (&repeated.op, &repeated.operands[..]) else {
+        return Ok(None);
+    };
+    let Some((Dim::PerImage(1), rest)) = shape.dims().split_first() else {
+        return Ok(None);
+    };
+    let rest: Option<Vec<usize>> = rest.iter().map(|dim| dim.fixed()).collect();
+    let Some((rest, once)) = rest.zip(g.const_of(&Value::Node(once))) else {
+        return Ok(None);
+    };
+    g.spend::<[Number; 2]>(elements(&rest)?)?;
+    let of_one = match once.shape.len() > rest.len() {
+        true => once.reshaped(once.shape[1..].to_vec())?,
+        false => once.as_ref().clone(),
+    };
+    Ok(Some(of_one.broadcast(&rest)))
+}
+
+/// Blocks of an array, by coordinates along its first axes.
+struct Blocks {
+    /// How many axes that are.
+    axes: usize,
+    /// How many blocks there are.
+    count: usize,
+    /// Those that are picked, in row-major order.
+    list: Vec<usize>,
+    /// The extents of that list.
+    outer: Vec<usize>,
+}
+
+impl Blocks {
+    /// Along the first `batch` axes, picks are the same in number and made in each part apart.
+    fn of(places: &ConstValue, dims: &[Dim], batch: usize) -> Result<Self, Error> {
+        let misfit = || Error::corrupt("its indices do not fit its operand");
+        let (&depth, outer) = places.shape.split_last().ok_or_else(misfit)?;
+        let axes = batch.checked_add(depth).ok_or_else(misfit)?;
+        let own = dims.get(..axes).ok_or_else(misfit)?;
+        let own: Option<Vec<usize>> = own.iter().map(|dim| dim.fixed()).collect();
+        let own = own.ok_or_else(differs)?;
+        let (apart, along) = own.split_at(batch);
+        if outer.get(..batch) != Some(apart) {
+            return Err(misfit());
+        }
+        let parts: usize = apart.iter().product();
+        let each: usize = along.iter().product();
+        let rows: usize = outer.iter().product();
+        let coordinates = places.ints()?;
+        let strides = row_major(along);
+        let place = |row: usize| -> Result<usize, Error> {
+            let at = &coordinates[row * depth..][..depth];
+            let along = at.iter().zip(along).zip(&strides);
+            let steps = along.map(|((&at, &extent), stride)| {
+                let at = axis(at, extent).map_err(|_| {
+                    Error::corrupt(format!(
+                        "an index lies outside of an axis of {extent} entries"
+                    ))
+                });
+                Ok::<_, Error>(at? * stride)
+            });
+            let within: usize = steps.sum::<Result<_, _>>()?;
+            Ok(row * parts / rows * each + within)
+        };
+        Ok(Self {
+            axes,
+            count: parts * each,
+            list: (0..rows).map(place).collect::<Result<_, _>>()?,
+            outer: outer.to_vec(),
+        })
     }
-    let extent = fixed_extent(g, x, 0)?;
-    let picked = pick(g, x, 0, &indices(&positions.ints()?, extent)?)?;
-    let mut dims: Vec<Dim> = outer.iter().map(|&d| Dim::Fixed(d)).collect();
-    dims.extend(&g.graph.shape(x).dims()[1..]);
-    one(g.reshape(picked, Shape::new(dims))?)
 }
 
 /// More pieces than this are picked by a product with a matrix of 0 and 1.

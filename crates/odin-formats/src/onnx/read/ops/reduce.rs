@@ -2,13 +2,14 @@
 
 use super::arithmetic::magnitude;
 use crate::Error;
-use crate::onnx::read::builder::{Builder, Built};
-use crate::onnx::read::const_value::ConstValue;
+use crate::onnx::read::builder::{Builder, Built, Value};
+use crate::onnx::read::const_value::{ConstValue, Kind};
 use crate::onnx::read::node::{Node, axes, axis};
 use crate::onnx::read::number::Number;
 use crate::onnx::read::operator::{Evaluated, Operator, Read, constants_only, one, operator};
 use odin_graph::op::{Axis, Binary, ReduceKind, TopK, Unary};
 use odin_graph::{Op, ValueId};
+use std::sync::Arc;
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("ArgMax", arg_max),
@@ -128,24 +129,6 @@ fn arg_max(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     one(g.op(Op::ArgMax(Axis(along)), &[x])?)
 }
 
-/// The values; that nothing reads the indices is seen where they would be read.
-fn top_k(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
-    let x = node.value(g, 0)?;
-    let axis = axis(node.int("axis", -1)?, g.rank(x))?;
-    let k = match node.constant_ints(g, 1)? {
-        Some(k) => k.first().copied().unwrap_or(0),
-        None => node.int("k", 0)?,
-    };
-    let k = usize::try_from(k).unwrap_or(0);
-    let top = |g: &mut Builder<'_>, x| g.op(Op::TopK(TopK { axis, k }), &[x]);
-    if node.int("largest", 1)? != 0 {
-        return one(top(g, x)?);
-    }
-    let opposite = negative(g, x)?;
-    let least = top(g, opposite)?;
-    one(negative(g, least)?)
-}
-
 /// Rows of 0 and 1 along a new innermost axis.
 fn one_hot(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
     let indices = node.value(g, 0)?;
@@ -163,4 +146,90 @@ fn one_hot(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
             "only rows of 0 and 1 along the innermost axis are supported",
         )),
     }
+}
+
+/// The largest entries along an axis, or the smallest, and where they are.
+struct Top {
+    axis: usize,
+    count: usize,
+    largest: bool,
+}
+
+impl Top {
+    fn of(g: &Builder<'_>, node: &Node<'_>, rank: usize) -> Result<Self, Error> {
+        let count = match node.has("k") {
+            true => Some(node.int("k", 1)?),
+            false => node.constant_ints(g, 1)?.and_then(|k| k.first().copied()),
+        };
+        let count = count.and_then(|k| usize::try_from(k).ok());
+        Ok(Self {
+            axis: axis(node.int("axis", -1)?, rank)?,
+            count: count.ok_or_else(|| Error::corrupt("it does not say how many entries"))?,
+            largest: node.int("largest", 1)? != 0,
+        })
+    }
+
+    /// Of equal entries the first ones.
+    fn of_constant(&self, x: &ConstValue) -> Result<[ConstValue; 2], Error> {
+        let extent = x.shape[self.axis];
+        if self.count > extent || !x.data.iter().all(|n| n.is_fixed()) {
+            return Err(Error::corrupt(format!(
+                "{} of {extent} entries cannot be taken",
+                self.count
+            )));
+        }
+        let inner: usize = x.shape[self.axis + 1..].iter().product();
+        let outer: usize = x.shape[..self.axis].iter().product();
+        let mut shape = x.shape.clone();
+        shape[self.axis] = self.count;
+        let zeros = vec![Number::fixed(0.0); outer * self.count * inner];
+        let [mut values, mut places] = [zeros.clone(), zeros];
+        for (o, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))) {
+            let entry = |at: usize| x.data[(o * extent + at) * inner + i];
+            let mut order: Vec<usize> = (0..extent).collect();
+            order.sort_by(|&a, &b| {
+                let order = entry(a).value.total_cmp(&entry(b).value);
+                if self.largest { order.reverse() } else { order }
+            });
+            for (at, &place) in order[..self.count].iter().enumerate() {
+                let to = (o * self.count + at) * inner + i;
+                values[to] = entry(place);
+                places[to] = Number::fixed(place as f64);
+            }
+        }
+        let of = |kind, data| ConstValue {
+            kind,
+            shape: shape.clone(),
+            data,
+        };
+        Ok([of(x.kind, values), of(Kind::Int, places)])
+    }
+}
+
+fn top_k(g: &mut Builder<'_>, node: &Node<'_>) -> Read {
+    let operand = node.input(0)?;
+    let top = Top::of(g, node, g.shape_of(operand).rank())?;
+    g.spend::<[Number; 3]>(g.const_len(operand))?;
+    if let Some(x) = g.const_of(operand) {
+        let parts = top.of_constant(&x)?;
+        return Ok(parts.map(|part| Value::Const(Arc::new(part))).to_vec());
+    }
+    let x = node.value(g, 0)?;
+    let step: Step = if top.largest { same } else { negative };
+    let signed = step(g, x)?;
+    if top.count != 1 {
+        // The places of several are not known; where they are read, the reader says so.
+        let values = TopK {
+            axis: top.axis,
+            k: top.count,
+        };
+        let values = g.op(Op::TopK(values), &[signed])?;
+        return one(step(g, values)?);
+    }
+    let maximum = g.reduce(signed, ReduceKind::Max, vec![top.axis], true)?;
+    let values = step(g, maximum)?;
+    let places = g.op(Op::ArgMax(Axis(top.axis)), &[signed])?;
+    let shape = g.graph.shape(values).clone();
+    let places = g.reshape(places, shape)?;
+    Ok([values, places].map(Value::Node).to_vec())
 }
