@@ -96,7 +96,8 @@ fn check_documents(tallies: &BTreeMap<String, Tally>) {
          Of the domain `ai.onnx.ml`: ArrayFeatureExtractor, LinearClassifier, Normalizer (L1, L2), \
          Scaler and ZipMap. QuantizeLinear and DequantizeLinear stand for real numbers, which are \
          bounded, but not rounded ([models.md](models.md#quantised-networks)). Of what depends on \
-         the input, TopK takes the one largest or smallest entry.\n\n\
+         the input, TopK gives the one largest or smallest entry with its place and gradient, and of \
+         several their values alone, without a gradient.\n\n\
          Written by the test `conformance` of `odin-formats` \
          (`ODIN_ONNX_CONFORMANCE=DIR ODIN_WRITE_DOCS=1`, cases by `scripts/onnx_conformance.py DIR`).\n\n\
          | operator | gradient | cases | versions |\n|---|---|---|---|\n"
@@ -136,8 +137,8 @@ fn gradient(operator: &str) -> &'static str {
     match operator {
         _ if is_constants_only(operator) => "-",
         "And" | "ArgMax" | "Constant" | "Equal" | "Greater" | "GreaterOrEqual" | "IsInf"
-        | "IsNaN" | "Less" | "LessOrEqual" | "Not" | "OneHot" | "Or" | "Sign"
-        | "TopK" => "none",
+        | "IsNaN" | "Less" | "LessOrEqual" | "Not" | "OneHot" | "Or" | "Sign" => "none",
+        "TopK" => "of one",
         _ => "yes",
     }
 }
