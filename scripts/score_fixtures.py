@@ -7,7 +7,8 @@ and pytorch-ood 0.4). Data are synthetic and seeded. The expected scores are com
 
 - by SciPy: energy (logsumexp), entropy, KL (entropy of two distributions), the temperature (minimize_scalar),
   pseudoinverses of weights (pinv);
-- by scikit-learn: Mahalanobis and its relative (EmpiricalCovariance), ViM's covariance, KNN (NearestNeighbors);
+- by scikit-learn: Mahalanobis and its relative, also of normalised features (EmpiricalCovariance), ViM's covariance,
+  KNN (NearestNeighbors);
 - by PyTorch's automatic differentiation: GradNorm;
 - by NumPy from the formulas of the papers: the rest.
 
@@ -29,7 +30,8 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 
 PATH = Path(__file__).resolve().parent.parent / "crates/odin-scores/tests/fixtures.json"
-GAMMA, TOP, K, CLIP, ASH, SCALE, ALPHA = 0.1, 100, 50, 90, 0.90, 0.85, 1e-4
+GAMMA, TOP, CLIP, ASH, SCALE, ALPHA = 0.1, 100, 90, 0.90, 0.85, 1e-4
+K, GUIDE_K, LTS, VRA, DICE = 50, 10, 0.95, (0.6, 0.9), 0.90
 
 
 def as_f32(values):
@@ -68,8 +70,20 @@ class Case:
         return self.labels if self.labelled else self.train_logits.argmax(1)
 
 
+    def every_class_is_right_once(self):
+        right = self.used_labels()[self.used_labels() == self.train_logits.argmax(1)]
+        return len(np.unique(right)) == len(self.weight)
+
+    def default_k(self):
+        return int(np.clip(np.bincount(self.used_labels())[np.unique(self.used_labels())].min() // 10, 1, K))
+
+
 def energy(logits):
     return logsumexp(logits, axis=1)
+
+
+def unit(h):
+    return h / np.linalg.norm(h, axis=1, keepdims=True)
 
 
 def of_logits(case):
@@ -101,20 +115,43 @@ def temperature(case):
     return float(np.exp(best.x))
 
 
-def mahalanobis(case):
-    labels = case.used_labels()
-    means = {c: case.train[labels == c].mean(0) for c in np.unique(labels)}
-    within = EmpiricalCovariance(assume_centered=True).fit(case.train - np.array([means[c] for c in labels]))
-    total = EmpiricalCovariance().fit(case.train)
-    squares = np.array([within.mahalanobis(case.test - mean) for mean in means.values()])
-    return -squares.min(0), -(squares.min(0) - total.mahalanobis(case.test))
+def mahalanobis(case, of=lambda h: h):
+    labels, train, test = case.used_labels(), of(case.train), of(case.test)
+    means = {c: train[labels == c].mean(0) for c in np.unique(labels)}
+    within = EmpiricalCovariance(assume_centered=True).fit(train - np.array([means[c] for c in labels]))
+    total = EmpiricalCovariance().fit(train)
+    squares = np.array([within.mahalanobis(test - mean) for mean in means.values()])
+    return -squares.min(0), -(squares.min(0) - total.mahalanobis(test))
 
 
-def knn(case):
-    def unit(h):
-        return h / np.linalg.norm(h, axis=1, keepdims=True)
+def nn_guide(case, k=GUIDE_K, share=1.0, seed=0):
+    train = case.train[np.argsort([feature_hash(h, seed) for h in case.train])]
+    bank = train[: int(np.ceil(share * len(train)))] if share < 1 else train
+    guides = unit(bank) * energy(bank @ case.weight.T + case.bias)[:, None]
+    nearest = -np.sort(-(unit(case.test) @ guides.T), axis=1)[:, :k]
+    return nearest.mean(1) * energy(case.test_logits)
 
-    k = min(K, len(case.train))
+
+def feature_hash(features, seed):
+    state = seed
+    for bits in features.astype(np.float32).view(np.uint32).tolist():
+        state = (state ^ bits) * 0x9E3779B97F4A7C15 % 2**64
+        state ^= state >> 32
+    return state
+
+
+def she(case):
+    predicted = case.train_logits.argmax(1)
+    patterns = np.zeros_like(case.weight)
+    for c in range(len(patterns)):
+        right = (predicted == c) & (case.used_labels() == c)
+        if right.any():
+            patterns[c] = case.train[right].mean(0)
+    return (case.test * patterns[case.test_logits.argmax(1)]).sum(1)
+
+
+def knn(case, k=None):
+    k = k or case.default_k()
     bank = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit(case.train))
     return -bank.kneighbors(unit(case.test))[0][:, -1]
 
@@ -134,19 +171,31 @@ def shaped(case):
         return h @ case.weight.T + case.bias
 
     def top(h, pruned):
-        kept = h.shape[1] - int(np.round(h.shape[1] * pruned))
+        kept = max(1, h.shape[1] - int(np.round(h.shape[1] * pruned)))
         mask = np.zeros_like(h)
         np.put_along_axis(mask, np.argsort(-h, axis=1, kind="stable")[:, :kept], 1, axis=1)
         return h * mask
 
-    h = case.test
+    h, z = case.test, case.test_logits
     pruned, largest = top(h, ASH), top(h, SCALE)
+    rectified = np.maximum(h, 0)
+    stretch = (rectified.sum(1) / top(rectified, LTS).sum(1)) ** 2
+    lower, upper = np.quantile(case.train, VRA, axis=0)
     factor = lambda part: np.exp(h.sum(1) / part.sum(1))[:, None]
     return {
         "react": energy(logits(np.minimum(h, np.percentile(case.train, CLIP)))),
         "ash": energy(logits(factor(pruned) * pruned)),
         "scale": energy(logits(factor(largest) * h)),
+        "lts": energy(stretch[:, None] * z),
+        "vra": energy(logits(np.where(h < lower, 0, np.minimum(h, upper)))),
+        "dice": dice(case),
     }
+
+
+def dice(case, pruned=DICE):
+    contributions = case.weight * case.train.mean(0)
+    kept = np.where(contributions > np.quantile(contributions, pruned), case.weight, 0)
+    return energy(case.test @ kept.T + case.bias)
 
 
 def fdbd(case):
@@ -183,12 +232,14 @@ def expected(case):
     if case.labelled:
         scores["temperature-scaling"] = softmax(case.test_logits / temperature(case), axis=1).max(1)
     scores["mahalanobis"], scores["relative-mahalanobis"] = mahalanobis(case)
-    scores |= {"knn": knn(case), "vim": vim(case)} | shaped(case)
+    scores["mahalanobis-pp"], scores["relative-mahalanobis-pp"] = mahalanobis(case, of=unit)
+    scores |= {"knn": knn(case), "nn-guide": nn_guide(case), "she": she(case), "vim": vim(case)} | shaped(case)
     return scores | {"fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
 
 
 # Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
-OTHERWISE = {"temperature-scaling", "max-minus-mean"}
+# Where VRA sets features to 0, it clips them. SHE it has only where every class is predicted rightly once: elsewhere.
+OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she"}
 
 
 def by_pytorch_ood(case):
@@ -217,13 +268,21 @@ def by_pytorch_ood(case):
         "react": pood.ReAct(None, of_maps).fit_feature_maps(maps(train), labels).predict_feature_maps(maps(h)),
         "ash": pood.ASH(None, of_maps, percentile=ASH).predict_feature_maps(maps(h)),
         "scale": pood.SCALE(None, of_maps, percentile=SCALE).predict_feature_maps(maps(h)),
+        "lts": pood.LTS(None, head, p=1 - LTS).predict_features(h),
+        "dice": fitted(pood.DICE(None, weight, bias, DICE), labels),
+        "nn-guide": fitted(pood.NNGuide(None, head, k=min(GUIDE_K, n)), labels),
         "fdbd": fitted(pood.fDBD(identity, head)),
         "nci": fitted(pood.NCI(identity, head, alpha=ALPHA)),
         "grad-norm": pood.GradNorm(head, lambda name: name == "weight").to("cpu").predict(h),
     }
-    if n >= K:
-        scores["knn"] = fitted(pood.KNN(None, K), labels)
+    scores["knn"] = fitted(pood.KNN(None, case.default_k()), labels)
+    if case.every_class_is_right_once():  # it demands that
+        scores["she"] = fitted(pood.SHE(None, head), labels)
     if case.name == "plain":  # elsewhere a class is missing, or its ridge of 1e-6 decides
+        of_units = lambda detector: detector.to("cpu").fit_features(unit_train, labels).predict_features(unit_test)
+        unit_train, unit_test = tensor(unit(case.train)), tensor(unit(case.test))
+        scores["mahalanobis-pp"] = of_units(pood.Mahalanobis(None)) * 2 * n
+        scores["relative-mahalanobis-pp"] = of_units(pood.RMD(None)) * n
         scores["mahalanobis"] = fitted(pood.Mahalanobis(None), labels) * 2 * n
         scores["relative-mahalanobis"] = fitted(pood.RMD(None), labels) * n
     return {name: -score.detach().numpy().astype(np.float64) for name, score in scores.items()}
@@ -239,6 +298,14 @@ def agree(case, scores):
             np.testing.assert_allclose(other, score, rtol=1e-3, atol=1e-4, err_msg=f"{case.name}: {name}")
     if case.name == "plain":
         assert set(others) | OTHERWISE == set(scores), set(scores) ^ set(others)
+
+
+def with_parameters(case):
+    return {
+        "knn:k=7": knn(case, 7),
+        "nn-guide:k=3:share=0.3:seed=5": nn_guide(case, 3, 0.3, 5),
+        "dice:pruned=0.5": dice(case, 0.5),
+    }
 
 
 def numbers(values):
@@ -267,7 +334,7 @@ for case in CASES:
             "training_logits": numbers(case.train_logits),
             "features": numbers(case.test),
             "logits": numbers(case.test_logits),
-            "scores": {name: score.tolist() for name, score in scores.items()},
+            "scores": {name: score.tolist() for name, score in (scores | with_parameters(case)).items()},
         }
     )
 PATH.write_text("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")

@@ -403,15 +403,23 @@ fn set_parameter(
         "gen_gamma" => parameters.gen_gamma = value.extract()?,
         "gen_top" => parameters.gen_top = value.extract()?,
         "knn_k" => parameters.knn_k = value.extract()?,
+        "nn_guide_k" => parameters.nn_guide_k = value.extract()?,
+        "nn_guide_share" => parameters.nn_guide_share = value.extract()?,
+        "nn_guide_seed" => parameters.nn_guide_seed = value.extract()?,
         "vim_dimension" => parameters.vim_dimension = value.extract()?,
         "react_quantile" => parameters.react_quantile = value.extract()?,
         "ash_pruned" => parameters.ash_pruned = value.extract()?,
         "scale_pruned" => parameters.scale_pruned = value.extract()?,
+        "lts_pruned" => parameters.lts_pruned = value.extract()?,
+        "vra_lower" => parameters.vra_lower = value.extract()?,
+        "vra_upper" => parameters.vra_upper = value.extract()?,
+        "dice_pruned" => parameters.dice_pruned = value.extract()?,
         "nci_alpha" => parameters.nci_alpha = value.extract()?,
         _ => {
             return Err(invalid(
-                "there is no such parameter; they are gen_gamma, gen_top, knn_k, vim_dimension, \
-                 react_quantile, ash_pruned, scale_pruned and nci_alpha",
+                "there is no such parameter; they are gen_gamma, gen_top, knn_k, nn_guide_k, \
+                 nn_guide_share, nn_guide_seed, vim_dimension, react_quantile, ash_pruned, \
+                 scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned and nci_alpha",
             ));
         }
     }

@@ -5,7 +5,7 @@ use crate::fitted::Fitted;
 use crate::head::{Head, check_match, check_shapes};
 use crate::method::Method;
 use crate::parameters::Parameters;
-use crate::scores::{Fitting, fit_score};
+use crate::scores::{Fitting, fit_score, neighbours};
 use crate::summary::TrainingSummary;
 use crate::training::Training;
 
@@ -132,42 +132,91 @@ fn check_needs(
     }
 }
 
+/// What a user should know of the fit.
 fn notes(
     method: Method,
     parameters: &Parameters,
     summary: Option<&TrainingSummary>,
 ) -> Vec<String> {
-    let mut notes = Vec::new();
     let Some(summary) = summary else {
-        return notes;
+        return Vec::new();
     };
-    let images = match method {
-        Method::KlMatching => Some(summary.predicted_images()),
-        Method::Mahalanobis | Method::RelativeMahalanobis => {
-            if !summary.has_labels() {
-                notes.push("Predicted classes stood in for the missing labels.".to_owned());
-            }
-            Some(summary.class_images())
-        }
-        _ => None,
+    let notes = [
+        missing_labels(method, summary),
+        classes_without_images(method, summary),
+        nearest_images(method, parameters, summary),
+    ];
+    notes.into_iter().flatten().collect()
+}
+
+/// Whether it fits to the classes of the training images.
+fn fits_to_classes(method: Method) -> bool {
+    is_mahalanobis(method) || method == Method::She
+}
+
+fn is_mahalanobis(method: Method) -> bool {
+    matches!(
+        method,
+        Method::Mahalanobis
+            | Method::RelativeMahalanobis
+            | Method::MahalanobisPp
+            | Method::RelativeMahalanobisPp
+    )
+}
+
+fn missing_labels(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let stand_in = fits_to_classes(method) && !summary.has_labels();
+    stand_in.then(|| "Predicted classes stood in for the missing labels.".to_owned())
+}
+
+fn classes_without_images(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let (images, what) = match method {
+        Method::KlMatching => (
+            summary.predicted_images(),
+            "have no training image and are left out",
+        ),
+        Method::She => (
+            summary.patterns().images(),
+            "have no training image that is classified correctly: images that are taken for them \
+             score 0",
+        ),
+        _ if is_mahalanobis(method) => (
+            summary.class_images(),
+            "have no training image and are left out",
+        ),
+        _ => return None,
     };
-    if let Some(images) = images {
-        let unseen = images.iter().filter(|&&images| images == 0).count();
-        if unseen > 0 {
-            notes.push(format!(
-                "{unseen} of {} classes have no training image and are left out.",
-                images.len()
-            ));
-        }
-    }
+    let unseen = images.iter().filter(|&&images| images == 0).count();
+    (unseen > 0).then(|| format!("{unseen} of {} classes {what}.", images.len()))
+}
+
+fn nearest_images(
+    method: Method,
+    parameters: &Parameters,
+    summary: &TrainingSummary,
+) -> Option<String> {
     let images = summary.images();
-    if method == Method::Knn && images < parameters.knn_k as u64 {
-        notes.push(format!(
-            "k is {images}, the number of training images, instead of {}.",
-            parameters.knn_k
-        ));
+    let (k, drawn) = match method {
+        Method::Knn => (neighbours(parameters, summary), images),
+        Method::NnGuide => {
+            let drawn = parameters.nn_guide_share * images as f64;
+            (parameters.nn_guide_k, drawn.ceil() as u64)
+        }
+        _ => return None,
+    };
+    if drawn < k as u64 {
+        let whose = match drawn == images {
+            true => "the number of training images",
+            false => "the number of training images that are kept",
+        };
+        return Some(format!("k is {drawn}, {whose}, instead of {k}."));
     }
-    notes
+    let chosen = method == Method::Knn && parameters.knn_k.is_none();
+    chosen.then(|| {
+        format!(
+            "k is {k}: 50, but at most a tenth of the images of the smallest class, and at least 1."
+        )
+    })
 }
 
 /// Why the score may rank wrongly.
@@ -176,19 +225,76 @@ fn warnings(
     parameters: &Parameters,
     summary: Option<&TrainingSummary>,
 ) -> Vec<String> {
-    let Some(summary) = summary.filter(|_| method == Method::Knn) else {
+    let Some(summary) = summary else {
         return Vec::new();
     };
-    let k = summary.images().min(parameters.knn_k as u64);
+    let warnings = [
+        negative_features(method, summary),
+        few_images(method, summary),
+        far_neighbour(method, parameters, summary),
+    ];
+    warnings.into_iter().flatten().collect()
+}
+
+fn negative_features(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let share = summary.negative_share().filter(|share| *share > 0.0)?;
+    method.assumes_rectified().then(|| {
+        format!(
+            "{} of the features of the training images are negative, and the score is made for \
+             features behind a ReLU: it may rank in-distribution images below others. {}, {} and {} \
+             make no such assumption.",
+            percent(share),
+            Method::MahalanobisPp,
+            Method::Knn,
+            Method::Vim
+        )
+    })
+}
+
+/// A share above 0, to two digits.
+fn percent(share: f64) -> String {
+    match 100.0 * share {
+        small if small < 0.01 => "Less than 0.01 %".to_owned(),
+        small if small < 1.0 => format!("{small:.2} %"),
+        large => format!("{large:.0} %"),
+    }
+}
+
+/// Covariances of fewer images than features are singular: those about the means of classes have as
+/// many dimensions less as there are classes.
+fn few_images(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let seen = summary.class_images().iter().filter(|&&n| n > 0).count() as u64;
+    let (images, features) = (summary.images(), summary.features() as u64);
+    let dimensions = match method {
+        Method::Vim => images,
+        _ if is_mahalanobis(method) => images.saturating_sub(seen),
+        _ => return None,
+    };
+    (dimensions < features).then(|| {
+        format!(
+            "{images} training images determine at most {dimensions} of the {features} dimensions \
+             of the features: the score may rank out-of-distribution images above others. Fit it to \
+             more images than features."
+        )
+    })
+}
+
+fn far_neighbour(
+    method: Method,
+    parameters: &Parameters,
+    summary: &TrainingSummary,
+) -> Option<String> {
+    let k = match (method, parameters.knn_k) {
+        (Method::Knn, Some(k)) => summary.images().min(k as u64),
+        _ => return None,
+    };
     let images = summary.class_images();
     let small = images.iter().filter(|&&images| images < k).count();
-    match (small, images.iter().min()) {
-        (1.., Some(fewest)) => vec![format!(
-            "k is {k}, and {small} of {} classes have fewer training images (the fewest {fewest}): \
-             the k-th nearest image of such a class is of another one, so that the score may rank \
-             in-distribution images below others. Choose a k well below the images of a class.",
-            images.len()
-        )],
-        _ => Vec::new(),
-    }
+    let fewest = images.iter().min().filter(|_| small > 0)?;
+    Some(format!(
+        "k is {k}, and {small} of {} classes have fewer training images (the fewest {fewest}): \
+         the k-th nearest image of such a class is of another one, so that the score may rank \
+         in-distribution images below others. Choose a k well below the images of a class.",
+        images.len()
+    ))
 }

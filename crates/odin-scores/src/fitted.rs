@@ -40,13 +40,15 @@ impl Fitted {
     }
 
     /// What a user should know of the fit, in whole sentences: that predicted classes stood in for
-    /// labels, that classes had no image, that there were fewer images than k. Not saved.
+    /// labels, that classes had no image, which k was chosen. Not saved.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// Why the score is not to be trusted, in whole sentences: that classes have fewer training
-    /// images than [`Knn`](Method::Knn) has neighbours. Not saved.
+    /// images than [`Knn`](Method::Knn) has neighbours, that features are negative where the score
+    /// is made for others, that there are fewer images than features. Of scores that are not fitted
+    /// only where there are training images all the same. Not saved.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -72,15 +72,41 @@ pub enum Method {
     /// J. Ren et al., *A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection*, ICML
     /// workshop on uncertainty and robustness in deep learning, 2021.
     RelativeMahalanobis,
+    /// MDS++: [`Mahalanobis`](Self::Mahalanobis) of `h / ‖h‖`, in fitting and in scoring.
+    ///
+    /// M. Müller, M. Hein, *Mahalanobis++: Improving OOD Detection via Feature Normalization*, ICML
+    /// 2025.
+    MahalanobisPp,
+    /// RMDS++: [`RelativeMahalanobis`](Self::RelativeMahalanobis) of `h / ‖h‖`, in fitting and in
+    /// scoring.
+    ///
+    /// M. Müller, M. Hein, *Mahalanobis++: Improving OOD Detection via Feature Normalization*, ICML
+    /// 2025.
+    RelativeMahalanobisPp,
     /// Negated Euclidean distance of `h / ‖h‖` to the k-th nearest of the normalised features of
-    /// all training images; exact. k = 50, the authors' choice for CIFAR-10 (200 for CIFAR-100,
-    /// 1000 for ImageNet), or the number of training images where that is less. Where a class has
-    /// fewer images than k, the score may rank wrongly, and
-    /// [`Fitted::warnings`](crate::Fitted::warnings) says so.
+    /// all training images; exact. Unless it is set, k is 50, the authors' choice for CIFAR-10 (200
+    /// for CIFAR-100, 1000 for ImageNet), but at most a tenth of the images of the smallest class
+    /// that has any. Where a class has fewer images than a k that is set, the score may rank
+    /// wrongly, and [`Fitted::warnings`](crate::Fitted::warnings) says so.
     ///
     /// Y. Sun, Y. Ming, X. Zhu, Y. Li, *Out-of-Distribution Detection with Deep Nearest Neighbors*,
     /// ICML 2022.
     Knn,
+    /// `g · log Σ exp z`, where g is the mean of the k largest `⟨h, eᵢ hᵢ⟩ / (‖h‖ ‖hᵢ‖)` over training
+    /// images of features hᵢ and energy eᵢ; k = 10, of all training images. A smaller share of them is
+    /// drawn by hashes of their features and a seed. The authors keep 1 % of ImageNet; OpenOOD keeps
+    /// 1 % and takes k = 100.
+    ///
+    /// J. Park, Y. G. Jung, A. B. J. Teoh, *Nearest Neighbor Guidance for Out-of-Distribution
+    /// Detection*, ICCV 2023.
+    NnGuide,
+    /// `h · s_ŷ`, where s_k is the mean of the features of the training images of class k that are
+    /// classified correctly; of all that are predicted to be of class k where labels are missing.
+    /// 0 where there is no such image.
+    ///
+    /// J. Zhang et al., *Out-of-Distribution Detection based on In-Distribution Data Patterns
+    /// Memorization with Modern Hopfield Energy*, ICLR 2023.
+    She,
     /// `log Σ exp z - α ‖R (h - o)‖`, the energy minus the virtual logit. o = -W⁺ b; R projects
     /// on what is orthogonal to the d principal directions of the training features about o, by
     /// the authors' rule d = 1000 for D >= 2048, 512 for D >= 768, else ⌊D / 2⌋; α is the mean of the
@@ -110,6 +136,28 @@ pub enum Method {
     /// K. Xu, R. Chen, G. Franchi, A. Yao, *Scaling for Training Time and Post-hoc
     /// Out-of-distribution Detection Enhancement*, ICLR 2024.
     Scale,
+    /// LTS: `log Σ exp (s₁ / s₂)² z`, where s₁ is the sum of all features and s₂ that of the largest
+    /// 5 %, negative ones as 0. Made for features that are not negative (behind a ReLU).
+    ///
+    /// A. Djurisic, R. Liu, M. Nikolic, *Logit Scaling for Out-of-Distribution Detection*, 2024
+    /// (arXiv 2409.01175). That negative features count as 0 is in their program only.
+    Lts,
+    /// VRA-P: energy of the logits of features that are set to 0 below α and clipped at β, the 60 %
+    /// and 90 % quantiles of each feature of the training images. Made for features that are not
+    /// negative (behind a ReLU).
+    ///
+    /// M. Xu, Z. Lian, B. Liu, J. Tao, *VRA: Variational Rectified Activation for
+    /// Out-of-distribution Detection*, NeurIPS 2023. The quantiles are their choice for CIFAR-10
+    /// with a DenseNet; for ImageNet their program has constants. OpenOOD and pytorch-ood clip at α
+    /// instead of setting to 0, and OpenOOD takes quantiles of all features together.
+    Vra,
+    /// Energy of the logits of `M ∘ W`, where M is 1 for the weights whose contribution `w_cj μ_j`,
+    /// with the mean μ of the training features, is above the 90 % quantile of all contributions,
+    /// and else 0.
+    ///
+    /// Y. Sun, Y. Li, *DICE: Leveraging Sparsification for Out-of-Distribution Detection*, ECCV
+    /// 2022; 90 % is their choice for CIFAR (70 % for ImageNet).
+    Dice,
     /// Mean over `c ≠ ŷ` of `(z_ŷ - z_c) / ‖w_ŷ - w_c‖`, the distances to the decision boundaries,
     /// divided by the distance `‖h - μ‖` from the mean of the training features. Classes whose
     /// weights equal those of ŷ have no boundary with it and are left out.
@@ -142,7 +190,7 @@ struct Facts {
 
 impl Method {
     /// All scores, in the order of the table in the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 25] = [
         Self::Msp,
         Self::MaxLogit,
         Self::MaxMinusMean,
@@ -153,11 +201,18 @@ impl Method {
         Self::TemperatureScaling,
         Self::Mahalanobis,
         Self::RelativeMahalanobis,
+        Self::MahalanobisPp,
+        Self::RelativeMahalanobisPp,
         Self::Knn,
+        Self::NnGuide,
+        Self::She,
         Self::Vim,
         Self::React,
         Self::Ash,
         Self::Scale,
+        Self::Lts,
+        Self::Vra,
+        Self::Dice,
         Self::Fdbd,
         Self::Nci,
         Self::GradNorm,
@@ -198,6 +253,20 @@ impl Method {
         self == Self::TemperatureScaling
     }
 
+    /// Whether its authors assume features that are not negative.
+    pub(crate) fn assumes_rectified(self) -> bool {
+        matches!(
+            self,
+            Self::React
+                | Self::Ash
+                | Self::Scale
+                | Self::Lts
+                | Self::Vra
+                | Self::Dice
+                | Self::GradNorm
+        )
+    }
+
     #[rustfmt::skip]
     fn facts(self) -> Facts {
         const LOGITS: [bool; 3] = [false, false, false];
@@ -218,11 +287,18 @@ impl Method {
             Self::TemperatureScaling => ("temperature-scaling", "Temperature scaling", "Guo et al., ICML 2017", LOGITS_TRAINING),
             Self::Mahalanobis => ("mahalanobis", "Mahalanobis", "Lee et al., NeurIPS 2018", FEATURES_TRAINING),
             Self::RelativeMahalanobis => ("relative-mahalanobis", "Relative Mahalanobis", "Ren et al., 2021", FEATURES_TRAINING),
+            Self::MahalanobisPp => ("mahalanobis-pp", "Mahalanobis++", "Müller & Hein, ICML 2025", FEATURES_TRAINING),
+            Self::RelativeMahalanobisPp => ("relative-mahalanobis-pp", "Relative Mahalanobis++", "Müller & Hein, ICML 2025", FEATURES_TRAINING),
             Self::Knn => ("knn", "KNN", "Sun et al., ICML 2022", FEATURES_TRAINING),
+            Self::NnGuide => ("nn-guide", "NNGuide", "Park et al., ICCV 2023", ALL),
+            Self::She => ("she", "SHE", "Zhang et al., ICLR 2023", FEATURES_TRAINING),
             Self::Vim => ("vim", "ViM", "Wang et al., CVPR 2022", ALL),
             Self::React => ("react", "ReAct", "Sun et al., NeurIPS 2021", ALL),
             Self::Ash => ("ash", "ASH-S", "Djurisic et al., ICLR 2023", FEATURES_HEAD),
             Self::Scale => ("scale", "SCALE", "Xu et al., ICLR 2024", FEATURES_HEAD),
+            Self::Lts => ("lts", "LTS", "Djurisic et al., 2024", FEATURES_HEAD),
+            Self::Vra => ("vra", "VRA-P", "Xu et al., NeurIPS 2023", ALL),
+            Self::Dice => ("dice", "DICE", "Sun & Li, ECCV 2022", ALL),
             Self::Fdbd => ("fdbd", "fDBD", "Liu & Qin, ICML 2024", ALL),
             Self::Nci => ("nci", "NCI", "Liu & Qin, CVPR 2025", ALL),
             Self::GradNorm => ("grad-norm", "GradNorm", "Huang et al., NeurIPS 2021", FEATURES),

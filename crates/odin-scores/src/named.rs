@@ -28,7 +28,22 @@ macro_rules! parameter {
 /// The parameters of a method that can be set.
 fn of(method: Method) -> &'static [Parameter] {
     const GEN: &[Parameter] = &[parameter!("gamma", gen_gamma), parameter!("top", gen_top)];
-    const KNN: &[Parameter] = &[parameter!("k", knn_k)];
+    const KNN: &[Parameter] = &[Parameter {
+        name: "k",
+        set: |parameters, text| {
+            parameters.knn_k = Some(text.parse().ok()?);
+            Some(())
+        },
+        get: |parameters| match parameters.knn_k {
+            Some(k) => k.to_string(),
+            None => "by the training images".to_string(),
+        },
+    }];
+    const NN_GUIDE: &[Parameter] = &[
+        parameter!("k", nn_guide_k),
+        parameter!("share", nn_guide_share),
+        parameter!("seed", nn_guide_seed),
+    ];
     const VIM: &[Parameter] = &[Parameter {
         name: "d",
         set: |parameters, text| {
@@ -43,14 +58,24 @@ fn of(method: Method) -> &'static [Parameter] {
     const REACT: &[Parameter] = &[parameter!("quantile", react_quantile)];
     const ASH: &[Parameter] = &[parameter!("pruned", ash_pruned)];
     const SCALE: &[Parameter] = &[parameter!("pruned", scale_pruned)];
+    const LTS: &[Parameter] = &[parameter!("pruned", lts_pruned)];
+    const VRA: &[Parameter] = &[
+        parameter!("lower", vra_lower),
+        parameter!("upper", vra_upper),
+    ];
+    const DICE: &[Parameter] = &[parameter!("pruned", dice_pruned)];
     const NCI: &[Parameter] = &[parameter!("alpha", nci_alpha)];
     match method {
         Method::Gen => GEN,
         Method::Knn => KNN,
+        Method::NnGuide => NN_GUIDE,
         Method::Vim => VIM,
         Method::React => REACT,
         Method::Ash => ASH,
         Method::Scale => SCALE,
+        Method::Lts => LTS,
+        Method::Vra => VRA,
+        Method::Dice => DICE,
         Method::Nci => NCI,
         _ => &[],
     }
@@ -144,7 +169,19 @@ mod tests {
     fn parameters_are_read_as_they_are_written() {
         for (text, method, described) in [
             ("energy", Method::Energy, ""),
-            ("knn", Method::Knn, "k = 50"),
+            ("knn", Method::Knn, "k = by the training images"),
+            (
+                "nn-guide:k=5:share=0.01",
+                Method::NnGuide,
+                "k = 5, share = 0.01, seed = 0",
+            ),
+            ("lts:0.9", Method::Lts, "pruned = 0.9"),
+            ("dice:0.7", Method::Dice, "pruned = 0.7"),
+            (
+                "vra:lower=0.5:upper=0.95",
+                Method::Vra,
+                "lower = 0.5, upper = 0.95",
+            ),
             ("knn:5", Method::Knn, "k = 5"),
             ("gen:gamma=0.2:top=7", Method::Gen, "gamma = 0.2, top = 7"),
             ("vim:d=32", Method::Vim, "d = 32"),
@@ -162,7 +199,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (text, part) in [
-            ("dice", "dice"),
+            ("dices", "dices"),
+            ("dice:1", "below 1"),
+            ("vra:lower=0.95", "at most vra_upper"),
+            ("vra:upper=1.5", "at most 1"),
+            ("nn-guide:share=0", "above 0"),
+            ("nn-guide:k=0", "at least 1"),
             ("energy:1", "has no parameters"),
             ("knn:n=5", "knn:k=VALUE"),
             ("gen:0.1", "gen:gamma=VALUE, or gen:top=VALUE"),

@@ -63,18 +63,29 @@ pub(crate) fn dot_f64(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// `a - b`, rounded once.
-pub(crate) fn difference(a: &[f32], b: &[f64]) -> Vec<f32> {
+pub(crate) fn difference<T: Copy + Into<f64>>(a: &[T], b: &[f64]) -> Vec<f32> {
     a.iter()
         .zip(b)
-        .map(|(&a, &b)| (f64::from(a) - b) as f32)
+        .map(|(&a, &b)| (a.into() - b) as f32)
         .collect()
 }
 
 /// `sum += row`.
-pub(crate) fn add(sum: &mut [f64], row: &[f32]) {
+pub(crate) fn add<T: Copy + Into<f64>>(sum: &mut [f64], row: &[T]) {
     for (sum, &value) in sum.iter_mut().zip(row) {
-        *sum += f64::from(value);
+        *sum += value.into();
     }
+}
+
+/// Shorter vectors are divided by this, as in other implementations.
+const LEAST_NORM: f64 = 1e-12;
+
+/// `a / ‖a‖`, in f64: along the mean such vectors vary little, and what is fitted to them magnifies
+/// what rounding adds.
+pub(crate) fn unit(a: &[f32]) -> Vec<f64> {
+    let squares = a.iter().map(|&a| f64::from(a) * f64::from(a));
+    let norm = squares.sum::<f64>().sqrt().max(LEAST_NORM);
+    a.iter().map(|&a| f64::from(a) / norm).collect()
 }
 
 /// Index of the largest value; of the first where several are.

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ```
 /// let mut parameters = odin_scores::Parameters::default();
-/// parameters.knn_k = 200;
+/// parameters.knn_k = Some(200);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -17,8 +17,15 @@ pub struct Parameters {
     pub gen_gamma: f64,
     /// M of GEN, how many of the largest probabilities count, at least 1; 100.
     pub gen_top: usize,
-    /// k of KNN, at least 1; 50.
-    pub knn_k: usize,
+    /// k of KNN, at least 1; `None` stands for 50, but at most a tenth of the images of the
+    /// smallest class that has any.
+    pub knn_k: Option<usize>,
+    /// k of NNGuide, at least 1; 10.
+    pub nn_guide_k: usize,
+    /// The share of the training images that NNGuide keeps, in (0, 1]; 1.
+    pub nn_guide_share: f64,
+    /// The seed by which NNGuide draws them, where it does not keep all; 0.
+    pub nn_guide_seed: u64,
     /// Number of principal directions of ViM, d, from 1 to D - 1; `None` stands for the authors'
     /// rule.
     pub vim_dimension: Option<usize>,
@@ -28,6 +35,14 @@ pub struct Parameters {
     pub ash_pruned: f64,
     /// The share of features that SCALE leaves out of the second sum, in [0, 1); 0.85.
     pub scale_pruned: f64,
+    /// The share of features that LTS leaves out of the second sum, in [0, 1); 0.95.
+    pub lts_pruned: f64,
+    /// The quantile of each training feature below which VRA sets it to 0, in [0, 1]; 0.6.
+    pub vra_lower: f64,
+    /// The quantile of each training feature at which VRA clips it, from `vra_lower` to 1; 0.9.
+    pub vra_upper: f64,
+    /// The share of the last layer's weights that DICE sets to 0, in [0, 1); 0.9.
+    pub dice_pruned: f64,
     /// α of NCI, at least 0; 0.0001.
     pub nci_alpha: f64,
 }
@@ -37,11 +52,18 @@ impl Default for Parameters {
         Self {
             gen_gamma: 0.1,
             gen_top: 100,
-            knn_k: 50,
+            knn_k: None,
+            nn_guide_k: 10,
+            nn_guide_share: 1.0,
+            nn_guide_seed: 0,
             vim_dimension: None,
             react_quantile: 0.9,
             ash_pruned: 0.9,
             scale_pruned: 0.85,
+            lts_pruned: 0.95,
+            vra_lower: 0.6,
+            vra_upper: 0.9,
+            dice_pruned: 0.9,
             nci_alpha: 1e-4,
         }
     }
@@ -57,7 +79,13 @@ impl Parameters {
                 "above 0",
             ),
             ("gen_top", self.gen_top >= 1, "at least 1"),
-            ("knn_k", self.knn_k >= 1, "at least 1"),
+            ("knn_k", self.knn_k != Some(0), "at least 1"),
+            ("nn_guide_k", self.nn_guide_k >= 1, "at least 1"),
+            (
+                "nn_guide_share",
+                self.nn_guide_share > 0.0 && self.nn_guide_share <= 1.0,
+                "above 0 and at most 1",
+            ),
             ("vim_dimension", self.vim_dimension != Some(0), "at least 1"),
             (
                 "react_quantile",
@@ -72,6 +100,22 @@ impl Parameters {
             (
                 "scale_pruned",
                 share(self.scale_pruned),
+                "at least 0 and below 1",
+            ),
+            (
+                "lts_pruned",
+                share(self.lts_pruned),
+                "at least 0 and below 1",
+            ),
+            (
+                "vra_lower",
+                self.vra_lower >= 0.0 && self.vra_lower <= self.vra_upper,
+                "at least 0 and at most vra_upper",
+            ),
+            ("vra_upper", self.vra_upper <= 1.0, "at most 1"),
+            (
+                "dice_pruned",
+                share(self.dice_pruned),
                 "at least 0 and below 1",
             ),
             (

@@ -514,8 +514,9 @@ fn few_images_are_warned_of() {
     assert_eq!(run(&format!("{near} --fpr 0.05")), "");
     let fit = "--limit 80 --fit-on {demo}/validation.npy --score";
     let far = "warning: knn: k is 50, and 6 of 6 classes have fewer training images";
-    assert!(run(&format!("{fit} knn")).contains(far));
+    assert!(run(&format!("{fit} knn:k=50")).contains(far));
     assert_eq!(run(&format!("{fit} knn:k=5")), "");
+    assert_eq!(run(&format!("{fit} knn")), "");
 }
 
 /// What was calibrated is what is compiled.

@@ -6,18 +6,70 @@ use super::{Fitting, MEAN, Restoring, Score};
 use crate::error::{Error, ErrorKind};
 use crate::linalg::{Covariance, check_features, transform};
 use crate::matrix::Matrix;
-use crate::numeric::{difference, dot, squared_distance};
+use crate::numeric::{difference, dot, squared_distance, unit};
 use crate::observation::Observation;
 use crate::summary::{Moments, TrainingSummary};
 use crate::tensor::{Reader, Writer};
 
-const WITHIN_ROOT: &str = "within.inverse_root";
-const WITHIN_MEANS: &str = "within.whitened_means";
-const TOTAL_ROOT: &str = "total.inverse_root";
+/// What the Gaussians are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    /// The features.
+    Plain,
+    /// The features divided by their norm.
+    Unit,
+}
+
+/// The tensors of a space.
+struct Names {
+    mean: &'static str,
+    within_root: &'static str,
+    within_means: &'static str,
+    total_root: &'static str,
+}
+
+impl Space {
+    const fn names(self) -> Names {
+        match self {
+            Self::Plain => Names {
+                mean: MEAN,
+                within_root: "within.inverse_root",
+                within_means: "within.whitened_means",
+                total_root: "total.inverse_root",
+            },
+            Self::Unit => Names {
+                mean: "unit.mean",
+                within_root: "unit.within.inverse_root",
+                within_means: "unit.within.whitened_means",
+                total_root: "unit.total.inverse_root",
+            },
+        }
+    }
+
+    fn centred(self, features: &[f32], centre: &[f64]) -> Vec<f32> {
+        match self {
+            Self::Plain => difference(features, centre),
+            Self::Unit => difference(&unit(features), centre),
+        }
+    }
+
+    pub(super) fn moments(self, summary: &TrainingSummary) -> Result<&Moments, Error> {
+        check_features(summary.features())?;
+        let moments = match self {
+            Self::Plain => summary.moments(),
+            Self::Unit => summary.unit_moments(),
+        };
+        moments.ok_or_else(|| {
+            let message = "there are no features of training images";
+            Error::new(ErrorKind::Missing, message)
+        })
+    }
+}
 
 /// The classes as Gaussians of one covariance.
 #[derive(Debug)]
 pub(super) struct Within {
+    space: Space,
     /// The mean of all features, which is taken off first so that nothing large cancels later.
     centre: Vec<f64>,
     inverse_root: Matrix,
@@ -26,8 +78,13 @@ pub(super) struct Within {
 }
 
 impl Within {
-    pub(super) fn fit(summary: &TrainingSummary, centre: &[f64]) -> Result<Self, Error> {
-        let moments = moments(summary)?;
+    /// `centre` is the mean of what the Gaussians are of.
+    pub(super) fn fit(
+        space: Space,
+        summary: &TrainingSummary,
+        centre: &[f64],
+    ) -> Result<Self, Error> {
+        let moments = space.moments(summary)?;
         let covariance = Covariance::of_products(moments.within(), summary.images());
         let inverse_root = covariance.inverse_root()?;
         let classes = moments.sums().iter().zip(summary.class_images());
@@ -38,29 +95,36 @@ impl Within {
             })
             .collect();
         Ok(Self {
+            space,
             centre: centre.to_vec(),
             whitened_means: transform(&inverse_root, &centred)?,
             inverse_root,
         })
     }
 
-    pub(super) fn restore(reader: &Reader<'_>) -> Result<Self, Error> {
-        let inverse_root = read_root(reader, WITHIN_ROOT)?;
-        let whitened_means = reader.matrix(WITHIN_MEANS)?;
+    pub(super) fn restore(space: Space, reader: &Reader<'_>) -> Result<Self, Error> {
+        let names = space.names();
+        let inverse_root = read_root(reader, names.within_root)?;
+        let whitened_means = reader.matrix(names.within_means)?;
         if whitened_means.columns() != inverse_root.rows() {
             let expected = format!("rows of {} values", inverse_root.rows());
-            return Err(reader.wrong(WITHIN_MEANS, &expected));
+            return Err(reader.wrong(names.within_means, &expected));
         }
         Ok(Self {
-            centre: reader.vector(MEAN, inverse_root.columns())?.to_vec(),
+            space,
+            centre: reader.vector(names.mean, inverse_root.columns())?.to_vec(),
             inverse_root,
             whitened_means,
         })
     }
 
-    /// Squared distance to the nearest class.
-    fn squared_distance(&self, features: &[f32]) -> f64 {
-        let whitened = whiten(&self.inverse_root, &difference(features, &self.centre));
+    fn centred(&self, features: &[f32]) -> Vec<f32> {
+        self.space.centred(features, &self.centre)
+    }
+
+    /// Squared distance to the nearest class of what was centred.
+    fn squared_distance(&self, centred: &[f32]) -> f64 {
+        let whitened = whiten(&self.inverse_root, centred);
         self.whitened_means
             .iter_rows()
             .map(|mean| squared_distance(&whitened, mean))
@@ -68,18 +132,11 @@ impl Within {
     }
 
     fn save(&self, writer: &mut Writer) {
-        writer.vector(MEAN, &self.centre);
-        writer.matrix(WITHIN_ROOT, &self.inverse_root);
-        writer.matrix(WITHIN_MEANS, &self.whitened_means);
+        let names = self.space.names();
+        writer.vector(names.mean, &self.centre);
+        writer.matrix(names.within_root, &self.inverse_root);
+        writer.matrix(names.within_means, &self.whitened_means);
     }
-}
-
-fn moments(summary: &TrainingSummary) -> Result<&Moments, Error> {
-    check_features(summary.features())?;
-    summary.moments().ok_or_else(|| {
-        let message = "there are no features of training images";
-        Error::new(ErrorKind::Missing, message)
-    })
 }
 
 /// `R g` as f32, for an R of r rows of which row i has zeros after D - r + i + 1 values.
@@ -106,22 +163,23 @@ pub(super) struct Mahalanobis {
 }
 
 impl Mahalanobis {
-    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+    pub(super) fn fit(space: Space, fitting: &Fitting<'_>) -> Result<Self, Error> {
         Ok(Self {
-            within: fitting.within()?,
+            within: fitting.within(space)?,
         })
     }
 
-    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+    pub(super) fn restore(space: Space, source: &Restoring<'_>) -> Result<Self, Error> {
         Ok(Self {
-            within: source.within()?,
+            within: source.within(space)?,
         })
     }
 }
 
 impl Score for Mahalanobis {
     fn score(&self, observation: &Observation<'_>) -> f64 {
-        -self.within.squared_distance(observation.features)
+        let centred = self.within.centred(observation.features);
+        -self.within.squared_distance(&centred)
     }
 
     fn features(&self) -> Option<usize> {
@@ -142,10 +200,11 @@ pub(super) struct Relative {
 }
 
 impl Relative {
-    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let within = fitting.within()?;
+    pub(super) fn fit(space: Space, fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let within = fitting.within(space)?;
         let summary = fitting.summary()?;
-        let products = moments(summary)?.total(summary.class_images(), &within.centre);
+        let moments = space.moments(summary)?;
+        let products = moments.total(summary.class_images(), &within.centre);
         let covariance = Covariance::of_products(products, summary.images());
         Ok(Self {
             total_inverse_root: covariance.inverse_root()?,
@@ -153,12 +212,13 @@ impl Relative {
         })
     }
 
-    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
-        let within = source.within()?;
-        let total_inverse_root = read_root(&source.reader, TOTAL_ROOT)?;
+    pub(super) fn restore(space: Space, source: &Restoring<'_>) -> Result<Self, Error> {
+        let within = source.within(space)?;
+        let name = space.names().total_root;
+        let total_inverse_root = read_root(&source.reader, name)?;
         if total_inverse_root.columns() != within.centre.len() {
             let expected = format!("rows of {} values", within.centre.len());
-            return Err(source.reader.wrong(TOTAL_ROOT, &expected));
+            return Err(source.reader.wrong(name, &expected));
         }
         Ok(Self {
             within,
@@ -169,10 +229,9 @@ impl Relative {
 
 impl Score for Relative {
     fn score(&self, observation: &Observation<'_>) -> f64 {
-        let features = observation.features;
-        let centred = difference(features, &self.within.centre);
+        let centred = self.within.centred(observation.features);
         let whitened = whiten(&self.total_inverse_root, &centred);
-        dot(&whitened, &whitened) - self.within.squared_distance(features)
+        dot(&whitened, &whitened) - self.within.squared_distance(&centred)
     }
 
     fn features(&self) -> Option<usize> {
@@ -181,6 +240,9 @@ impl Score for Relative {
 
     fn save(&self, writer: &mut Writer) {
         self.within.save(writer);
-        writer.matrix(TOTAL_ROOT, &self.total_inverse_root);
+        writer.matrix(
+            self.within.space.names().total_root,
+            &self.total_inverse_root,
+        );
     }
 }

@@ -5,6 +5,8 @@ use crate::error::Error;
 use crate::matrix::Matrix;
 use crate::numeric::{norm, squared_distance};
 use crate::observation::Observation;
+use crate::parameters::Parameters;
+use crate::summary::TrainingSummary;
 use crate::tensor::Writer;
 
 const BANK: &str = "knn.bank";
@@ -27,7 +29,7 @@ impl Knn {
         let bank = rows.iter().flat_map(|row| normalised(&row[1..])).collect();
         Ok(Self {
             bank: Matrix::new(summary.features(), bank),
-            k: fitting.parameters.knn_k.min(rows.len()),
+            k: neighbours(fitting.parameters, summary).min(rows.len()),
         })
     }
 
@@ -40,6 +42,19 @@ impl Knn {
         }
         Ok(Self { bank, k })
     }
+}
+
+/// The authors' k for CIFAR-10.
+const MOST: u64 = 50;
+
+/// k as it is set, or else 50 but at most a tenth of the images of the smallest class that has any, and
+/// at least 1. The k-th neighbour of an image of a class of m is of that class for k well below m,
+/// and the score then cannot rank upside down; 5,000 images of a class, as in CIFAR-10, give 50.
+pub(crate) fn neighbours(parameters: &Parameters, summary: &TrainingSummary) -> usize {
+    let classes = summary.class_images().iter();
+    let fewest = classes.copied().filter(|&images| images > 0).min();
+    let default = (fewest.unwrap_or(0) / 10).clamp(1, MOST) as usize;
+    parameters.knn_k.unwrap_or(default)
 }
 
 fn normalised(features: &[f32]) -> Vec<f32> {

@@ -1,15 +1,21 @@
 //! The scores, one file each or one for a family, and what they share.
 
+mod dice;
 mod fdbd;
 mod gaussian;
 mod grad_norm;
 mod kl_matching;
 mod knn;
 mod logits;
+mod lts;
 mod nci;
+mod nn_guide;
+mod quantile;
 mod shaping;
+mod she;
 mod temperature;
 mod vim;
+mod vra;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -24,7 +30,9 @@ use crate::parameters::Parameters;
 use crate::summary::TrainingSummary;
 use crate::tensor::{Reader, Writer};
 
-use gaussian::Within;
+use gaussian::{Space, Within};
+
+pub(crate) use knn::neighbours;
 
 pub use shaping::kept_features;
 
@@ -53,6 +61,7 @@ pub(crate) struct Fitting<'a> {
     summary: Option<&'a TrainingSummary>,
     mean: Shared<Vec<f64>>,
     within: Shared<Within>,
+    unit_within: Shared<Within>,
     columns: Shared<Matrix>,
 }
 
@@ -68,6 +77,7 @@ impl<'a> Fitting<'a> {
             summary,
             mean: Shared::default(),
             within: Shared::default(),
+            unit_within: Shared::default(),
             columns: Shared::default(),
         }
     }
@@ -86,9 +96,17 @@ impl<'a> Fitting<'a> {
         self.mean.get_or(|| Ok(self.summary()?.mean()))
     }
 
-    fn within(&self) -> Result<Arc<Within>, Error> {
-        self.within
-            .get_or(|| Within::fit(self.summary()?, &self.mean()?))
+    fn within(&self, space: Space) -> Result<Arc<Within>, Error> {
+        match space {
+            Space::Plain => self
+                .within
+                .get_or(|| Within::fit(space, self.summary()?, &self.mean()?)),
+            Space::Unit => self.unit_within.get_or(|| {
+                let summary = self.summary()?;
+                let mean = space.moments(summary)?.mean(summary.images());
+                Within::fit(space, summary, &mean)
+            }),
+        }
     }
 
     fn columns(&self) -> Result<Arc<Matrix>, Error> {
@@ -102,6 +120,7 @@ pub(crate) struct Restoring<'a> {
     head: Option<&'a Head>,
     reader: Reader<'a>,
     within: Shared<Within>,
+    unit_within: Shared<Within>,
     columns: Shared<Matrix>,
 }
 
@@ -111,6 +130,7 @@ impl<'a> Restoring<'a> {
             head,
             reader,
             within: Shared::default(),
+            unit_within: Shared::default(),
             columns: Shared::default(),
         }
     }
@@ -119,8 +139,12 @@ impl<'a> Restoring<'a> {
         self.head.ok_or_else(missing_head)
     }
 
-    fn within(&self) -> Result<Arc<Within>, Error> {
-        self.within.get_or(|| Within::restore(&self.reader))
+    fn within(&self, space: Space) -> Result<Arc<Within>, Error> {
+        let shared = match space {
+            Space::Plain => &self.within,
+            Space::Unit => &self.unit_within,
+        };
+        shared.get_or(|| Within::restore(space, &self.reader))
     }
 
     fn columns(&self) -> Result<Arc<Matrix>, Error> {
@@ -173,13 +197,20 @@ pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn
         Method::Gen => Arc::new(logits::Gen::fit(fitting)),
         Method::KlMatching => Arc::new(kl_matching::KlMatching::fit(fitting)?),
         Method::TemperatureScaling => Arc::new(temperature::Temperature::fit(fitting)?),
-        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::fit(fitting)?),
-        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::fit(fitting)?),
+        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::fit(Space::Plain, fitting)?),
+        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::fit(Space::Plain, fitting)?),
+        Method::MahalanobisPp => Arc::new(gaussian::Mahalanobis::fit(Space::Unit, fitting)?),
+        Method::RelativeMahalanobisPp => Arc::new(gaussian::Relative::fit(Space::Unit, fitting)?),
         Method::Knn => Arc::new(knn::Knn::fit(fitting)?),
+        Method::NnGuide => Arc::new(nn_guide::NnGuide::fit(fitting)?),
+        Method::She => Arc::new(she::She::fit(fitting)?),
         Method::Vim => Arc::new(vim::Vim::fit(fitting)?),
         Method::React => Arc::new(shaping::React::fit(fitting)?),
         Method::Ash => Arc::new(shaping::Ash::fit(fitting)?),
         Method::Scale => Arc::new(shaping::Scale::fit(fitting)?),
+        Method::Lts => Arc::new(lts::Lts::fit(fitting)?),
+        Method::Vra => Arc::new(vra::Vra::fit(fitting)?),
+        Method::Dice => Arc::new(dice::Dice::fit(fitting)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::fit(fitting)?),
         Method::Nci => Arc::new(nci::Nci::fit(fitting)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),
@@ -199,13 +230,22 @@ pub(crate) fn restore_score(
         Method::Gen => Arc::new(logits::Gen::restore(source)?),
         Method::KlMatching => Arc::new(kl_matching::KlMatching::restore(source)?),
         Method::TemperatureScaling => Arc::new(temperature::Temperature::restore(source)?),
-        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::restore(source)?),
-        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::restore(source)?),
+        Method::Mahalanobis => Arc::new(gaussian::Mahalanobis::restore(Space::Plain, source)?),
+        Method::RelativeMahalanobis => Arc::new(gaussian::Relative::restore(Space::Plain, source)?),
+        Method::MahalanobisPp => Arc::new(gaussian::Mahalanobis::restore(Space::Unit, source)?),
+        Method::RelativeMahalanobisPp => {
+            Arc::new(gaussian::Relative::restore(Space::Unit, source)?)
+        }
         Method::Knn => Arc::new(knn::Knn::restore(source)?),
+        Method::NnGuide => Arc::new(nn_guide::NnGuide::restore(source)?),
+        Method::She => Arc::new(she::She::restore(source)?),
         Method::Vim => Arc::new(vim::Vim::restore(source)?),
         Method::React => Arc::new(shaping::React::restore(source)?),
         Method::Ash => Arc::new(shaping::Ash::restore(source)?),
         Method::Scale => Arc::new(shaping::Scale::restore(source)?),
+        Method::Lts => Arc::new(lts::Lts::restore(source)?),
+        Method::Vra => Arc::new(vra::Vra::restore(source)?),
+        Method::Dice => Arc::new(dice::Dice::restore(source)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::restore(source)?),
         Method::Nci => Arc::new(nci::Nci::restore(source)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),

@@ -15,18 +15,18 @@ use crate::summary::TrainingSummary;
 use crate::tensor::Writer;
 
 /// `logits += factor · column`.
-fn add_column(logits: &mut [f64], column: &[f32], factor: f64) {
+pub(super) fn add_column(logits: &mut [f64], column: &[f32], factor: f64) {
     for (logit, &weight) in logits.iter_mut().zip(column) {
         *logit += factor * f64::from(weight);
     }
 }
 
-fn energy(logits: &[f64]) -> f64 {
+pub(super) fn energy(logits: &[f64]) -> f64 {
     log_sum_exp(logits.iter().copied())
 }
 
 /// Indices of the `count` largest values; of equal ones, the first.
-fn largest(values: &[f32], count: usize) -> Vec<usize> {
+pub(super) fn largest(values: &[f32], count: usize) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..values.len()).collect();
     if count < indices.len() {
         indices.select_nth_unstable_by(count, |&i, &j| {
@@ -39,8 +39,8 @@ fn largest(values: &[f32], count: usize) -> Vec<usize> {
     indices
 }
 
-/// How many of D features [ASH](crate::Method::Ash) keeps, and [SCALE](crate::Method::Scale) sums,
-/// where the share `pruned` is left out: the rest, rounded to even, and one at least.
+/// How many of D features [ASH](crate::Method::Ash) keeps, and [SCALE](crate::Method::Scale) and
+/// [LTS](crate::Method::Lts) sum, where the share `pruned` is left out: the rest, rounded to even, and one at least.
 pub fn kept_features(features: usize, pruned: f64) -> usize {
     (features - (features as f64 * pruned).round_ties_even() as usize).max(1)
 }

@@ -3,13 +3,14 @@
 //! | bytes | what |
 //! |---|---|
 //! | 7 | `ODIN-TS` |
-//! | 1 | version, 1 |
+//! | 1 | version: 2, or 1 where it is not known how many features are negative |
 //! | LEB128, and for each 1 and its length | the methods that it is made for, by name, in the order of [`Method::ALL`](crate::Method::ALL) |
 //! | 32 | the network |
 //! | 1 | labels: 0 without images, 1 without labels, 2 with labels |
 //! | 3 LEB128 | classes C, features D, images n |
 //! | C LEB128 | images that are predicted to be of each class |
 //! | C LEB128 | with labels: images of each class |
+//! | LEB128 | version 2: how many features of all images are negative |
 //!
 //! Then what is kept, in this order, numbers in little-endian order:
 //!
@@ -19,25 +20,29 @@
 //! | the sum of the features | D f64 |
 //! | the sum of the features of each class that has an image | D f64 each |
 //! | products about the means of the classes, on and below the diagonal, row by row | D (D + 1) / 2 f64 |
+//! | the same sums and products of the features divided by their norm | as those |
+//! | how many images of each class are classified correctly | C LEB128 |
+//! | the sum of the features of those, of each class that has one | D f64 each |
 //! | with labels: rows of the logit of the label and all logits, in their order | C + 1 f32 each |
 //! | rows of the largest logit and the features, in their order | D + 1 f32 each |
 //! | the number of different activations, and for each its ordered bits less those before it, and its count | LEB128 |
 
 use nalgebra::DMatrix;
 
-use super::{Bank, Keeps, Levels, Moments, TrainingSummary, levels::from_ordered_bits};
+use super::{Bank, Keeps, Levels, Moments, Patterns, TrainingSummary, levels::from_ordered_bits};
 use crate::error::{Error, ErrorKind};
 use crate::method::Method;
 
 const MAGIC: &[u8; 7] = b"ODIN-TS";
-const VERSION: u8 = 1;
+/// Without and with the number of negative features.
+const VERSIONS: [u8; 2] = [1, 2];
 
 impl TrainingSummary {
     /// The summary as bytes, which [`from_bytes`](Self::from_bytes) reads on any machine. Those of
     /// what is kept of single images, and of counts, do not depend on the order of the images.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.push(VERSION);
+        bytes.push(VERSIONS[usize::from(self.negative.is_some())]);
         write_number(&mut bytes, self.methods.len() as u64);
         for method in &self.methods {
             bytes.push(method.name().len() as u8);
@@ -51,7 +56,7 @@ impl TrainingSummary {
         let by_label = self.class_images.iter().filter(|_| self.has_labels());
         let numbers = [self.classes as u64, self.features as u64, self.images];
         let counts = self.predicted_images.iter().chain(by_label);
-        for &number in numbers.iter().chain(counts) {
+        for &number in numbers.iter().chain(counts).chain(&self.negative) {
             write_number(&mut bytes, number);
         }
         self.write_sums(&mut bytes);
@@ -61,17 +66,18 @@ impl TrainingSummary {
 
     fn write_sums(&self, bytes: &mut Vec<u8>) {
         let typical = self.typical.iter().flatten();
-        let of_classes = self.moments.iter().flat_map(Moments::sums).flatten();
-        for value in typical.chain(&self.sum).chain(of_classes) {
-            bytes.extend(value.to_le_bytes());
-        }
-        let Some(moments) = &self.moments else { return };
-        let products = moments.within();
-        for row in 0..self.features {
-            for column in 0..=row {
-                bytes.extend(products[(row, column)].to_le_bytes());
+        write_doubles(bytes, typical.chain(&self.sum));
+        for moments in [&self.moments, &self.unit_moments].into_iter().flatten() {
+            write_doubles(bytes, moments.sums().iter().flatten());
+            let products = moments.within();
+            for row in 0..self.features {
+                write_doubles(bytes, products.view((row, 0), (1, row + 1)).iter());
             }
         }
+        for &images in self.patterns.images() {
+            write_number(bytes, images);
+        }
+        write_doubles(bytes, self.patterns.sums().iter().flatten());
     }
 
     fn write_images(&self, bytes: &mut Vec<u8>) {
@@ -104,6 +110,7 @@ impl TrainingSummary {
         reader.counts(&mut summary)?;
         reader.typical(&mut summary)?;
         reader.sums(&mut summary)?;
+        reader.patterns(&mut summary)?;
         reader.banks(&mut summary)?;
         reader.levels(&mut summary)?;
         match reader.rest() {
@@ -123,6 +130,15 @@ fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+fn write_doubles<'a>(bytes: &mut Vec<u8>, values: impl Iterator<Item = &'a f64>) {
+    bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+}
+
+/// The largest sum of a feature that so many images can have.
+fn largest_sum(images: u64) -> f64 {
+    1.001 * images as f64 * f64::from(f32::MAX)
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -137,9 +153,9 @@ impl<'a> Reader<'a> {
             return Err(self.error("a summary, which begins with ODIN-TS", "other bytes"));
         }
         let start = *self;
-        match self.byte()? {
-            VERSION => {}
-            other => return Err(start.error("version 1", &format!("version {other}"))),
+        let version = self.byte()?;
+        if !VERSIONS.contains(&version) {
+            return Err(start.error("version 1 or 2", &format!("version {version}")));
         }
         let methods = self.methods()?;
         let start = *self;
@@ -160,10 +176,12 @@ impl<'a> Reader<'a> {
         let (Some(features), Some(labelled)) = (features, labelled) else {
             return Err(start.error("a summary that there can be", "another"));
         };
-        if keeps.has(Keeps::PRODUCTS) {
+        for part in [Keeps::PRODUCTS, Keeps::UNIT_PRODUCTS] {
             // As many as are allocated.
-            let triangle = features as u64 * (features as u64 + 1) / 2;
-            self.size(triangle, 8)?;
+            if keeps.has(part) {
+                let triangle = features as u64 * (features as u64 + 1) / 2;
+                self.size(triangle, 8)?;
+            }
         }
         if keeps.has(Keeps::SUM) {
             self.size(features as u64, 8)?;
@@ -171,6 +189,11 @@ impl<'a> Reader<'a> {
         let mut summary = TrainingSummary::new(&methods, classes, features);
         summary.labelled = labelled;
         summary.images = summary.images_with(images)?;
+        if version == VERSIONS[0] {
+            summary.negative = None;
+        } else if summary.negative.is_none() {
+            return Err(start.error("version 1, because no features are read", "version 2"));
+        }
         for (to, from) in summary.network.iter_mut().zip(network) {
             *to = *from;
         }
@@ -210,6 +233,13 @@ impl<'a> Reader<'a> {
                 return Err(self.error("as many images in all classes as there are", "others"));
             }
         }
+        if let Some(negative) = &mut summary.negative {
+            let start = *self;
+            *negative = self.number()?;
+            if *negative > summary.images * summary.features as u64 {
+                return Err(start.error("as many negative features as there are, or fewer", "more"));
+            }
+        }
         Ok(())
     }
 
@@ -231,22 +261,47 @@ impl<'a> Reader<'a> {
     }
 
     fn sums(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
-        let features = summary.features as u64;
-        let largest = |images: u64| 1.001 * images as f64 * f64::from(f32::MAX);
         if summary.keeps.has(Keeps::SUM) {
-            summary.sum = self.doubles(features, largest(summary.images))?;
+            let features = summary.features as u64;
+            summary.sum = self.doubles(features, largest_sum(summary.images))?;
         }
-        if summary.moments.is_none() {
-            return Ok(());
+        if summary.moments.is_some() {
+            summary.moments = Some(self.moments(summary)?);
         }
+        if summary.unit_moments.is_some() {
+            summary.unit_moments = Some(self.moments(summary)?);
+        }
+        Ok(())
+    }
+
+    fn moments(&mut self, summary: &TrainingSummary) -> Result<Moments, Error> {
+        let sums = self.class_sums(summary.features, &summary.class_images)?;
+        let products = self.products(summary.features, 4.0 * largest_sum(summary.images))?;
+        Ok(Moments::of(sums, products))
+    }
+
+    /// The sum of the features of each class; empty for one without an image.
+    fn class_sums(&mut self, features: usize, images: &[u64]) -> Result<Vec<Vec<f64>>, Error> {
         let of_class = |&images: &u64| match images {
             0 => Ok(Vec::new()),
-            _ => self.doubles(features, largest(images)),
+            _ => self.doubles(features as u64, largest_sum(images)),
         };
-        let sums = summary.class_images.iter().map(of_class);
-        let sums = sums.collect::<Result<Vec<_>, Error>>()?;
-        let products = self.products(summary.features, 4.0 * largest(summary.images))?;
-        summary.moments = Some(Moments::of(sums, products));
+        images.iter().map(of_class).collect()
+    }
+
+    fn patterns(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let start = *self;
+        let counts = summary.patterns.images().iter().map(|_| self.number());
+        let images = counts.collect::<Result<Vec<u64>, Error>>()?;
+        let of_class = summary.class_images.iter().zip(&summary.predicted_images);
+        if images.iter().zip(of_class).any(|(n, (a, b))| n > a.min(b)) {
+            return Err(start.error(
+                "as many correctly classified images as there can be",
+                "more",
+            ));
+        }
+        let sums = self.class_sums(summary.features, &images)?;
+        summary.patterns = Patterns::of(sums, images);
         Ok(())
     }
 

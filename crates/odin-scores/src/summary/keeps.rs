@@ -5,7 +5,7 @@ use crate::method::Method;
 
 /// A set of parts of a summary, each a bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Keeps(u8);
+pub(crate) struct Keeps(u16);
 
 impl Keeps {
     /// Sums of the softmax over the images that are predicted to be of each class.
@@ -20,28 +20,41 @@ impl Keeps {
     pub(crate) const FEATURES: Self = Self(1 << 4);
     /// How often each activation occurs.
     pub(crate) const ACTIVATIONS: Self = Self(1 << 5);
+    /// As [`PRODUCTS`](Self::PRODUCTS), of the features divided by their norm.
+    pub(crate) const UNIT_PRODUCTS: Self = Self(1 << 6);
+    /// The sum of the features of the correctly classified images of each class.
+    pub(crate) const PATTERNS: Self = Self(1 << 7);
+    /// How many features are negative. It is counted wherever features are read, and needed by none.
+    pub(crate) const SIGNS: Self = Self(1 << 8);
 
     /// All that are made of features.
-    const OF_FEATURES: Self =
-        Self(Self::SUM.0 | Self::PRODUCTS.0 | Self::FEATURES.0 | Self::ACTIVATIONS.0);
+    const OF_FEATURES: Self = Self(
+        Self::SUM.0
+            | Self::PRODUCTS.0
+            | Self::FEATURES.0
+            | Self::ACTIVATIONS.0
+            | Self::UNIT_PRODUCTS.0
+            | Self::PATTERNS.0
+            | Self::SIGNS.0,
+    );
 
     fn of_method(method: Method) -> Self {
         match method {
             Method::KlMatching => Self::TYPICAL,
             Method::TemperatureScaling => Self::LOGITS,
             Method::Mahalanobis | Method::RelativeMahalanobis => Self::SUM.and(Self::PRODUCTS),
-            Method::Knn | Method::Vim => Self::FEATURES,
+            Method::MahalanobisPp | Method::RelativeMahalanobisPp => Self::UNIT_PRODUCTS,
+            Method::Knn | Method::Vim | Method::NnGuide | Method::Vra => Self::FEATURES,
             Method::React => Self::ACTIVATIONS,
-            Method::Fdbd | Method::Nci => Self::SUM,
+            Method::Fdbd | Method::Nci | Method::Dice => Self::SUM,
+            Method::She => Self::PATTERNS,
+            Method::Ash | Method::Scale | Method::Lts | Method::GradNorm => Self::SIGNS,
             Method::Msp
             | Method::MaxLogit
             | Method::MaxMinusMean
             | Method::Energy
             | Method::Entropy
-            | Method::Gen
-            | Method::Ash
-            | Method::Scale
-            | Method::GradNorm => Self::default(),
+            | Method::Gen => Self::default(),
         }
     }
 
@@ -54,14 +67,14 @@ impl Keeps {
             all = all.without(Self::ACTIVATIONS);
         }
         if features > MAX_FEATURES {
-            all = all.without(Self::PRODUCTS);
+            all = all.without(Self::PRODUCTS.and(Self::UNIT_PRODUCTS));
         }
         all
     }
 
     /// Whether `method` can be fitted from these to a network of so many features.
     pub(crate) fn suffice_for(self, method: Method, features: usize) -> bool {
-        let needed = Self::of_methods(&[method], features);
+        let needed = Self::of_methods(&[method], features).without(Self::SIGNS);
         self.has(needed) || (needed == Self::ACTIVATIONS && self.has(Self::FEATURES))
     }
 

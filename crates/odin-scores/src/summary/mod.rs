@@ -5,17 +5,19 @@ mod bytes;
 mod keeps;
 mod levels;
 mod moments;
+mod patterns;
 
 use crate::error::{Error, ErrorKind};
 use crate::head::{Head, check_match};
 use crate::method::Method;
-use crate::numeric::{add, argmax, max, softmax};
+use crate::numeric::{add, argmax, max, softmax, unit};
 use crate::training::Training;
 
 pub(crate) use bank::Bank;
 pub(crate) use keeps::Keeps;
 pub(crate) use levels::{Levels, ordered_bits, ranked};
 pub(crate) use moments::Moments;
+pub(crate) use patterns::Patterns;
 
 /// So many features of all images, or images without any. Counts up to here are exact as f64.
 const MAX_COUNT: u64 = 1 << 53;
@@ -27,23 +29,28 @@ const MAX_COUNT: u64 = 1 << 53;
 ///
 /// | methods | what is kept | bytes |
 /// |---|---|---|
-/// | `fdbd`, `nci` | the sum of the features | 8 D |
+/// | `fdbd`, `nci`, `dice` | the sum of the features | 8 D |
 /// | `mahalanobis`, `relative-mahalanobis` | this, the sums of the features of each class, and their products about the means of the classes | 8 (D + C D + D²), and 4096 D while images are added |
+/// | `mahalanobis-pp`, `relative-mahalanobis-pp` | the same but for the first, of the features divided by their norm | 8 (C D + D²), and 4096 D |
+/// | `she` | the sums of the features of the correctly classified images of each class | 8 C D |
 /// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
 /// | `temperature-scaling` | the logits of each image, and that of its label | 4 (C + 1) an image |
-/// | `knn`, `vim` | the features of each image, and its largest logit | 4 (D + 1) an image |
+/// | `knn`, `vim`, `nn-guide`, `vra` | the features of each image, and its largest logit | 4 (D + 1) an image |
 /// | `react`, unless features are kept | how often each activation occurs | up to 16 a different activation |
 ///
 /// ViM needs the features because its α is the mean length of residuals in directions that are
 /// known only once all images were seen; ReAct needs the whole distribution because a quantile of
-/// the parts says nothing of that of all. Counts of images are kept, 16 C bytes.
+/// the parts says nothing of that of all, and VRA those of each feature. Counts of images are kept,
+/// 16 C bytes, and of features that are negative wherever features are read, those of `ash`, `scale`,
+/// `lts` and `grad-norm` among them, which are not fitted: they are warned of.
 ///
 /// **Any order.** Images that are kept are ordered by their content, and counts are whole numbers.
 /// What is fitted from those is therefore the same, bit for bit, however the images were cut into
-/// parts and in whatever order they are merged: `knn`, `vim`, `react` and `temperature-scaling`.
+/// parts and in whatever order they are merged: `knn`, `nn-guide`, `vim`, `react`, `vra` and
+/// `temperature-scaling`.
 /// Sums are in f64, and their last bits depend on the order: sums of n numbers to within n · 2⁻⁵³
-/// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`
-/// and `kl-matching` differ by as little; Mahalanobis distances by that times the condition number of
+/// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`,
+/// `dice`, `she` and `kl-matching` differ by as little; Mahalanobis distances by that times the condition number of
 /// the covariance, and at least by the 2⁻²⁴ of their inverse root, which is kept in f32.
 ///
 /// ```
@@ -86,6 +93,11 @@ pub struct TrainingSummary {
     typical: Vec<Vec<f64>>,
     sum: Vec<f64>,
     moments: Option<Moments>,
+    unit_moments: Option<Moments>,
+    patterns: Patterns,
+    /// How many features of all images are negative; unknown where none are read, and of summaries
+    /// that an earlier version wrote.
+    negative: Option<u64>,
     logits: Bank,
     rows: Bank,
     levels: Levels,
@@ -102,7 +114,10 @@ impl TrainingSummary {
         methods.sort_unstable();
         methods.dedup();
         let of = |part: Keeps, length: usize| if keeps.has(part) { length } else { 0 };
-        let products = keeps.has(Keeps::PRODUCTS) && features > 0;
+        let moments = |part: Keeps| {
+            let kept = keeps.has(part) && features > 0;
+            kept.then(|| Moments::new(classes, features))
+        };
         Self {
             methods,
             keeps,
@@ -115,7 +130,10 @@ impl TrainingSummary {
             predicted_images: vec![0; classes],
             typical: vec![Vec::new(); of(Keeps::TYPICAL, classes)],
             sum: vec![0.0; of(Keeps::SUM, features)],
-            moments: products.then(|| Moments::new(classes, features)),
+            moments: moments(Keeps::PRODUCTS),
+            unit_moments: moments(Keeps::UNIT_PRODUCTS),
+            patterns: Patterns::new(of(Keeps::PATTERNS, classes)),
+            negative: (features > 0).then_some(0),
             logits: Bank::new(classes.saturating_add(1)),
             rows: Bank::new(features.saturating_add(1)),
             levels: Levels::default(),
@@ -204,6 +222,15 @@ impl TrainingSummary {
         if let Some(moments) = &mut self.moments {
             moments.add(class, self.class_images[class], features);
         }
+        if let Some(moments) = &mut self.unit_moments {
+            moments.add(class, self.class_images[class], &unit(features));
+        }
+        if self.keeps.has(Keeps::PATTERNS) && class == predicted {
+            self.patterns.add(class, features);
+        }
+        if let Some(negative) = &mut self.negative {
+            *negative += features.iter().filter(|h| **h < 0.0).count() as u64;
+        }
         if self.keeps.has(Keeps::FEATURES) && self.features > 0 {
             self.rows.push(max(logits) as f32, features);
         }
@@ -229,9 +256,18 @@ impl TrainingSummary {
             add_sum(own, others);
         }
         add_sum(&mut self.sum, &other.sum);
-        if let (Some(own), Some(others)) = (&mut self.moments, &other.moments) {
-            own.merge(&self.class_images, others, &other.class_images);
+        let moments = [
+            (&mut self.moments, &other.moments),
+            (&mut self.unit_moments, &other.unit_moments),
+        ];
+        for (own, others) in moments {
+            if let (Some(own), Some(others)) = (own, others) {
+                own.merge(&self.class_images, others, &other.class_images);
+            }
         }
+        self.patterns.merge(&other.patterns);
+        let negative = self.negative.zip(other.negative);
+        self.negative = negative.map(|(own, others)| own + others);
         self.logits.merge(&other.logits);
         self.rows.merge(&other.rows);
         self.levels.merge(&other.levels);
@@ -319,6 +355,22 @@ impl TrainingSummary {
 
     pub(crate) fn moments(&self) -> Option<&Moments> {
         self.moments.as_ref()
+    }
+
+    /// Of the features divided by their norm.
+    pub(crate) fn unit_moments(&self) -> Option<&Moments> {
+        self.unit_moments.as_ref()
+    }
+
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
+    /// The share of all features that is negative, where it is known.
+    pub(crate) fn negative_share(&self) -> Option<f64> {
+        let all = self.images * self.features as u64;
+        self.negative
+            .map(|negative| negative as f64 / all.max(1) as f64)
     }
 
     /// Rows of the logit of the label and all logits.

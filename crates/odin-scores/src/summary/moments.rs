@@ -47,17 +47,17 @@ impl Moments {
     }
 
     /// Adds an image of a class that has `before` images.
-    pub(crate) fn add(&mut self, class: usize, before: u64, features: &[f32]) {
+    pub(crate) fn add<T: Copy + Into<f64>>(&mut self, class: usize, before: u64, features: &[T]) {
         let sum = &mut self.sums[class];
         if before == 0 {
-            *sum = features.iter().map(|&h| f64::from(h)).collect();
+            *sum = features.iter().map(|&h| h.into()).collect();
             return;
         }
         let before = before as f64;
         let weight = (before / (before + 1.0)).sqrt();
         let about_mean = features.iter().zip(sum.iter());
         self.columns
-            .extend(about_mean.map(|(&h, s)| weight * (f64::from(h) - s / before)));
+            .extend(about_mean.map(|(&h, s)| weight * (h.into() - s / before)));
         add(sum, features);
         self.flush_if_full();
     }
@@ -99,6 +99,15 @@ impl Moments {
     /// For each class the sum of its features; empty for one without an image.
     pub(crate) fn sums(&self) -> &[Vec<f64>] {
         &self.sums
+    }
+
+    /// The mean of all images, of which there are so many.
+    pub(crate) fn mean(&self, images: u64) -> Vec<f64> {
+        let mut mean = vec![0.0; self.features];
+        for sum in &self.sums {
+            add(&mut mean, sum);
+        }
+        mean.iter().map(|sum| sum / images.max(1) as f64).collect()
     }
 
     /// The products about the means of the classes, on and below the diagonal.

@@ -124,12 +124,19 @@ fn what_images_do_not_determine_is_an_error() {
     let opposite = Training::new(&[], &[9.0, 0.0, 0.0, 9.0], Some(&[1, 0]), 2).unwrap();
     let logits = one.logits(&one.training);
     let single = Training::new(&one.training, &logits, None, 3).unwrap();
+    let wrong: Vec<usize> = logits
+        .chunks(3)
+        .map(|z| usize::from(z[0] >= z[1] && z[0] >= z[2]))
+        .collect();
+    let mislabelled = Training::new(&one.training, &logits, Some(&wrong), 3).unwrap();
     let cases = [
         (Method::TemperatureScaling, learnt),
         (Method::TemperatureScaling, opposite),
         (Method::Mahalanobis, single),
         (Method::RelativeMahalanobis, single),
         (Method::Vim, single),
+        (Method::MahalanobisPp, single),
+        (Method::She, mislabelled),
     ];
     for (method, training) in cases {
         let fitted = fit(&[method], Some(&one.head()), Some(&training));
@@ -143,11 +150,18 @@ fn what_images_do_not_determine_is_an_error() {
 
 #[test]
 fn parameters_are_checked() {
-    let wrong: [fn(&mut Parameters); 10] = [
+    let wrong: [fn(&mut Parameters); 17] = [
         |p| p.gen_gamma = 0.0,
         |p| p.gen_gamma = f64::NAN,
         |p| p.gen_top = 0,
-        |p| p.knn_k = 0,
+        |p| p.knn_k = Some(0),
+        |p| p.nn_guide_k = 0,
+        |p| p.nn_guide_share = 0.0,
+        |p| p.lts_pruned = 1.0,
+        |p| p.vra_lower = f64::NAN,
+        |p| p.vra_lower = 0.95,
+        |p| p.vra_upper = 1.5,
+        |p| p.dice_pruned = f64::NAN,
         |p| p.vim_dimension = Some(0),
         |p| p.react_quantile = 1.5,
         |p| p.ash_pruned = 1.0,
@@ -296,9 +310,9 @@ fn restoring_says_what_is_missing() {
             (!saved.is_empty()).then_some(ErrorKind::Restore),
             "{method}"
         );
-        // ViM needs the last layer to be fitted, and no longer afterwards.
+        // These need the last layer to be fitted, and no longer afterwards.
         let headless = kind(restore(&[method], None, &saved));
-        let needed = method.needs_head() && method != Method::Vim;
+        let needed = method.needs_head() && ![Method::Vim, Method::NnGuide].contains(&method);
         assert_eq!(headless, needed.then_some(ErrorKind::Missing), "{method}");
     }
 }
@@ -318,11 +332,106 @@ fn knn_warns_of_classes_smaller_than_k() {
     ] {
         let network = Network::new(5, 3, 4, images);
         let mut parameters = Parameters::default();
-        parameters.knn_k = k;
+        parameters.knn_k = Some(k);
         let fitted = network.fit(&parameters, &[Method::Knn, Method::Fdbd]);
         let warnings = fitted[0].warnings().join(" ");
         assert!(warnings.contains(warning), "{warnings}");
         assert_eq!(warnings.is_empty(), warning.is_empty(), "{warnings}");
         assert!(fitted[1].warnings().is_empty());
+    }
+}
+
+/// A default k has neighbours of the image's own class, however few images there are.
+#[test]
+fn the_default_k_of_knn_follows_the_smallest_class() {
+    for (images, k) in [
+        (6, 1),
+        (30, 1),
+        (59, 1),
+        (60, 2),
+        (700, 23),
+        (1500, 50),
+        (3000, 50),
+    ] {
+        let network = Network::new(5, 3, 4, images);
+        let fitted = network.fit(&Parameters::default(), &[Method::Knn]);
+        let [_, saved] = &fitted[0].tensors()[..] else {
+            panic!("a bank and k")
+        };
+        assert_eq!(saved.values, Values::F64(vec![f64::from(k)]), "{images}");
+        assert!(fitted[0].notes()[0].starts_with(&format!("k is {k}: 50")));
+        assert!(fitted[0].warnings().is_empty());
+    }
+}
+
+fn warnings(network: &Network, method: Method) -> String {
+    let methods = [method, Method::Nci]; // features are read for one of them at least
+    network.fit(&Parameters::default(), &methods)[0]
+        .warnings()
+        .join(" ")
+}
+
+/// What is made for features behind a ReLU says so of others, fitted or not.
+#[test]
+fn negative_features_are_warned_of() {
+    const RECTIFIED: [Method; 7] = [
+        Method::React,
+        Method::Ash,
+        Method::Scale,
+        Method::Lts,
+        Method::Vra,
+        Method::Dice,
+        Method::GradNorm,
+    ];
+    let network = Network::new(7, 3, 8, 60);
+    assert!(network.training.iter().all(|h| *h >= 0.0));
+    let with = |negative: usize| {
+        let mut network = network.clone();
+        let features = network.training.iter_mut().take(negative);
+        features.for_each(|h| *h = -*h - 1.0);
+        network
+    };
+    for (negative, share) in [
+        (1, "0.21 % of the features"),
+        (240, "50 % of"),
+        (480, "100 % of"),
+    ] {
+        let all = Method::ALL.into_iter();
+        for method in all.filter(|method| *method != Method::TemperatureScaling) {
+            let found = warnings(&with(negative), method);
+            let expected = RECTIFIED.contains(&method);
+            assert_eq!(found.contains(share), expected, "{method}: {found}");
+            assert_eq!(found.contains("behind a ReLU"), expected, "{method}");
+            assert!(!warnings(&network, method).contains("negative"), "{method}");
+        }
+    }
+}
+
+/// Covariances of fewer images than features.
+#[test]
+fn few_images_are_warned_of() {
+    let relatives = [
+        Method::Mahalanobis,
+        Method::RelativeMahalanobis,
+        Method::MahalanobisPp,
+        Method::RelativeMahalanobisPp,
+    ];
+    for (images, of_classes, of_vim) in [(6, true, true), (10, true, false), (11, false, false)] {
+        let network = Network::new(9, 3, 8, images);
+        for method in Method::ALL
+            .into_iter()
+            .filter(|m| *m != Method::TemperatureScaling)
+        {
+            let expected = match method {
+                Method::Vim => of_vim,
+                _ => relatives.contains(&method) && of_classes,
+            };
+            let found = warnings(&network, method);
+            assert_eq!(
+                found.contains("determine at most"),
+                expected,
+                "{method} {images}: {found}"
+            );
+        }
     }
 }

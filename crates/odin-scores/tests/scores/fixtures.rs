@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use odin_scores::{Fitted, Head, Method, Observation, Scorer, Training, fit, restore, tensors};
+use odin_scores::{
+    Fitted, Head, Method, Observation, Parameters, Scorer, Training, fit, fit_with, restore,
+    tensors,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -34,10 +37,26 @@ impl Case {
         .unwrap()
     }
 
+    /// Those with default parameters.
     fn methods(&self) -> Vec<Method> {
         self.scores
             .keys()
+            .filter(|name| !name.contains(':'))
             .map(|name| name.parse().unwrap())
+            .collect()
+    }
+
+    /// Those with others, by their names with parameters.
+    fn fit_with_parameters(&self) -> Vec<(&str, Fitted)> {
+        let names = self.scores.keys().filter(|name| name.contains(':'));
+        let fit = |name: &str| {
+            let mut parameters = Parameters::default();
+            let method = parameters.read(name).unwrap();
+            let (head, training) = (self.head(), self.training());
+            fit_with(&parameters, &[method], Some(&head), Some(&training)).unwrap()
+        };
+        names
+            .map(|name| (name.as_str(), fit(name).remove(0)))
             .collect()
     }
 
@@ -74,10 +93,17 @@ fn tolerance(method: Method) -> f64 {
 #[test]
 fn scores_match_independent_implementations() {
     for case in cases() {
-        for scorer in case.fit() {
-            let expected = &case.scores[scorer.name()];
+        let fitted = case.fit();
+        let fitted = fitted.iter().map(|scorer| (scorer.name(), scorer));
+        let others = case.fit_with_parameters();
+        let others = others.iter().map(|(name, scorer)| (*name, scorer));
+        for (name, scorer) in fitted.chain(others) {
+            let expected = &case.scores[name];
             let magnitude = |i: usize| match scorer.method() {
                 Method::RelativeMahalanobis => expected[i].abs() - case.scores["mahalanobis"][i],
+                Method::RelativeMahalanobisPp => {
+                    expected[i].abs() - case.scores["mahalanobis-pp"][i]
+                }
                 _ => expected[i].abs(),
             };
             for (i, observation) in case.observations().iter().enumerate() {
@@ -85,9 +111,8 @@ fn scores_match_independent_implementations() {
                 let tolerance = tolerance(scorer.method()) * magnitude(i).max(1.0);
                 assert!(
                     (score - expected).abs() <= tolerance,
-                    "{}: {} of image {i} is {score}, expected {expected}",
-                    case.name,
-                    scorer.name()
+                    "{}: {name} of image {i} is {score}, expected {expected}",
+                    case.name
                 );
             }
         }
@@ -149,15 +174,41 @@ fn notes_say_what_stood_in() {
     };
     let cases = cases();
     assert!(notes(&cases[0], Method::Mahalanobis).is_empty());
-    assert!(notes(&cases[0], Method::Knn).is_empty());
+    assert_eq!(
+        notes(&cases[0], Method::Knn),
+        ["k is 1: 50, but at most a tenth of the images of the smallest class, and at least 1."]
+    );
+    assert_eq!(
+        notes(&cases[0], Method::She),
+        [
+            "1 of 4 classes have no training image that is classified correctly: images that are \
+          taken for them score 0."
+        ]
+    );
     assert_eq!(
         notes(&cases[1], Method::Mahalanobis),
         ["1 of 4 classes have no training image and are left out."]
     );
     assert_eq!(
-        notes(&cases[1], Method::Knn),
-        ["k is 40, the number of training images, instead of 50."]
+        notes(&cases[1], Method::MahalanobisPp),
+        ["1 of 4 classes have no training image and are left out."]
     );
+    let mut parameters = Parameters::default();
+    for (name, note) in [
+        (
+            "knn:50",
+            "k is 40, the number of training images, instead of 50.",
+        ),
+        (
+            "nn-guide:k=5:share=0.1",
+            "k is 4, the number of training images that are kept, instead of 5.",
+        ),
+    ] {
+        let method = parameters.read(name).unwrap();
+        let (head, training) = (cases[1].head(), cases[1].training());
+        let fitted = fit_with(&parameters, &[method], Some(&head), Some(&training)).unwrap();
+        assert_eq!(fitted[0].notes(), [note]);
+    }
     assert_eq!(
         notes(&cases[3], Method::RelativeMahalanobis)[0],
         "Predicted classes stood in for the missing labels."

@@ -160,9 +160,43 @@ proptest! {
         let mut network = Network::new(seed, 3, 8, 30);
         network.test = network.training.iter().map(|h| h * f32::from(scale)).collect();
         let mut parameters = Parameters::default();
-        parameters.knn_k = 1;
+        parameters.knn_k = Some(1);
         let scores = network.scores(&network.fit(&parameters, &[Method::Knn]));
         prop_assert!(scores[0].iter().all(|score| (-1e-6..=0.0).contains(score)), "{scores:?}");
+    }
+
+    /// Distances of normalised features do not depend on the lengths of images.
+    #[test]
+    fn normalised_features_have_no_length(seed in 0u64..1000) {
+        let network = Network::new(seed, 3, 8, 60);
+        let mut stretched = network.clone();
+        for images in [&mut stretched.training, &mut stretched.test] {
+            for (i, image) in images.chunks_mut(8).enumerate() {
+                image.iter_mut().for_each(|h| *h *= [0.25, 1.0, 32.0][i % 3]);
+            }
+        }
+        // The classes of the images are given, so that the last layer plays no part.
+        let methods = [Method::MahalanobisPp, Method::RelativeMahalanobisPp];
+        let scores = [&network, &stretched].map(|n| n.scores(&n.fit(&Parameters::default(), &methods)));
+        prop_assert!(all_close(&scores[0], &scores[1], 1e-12));
+    }
+
+    /// Without a bias, inner products grow with the length, and so do logits that LTS scales alike.
+    #[test]
+    fn scores_of_longer_features(seed in 0u64..1000) {
+        let mut network = Network::new(seed, 3, 8, 60);
+        network.bias.fill(0.0);
+        let methods = [Method::She, Method::Lts];
+        let fitted = network.fit(&Parameters::default(), &methods);
+        let mut longer = network.clone();
+        longer.test.iter_mut().for_each(|h| *h *= 4.0);
+        let (before, after) = (network.scores(&fitted), longer.scores(&fitted));
+        let fourfold: Vec<f64> = before[0].iter().map(|score| 4.0 * score).collect();
+        prop_assert!(all_close(&[fourfold], &after[..1], 1e-12));
+        // log Σ exp 4 z is within 3 log 3 of 4 log Σ exp z.
+        for (before, after) in before[1].iter().zip(&after[1]) {
+            prop_assert!((4.0 * before - after).abs() <= 3.0 * 3f64.ln() + 1e-6);
+        }
     }
 
     /// Where nothing is clipped, pruned or left out, only the energy is left; for SCALE and ASH
@@ -174,11 +208,22 @@ proptest! {
         parameters.react_quantile = 1.0;
         parameters.ash_pruned = 0.0;
         parameters.scale_pruned = 0.0;
+        parameters.lts_pruned = 0.0;
+        (parameters.vra_lower, parameters.vra_upper) = (0.0, 1.0);
         let mut inside = network.clone();
         inside.test = network.training.clone(); // nothing above the largest activation
-        let methods = [Method::Energy, Method::React, Method::Ash, Method::Scale];
+        let methods = [
+            Method::Energy,
+            Method::React,
+            Method::Lts,
+            Method::Vra,
+            Method::Ash,
+            Method::Scale,
+        ];
         let scores = inside.scores(&network.fit(&parameters, &methods));
-        prop_assert!(all_close(&scores[..1], &scores[1..2], 1e-12));
-        prop_assert!(all_close(&scores[2..3], &scores[3..], 1e-5));
+        for same in 1..4 {
+            prop_assert!(all_close(&scores[..1], &scores[same..=same], 1e-12), "{}", methods[same]);
+        }
+        prop_assert!(all_close(&scores[4..5], &scores[5..], 1e-5));
     }
 }

@@ -10,17 +10,23 @@ const CLASSES: usize = 4;
 const FEATURES: usize = 10;
 
 /// What is fitted from counts and from images that are kept, which have an order of their own.
-const EXACT: [Method; 4] = [
+const EXACT: [Method; 6] = [
     Method::TemperatureScaling,
     Method::Knn,
+    Method::NnGuide,
     Method::Vim,
     Method::React,
+    Method::Vra,
 ];
 /// What is fitted from sums, whose last bits depend on the order.
-const OF_SUMS: [Method; 5] = [
+const OF_SUMS: [Method; 9] = [
     Method::KlMatching,
     Method::Mahalanobis,
     Method::RelativeMahalanobis,
+    Method::MahalanobisPp,
+    Method::RelativeMahalanobisPp,
+    Method::She,
+    Method::Dice,
     Method::Fdbd,
     Method::Nci,
 ];
@@ -115,7 +121,12 @@ fn bits(scores: &[Vec<f64>]) -> Vec<u64> {
 /// more bit may differ: 2⁻²⁴ of each of D products. These covariances are well conditioned.
 fn tolerance(method: Method) -> f64 {
     match method {
-        Method::Mahalanobis | Method::RelativeMahalanobis => 1e-6,
+        Method::Mahalanobis
+        | Method::RelativeMahalanobis
+        | Method::MahalanobisPp
+        | Method::RelativeMahalanobisPp => 1e-6,
+        // Patterns are kept in f32.
+        Method::She => 1e-7,
         _ => 1e-12,
     }
 }
@@ -266,6 +277,42 @@ fn check(network: &Network, bytes: &[u8]) -> Result<(), TestCaseError> {
     let same = summary.clone();
     let _ = summary.merge(&same);
     Ok(())
+}
+
+/// A summary of the first version does not count negative features: it is read, fitted to and
+/// written as before, and merged with another it says nothing of them.
+#[test]
+fn the_first_version_is_read() {
+    let mut network = network(3, 40);
+    network.training.iter_mut().for_each(|h| *h = h.abs());
+    network.training[0] = -5.0;
+    let methods = [Method::React, Method::Nci];
+    let mut summary = TrainingSummary::new(&methods, CLASSES, FEATURES);
+    observe(&mut summary, &network, &network.training, None);
+    let warned = |summary: &TrainingSummary| {
+        let head = network.head();
+        let fitted = fit_summary(&Parameters::default(), &methods, Some(&head), Some(summary));
+        !fitted.unwrap()[0].warnings().is_empty()
+    };
+    assert!(warned(&summary));
+    let new = summary.to_bytes();
+    // Magic and version, two names, network, labels, and three sizes and the counts of a byte each.
+    let place = 8 + 1 + 6 + 4 + 32 + 1 + 3 + CLASSES;
+    assert_eq!((new[7], new[place]), (2, 1), "one feature is negative");
+    let mut old = new.clone();
+    old.remove(place);
+    old[7] = 1;
+    let mut read = TrainingSummary::from_bytes(&old).unwrap();
+    assert_eq!(read.to_bytes(), old);
+    assert!(!warned(&read));
+    assert_eq!(
+        scores(&network, &read, &methods),
+        scores(&network, &summary, &methods)
+    );
+    read.merge(&summary).unwrap();
+    assert!(!warned(&read));
+    summary.merge(&summary.clone()).unwrap();
+    assert!(warned(&summary));
 }
 
 #[test]

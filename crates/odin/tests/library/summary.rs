@@ -8,16 +8,22 @@ use odin::{
 };
 
 /// Fitted from what is kept of each image, or from counts: the same bits in any order.
-const EXACT: [Method; 4] = [
+const EXACT: [Method; 6] = [
     Method::TemperatureScaling,
     Method::Knn,
+    Method::NnGuide,
     Method::Vim,
     Method::React,
+    Method::Vra,
 ];
-const OF_SUMS: [Method; 5] = [
+const OF_SUMS: [Method; 9] = [
     Method::KlMatching,
     Method::Mahalanobis,
     Method::RelativeMahalanobis,
+    Method::MahalanobisPp,
+    Method::RelativeMahalanobisPp,
+    Method::She,
+    Method::Dice,
     Method::Fdbd,
     Method::Nci,
 ];
@@ -89,15 +95,21 @@ fn merged_parts_fit_as_all_images() {
                 "{method} of {parts}"
             );
         }
-        let distances: Vec<f64> = of(Method::Mahalanobis)
-            .iter()
-            .map(|(d, _)| d.abs())
-            .collect();
+        let distances = |method: Method| -> Vec<f64> {
+            let distances = of(method).into_iter();
+            distances.map(|(distance, _)| distance.abs()).collect()
+        };
+        let plain = distances(Method::Mahalanobis);
+        let unit = distances(Method::MahalanobisPp);
         for method in OF_SUMS {
-            for ((ours, alone), distance) in of(method).into_iter().zip(&distances) {
+            let distances = plain.iter().zip(&unit);
+            for ((ours, alone), (plain, unit)) in of(method).into_iter().zip(distances) {
                 let allowed = match method {
                     // Their roots are kept in f32.
-                    Method::Mahalanobis | Method::RelativeMahalanobis => 2e-6 * distance,
+                    Method::Mahalanobis | Method::RelativeMahalanobis => 2e-6 * plain,
+                    Method::MahalanobisPp | Method::RelativeMahalanobisPp => 2e-6 * unit,
+                    // Patterns are kept in f32.
+                    Method::She => 1e-7 * alone.abs().max(1.0),
                     _ => 1e-12 * alone.abs().max(1.0),
                 };
                 assert!(

@@ -1,0 +1,100 @@
+//! NNGuide: the energy, guided by the nearest training images.
+
+use super::logits::{doubles, energy};
+use super::{Fitting, Restoring, Score};
+use crate::error::Error;
+use crate::head::Head;
+use crate::matrix::Matrix;
+use crate::numeric::{dot, log_sum_exp, unit};
+use crate::observation::Observation;
+use crate::tensor::Writer;
+
+const BANK: &str = "nn-guide.bank";
+const K: &str = "nn-guide.k";
+
+/// The normalised features of training images, each times its energy, in the order of their
+/// contents.
+#[derive(Debug)]
+pub(super) struct NnGuide {
+    bank: Matrix,
+    /// From 1 to the number of images in the bank.
+    k: usize,
+}
+
+impl NnGuide {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let (head, summary) = (fitting.head()?, fitting.summary()?);
+        let parameters = fitting.parameters;
+        let rows = summary.rows().ordered();
+        let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
+        let images = drawn(images, parameters.nn_guide_share, parameters.nn_guide_seed);
+        let bank = images.iter().flat_map(|features| {
+            let energy = energy_of(head, features);
+            let scaled = move |h: f64| (energy * h) as f32;
+            unit(features).into_iter().map(scaled)
+        });
+        Ok(Self {
+            bank: Matrix::new(summary.features(), bank.collect()),
+            k: parameters.nn_guide_k.min(images.len()),
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let bank = source.reader.matrix(BANK)?;
+        let k = source.reader.count(K)?;
+        if !(1..=bank.rows()).contains(&k) {
+            let expected = format!("a number from 1 to {}, the images of {BANK}", bank.rows());
+            return Err(source.reader.wrong(K, &expected));
+        }
+        Ok(Self { bank, k })
+    }
+}
+
+/// The share of the images, rounded up, whose features have the least hashes: the same in whatever
+/// order they were seen, and however they were merged.
+fn drawn(mut images: Vec<&[f32]>, share: f64, seed: u64) -> Vec<&[f32]> {
+    let count = (share * images.len() as f64).ceil() as usize;
+    if count < images.len() {
+        images.sort_by_cached_key(|features| hash(features, seed));
+        images.truncate(count.max(1));
+    }
+    images
+}
+
+/// Multiplies by the odd number nearest to 2⁶⁴ divided by the golden ratio, and folds the upper bits
+/// onto the lower ones, after each value's bits.
+fn hash(features: &[f32], seed: u64) -> u64 {
+    features.iter().fold(seed, |hash, value| {
+        let mixed = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 32)
+    })
+}
+
+fn energy_of(head: &Head, features: &[f32]) -> f64 {
+    let rows = head.weight().iter_rows().zip(doubles(head.bias()));
+    let logits: Vec<f64> = rows.map(|(row, bias)| dot(row, features) + bias).collect();
+    log_sum_exp(logits.iter().copied())
+}
+
+impl Score for NnGuide {
+    fn score(&self, observation: &Observation<'_>) -> f64 {
+        let features: Vec<f32> = unit(observation.features)
+            .into_iter()
+            .map(|h| h as f32)
+            .collect();
+        let rows = self.bank.iter_rows();
+        let mut products: Vec<f64> = rows.map(|image| dot(&features, image)).collect();
+        products.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a));
+        let guidance = products[..self.k].iter().sum::<f64>() / self.k as f64;
+        guidance * energy(observation.logits)
+    }
+
+    fn features(&self) -> Option<usize> {
+        Some(self.bank.columns())
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.matrix(BANK, &self.bank);
+        writer.number(K, self.k as f64);
+    }
+}
