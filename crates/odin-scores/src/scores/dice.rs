@@ -1,52 +1,32 @@
 //! DICE: the energy of the logits of a last layer without the weights that contribute least.
 
-use std::sync::Arc;
-
 use super::logits::doubles;
 use super::quantile::quantile;
-use super::{Fitting, MEAN, Restoring, Score};
+use super::{Fitting, Restoring, Score};
 use crate::error::Error;
-use crate::head::Head;
 use crate::matrix::Matrix;
 use crate::numeric::{dot, log_sum_exp};
 use crate::observation::Observation;
-use crate::parameters::Parameters;
 use crate::tensor::Writer;
 
-const PRUNED: &str = "dice.pruned";
+const WEIGHT: &str = "dice.weight";
 
 /// The last layer with its weights of little contribution at 0.
 #[derive(Debug)]
 pub(super) struct Dice {
     weight: Matrix,
     bias: Vec<f32>,
-    mean: Arc<Vec<f64>>,
-    pruned: f64,
 }
 
 impl Dice {
-    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
-        let pruned = fitting.parameters.dice_pruned;
-        Ok(Self::new(fitting.head()?, fitting.mean()?, pruned))
-    }
-
-    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
-        let parameters = Parameters {
-            dice_pruned: source.reader.number(PRUNED)?,
-            ..Parameters::default()
-        };
-        parameters.check()?;
-        let mean = Arc::new(source.mean()?);
-        Ok(Self::new(source.head()?, mean, parameters.dice_pruned))
-    }
-
     /// Keeps the weights whose contribution, weight times mean feature, is above the quantile.
-    fn new(head: &Head, mean: Arc<Vec<f64>>, pruned: f64) -> Self {
+    pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
+        let (head, mean) = (fitting.head()?, fitting.mean()?);
         let rows = head.weight().iter_rows();
         let contributions: Vec<f64> = rows
             .flat_map(|row| doubles(row).zip(mean.iter()).map(|(w, h)| w * h))
             .collect();
-        let threshold = quantile(&contributions, pruned);
+        let threshold = quantile(&contributions, fitting.parameters.dice_pruned);
         let weights = head.weight().values().iter().zip(&contributions);
         let kept = weights.map(|(&weight, &contribution)| {
             if contribution > threshold {
@@ -55,12 +35,23 @@ impl Dice {
                 0.0
             }
         });
-        Self {
+        Ok(Self {
             weight: Matrix::new(head.features(), kept.collect()),
             bias: head.bias().to_vec(),
-            mean,
-            pruned,
+        })
+    }
+
+    pub(super) fn restore(source: &Restoring<'_>) -> Result<Self, Error> {
+        let (head, weight) = (source.head()?, source.reader.matrix(WEIGHT)?);
+        let (classes, features) = (head.classes(), head.features());
+        if (weight.rows(), weight.columns()) != (classes, features) {
+            let expected = format!("{classes} rows of {features} values");
+            return Err(source.reader.wrong(WEIGHT, &expected));
         }
+        Ok(Self {
+            weight,
+            bias: head.bias().to_vec(),
+        })
     }
 }
 
@@ -79,7 +70,6 @@ impl Score for Dice {
     }
 
     fn save(&self, writer: &mut Writer) {
-        writer.vector(MEAN, &self.mean);
-        writer.number(PRUNED, self.pruned);
+        writer.matrix(WEIGHT, &self.weight);
     }
 }

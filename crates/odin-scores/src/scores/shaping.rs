@@ -40,7 +40,8 @@ pub(super) fn largest(values: &[f32], count: usize) -> Vec<usize> {
 }
 
 /// How many of D features [ASH](crate::Method::Ash) keeps, and [SCALE](crate::Method::Scale) and
-/// [LTS](crate::Method::Lts) sum, where the share `pruned` is left out: the rest, rounded to even, and one at least.
+/// [LTS](crate::Method::Lts) sum, where the share `pruned` is left out: the rest, rounded to even,
+/// and one at least.
 pub fn kept_features(features: usize, pruned: f64) -> usize {
     (features - (features as f64 * pruned).round_ties_even() as usize).max(1)
 }

@@ -2,39 +2,77 @@
 
 use super::terms::{Term, Terms};
 use crate::{Error, ErrorKind};
-use odin_graph::op::Unary;
+use odin_graph::op::{ReduceKind, Unary};
 use odin_graph::{Tensor, ValueId};
 
 /// The tensor of the mean of the training features.
 const MEAN: &str = "features.mean";
-/// Shorter features are divided by this in KNN.
+/// Shorter features are divided by this.
 const LEAST_NORM: f64 = 1e-12;
 /// Features nearer than this to the mean count as so far in fDBD.
 const LEAST_DISTANCE: f64 = 1e-8;
 /// fDBD compares the weights of each class with those of each other.
 const MAX_FDBD_CLASSES: usize = 2048;
 
+/// What Mahalanobis distances are of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Space {
+    /// The features.
+    Plain,
+    /// The features divided by their norm.
+    Unit,
+}
+
+impl Space {
+    fn name(self, tensor: &str) -> String {
+        match self {
+            Self::Plain => tensor.to_string(),
+            Self::Unit => format!("unit.{tensor}"),
+        }
+    }
+
+    fn centred(self, t: &mut Terms<'_>) -> Term {
+        match self {
+            Self::Plain => t.centred(MEAN),
+            Self::Unit => {
+                let (unit, mean) = (unit(t)?, t.tensor("unit.mean")?);
+                let mean = t.g.constant(mean)?;
+                Ok(t.g.sub(unit, mean)?)
+            }
+        }
+    }
+}
+
 /// The negated squared distance of whitened features to the nearest mean of a class.
-pub(super) fn mahalanobis(t: &mut Terms<'_>) -> Term {
-    let whitened = whitened(t, "within.inverse_root")?;
-    let means = t.tensor("within.whitened_means")?;
+pub(super) fn mahalanobis(t: &mut Terms<'_>, space: Space) -> Term {
+    let whitened = whitened(t, space, "within.inverse_root")?;
+    let means = t.tensor(&space.name("within.whitened_means"))?;
     let nearest = nearest_row(t, whitened, means)?;
     let difference = t.g.sub(whitened, nearest)?;
     let squared = t.squared_norm(difference)?;
     t.negative(squared)
 }
 
-pub(super) fn relative_mahalanobis(t: &mut Terms<'_>) -> Term {
-    let of_class = mahalanobis(t)?;
-    let whitened = whitened(t, "total.inverse_root")?;
+pub(super) fn relative_mahalanobis(t: &mut Terms<'_>, space: Space) -> Term {
+    let of_class = mahalanobis(t, space)?;
+    let whitened = whitened(t, space, "total.inverse_root")?;
     let of_all = t.squared_norm(whitened)?;
     Ok(t.g.add_values(of_class, of_all)?)
 }
 
-fn whitened(t: &mut Terms<'_>, inverse_root: &str) -> Term {
-    let centred = t.centred(MEAN)?;
-    let inverse_root = t.tensor(inverse_root)?;
+fn whitened(t: &mut Terms<'_>, space: Space, inverse_root: &str) -> Term {
+    let centred = space.centred(t)?;
+    let inverse_root = t.tensor(&space.name(inverse_root))?;
     t.product(centred, inverse_root)
+}
+
+/// `h / ‖h‖`.
+fn unit(t: &mut Terms<'_>) -> Term {
+    let features = t.features()?;
+    let norm = t.norm(features)?;
+    let norm = t.at_least(norm, LEAST_NORM)?;
+    let norm = t.column(norm)?;
+    Ok(t.g.div(features, norm)?)
 }
 
 /// The row of a matrix that is nearest to each x. It is found by products, in which distances
@@ -62,11 +100,7 @@ fn closeness(t: &mut Terms<'_>, x: ValueId, rows: &Tensor) -> Term {
 /// `√(‖x‖² - 2 (x·r - ‖r‖² / 2))`.
 pub(super) fn knn(t: &mut Terms<'_>) -> Term {
     let (bank, k) = (t.tensor("knn.bank")?, t.number("knn.k")? as usize);
-    let features = t.features()?;
-    let norm = t.norm(features)?;
-    let norm = t.at_least(norm, LEAST_NORM)?;
-    let norm = t.column(norm)?;
-    let unit = t.g.div(features, norm)?;
+    let unit = unit(t)?;
     let closeness = closeness(t, unit, &bank)?;
     let nearest = t.g.top_k(closeness, 1, k)?;
     let kth = t.entry(nearest, k - 1)?;
@@ -77,6 +111,26 @@ pub(super) fn knn(t: &mut Terms<'_>) -> Term {
     let squared = t.at_least(squared, 0.0)?;
     let distance = t.g.unary(Unary::Sqrt, squared)?;
     t.negative(distance)
+}
+
+/// The mean of the k largest products of `h / ‖h‖` with rows of the bank, times the energy.
+pub(super) fn nn_guide(t: &mut Terms<'_>) -> Term {
+    let (bank, k) = (t.tensor("nn-guide.bank")?, t.number("nn-guide.k")? as usize);
+    let unit = unit(t)?;
+    let products = t.product(unit, bank)?;
+    let nearest = t.g.top_k(products, 1, k)?;
+    let guidance = t.g.reduce(nearest, ReduceKind::Mean, vec![1], false)?;
+    let logits = t.logits();
+    let energy = t.energy(logits)?;
+    Ok(t.g.mul(guidance, energy)?)
+}
+
+/// `h · s_ŷ`.
+pub(super) fn she(t: &mut Terms<'_>) -> Term {
+    let (features, patterns) = (t.features()?, t.tensor("she.patterns")?);
+    let pattern = t.of_prediction(patterns)?;
+    let products = t.g.mul(features, pattern)?;
+    t.sum(products)
 }
 
 /// `log Σ exp z - α ‖R (h - o)‖`.

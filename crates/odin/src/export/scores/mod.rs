@@ -8,6 +8,7 @@ mod shaping;
 mod terms;
 
 use crate::{Error, ErrorKind};
+use distances::Space;
 use odin_graph::{Graph, LinearHead, ValueId};
 use odin_scores::{Fitted, Method};
 use terms::Terms;
@@ -37,9 +38,13 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::Gen => logits::generalised_entropy(t),
         Method::KlMatching => logits::kl_matching(t),
         Method::TemperatureScaling => logits::temperature_scaling(t),
-        Method::Mahalanobis => distances::mahalanobis(t),
-        Method::RelativeMahalanobis => distances::relative_mahalanobis(t),
+        Method::Mahalanobis => distances::mahalanobis(t, Space::Plain),
+        Method::RelativeMahalanobis => distances::relative_mahalanobis(t, Space::Plain),
+        Method::MahalanobisPp => distances::mahalanobis(t, Space::Unit),
+        Method::RelativeMahalanobisPp => distances::relative_mahalanobis(t, Space::Unit),
         Method::Knn => distances::knn(t),
+        Method::NnGuide => distances::nn_guide(t),
+        Method::She => distances::she(t),
         Method::Vim => distances::vim(t),
         Method::Fdbd => distances::fdbd(t),
         Method::Nci => distances::nci(t),
@@ -47,6 +52,9 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::React => shaping::react(t),
         Method::Ash => shaping::ash(t),
         Method::Scale => shaping::scale(t),
+        Method::Lts => shaping::lts(t),
+        Method::Vra => shaping::vra(t),
+        Method::Dice => shaping::dice(t),
         other => Err(Error::new(
             ErrorKind::Scores,
             format!(

@@ -2,8 +2,8 @@
 //! product of their norm.
 
 use super::terms::{Term, Terms};
-use odin_graph::ValueId;
-use odin_graph::op::{Compare, Unary};
+use odin_graph::op::{Binary, Compare, Unary};
+use odin_graph::{Op, ValueId};
 use odin_scores::kept_features;
 
 /// `W min(h, c) + b`.
@@ -56,6 +56,45 @@ fn sharpening(t: &mut Terms<'_>, all: ValueId, kept: ValueId) -> Term {
     let ratio = t.where_positive(size, ratio, zero)?;
     let factor = t.g.unary(Unary::Exp, ratio)?;
     t.column(factor)
+}
+
+/// `(s₁ / s₂)² z` for sums of features that count as 0 where they are negative; z where s₂ is 0.
+pub(super) fn lts(t: &mut Terms<'_>) -> Term {
+    let features = t.features()?;
+    let kept = kept_features(t.width(features), t.number("lts.pruned")?);
+    let rectified = t.at_least(features, 0.0)?;
+    let top = t.g.top_k(rectified, 1, kept)?;
+    let [all, kept] = [t.sum(rectified)?, t.sum(top)?];
+    let ratio = t.g.div(all, kept)?;
+    let one = t.scalar(1.0)?;
+    let ratio = t.where_positive(kept, ratio, one)?;
+    let factor = t.g.mul(ratio, ratio)?;
+    let factor = t.column(factor)?;
+    let logits = t.logits();
+    let scaled = t.g.mul(logits, factor)?;
+    t.energy(scaled)
+}
+
+/// Features below their lower threshold are 0, those above their upper one clipped.
+pub(super) fn vra(t: &mut Terms<'_>) -> Term {
+    let (lower, upper) = (t.tensor("vra.lower")?, t.tensor("vra.upper")?);
+    let features = t.features()?;
+    let [lower, upper] = [t.g.constant(lower)?, t.g.constant(upper)?];
+    let clipped = t.g.add(Op::Binary(Binary::Min), &[features, upper])?;
+    let reaches = t.g.compare(Compare::GreaterOrEqual, features, lower)?;
+    let zero = t.scalar(0.0)?;
+    let kept = t.g.select(reaches, clipped, zero)?;
+    let logits = head(t, kept)?;
+    t.energy(logits)
+}
+
+/// `(M ∘ W) h + b`.
+pub(super) fn dice(t: &mut Terms<'_>) -> Term {
+    let (features, weight) = (t.features()?, t.tensor("dice.weight")?);
+    let bias = t.head()?.bias.clone();
+    let [weight, bias] = [t.g.constant(weight)?, t.g.constant(bias)?];
+    let logits = t.g.linear(features, weight, Some(bias))?;
+    t.energy(logits)
 }
 
 /// The logits of features.
