@@ -140,6 +140,45 @@ def feature_hash(features, seed):
     return state
 
 
+def split_mix(seed, count):
+    state = (seed + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def weiper_kld(case, repeats=100, distance=1.8, lambdas=(2.5, 0.1), seed=0):
+    bins = 100
+    uniform = ((split_mix(np.uint64(seed), 2 * repeats * case.weight.size) >> np.uint64(11)) + np.uint64(1)) / 2.0**53
+    radius, angle = np.sqrt(-2 * np.log(uniform[0::2])), 2 * np.pi * uniform[1::2]
+    noise = (radius * np.cos(angle)).reshape(repeats, *case.weight.shape)
+    noise = noise / np.linalg.norm(noise, axis=2, keepdims=True)
+    lengths = np.linalg.norm(case.weight, axis=1)[:, None]
+    layers = as_f32(case.weight + distance * lengths * noise)
+
+    def logits(h):
+        return np.einsum("rcd,nd->nrc", layers, h) + case.bias
+
+    def density(values, low, high):
+        inside = [v[(low <= v) & (v <= high)] for v in values]
+        places = [np.minimum((v - low) / (high - low) * bins, bins - 1).astype(int) for v in inside]
+        return np.array([np.bincount(p, minlength=bins) for p in places]) / values.shape[1]
+
+    def divergence(train, test, width, floor):
+        low, high = train.min(), train.max()
+        p = density(train, low, high).mean(0)
+        padded = np.pad(density(test, low, high), ((0, 0), ((width - 1) // 2, width // 2)), mode="edge")
+        q = np.array([np.convolve(d, np.ones(width) / width, mode="valid") for d in padded])
+        p, q = (d / d.sum(-1, keepdims=True) for d in (p + floor, q + floor))
+        return entropy(np.broadcast_to(p, q.shape), q, axis=1) + entropy(q, np.broadcast_to(p, q.shape), axis=1)
+
+    flat = lambda z: z.reshape(len(z), -1)
+    train, test = logits(case.train), logits(case.test)
+    of_logits = divergence(flat(train), flat(test), 15, 0.025)
+    largest = softmax(test, axis=2).max(2).mean(1)
+    return lambdas[1] * largest - divergence(case.train, case.test, 4, 0.01) - lambdas[0] * of_logits
+
+
 def she(case):
     predicted = case.train_logits.argmax(1)
     patterns = np.zeros_like(case.weight)
@@ -233,13 +272,13 @@ def expected(case):
         scores["temperature-scaling"] = softmax(case.test_logits / temperature(case), axis=1).max(1)
     scores["mahalanobis"], scores["relative-mahalanobis"] = mahalanobis(case)
     scores["mahalanobis-pp"], scores["relative-mahalanobis-pp"] = mahalanobis(case, of=unit)
-    scores |= {"knn": knn(case), "nn-guide": nn_guide(case), "she": she(case), "vim": vim(case)} | shaped(case)
+    scores |= {"knn": knn(case), "nn-guide": nn_guide(case), "she": she(case), "weiper-kld": weiper_kld(case)} | {"vim": vim(case)} | shaped(case)
     return scores | {"fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
 
 
 # Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
 # Where VRA sets features to 0, it clips them. SHE it has only where every class is predicted rightly once: elsewhere.
-OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she"}
+OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she", "weiper-kld"}
 
 
 def by_pytorch_ood(case):
@@ -305,6 +344,7 @@ def with_parameters(case):
         "knn:k=7": knn(case, 7),
         "nn-guide:k=3:share=0.3:seed=5": nn_guide(case, 3, 0.3, 5),
         "dice:pruned=0.5": dice(case, 0.5),
+        "weiper-kld:repeats=3:distance=0.5:lambda1=1:lambda2=2:seed=9": weiper_kld(case, 3, 0.5, (1, 2), 9),
     }
 
 

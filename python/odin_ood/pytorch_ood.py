@@ -36,6 +36,7 @@ _FITTED = (
     "knn",
     "nn-guide",
     "she",
+    "weiper-kld",
     "vim",
     "react",
     "vra",

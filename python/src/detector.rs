@@ -406,6 +406,12 @@ fn set_parameter(
         "nn_guide_k" => parameters.nn_guide_k = value.extract()?,
         "nn_guide_share" => parameters.nn_guide_share = value.extract()?,
         "nn_guide_seed" => parameters.nn_guide_seed = value.extract()?,
+        "weiper_distance" => parameters.weiper_distance = value.extract()?,
+        "weiper_repeats" => parameters.weiper_repeats = value.extract()?,
+        "weiper_lambda1" => parameters.weiper_lambda1 = value.extract()?,
+        "weiper_lambda2" => parameters.weiper_lambda2 = value.extract()?,
+        "weiper_images" => parameters.weiper_images = value.extract()?,
+        "weiper_seed" => parameters.weiper_seed = value.extract()?,
         "vim_dimension" => parameters.vim_dimension = value.extract()?,
         "react_quantile" => parameters.react_quantile = value.extract()?,
         "ash_pruned" => parameters.ash_pruned = value.extract()?,
@@ -418,8 +424,9 @@ fn set_parameter(
         _ => {
             return Err(invalid(
                 "there is no such parameter; they are gen_gamma, gen_top, knn_k, nn_guide_k, \
-                 nn_guide_share, nn_guide_seed, vim_dimension, react_quantile, ash_pruned, \
-                 scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned and nci_alpha",
+                 nn_guide_share, nn_guide_seed, weiper_distance, weiper_repeats, weiper_lambda1, \
+                 weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
+                 ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned and nci_alpha",
             ));
         }
     }

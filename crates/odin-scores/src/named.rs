@@ -44,6 +44,14 @@ fn of(method: Method) -> &'static [Parameter] {
         parameter!("share", nn_guide_share),
         parameter!("seed", nn_guide_seed),
     ];
+    const WEIPER: &[Parameter] = &[
+        parameter!("distance", weiper_distance),
+        parameter!("repeats", weiper_repeats),
+        parameter!("lambda1", weiper_lambda1),
+        parameter!("lambda2", weiper_lambda2),
+        parameter!("images", weiper_images),
+        parameter!("seed", weiper_seed),
+    ];
     const VIM: &[Parameter] = &[Parameter {
         name: "d",
         set: |parameters, text| {
@@ -69,6 +77,7 @@ fn of(method: Method) -> &'static [Parameter] {
         Method::Gen => GEN,
         Method::Knn => KNN,
         Method::NnGuide => NN_GUIDE,
+        Method::WeiperKld => WEIPER,
         Method::Vim => VIM,
         Method::React => REACT,
         Method::Ash => ASH,
@@ -175,6 +184,11 @@ mod tests {
                 Method::NnGuide,
                 "k = 5, share = 0.01, seed = 0",
             ),
+            (
+                "weiper-kld:repeats=5:lambda1=1",
+                Method::WeiperKld,
+                "distance = 1.8, repeats = 5, lambda1 = 1, lambda2 = 0.1, images = 2000, seed = 0",
+            ),
             ("lts:0.9", Method::Lts, "pruned = 0.9"),
             ("dice:0.7", Method::Dice, "pruned = 0.7"),
             (
@@ -200,6 +214,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (text, part) in [
             ("dices", "dices"),
+            ("weiper-kld:repeats=1001", "from 1 to 1000"),
+            ("weiper-kld:distance=0", "above 0"),
             ("dice:1", "below 1"),
             ("vra:lower=0.95", "at most vra_upper"),
             ("vra:upper=1.5", "at most 1"),

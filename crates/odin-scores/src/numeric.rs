@@ -62,6 +62,24 @@ pub(crate) fn dot_f64(a: &[f64], b: &[f64]) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
+/// `Σ a_i b_i` in f64.
+pub(crate) fn dot_mixed(a: &[f32], b: &[f64]) -> f64 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            lanes[lane] += f64::from(a[lane]) * b[lane];
+        }
+    }
+    let rest: f64 = a_rest
+        .iter()
+        .zip(b_rest)
+        .map(|(&x, y)| f64::from(x) * y)
+        .sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
 /// `a - b`, rounded once.
 pub(crate) fn difference<T: Copy + Into<f64>>(a: &[T], b: &[f64]) -> Vec<f32> {
     a.iter()

@@ -26,6 +26,18 @@ pub struct Parameters {
     pub nn_guide_share: f64,
     /// The seed by which NNGuide draws them, where it does not keep all; 0.
     pub nn_guide_seed: u64,
+    /// δ of WeiPer+KLD, the length of perturbations in that of the weights, above 0; 1.8.
+    pub weiper_distance: f64,
+    /// r of WeiPer+KLD, how often the last layer is perturbed, from 1 to 1000; 100.
+    pub weiper_repeats: usize,
+    /// λ₁ of WeiPer+KLD, at least 0; 2.5.
+    pub weiper_lambda1: f64,
+    /// λ₂ of WeiPer+KLD, at least 0; 0.1.
+    pub weiper_lambda2: f64,
+    /// How many training images WeiPer+KLD is fitted to at most, at least 1; 2000.
+    pub weiper_images: usize,
+    /// The seed of the perturbations and of the images of WeiPer+KLD; 0.
+    pub weiper_seed: u64,
     /// Number of principal directions of ViM, d, from 1 to D - 1; `None` stands for the authors'
     /// rule.
     pub vim_dimension: Option<usize>,
@@ -56,6 +68,12 @@ impl Default for Parameters {
             nn_guide_k: 10,
             nn_guide_share: 1.0,
             nn_guide_seed: 0,
+            weiper_distance: 1.8,
+            weiper_repeats: 100,
+            weiper_lambda1: 2.5,
+            weiper_lambda2: 0.1,
+            weiper_images: 2000,
+            weiper_seed: 0,
             vim_dimension: None,
             react_quantile: 0.9,
             ash_pruned: 0.9,
@@ -72,6 +90,7 @@ impl Default for Parameters {
 impl Parameters {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let share = |value: f64| (0.0..1.0).contains(&value);
+        let weight = |value: f64| value >= 0.0 && value.is_finite();
         let checks = [
             (
                 "gen_gamma",
@@ -86,6 +105,19 @@ impl Parameters {
                 self.nn_guide_share > 0.0 && self.nn_guide_share <= 1.0,
                 "above 0 and at most 1",
             ),
+            (
+                "weiper_distance",
+                self.weiper_distance > 0.0 && self.weiper_distance.is_finite(),
+                "above 0",
+            ),
+            (
+                "weiper_repeats",
+                (1..=1000).contains(&self.weiper_repeats),
+                "from 1 to 1000",
+            ),
+            ("weiper_lambda1", weight(self.weiper_lambda1), "at least 0"),
+            ("weiper_lambda2", weight(self.weiper_lambda2), "at least 0"),
+            ("weiper_images", self.weiper_images >= 1, "at least 1"),
             ("vim_dimension", self.vim_dimension != Some(0), "at least 1"),
             (
                 "react_quantile",

@@ -1,6 +1,7 @@
 //! The scores, one file each or one for a family, and what they share.
 
 mod dice;
+mod draw;
 mod fdbd;
 mod gaussian;
 mod grad_norm;
@@ -16,6 +17,7 @@ mod she;
 mod temperature;
 mod vim;
 mod vra;
+mod weiper;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -204,6 +206,7 @@ pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn
         Method::Knn => Arc::new(knn::Knn::fit(fitting)?),
         Method::NnGuide => Arc::new(nn_guide::NnGuide::fit(fitting)?),
         Method::She => Arc::new(she::She::fit(fitting)?),
+        Method::WeiperKld => Arc::new(weiper::WeiperKld::fit(fitting)?),
         Method::Vim => Arc::new(vim::Vim::fit(fitting)?),
         Method::React => Arc::new(shaping::React::fit(fitting)?),
         Method::Ash => Arc::new(shaping::Ash::fit(fitting)?),
@@ -239,6 +242,7 @@ pub(crate) fn restore_score(
         Method::Knn => Arc::new(knn::Knn::restore(source)?),
         Method::NnGuide => Arc::new(nn_guide::NnGuide::restore(source)?),
         Method::She => Arc::new(she::She::restore(source)?),
+        Method::WeiperKld => Arc::new(weiper::WeiperKld::restore(source)?),
         Method::Vim => Arc::new(vim::Vim::restore(source)?),
         Method::React => Arc::new(shaping::React::restore(source)?),
         Method::Ash => Arc::new(shaping::Ash::restore(source)?),

@@ -44,7 +44,9 @@ impl Keeps {
             Method::TemperatureScaling => Self::LOGITS,
             Method::Mahalanobis | Method::RelativeMahalanobis => Self::SUM.and(Self::PRODUCTS),
             Method::MahalanobisPp | Method::RelativeMahalanobisPp => Self::UNIT_PRODUCTS,
-            Method::Knn | Method::Vim | Method::NnGuide | Method::Vra => Self::FEATURES,
+            Method::Knn | Method::Vim | Method::NnGuide | Method::Vra | Method::WeiperKld => {
+                Self::FEATURES
+            }
             Method::React => Self::ACTIVATIONS,
             Method::Fdbd | Method::Nci | Method::Dice => Self::SUM,
             Method::She => Self::PATTERNS,

@@ -35,12 +35,12 @@ const MAX_COUNT: u64 = 1 << 53;
 /// | `she` | the sums of the features of the correctly classified images of each class | 8 C D |
 /// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
 /// | `temperature-scaling` | the logits of each image, and that of its label | 4 (C + 1) an image |
-/// | `knn`, `vim`, `nn-guide`, `vra` | the features of each image, and its largest logit | 4 (D + 1) an image |
+/// | `knn`, `vim`, `nn-guide`, `vra`, `weiper-kld` | the features of each image, and its largest logit | 4 (D + 1) an image |
 /// | `react`, unless features are kept | how often each activation occurs | up to 16 a different activation |
 ///
 /// ViM needs the features because its α is the mean length of residuals in directions that are
 /// known only once all images were seen; ReAct needs the whole distribution because a quantile of
-/// the parts says nothing of that of all, and VRA those of each feature. Counts of images are kept,
+/// the parts says nothing of that of all, and VRA those of each feature; WeiPer+KLD draws images. Counts of images are kept,
 /// 16 C bytes, and of features that are negative wherever features are read, those of `ash`, `scale`,
 /// `lts` and `grad-norm` among them, which are not fitted: they are warned of.
 ///

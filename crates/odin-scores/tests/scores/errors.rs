@@ -150,13 +150,18 @@ fn what_images_do_not_determine_is_an_error() {
 
 #[test]
 fn parameters_are_checked() {
-    let wrong: [fn(&mut Parameters); 17] = [
+    let wrong: [fn(&mut Parameters); 22] = [
         |p| p.gen_gamma = 0.0,
         |p| p.gen_gamma = f64::NAN,
         |p| p.gen_top = 0,
         |p| p.knn_k = Some(0),
         |p| p.nn_guide_k = 0,
         |p| p.nn_guide_share = 0.0,
+        |p| p.weiper_distance = 0.0,
+        |p| p.weiper_repeats = 1001,
+        |p| p.weiper_lambda1 = -1.0,
+        |p| p.weiper_lambda2 = f64::NAN,
+        |p| p.weiper_images = 0,
         |p| p.lts_pruned = 1.0,
         |p| p.vra_lower = f64::NAN,
         |p| p.vra_lower = 0.95,

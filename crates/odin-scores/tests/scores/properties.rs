@@ -123,8 +123,8 @@ proptest! {
         let before = network.scores(&network.fit(&parameters, &methods));
         let after = reversed.scores(&reversed.fit(&parameters, &methods));
         for (method, (before, after)) in methods.iter().zip(before.iter().zip(&after)) {
-            // Of equal features, ASH keeps those of low index.
-            if *method != Method::Ash {
+            // Of equal features, ASH keeps those of low index; WeiPer perturbs each weight in turn.
+            if ![Method::Ash, Method::WeiperKld].contains(method) {
                 let same = all_close(std::slice::from_ref(before), std::slice::from_ref(after), 2e-5);
                 prop_assert!(same, "{method}: {before:?} {after:?}");
             }

@@ -10,10 +10,11 @@ const CLASSES: usize = 4;
 const FEATURES: usize = 10;
 
 /// What is fitted from counts and from images that are kept, which have an order of their own.
-const EXACT: [Method; 6] = [
+const EXACT: [Method; 7] = [
     Method::TemperatureScaling,
     Method::Knn,
     Method::NnGuide,
+    Method::WeiperKld,
     Method::Vim,
     Method::React,
     Method::Vra,

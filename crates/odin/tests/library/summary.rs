@@ -8,10 +8,11 @@ use odin::{
 };
 
 /// Fitted from what is kept of each image, or from counts: the same bits in any order.
-const EXACT: [Method; 6] = [
+const EXACT: [Method; 7] = [
     Method::TemperatureScaling,
     Method::Knn,
     Method::NnGuide,
+    Method::WeiperKld,
     Method::Vim,
     Method::React,
     Method::Vra,

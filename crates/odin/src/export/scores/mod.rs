@@ -3,6 +3,7 @@
 //! images.
 
 mod distances;
+mod histograms;
 mod logits;
 mod shaping;
 mod terms;
@@ -45,6 +46,7 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::Knn => distances::knn(t),
         Method::NnGuide => distances::nn_guide(t),
         Method::She => distances::she(t),
+        Method::WeiperKld => histograms::weiper_kld(t),
         Method::Vim => distances::vim(t),
         Method::Fdbd => distances::fdbd(t),
         Method::Nci => distances::nci(t),

@@ -74,6 +74,16 @@ impl<'a> Terms<'a> {
         }
     }
 
+    pub(super) fn pair(&self, name: &str) -> Result<[f64; 2], Error> {
+        match &self.find(name)?.values {
+            Values::F64(values) if values.len() == 2 => Ok([values[0], values[1]]),
+            _ => Err(Error::new(
+                ErrorKind::Scores,
+                format!("the tensor {name:?} has not two numbers"),
+            )),
+        }
+    }
+
     // Arithmetic.
 
     pub(super) fn scalar(&mut self, value: f64) -> Term {
