@@ -23,7 +23,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 /// The error of a setting, by the caller or by a file, that does not fit the model.
 pub(super) fn unfit(from: &Provenance, message: impl Into<String>) -> Error {
     match from {
-        Provenance::Given => Error::new(ErrorKind::Options, message),
+        Provenance::Given | Provenance::Detector => Error::new(ErrorKind::Options, message),
         _ => invalid(message),
     }
 }

@@ -253,8 +253,8 @@ fn a_file_that_contradicts_itself_is_refused() {
         ),
         (
             line(&text, "rule = "),
-            "rule = \"dice\"",
-            "`rule` is \"dice\"",
+            "rule = \"unheard-of\"",
+            "`rule` is \"unheard-of\"",
         ),
         ("\nimages = 361", "\nimages = 362", "`in_scores`"),
         (
@@ -442,7 +442,11 @@ fn what_cannot_be_calibrated_is_refused() {
     let demo = &*DEMO;
     let options = CalibrationOptions::default;
     for (options, kind, part) in [
-        (options().scores(["dice"]), ErrorKind::Invalid, "dice"),
+        (
+            options().scores(["unheard-of"]),
+            ErrorKind::Invalid,
+            "unheard-of",
+        ),
         (
             options().scores([""; 0]),
             ErrorKind::Invalid,
@@ -605,7 +609,11 @@ fn only_calibrated_scores_can_be_kept() {
         let options = CalibratedDetector::options();
         options.scores(names.iter().copied()).open(toml(&folder))
     };
-    refused(keep(&["dice"]), ErrorKind::Scores, &["dice", "energy"]);
+    refused(
+        keep(&["unheard-of"]),
+        ErrorKind::Scores,
+        &["unheard-of", "energy"],
+    );
     let first = DEMO.in_set.rows[0].clone();
     for name in ["knn", "i-odin", "msp"] {
         let kept = keep(&[name]).unwrap();
@@ -646,9 +654,9 @@ fn statistics_that_are_not_those_of_the_detector_are_refused() {
     write(&without);
     refused(open(), ErrorKind::Scores, &[]);
     let mut unknown = saved;
-    unknown.scores[0].name = "dice".to_string();
+    unknown.scores[0].name = "unheard-of".to_string();
     write(&unknown);
-    refused(open(), ErrorKind::MissingScorer, &["dice"]);
+    refused(open(), ErrorKind::MissingScorer, &["unheard-of"]);
 }
 
 /// Sound by their checksum, but damaged before it was taken.

@@ -106,7 +106,7 @@ fn sets_are_measured_by_every_score_they_have() {
         assert_eq!(*measured, alone.unwrap(), "{name}");
         assert_eq!(e.get(name), Some(measured));
     }
-    assert_eq!(e.get("dice"), None);
+    assert_eq!(e.get("unheard-of"), None);
     assert_eq!(
         (e.get("msp"), e.get("odin")),
         (Some(&e.baseline), Some(&e.odin))
@@ -144,8 +144,8 @@ fn sets_are_measured_by_every_score_they_have() {
         ErrorKind::Invalid,
         &["in", "near", "not scored alike"],
     );
-    let unknown = demo.in_set.scores("dice");
-    refused(unknown, ErrorKind::Invalid, &["dice", "max-logit"]);
+    let unknown = demo.in_set.scores("unheard-of");
+    refused(unknown, ErrorKind::Invalid, &["unheard-of", "max-logit"]);
 }
 
 #[test]
