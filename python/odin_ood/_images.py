@@ -148,7 +148,7 @@ class Source:
 
     def sequence(self, items: Sequence[Any], labels: list[int] | None) -> _native.Images:
         if labels is not None and len(labels) != len(items):
-            raise OdinValueError(f"{len(labels)} labels do not fit {len(items)} images")
+            raise OdinValueError(f"each image needs one label: images {len(items)}, labels {len(labels)}")
         if all(isinstance(item, (str, os.PathLike)) for item in items):
             return labelled(_native.Images.from_paths(self.classifier, items), labels)
         if all(isinstance(item, bytes) for item in items):

@@ -15,7 +15,7 @@ from . import _native
 from ._images import Source
 from ._numbers import whole_number
 from ._ray_inputs import Path, cpus, fetched, listed, opened, row_groups, spread
-from ._warnings import warn
+from ._warnings import counted_images, warn
 from .detector import Detector
 from .errors import OdinError, OdinValueError
 from .fitting import FitSummary
@@ -132,9 +132,9 @@ def summarize(
     remote = ray.remote(num_cpus=num_cpus)(_summary)
     summary = FitSummary._joined(_received([remote.remote(work, task) for task in tasks]))
     if summary is None or not summary.images:
-        raise OdinValueError(f"none of {count} images can be read")
+        raise OdinValueError(f"none of {counted_images(count)} can be read")
     if summary.images < count:
-        skipped = f"{count - summary.images} of {count} images cannot be read and are left out"
+        skipped = f"{count - summary.images} of {counted_images(count)} cannot be read; left out"
         warn([skipped])
     return summary
 

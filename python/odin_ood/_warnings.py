@@ -1,4 +1,4 @@
-"""Warnings, at the line of the program that called this package."""
+"""Warnings, at the line of the program that called this package, and counts in messages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from collections.abc import Iterable
 
 from .errors import OdinWarning
 
-__all__ = ["warn"]
+__all__ = ["counted_images", "warn"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def counted_images(count: int) -> str:
+    """So many of them."""
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def warn(messages: Iterable[str]) -> None:

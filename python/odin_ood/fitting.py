@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _native
+from ._warnings import counted_images
 
 __all__ = ["FitSummary"]
 
@@ -100,4 +101,4 @@ class FitSummary:
 
     def __repr__(self) -> str:
         labels = "with" if self.has_labels else "without"
-        return f"<FitSummary of {self.images} images {labels} labels for {', '.join(self.scores)}>"
+        return f"<FitSummary of {counted_images(self.images)} {labels} labels for {', '.join(self.scores)}>"

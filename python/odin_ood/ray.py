@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from . import metrics
 from ._ray_fit import fit, summarize
 from ._ray_inputs import Path, cpus, fetched, listed, located, opened, row_groups, spread
-from ._warnings import warn
+from ._warnings import counted_images, warn
 from .detector import CalibratedDetector, load
 from .errors import OdinOSError, OdinRuntimeError, OdinValueError
 from .stream import BatchScorer, images_of
@@ -306,7 +306,7 @@ class _Folder:
         ids = self._ids(checksum, id_column)
         if len(ids) != expected:
             raise OdinRuntimeError(
-                f"{self.uri} has {len(ids)} images instead of {expected}; the same call scores those "
+                f"{self.uri} has {counted_images(len(ids))} instead of {expected}; the same call scores those "
                 "that are missing"
             )
         return len(ids)
@@ -370,7 +370,8 @@ class _Folder:
             raise OdinValueError(f"{self.uri} has no scores")
         missing = sum(count for _, (_, count), _ in found)
         if missing:
-            warn([f"{missing} images of {self.uri} have no scores"])
+            has = "has" if missing == 1 else "have"
+            warn([f"{counted_images(missing)} of {self.uri} {has} no scores"])
         detectors = {detector for detector, _, _ in found}
         if len(detectors) > 1:
             raise OdinValueError(f"{self.uri} is of several detectors")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from ._warnings import counted_images
 from .errors import OdinValueError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Scores:
         return (type(self), (self._columns,))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} images: {', '.join(self.names)}>"
+        return f"<{type(self).__name__} of {counted_images(len(self))}: {', '.join(self.names)}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The columns by name, arrays of shape ``(N,)`` and lists of text."""

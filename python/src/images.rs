@@ -122,7 +122,7 @@ impl Images {
         if labels.len() != self.set.len() {
             let (labels, images) = (labels.len(), self.set.len());
             return Err(invalid(format!(
-                "{labels} labels do not fit {images} images"
+                "each image needs one label: images {images}, labels {labels}"
             )));
         }
         let set = Labelled {

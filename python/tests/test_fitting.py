@@ -102,7 +102,7 @@ def test_files_with_labels(detector: Any, known: np.ndarray, labels: np.ndarray,
     assert detector.summarize(files, labels[:12], scores=names).to_bytes() == of_array
     encoded = [file.read_bytes() for file in files]
     assert detector.summarize(encoded, labels[:12], scores=names).to_bytes() == of_array
-    with pytest.raises(odin_ood.OdinValueError, match="11 labels do not fit 12 images"):
+    with pytest.raises(odin_ood.OdinValueError, match="images 12, labels 11"):
         detector.summarize(files, labels[:11], scores=names)
 
 

@@ -478,4 +478,4 @@ def test_what_a_set_notes_is_a_warning(detector, near, tmp_path) -> None:
             detector.score(tmp_path)
         detector.fit(tmp_path, scores=["nci"])
     told = [(str(w.message), w.category, w.filename) for w in caught]
-    assert told == [("1 files that are no images were left out", odin_ood.OdinWarning, __file__)] * 2
+    assert told == [("1 file that is no image was left out", odin_ood.OdinWarning, __file__)] * 2

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use crate::rng::random_stream;
 use crate::sets::{DataSet, Sample};
+use odin_error::counted;
 
 /// How images of a set become images that are unlike it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +102,8 @@ where
             return refused(ErrorKind::Empty, problem);
         }
         if end > set.len() {
-            let problem = format!("the set has {} images, not {start}..{end}", set.len());
+            let images = counted(set.len(), "image");
+            let problem = format!("the set has {images}, not {start}..{end}");
             return refused(ErrorKind::Invalid, problem);
         }
         if kind == SyntheticKind::Blend && images.len() == 1 {

@@ -1,10 +1,12 @@
-//! The error type that every crate declares for itself by [`error_type!`], and the escaping of
-//! names from files in messages.
+//! The error type that every crate declares for itself by [`error_type!`], and what messages need:
+//! the escaping of names from files, and words in their number.
 
 mod escape;
+mod number;
 mod printable;
 
 pub use escape::{escape, escape_lines, first_shown, shown, spell, spell_path};
+pub use number::{agree, counted};
 pub use printable::{printable, printable_json};
 
 use std::sync::Arc;

@@ -21,13 +21,7 @@ pub(crate) fn score_label(name: &str) -> &str {
     }
 }
 
-/// So many of them: `1 image`, `2 images`.
-pub fn counted(count: usize, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    }
-}
+pub use odin_error::counted;
 
 /// A rate.
 pub(crate) fn percent(fraction: f64) -> String {

@@ -1,6 +1,7 @@
 //! Logits, features and labels of training images.
 
 use crate::error::{Error, ErrorKind};
+use odin_error::counted;
 
 /// What the network says of n training images, and their labels where they are known.
 #[derive(Debug, Clone, Copy)]
@@ -57,14 +58,16 @@ impl<'a> Training<'a> {
         let images = logits.len() / classes;
         if !features.len().is_multiple_of(images) {
             return shape(format!(
-                "{} features do not divide among {images} training images",
-                features.len()
+                "{} do not divide among {}",
+                counted(features.len(), "feature"),
+                counted(images, "training image")
             ));
         }
         match labels {
             Some(labels) if labels.len() != images => shape(format!(
-                "{} labels for {images} training images",
-                labels.len()
+                "{} for {}",
+                counted(labels.len(), "label"),
+                counted(images, "training image")
             )),
             _ => Ok(()),
         }

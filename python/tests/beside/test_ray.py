@@ -269,13 +269,13 @@ def test_two_outputs_are_evaluated(tmp_path: Path) -> None:
     write(tmp_path / "in", [1, 2], odin=[0.9, 0.8])
     write(tmp_path / "in", [3, 4], odin=[0.7, 0.6])
     write(tmp_path / "out", [1, 2, 3, 4], odin=[0.65, 0.5, 0.4, float("nan")])
-    with pytest.warns(UserWarning, match="1 images of .* have no scores"):
+    with pytest.warns(UserWarning, match="1 image of .* has no scores"):
         measured = jobs.evaluate(tmp_path / "in", tmp_path / "out")
     assert measured == odin_ood.metrics.evaluate([0.9, 0.8, 0.7, 0.6], [0.65, 0.5, 0.4])
     sketch = odin_ood.metrics.HistogramSketch([0.9, 0.8, 0.7, 0.6], [0.65, 0.5, 0.4])
-    with pytest.warns(UserWarning, match="1 images of .* have no scores"):
+    with pytest.warns(UserWarning, match="1 image of .* has no scores"):
         assert jobs.sketch(tmp_path / "in", tmp_path / "out") == sketch
-    with pytest.warns(UserWarning, match="1 images of .* have no scores"):
+    with pytest.warns(UserWarning, match="1 image of .* has no scores"):
         assert jobs.evaluate(tmp_path / "in", tmp_path / "out", exact=False) == measured
     with pytest.raises(odin_ood.OdinValueError, match="exact=True"):
         jobs.evaluate(tmp_path / "in", tmp_path / "out", exact=False, ci=100)
@@ -342,7 +342,7 @@ def test_images_that_cannot_be_read_are_named_or_left_out(
         jobs.summarize(photos, plain, ["nci"])
     with pytest.warns(UserWarning, match=f"1 of {N + 1} images cannot be read"):
         assert jobs.summarize(photos, plain, ["nci"], errors="skip").images == N
-    with pytest.raises(odin_ood.OdinValueError, match="none of 1 images can be read"):
+    with pytest.raises(odin_ood.OdinValueError, match="none of 1 image can be read"):
         jobs.summarize(photos / "damaged.png", plain, ["nci"], errors="skip")
 
 

@@ -8,6 +8,7 @@ use super::{ArrayLayout, DataSet, Sample};
 use crate::archive::Blob;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, check_size, to_unit};
+use odin_error::counted;
 
 /// The most images of one array, and the most labels: what is kept of each adds up.
 pub(super) const MAX_IMAGES: usize = 1 << 24;
@@ -109,7 +110,8 @@ pub(super) fn open(
             .because(e)
     })?;
     if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != count) {
-        let problem = format!("{} labels do not fit {count} images", labels.len());
+        let (labels, images) = (counted(labels.len(), "label"), counted(count, "image"));
+        let problem = format!("{labels} for {images}");
         return Err(origin.error(ErrorKind::Malformed, problem));
     }
     let vectors = array.shape.len() == 2;

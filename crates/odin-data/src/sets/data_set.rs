@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::image::Image;
+use odin_error::counted;
 
 /// One image of a set.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,9 +79,9 @@ pub trait DataSet: Send + Sync {
             return Ok(());
         }
         let message = format!(
-            "{} has {} images, none of index {i}",
+            "{} has {}, none of index {i}",
             self.name(),
-            self.len()
+            counted(self.len(), "image")
         );
         Err(Error::invalid(message))
     }

@@ -8,6 +8,7 @@ use super::{DataSet, OpenOptions, Sample};
 use crate::archive::{Blob, SharedBytes};
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, MAX_PIXELS};
+use odin_error::counted;
 
 /// The type of the values of an array in memory, in the byte order of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,8 +159,9 @@ impl MemoryImages {
     /// `Invalid` if there are more or fewer names than images.
     pub fn with_names(mut self, names: Vec<String>) -> Result<Self, Error> {
         if names.len() != self.images.len() {
-            let (names, images) = (names.len(), self.images.len());
-            let message = format!("{}: {names} names do not fit {images} images", self.name);
+            let names = counted(names.len(), "name");
+            let images = counted(self.images.len(), "image");
+            let message = format!("{}: {names} for {images}", self.name);
             return Err(Error::invalid(message));
         }
         self.names = Some(names);
@@ -331,7 +333,7 @@ mod tests {
             (0, &[0, 2, 2, 3], None, "holds no image"),
             (12, &[12], None, "expected [N, H, W]"),
             (27, &[1, 3, 3, 3], None, "in front and at the end"),
-            (12, &[1, 2, 2, 3], Some(2), "2 labels do not fit 1 images"),
+            (12, &[1, 2, 2, 3], Some(2), "2 labels for 1 image"),
         ];
         for (bytes, shape, labels, expected) in cases {
             let mut array = array(vec![0; bytes], ArrayElement::U8, shape);
@@ -352,7 +354,7 @@ mod tests {
         assert_eq!(set.sample_name(1), "00001");
         assert!(set.get(2).is_err());
         let error = set.clone().with_names(vec!["a".into()]).unwrap_err();
-        assert!(error.to_string().contains("1 names do not fit 2 images"));
+        assert!(error.to_string().contains("1 name for 2 images"));
         let names = ["a.png", "b.png"].map(String::from).to_vec();
         assert_eq!(set.with_names(names).unwrap().get(1).unwrap().name, "b.png");
         assert!(MemoryImages::new("none", Vec::new()).is_err());

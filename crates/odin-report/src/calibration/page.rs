@@ -4,7 +4,7 @@ use super::{CalibrationReport, Shown, describe};
 use crate::html::{Markup, Page, Slider, Table, again, facts, figure, printed};
 use crate::plot::{Histogram, Mark};
 use crate::separation_plots::{MARKED, Sets, curves, histogram};
-use crate::terms::{POSITIVE_CLASS, percent, score_label};
+use crate::terms::{POSITIVE_CLASS, counted, percent, score_label};
 use odin::SavedScore;
 use serde_json::{Value, json};
 
@@ -149,12 +149,16 @@ impl CalibrationReport<'_> {
             line("setting", d.setting.to_string()),
             line(
                 "in-distribution",
-                format!("{}, {} images", images.in_dataset, images.in_images),
+                format!(
+                    "{}, {}",
+                    images.in_dataset,
+                    counted(images.in_images, "image")
+                ),
             ),
         ];
         lines.insert(2, line("SHA-256", d.model.sha256.clone()));
         lines.extend(images.out_dataset.as_ref().map(|out_dataset| {
-            let about = format!("{out_dataset}, {} images", images.out_images);
+            let about = format!("{out_dataset}, {}", counted(images.out_images, "image"));
             line("out-of-distribution", about)
         }));
         lines.push(line("positive class", POSITIVE_CLASS.to_string()));

@@ -3,7 +3,7 @@
 use super::{DriftReport, Rejection, points, probability};
 use crate::html::{Markup, Page, Table, again, element, facts, figure, printed, text};
 use crate::plot::{Histogram, Mark};
-use crate::terms::percent;
+use crate::terms::{counted, percent};
 
 impl DriftReport {
     /// As a page of one file that loads nothing; `command` gives the results again.
@@ -93,7 +93,8 @@ impl DriftReport {
     fn what(&self, command: &str) -> Markup {
         let period = |name: &str, period: &super::Period| {
             let (images, errors) = (period.images(), period.errors);
-            let about = format!("{}: {images} images, {errors} with errors", period.file);
+            let images = counted(images, "image");
+            let about = format!("{}: {images}, {errors} with errors", period.file);
             (name.to_string(), about)
         };
         let line = |name: &str, value: String| (name.to_string(), value);

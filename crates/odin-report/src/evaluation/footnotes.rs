@@ -4,6 +4,7 @@ use super::report::{Report, SetInfo};
 use crate::measured::{self, Labelled};
 use crate::terms::score_label;
 use odin::NoAccuracy;
+use odin_error::{agree, counted};
 
 /// What the reader of a table should know of its numbers, one sentence or two each.
 pub(super) fn footnotes(report: &Report) -> Vec<String> {
@@ -28,7 +29,9 @@ fn about_set(name: &str, set: &SetInfo) -> Vec<String> {
     let (images, skipped) = (set.images, set.skipped);
     if let Some(expected) = set.expected_images {
         notes.push(format!(
-            "{name}: {images} images are here, the registry says {expected}."
+            "{name}: {} {} here, the registry says {expected}.",
+            counted(images, "image"),
+            agree(images, "is", "are")
         ));
     }
     if skipped > 0 {

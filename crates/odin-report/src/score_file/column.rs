@@ -2,6 +2,7 @@
 
 use super::detector::DetectorId;
 use super::record::{ScoreFileError, problem};
+use odin_error::{agree, counted};
 use std::collections::BTreeSet;
 
 /// The scores of one name in a file, and the decisions.
@@ -43,8 +44,9 @@ impl ScoreColumn {
             0 => Ok(self),
             n if n == self.scores.len() => Ok(self),
             n => Err(problem(format!(
-                "{} images have a score and {n} a decision",
-                self.scores.len()
+                "{} {} a score and {n} a decision",
+                counted(self.scores.len(), "image"),
+                agree(self.scores.len(), "has", "have")
             ))),
         }
     }
