@@ -88,6 +88,17 @@ pub fn all() -> Result<Vec<Seed>, Box<dyn std::error::Error>> {
         }
     }
 
+    let arrays = crates.join("odin-data/tests/fixtures/arrays");
+    let splits = ["test_images", "val_images", "test_labels", "val_labels"].map(|name| {
+        let fixture = match name.ends_with("images") {
+            true => "with_sibling.npy",
+            false => "with_sibling_labels.npy",
+        };
+        fs::read(arrays.join(fixture)).map(|bytes| (format!("{name}.npy"), bytes))
+    });
+    let splits = splits.into_iter().collect::<Result<Members, _>>()?;
+    seeds.add("packed_data_set", "splits", &joined(b'd', &splits));
+
     let registry = fs::read_to_string(crates.join("odin-data/registry.toml"))?;
     for (i, entry) in registry.split("\n\n[[").enumerate() {
         seeds.add("registry", &i.to_string(), format!("[[{entry}").as_bytes());

@@ -15,7 +15,11 @@ pub fn run(input: &[u8]) {
     options.channels = [None, Some(1), Some(3), None][usize::from(choice) & 3];
     options.layout = [None, Some(ArrayLayout::Nchw), Some(ArrayLayout::Nhwc), None]
         [usize::from(choice >> 2) & 3];
-    options.split = (choice & 0x10 != 0).then_some(Split::Train);
+    options.split = match (choice & 0x10 != 0, choice & 3) {
+        (false, _) => None,
+        (true, 3) => Some(Split::Validation),
+        (true, _) => Some(Split::Train),
+    };
     options.measurements = choice & 0x40 != 0;
     options.shape = (choice & 0x80 != 0).then_some([2, 1, 4]);
     let name = NAMES[usize::from(choice >> 5) & 1];

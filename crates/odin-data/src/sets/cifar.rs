@@ -87,6 +87,7 @@ impl Distribution {
         match split {
             Split::Test => self.test,
             Split::Train => self.train,
+            Split::Validation => &[],
         }
     }
 
@@ -189,7 +190,7 @@ pub(super) fn open_store(
 
 /// A set of a single batch file; its kind follows from the content.
 pub(super) fn open_batch(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     if blob.len() > MAX_FILE {
         return Err(origin.error(ErrorKind::Unsupported, "the batch is larger than 512 MiB"));
     }

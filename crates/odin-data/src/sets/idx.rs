@@ -21,7 +21,7 @@ pub(super) fn is_idx(head: &[u8]) -> bool {
 
 /// An unpacked file of images, with the labels that lie beside it under the usual name.
 pub(super) fn open(blob: &Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     let images = images(blob, &origin.title)?;
     let labels = match (&origin.labels, origin.path.and_then(labels_beside)) {
         (Some(blob), _) => Some(labels(blob, &format!("the labels of {}", origin.title))?),
@@ -44,6 +44,7 @@ pub(super) fn open_store(
     let (entry, other) = match origin.split() {
         Split::Test => (find("t10k"), find("train")),
         Split::Train => (find("train"), find("t10k")),
+        Split::Validation => (None, find("t10k").or_else(|| find("train"))),
     };
     let Some(entry) = entry else {
         return match other {

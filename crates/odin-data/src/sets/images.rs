@@ -7,7 +7,7 @@ use super::{DataSet, Sample};
 use crate::archive::{Blob, MAX_FILE, Store};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use odin_error::spell;
+use odin_error::{agree, counted, spell};
 
 const EXTENSIONS: [&str; 9] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp", "gif",
@@ -61,7 +61,7 @@ pub(super) fn open_store(
     store: Arc<dyn Store>,
     origin: &Origin,
 ) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     let entries: Vec<usize> = (0..store.entries().len())
         .filter(|&e| is_listed(&store.entries()[e].name, &EXTENSIONS))
         .collect();
@@ -113,19 +113,27 @@ fn left_out(store: &dyn Store, images: usize) -> Vec<String> {
     let others = store.entries().len() - images - names.len();
     if let [first, ..] = names[..] {
         notes.push(format!(
-            "{} images in formats that are not read were left out, such as {}; convert them to PNG",
-            names.len(),
-            first
+            "{} in formats that are not read {} left out, such as {first}; convert {} to PNG",
+            counted(names.len(), "image"),
+            agree(names.len(), "was", "were"),
+            agree(names.len(), "it", "them")
         ));
     }
     if others > 0 {
-        notes.push(format!("{others} files that are no images were left out"));
+        notes.push(match others {
+            1 => "1 file that is no image was left out".to_owned(),
+            _ => format!("{others} files that are no images were left out"),
+        });
     }
     let left_out = store.left_out();
     if left_out.count > 0 {
         notes.push(format!(
-            "{} links and devices were left out, such as {}",
-            left_out.count, left_out.example
+            "{} left out, such as {}",
+            match left_out.count {
+                1 => "1 link or device was".to_owned(),
+                count => format!("{count} links and devices were"),
+            },
+            left_out.example
         ));
     }
     notes
@@ -142,8 +150,10 @@ fn is_listed(name: &str, extensions: &[&str]) -> bool {
 fn nothing_found(store: &dyn Store, origin: &Origin) -> Error {
     let count = store.entries().len();
     let mut problem = format!(
-        "no image in it; {count} files were found, none named like a CIFAR or idx file or ending \
-         in .png, .jpg, .jpeg, .bmp, .webp or .gif"
+        "no image in it; {} {} found, none named like a CIFAR or idx file or ending in .png, \
+         .jpg, .jpeg, .bmp, .webp or .gif",
+        counted(count, "file"),
+        agree(count, "was", "were")
     );
     let mut entries = store.entries().iter();
     if let Some(foreign) = entries.find(|e| is_listed(&e.name, &FOREIGN)) {
@@ -292,7 +302,7 @@ struct OneImage {
 }
 
 pub(super) fn open_one(blob: &Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     if blob.len() > MAX_FILE {
         return Err(origin.error(
             ErrorKind::Unsupported,

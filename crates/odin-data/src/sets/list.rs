@@ -11,7 +11,7 @@ use super::{DataSet, Sample, images};
 use crate::archive::{Blob, read_file};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use odin_error::{shown, spell, spell_path};
+use odin_error::{agree, shown, spell, spell_path};
 
 /// A list of images is a text file whose name ends in one of these.
 pub const LIST_EXTENSIONS: [&str; 2] = ["txt", "list"];
@@ -83,7 +83,7 @@ struct Row {
 
 impl List {
     pub(super) fn open(blob: &Blob, origin: &Origin) -> Result<Self, Error> {
-        origin.refuse_train_split()?;
+        origin.refuse_splits()?;
         let Some(place) = origin.path else {
             let problem = "a list names files, and is read only where it is one itself; save it";
             return Err(origin.error(ErrorKind::Unsupported, problem));
@@ -140,7 +140,9 @@ impl List {
         let repeated = rows.filter(|row| !seen.insert(self.bytes(row))).count();
         if repeated > 0 {
             self.notes.push(format!(
-                "{repeated} lines name an image that a line before them names; each counts"
+                "{} an image that a line before {} names; each counts",
+                agree(repeated, "1 line names", &format!("{repeated} lines name")),
+                agree(repeated, "it", "them")
             ));
         }
     }

@@ -15,6 +15,7 @@ mod open;
 mod options;
 mod origin;
 mod pickle;
+mod splits;
 mod svhn;
 mod vector;
 

@@ -9,6 +9,7 @@ use super::array::{self, Array, CHUNK, Element, Endian, MAX_IMAGES};
 use super::origin::{Origin, sibling};
 use crate::archive::{Blob, BlobReader};
 use crate::error::{Error, ErrorKind};
+use odin_error::counted;
 
 /// The longest header that is read; numpy's own limit is 10,000 bytes.
 const MAX_HEADER: u32 = 1 << 16;
@@ -36,7 +37,7 @@ pub(super) struct Npy {
 /// `.npy` images, with labels from the caller or from a file beside: `<stem>_labels.npy`, or
 /// `labels.npy` where it fits.
 pub(super) fn open(blob: Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     let images = Npy::parse(blob, &origin.title)?.into_array(&origin.title)?;
     let (mut labels, mut notes) = (None, Vec::new());
     if let Some(blob) = &origin.labels {
@@ -55,8 +56,8 @@ pub(super) fn open(blob: Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>,
                     format!("the labels are those of {SHARED_LABELS} beside it")
                 }
                 Ok((found, None)) => format!(
-                    "no labels: {SHARED_LABELS} beside it holds {found}, which do not fit {count} \
-                     images"
+                    "no labels: {SHARED_LABELS} beside it holds {found}, which do not fit {}",
+                    counted(count, "image")
                 ),
                 Err(error) => format!("no labels: {error}"),
             });

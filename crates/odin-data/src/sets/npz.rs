@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::npy::{Header, Npy};
 use super::origin::Origin;
+use super::splits::Splits;
 use super::{DataSet, array};
 use crate::archive::{Store, Unpack, Zip};
 use crate::error::{Error, ErrorKind};
@@ -81,25 +82,31 @@ impl fmt::Display for Seen {
     }
 }
 
-/// The images and labels of an archive of `packed` bytes: the one array with three or four axes,
-/// or else the one with two, and labels from an array named like them. Of the other arrays only
-/// the headers are read.
+/// The images and labels of an archive of `packed` bytes: those of one of its splits, or the one
+/// array with three or four axes, or else the one with two, and labels from an array named like
+/// them. Of the other arrays only the headers are read.
 pub(super) fn open(zip: &Zip, packed: u64, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
     let mut arrays = Arrays::new(zip, packed, origin.unpack(), &origin.title);
     let (mut images, mut vectors) = (Vec::new(), Vec::new());
     let (mut labels, mut seen) = (None, Seen::default());
+    let mut splits = Splits::default();
     arrays.look(|i, name, header| {
         seen.add(name, header);
         match header.shape.len() {
+            _ if splits.take(i, name, header) => {}
             _ if LABELS.contains(&name) => labels = Some(i),
             3 | 4 => images.push(i),
             2 => vectors.push(i),
             _ => {}
         }
     })?;
-    let images = match (&images[..], &vectors[..]) {
-        (&[one], _) | (&[], &[one]) => one,
+    let mut notes = Vec::new();
+    let (images, labels) = match (&images[..], &vectors[..]) {
+        (&[], _) if splits.any() => splits.chosen(origin, &mut notes)?,
+        (&[one], _) | (&[], &[one]) if !splits.any() => {
+            origin.refuse_splits()?;
+            (one, labels)
+        }
         (&[], &[]) => return Err(not_one("none", &seen, origin)),
         _ => return Err(not_one("at least 2", &seen, origin)),
     };
@@ -115,7 +122,7 @@ pub(super) fn open(zip: &Zip, packed: u64, origin: &Origin) -> Result<Box<dyn Da
         (None, None) => None,
     };
     let (images, title) = arrays.read(images)?;
-    array::open(images.into_array(&title)?, labels, Vec::new(), origin)
+    array::open(images.into_array(&title)?, labels, notes, origin)
 }
 
 fn not_one(found: &str, seen: &Seen, origin: &Origin) -> Error {

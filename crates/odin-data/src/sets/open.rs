@@ -20,7 +20,7 @@ use odin_untrusted::{impostor, tar};
 ///   the folder above, or one batch file;
 /// - MNIST-style idx files, plain or gzipped, or a folder of them;
 /// - SVHN's cropped digits, a MATLAB file;
-/// - `.npy` and `.npz` arrays of images, signals or vectors;
+/// - `.npy` and `.npz` arrays of images, signals or vectors, also of the splits of MedMNIST;
 /// - a folder of images, with or without class sub-folders, or a single image;
 /// - a tar, tar.gz or zip archive of such a folder;
 /// - a list of images with labels, as OpenOOD has them: a text in a `.txt` or `.list` file.
@@ -203,6 +203,9 @@ fn recognise(head: &[u8], len: u64, title: &str) -> Content {
 fn open_blob(blob: Blob, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
     let head = blob.head(HEAD).map_err(|e| origin.io_error(e))?;
     let content = recognise(&head, blob.len(), &origin.title);
+    if content != Content::Zip {
+        origin.refuse_validation_split()?;
+    }
     let blob = Arc::new(blob);
     if content != Content::Gzip {
         return open_content(content, blob, origin);
@@ -260,6 +263,7 @@ fn open_content(
 /// A folder or an archive: CIFAR and MNIST-style sets by the names of their files, anything else
 /// by the images in it.
 fn open_store(store: Arc<dyn Store>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
+    origin.refuse_validation_split()?;
     if let Some(set) = cifar::open_store(&*store, origin)? {
         return Ok(set);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Which part of a set that is distributed in two.
+/// Which part of a set that is distributed in several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Split {
@@ -10,6 +10,8 @@ pub enum Split {
     Test,
     /// The part models are trained on.
     Train,
+    /// The part that settings and thresholds are chosen on.
+    Validation,
 }
 
 impl Split {
@@ -18,6 +20,7 @@ impl Split {
         match self {
             Self::Test => "test",
             Self::Train => "train",
+            Self::Validation => "validation",
         }
     }
 }
@@ -36,8 +39,9 @@ pub enum ArrayLayout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// The split of CIFAR and MNIST-style sets; `None` is the test split. Asking a source
-    /// without splits for the training split is an error.
+    /// The split of sets that come in several: CIFAR, MNIST-style sets and `.npz` files of splits
+    /// (MedMNIST). `None` is the test split. Asking a source for a split that it has not is an
+    /// error, `Invalid`.
     pub split: Option<Split>,
     /// Channels of the images: 1 (grey) or 3 (RGB), and of arrays any number. `None` is 3 for
     /// image files, and what the source has for arrays, CIFAR and MNIST-style sets.

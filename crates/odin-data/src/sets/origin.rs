@@ -34,14 +34,29 @@ impl Origin<'_> {
     }
 
     /// For sources that have no splits.
-    pub(super) fn refuse_train_split(&self) -> Result<(), Error> {
+    pub(super) fn refuse_splits(&self) -> Result<(), Error> {
         match self.split() {
             Split::Test => Ok(()),
-            Split::Train => Err(self.error(
-                ErrorKind::Invalid,
-                "it has no training split; leave the split away",
-            )),
+            split => Err(self.no_split(split)),
         }
+    }
+
+    /// For sources that have a test and a training split.
+    pub(super) fn refuse_validation_split(&self) -> Result<(), Error> {
+        match self.split() {
+            Split::Test | Split::Train => Ok(()),
+            split => Err(self.no_split(split)),
+        }
+    }
+
+    fn no_split(&self, split: Split) -> Error {
+        let name = match split {
+            Split::Test => "test",
+            Split::Train => "training",
+            Split::Validation => "validation",
+        };
+        let problem = format!("it has no {name} split; leave the split away");
+        self.error(ErrorKind::Invalid, problem)
     }
 
     pub(super) fn error(&self, kind: ErrorKind, problem: impl AsRef<str>) -> Error {

@@ -31,7 +31,7 @@ pub(super) fn is_matlab(head: &[u8]) -> bool {
 }
 
 pub(super) fn open(file: &Arc<Blob>, origin: &Origin) -> Result<Box<dyn DataSet>, Error> {
-    origin.refuse_train_split()?;
+    origin.refuse_splits()?;
     let variables = variables(file, origin)?;
     let find = |name: &str| variables.iter().rfind(|v| v.name == name.as_bytes());
     let shape = |name: &str| find(name).map(|variable| &variable.shape[..]);

@@ -48,7 +48,11 @@ fn what_a_folder_leaves_open_is_noted() {
             1,
             "2 images in formats that are not read",
         ),
-        (vec!["a.png", "b.txt"], 1, "1 files that are no images"),
+        (
+            vec!["a.png", "b.txt"],
+            1,
+            "1 file that is no image was left out",
+        ),
     ] {
         let content: Vec<_> = files.iter().map(|f| (*f, &png[..])).collect();
         let folder = temp_folder(&content);
