@@ -1,8 +1,8 @@
-//! Proportions: Wilson intervals, Newcombe's interval of a difference, Fisher's exact test.
+//! Proportions: Wilson and Clopper-Pearson intervals, Newcombe's interval of a difference, Fisher's exact test.
 
-use crate::distributions::hypergeometric_pmf;
+use crate::distributions::{beta_quantile, hypergeometric_pmf};
 use crate::error::{Error, ErrorKind};
-use crate::interval::Interval;
+use crate::interval::{Interval, TAILS};
 
 /// The largest total. It keeps Fisher's test below a second.
 const MAX_TOTAL: u64 = 1 << 40;
@@ -85,6 +85,33 @@ impl Rate {
                 1.0
             } else {
                 centre + half
+            },
+        }
+    }
+}
+
+impl Rate {
+    /// The exact 95 % interval of the true rate (Clopper and Pearson 1934), from quantiles of the
+    /// beta distribution as [`calibrate`](crate::calibrate) has them of a TPR. It covers with at
+    /// least 95 %, also where a threshold was chosen to let this count of these pass: the rate of
+    /// new ones is then distributed as an order statistic, which lies within.
+    ///
+    /// ```
+    /// let none_of_ten = odin_metrics::Rate::new(0, 10)?.exact_interval();
+    /// assert_eq!(none_of_ten.lower, 0.0);
+    /// assert!((none_of_ten.upper - 0.3085).abs() < 1e-4);
+    /// # Ok::<(), odin_metrics::Error>(())
+    /// ```
+    pub fn exact_interval(&self) -> Interval {
+        let (count, others) = (self.count, self.total - self.count);
+        Interval {
+            lower: match count {
+                0 => 0.0,
+                _ => beta_quantile(TAILS.0, count, others + 1),
+            },
+            upper: match others {
+                0 => 1.0,
+                _ => beta_quantile(TAILS.1, count + 1, others),
             },
         }
     }

@@ -6,12 +6,12 @@ use crate::bins::Bins;
 use crate::columns::aligned;
 use crate::json;
 use crate::separation::Separation;
-use crate::terms::{POSITIVE_CLASS, percent};
+use crate::terms::{POSITIVE_CLASS, counted, percent};
 use odin::{
     DetectorRecord, MeasureOptions, Metrics, NoAccuracy, SavedScore, ScoredSet, ThresholdRule,
-    measure,
+    measure, minimum_images,
 };
-use odin_error::escape;
+use odin_error::{agree, escape};
 use odin_metrics::{OperatingPoint, Scores};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -117,12 +117,16 @@ impl<'a> CalibrationReport<'a> {
         line("ODIN", d.setting.to_string());
         line(
             "In-distribution",
-            format!("{}, {} images", images.in_dataset, images.in_images),
+            format!(
+                "{}, {}",
+                images.in_dataset,
+                counted(images.in_images, "image")
+            ),
         );
         if let Some(out_dataset) = &images.out_dataset {
             line(
                 "Out-of-distribution",
-                format!("{out_dataset}, {} images", images.out_images),
+                format!("{out_dataset}, {}", counted(images.out_images, "image")),
             );
         }
         line(
@@ -145,8 +149,13 @@ impl<'a> CalibrationReport<'a> {
         let deciding = self.deciding;
         let of = |name: &str| self.compared.iter().find(|(own, _)| own == name);
         let Some((_, decides)) = of(deciding) else {
+            let others = match deciding {
+                "msp" => "odin or energy",
+                "energy" => "the baseline (msp) or odin",
+                _ => "the baseline (msp) or energy",
+            };
             return format!(
-                "Whether {deciding} suits this network, in-distribution images cannot tell: on some networks\nthe baseline (msp) or energy is better. odin eval tells, or --out-dataset here.\n"
+                "Whether {deciding} suits this network, in-distribution images cannot tell: on some networks\n{others} is better. odin eval tells, or --out-dataset here.\n"
             );
         };
         let head = ["All scores, by AUROC", "AUROC", "FPR95"].map(str::to_string);
@@ -172,6 +181,17 @@ impl<'a> CalibrationReport<'a> {
         text
     }
 
+    /// Where images are too few for the threshold that decides.
+    pub fn warnings(&self) -> Vec<String> {
+        let deciding = self.detector.scores.first();
+        deciding.map_or(Vec::new(), |score| {
+            let images = &self.detector.images;
+            let of_in = in_warning(score, images.in_images);
+            let of_out = out_warning(score, images.out_images);
+            of_in.into_iter().chain(of_out).collect()
+        })
+    }
+
     /// As a JSON object; rates are fractions.
     pub fn to_json(&self) -> String {
         let (d, images) = (self.detector, &self.detector.images);
@@ -192,6 +212,7 @@ impl<'a> CalibrationReport<'a> {
             "n_out": images.out_dataset.as_ref().map(|_| images.out_images),
             "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
+            "warnings": self.warnings(),
             "scores": scores,
             "compared": self.compared.iter().map(|(name, m)| {
                 json!({"name": name, "auroc": m.auroc, "fpr_at_95_tpr": m.fpr_at_95_tpr})
@@ -199,6 +220,52 @@ impl<'a> CalibrationReport<'a> {
         });
         json::indented(&value)
     }
+}
+
+/// Whether in-distribution images are too few for the true-positive rate.
+fn in_warning(score: &SavedScore, images: usize) -> Option<String> {
+    let tpr = score.calibration.target_tpr;
+    match minimum_images(tpr).ok()? {
+        Some(minimum) if images < minimum => Some(format!(
+            "{} {} too few for a true-positive rate of {tpr}: from {minimum} on, the threshold has a 95 % confidence interval",
+            counted(images, "image"),
+            agree(images, "is", "are")
+        )),
+        Some(_) => None,
+        None => Some("no number of images establishes a threshold that keeps all in-distribution images; ask for 0.999 or less".to_string()),
+    }
+}
+
+/// Whether out-of-distribution images are too few where they chose the threshold.
+fn out_warning(score: &SavedScore, images: usize) -> Option<String> {
+    let tpr = score.calibration.target_tpr;
+    // A threshold that rejects the others is one that keeps the share that passes: the same count.
+    let (rate, purpose) = match score.rule {
+        ThresholdRule::Fpr(fpr) => (fpr, format!("a false-positive rate of {fpr}")),
+        ThresholdRule::DetectionError => (1.0 - tpr, "the lowest detection error".to_string()),
+        _ => return None,
+    };
+    let minimum = minimum_images(1.0 - rate).ok()??;
+    if images >= minimum {
+        return None;
+    }
+    let enough = match score.rule {
+        ThresholdRule::Fpr(_) => "they establish such a threshold with 95 % confidence".to_string(),
+        _ => format!(
+            "they tell a false-positive rate of {} from none with 95 % confidence",
+            percent(rate)
+        ),
+    };
+    let interval = score.against_out.and_then(|point| point.fpr_interval);
+    let interval = interval.map_or(String::new(), |interval| {
+        let [lower, upper] = [interval.lower, interval.upper].map(percent);
+        format!("; of new ones {lower} to {upper} may pass (95 % interval)")
+    });
+    Some(format!(
+        "{} {} too few for {purpose}: from {minimum} on, {enough}{interval}",
+        counted(images, "out-of-distribution image"),
+        agree(images, "is", "are")
+    ))
 }
 
 /// Every score that was computed, the best first.
@@ -283,6 +350,18 @@ fn score_text(
             percent(c.tpr_interval.upper)
         ),
     );
+    let out = score.against_out;
+    if let Some((fpr, interval)) = out.and_then(|point| Some((point.fpr, point.fpr_interval?))) {
+        line(
+            "others that pass",
+            format!(
+                "{} of these, 95 % interval for new ones {} to {}",
+                percent(fpr),
+                percent(interval.lower),
+                percent(interval.upper)
+            ),
+        );
+    }
     let own = score.classes.iter().filter(|class| class.own).count();
     if !score.classes.is_empty() {
         line(
@@ -343,6 +422,7 @@ fn score_json(score: &SavedScore, points: &[(ThresholdRule, OperatingPoint)]) ->
             |class| json!({"threshold": class.threshold, "images": class.images, "own": class.own}),
         )
         .collect();
+    let interval = score.against_out.and_then(|point| point.fpr_interval);
     json!({
         "name": score.name,
         "threshold": score.threshold,
@@ -353,6 +433,8 @@ fn score_json(score: &SavedScore, points: &[(ThresholdRule, OperatingPoint)]) ->
         "tpr": c.tpr,
         "expected_tpr": c.expected_tpr,
         "expected_tpr_ci95": [c.tpr_interval.lower, c.tpr_interval.upper],
+        "fpr": score.against_out.map(|point| point.fpr),
+        "fpr_ci95": interval.map(|interval| [interval.lower, interval.upper]),
         "thresholds": points,
         "classes": classes,
     })

@@ -133,6 +133,33 @@ fn rates_agree_with_scipy() {
     }
 }
 
+/// Expected: `scipy.stats.beta.ppf`, as Clopper and Pearson have it.
+#[test]
+fn exact_intervals_are_scipys() {
+    for (count, total, lower, upper) in [
+        (0, 10, 0.0, 0.308_497_107_818_760_7),
+        (10, 10, 0.691_502_892_181_239_2, 1.0),
+        (5, 10, 0.187_086_028_447_398_55, 0.812_913_971_552_601_5),
+        (1, 20, 0.001_265_089_497_949_803_8, 0.248_732_762_772_027_77),
+        (
+            3,
+            1000,
+            0.000_619_099_931_649_571_3,
+            0.008_742_023_238_478_303,
+        ),
+        (37, 50, 0.596_552_321_271_934_2, 0.853_699_415_603_445_4),
+    ] {
+        let found = Rate::new(count, total).unwrap().exact_interval();
+        for (found, expected) in [(found.lower, lower), (found.upper, upper)] {
+            let off = (found - expected).abs();
+            assert!(
+                off < 1e-12,
+                "{count} of {total}: {found}, expected {expected}"
+            );
+        }
+    }
+}
+
 /// Newcombe 1998, table II, method 10: 56/70 and 48/80.
 #[test]
 fn the_interval_of_a_difference_is_the_published_one() {

@@ -126,12 +126,14 @@ impl CalibrationOptions {
                 ));
             }
         };
+        let n_out = against_out.as_ref().map_or(0, Scores::n_out);
+        let of_out = point.map(|point| SavedPoint::new(point, n_out));
         Ok(SavedScore {
             name: name.to_string(),
             threshold: point.map_or(calibration.threshold, |p: OperatingPoint| p.threshold),
             rule: self.rule,
             calibration: SavedCalibration::from(calibration),
-            against_out: point.map(SavedPoint::from),
+            against_out: of_out.transpose()?,
             classes: match self.per_class {
                 true => self.classes(classes, in_set, &in_scores)?,
                 false => Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::model::sha256;
 use crate::{Error, ErrorKind, ModelConfig, Setting};
-use odin_metrics::{Calibration, Interval, OperatingPoint, ReferenceScores};
+use odin_metrics::{Calibration, Interval, OperatingPoint, Rate, ReferenceScores};
 use odin_untrusted::file::read_regular;
 use odin_untrusted::impostor;
 use std::path::{Path, PathBuf};
@@ -131,17 +131,26 @@ pub struct SavedPoint {
     pub tpr: f64,
     /// The share of out-of-distribution images that do.
     pub fpr: f64,
+    /// 95 % interval of the share of new ones that do; none in files of earlier versions.
+    pub fpr_interval: Option<Interval>,
     /// `0.5 (1 - tpr) + 0.5 fpr`.
     pub detection_error: f64,
 }
 
-impl From<OperatingPoint> for SavedPoint {
-    fn from(point: OperatingPoint) -> Self {
-        Self {
+impl SavedPoint {
+    /// What `out_images` out-of-distribution images say of a threshold.
+    ///
+    /// # Errors
+    /// Without images, or with more than a rate may be of.
+    pub(super) fn new(point: OperatingPoint, out_images: usize) -> Result<Self, Error> {
+        let passed = (point.fpr * out_images as f64).round() as u64;
+        let rate = Rate::new(passed, out_images as u64)?;
+        Ok(Self {
             tpr: point.tpr,
             fpr: point.fpr,
+            fpr_interval: Some(rate.exact_interval()),
             detection_error: point.detection_error,
-        }
+        })
     }
 }
 

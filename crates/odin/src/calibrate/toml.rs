@@ -117,6 +117,8 @@ struct RawCalibration {
 struct RawPoint {
     tpr: f64,
     fpr: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fpr_ci95: Option<[f64; 2]>,
     detection_error: f64,
 }
 
@@ -361,6 +363,7 @@ impl From<&SavedScore> for RawScore {
             against_out: score.against_out.map(|point| RawPoint {
                 tpr: point.tpr,
                 fpr: point.fpr,
+                fpr_ci95: point.fpr_interval.map(|i| [i.lower, i.upper]),
                 detection_error: point.detection_error,
             }),
             classes: (!score.classes.is_empty()).then(|| RawClasses {
@@ -394,7 +397,7 @@ impl TryFrom<Raw> for DetectorRecord {
         let counts = raw.score.iter().map(|score| score.in_scores.images);
         if let Some(count) = counts.into_iter().find(|count| *count != in_images as u64) {
             return Err(format!(
-                "`calibration.in_images` is {in_images}, a score has `in_scores` of {count} images"
+                "`calibration.in_images` is {in_images}, the `in_scores` of a score have `images` = {count}"
             ));
         }
         let scores = raw.score.into_iter();
@@ -511,6 +514,9 @@ impl RawScore {
             against_out: self.against_out.map(|point| SavedPoint {
                 tpr: point.tpr,
                 fpr: point.fpr,
+                fpr_interval: point
+                    .fpr_ci95
+                    .map(|[lower, upper]| Interval { lower, upper }),
                 detection_error: point.detection_error,
             }),
             classes: class_thresholds,
