@@ -145,12 +145,17 @@ impl InputPipeline {
                 ),
             ));
         }
+        // Files are decoded to the channels of the network: those say nothing of the file.
+        let with = |count: usize| match fc == c {
+            true => String::new(),
+            false => format!(" with {}", channels(count)),
+        };
         Err(Error::new(
             ErrorKind::Shape,
             format!(
-                "the image is {fh}x{fw} (height x width) with {}, the network takes {h}x{w} with {}",
-                channels(fc),
-                channels(c)
+                "the image is {fh}x{fw} (height x width){}, the network takes {h}x{w}{}",
+                with(fc),
+                with(c)
             ),
         ))
     }
