@@ -23,10 +23,12 @@
 //! # Ok::<(), odin_graph::Error>(())
 //! ```
 
+mod activation_shift;
 mod budget;
 mod builder;
 pub mod cost;
 mod error;
+mod feature_map;
 mod graph;
 mod head;
 mod infer;
@@ -40,8 +42,10 @@ mod tensor;
 mod verify;
 mod vjp;
 
+pub use activation_shift::{Shift, shifted_features};
 pub use budget::Budget;
 pub use error::{Error, ErrorKind};
+pub use feature_map::{FeatureMap, feature_map};
 pub use graph::{Graph, Node, Output, ValueId};
 pub use head::{LinearHead, linear_head, linear_head_of};
 pub use interpreter::{Array, Real, Value, interpret};

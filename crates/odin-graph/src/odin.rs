@@ -30,10 +30,14 @@ pub mod names {
     pub const PERTURBED_LOGITS: &str = "perturbed_logits";
     /// Output: the features, as [`super::Extras`] names them.
     pub const FEATURES: &str = "features";
+    /// Output: the feature map `[N, C, ...]`, of which the features are the mean.
+    pub const FEATURE_MAP: &str = "feature_map";
+    /// Output: the features of the images shifted as AdaSCALE does.
+    pub const SHIFTED_FEATURES: &str = "shifted_features";
     /// Output: the logits `[N, classes]` of the images with one perturbed coordinate (i-ODIN).
     pub const I_ODIN_LOGITS: &str = "i_odin_logits";
     /// All of them.
-    pub const ALL: [&str; 9] = [
+    pub const ALL: [&str; 11] = [
         TEMPERATURE,
         STEP,
         LOGITS,
@@ -42,6 +46,8 @@ pub mod names {
         GRADIENT,
         PERTURBED_LOGITS,
         FEATURES,
+        FEATURE_MAP,
+        SHIFTED_FEATURES,
         I_ODIN_LOGITS,
     ];
 

@@ -1,4 +1,5 @@
-//! The graph: shapes, costs, passes, gradients, the ODIN transform, and the search for the last layer.
+//! The graph: shapes, costs, passes, gradients, the ODIN transform, AdaSCALE's shift, and the
+//! search for the last layer and its feature map.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,8 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod activation_shift;
 mod cost;
 mod detector;
+mod feature_map;
 mod gradients;
 mod head;
 mod infer;
