@@ -41,6 +41,9 @@ _FITTED = (
     "react",
     "vra",
     "dice",
+    "adascale-a",
+    "adascale-l",
+    "react-map",
     "fdbd",
     "nci",
 )

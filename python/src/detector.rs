@@ -414,6 +414,16 @@ fn set_parameter(
         "weiper_seed" => parameters.weiper_seed = value.extract()?,
         "vim_dimension" => parameters.vim_dimension = value.extract()?,
         "react_quantile" => parameters.react_quantile = value.extract()?,
+        "adascale_o" => parameters.adascale_o = value.extract()?,
+        "adascale_epsilon" => parameters.adascale_epsilon = value.extract()?,
+        "adascale_k1" => parameters.adascale_k1 = value.extract()?,
+        "adascale_k2" => parameters.adascale_k2 = value.extract()?,
+        "adascale_lambda" => parameters.adascale_lambda = value.extract()?,
+        "adascale_pmin" => parameters.adascale_pmin = value.extract()?,
+        "adascale_pmax" => parameters.adascale_pmax = value.extract()?,
+        "react_map_quantile" => parameters.react_map_quantile = value.extract()?,
+        "ash_map_pruned" => parameters.ash_map_pruned = value.extract()?,
+        "scale_map_pruned" => parameters.scale_map_pruned = value.extract()?,
         "ash_pruned" => parameters.ash_pruned = value.extract()?,
         "scale_pruned" => parameters.scale_pruned = value.extract()?,
         "lts_pruned" => parameters.lts_pruned = value.extract()?,
@@ -426,7 +436,9 @@ fn set_parameter(
                 "there is no such parameter; they are gen_gamma, gen_top, knn_k, nn_guide_k, \
                  nn_guide_share, nn_guide_seed, weiper_distance, weiper_repeats, weiper_lambda1, \
                  weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
-                 ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned and nci_alpha",
+                 ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned, adascale_o, \
+                 adascale_epsilon, adascale_k1, adascale_k2, adascale_lambda, adascale_pmin, \
+                 adascale_pmax, react_map_quantile, ash_map_pruned, scale_map_pruned and nci_alpha",
             ));
         }
     }

@@ -14,7 +14,8 @@ import pytest
 import odin_ood
 
 OF_SUMS = ("kl-matching", "mahalanobis", "relative-mahalanobis", "dice", "fdbd", "nci")
-EXACT = ("temperature-scaling", "knn", "nn-guide", "weiper-kld", "vim", "react", "vra")
+EXACT = ("temperature-scaling", "knn", "nn-guide", "weiper-kld", "vim", "react", "vra",
+         "adascale-a", "adascale-l", "react-map")
 """Fitted from what is kept of each image, which has an order of its own, or from counts."""
 TOLERANCE = {"mahalanobis": 2e-6, "relative-mahalanobis": 2e-6}
 """Relative to the larger of the two distances: their roots are kept in single precision. The others

@@ -60,7 +60,7 @@ fn measure(network: &Network) -> Result<(), Box<dyn Error>> {
     let observations: Vec<Observation<'_>> = logits
         .chunks(network.classes)
         .zip(features.chunks(network.features))
-        .map(|(logits, features)| Observation { logits, features })
+        .map(|(logits, features)| Observation::new(logits).with_features(features))
         .collect();
 
     println!(
@@ -68,10 +68,11 @@ fn measure(network: &Network) -> Result<(), Box<dyn Error>> {
         network.name, network.features, network.classes, network.training
     );
     println!("{:<22}{:>10}{:>12}", "score", "fit, s", "us/image");
-    // Labels by chance have no temperature.
+    // Labels by chance have no temperature, and there are no feature maps and no shifts.
+    let of_features = |method: Method| !method.needs_feature_map() && !method.needs_shift();
     let methods = Method::ALL
         .into_iter()
-        .filter(|&m| m != Method::TemperatureScaling);
+        .filter(|&m| m != Method::TemperatureScaling && of_features(m));
     let methods: Vec<Method> = methods.collect();
     for &method in &methods {
         let start = Instant::now();

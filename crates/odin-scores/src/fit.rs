@@ -42,7 +42,8 @@ pub fn fit_with(
     if let Some(head) = head {
         check_match(head, training, 0)?;
     }
-    let mut summary = TrainingSummary::new(methods, training.classes(), training.features());
+    let summary = TrainingSummary::new(methods, training.classes(), training.features());
+    let mut summary = summary.with_parameters(parameters);
     summary.observe(training, None)?;
     fit_summary(parameters, methods, head, Some(&summary))
 }
@@ -115,6 +116,16 @@ fn check_needs(
             "the features of the training images",
         ),
         (
+            method.needs_training() && method.needs_feature_map(),
+            summary.is_some_and(TrainingSummary::has_maps),
+            "the feature maps of the training images",
+        ),
+        (
+            method.needs_training() && method.needs_shift(),
+            summary.is_some_and(TrainingSummary::has_shifts),
+            "the shifted features of the training images",
+        ),
+        (
             method.needs_labels(),
             labels,
             "the labels of the training images",
@@ -145,8 +156,14 @@ fn notes(
         missing_labels(method, summary),
         classes_without_images(method, summary),
         nearest_images(method, parameters, summary),
+        shift_note(method, summary),
     ];
     notes.into_iter().flatten().collect()
+}
+
+fn shift_note(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let shift = method.needs_shift().then(|| summary.activation_shift())?;
+    shift.note(summary.features())
 }
 
 /// Whether it fits to the classes of the training images.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 use crate::head::Head;
 use crate::method::Method;
-use crate::observation::{Observation, Scorer};
+use crate::observation::{Needs, Observation, Scorer};
 use crate::scores::{Restoring, Score, restore_score};
 use crate::tensor::{NamedTensor, Reader, Writer};
 
@@ -58,29 +58,52 @@ impl Fitted {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of logits or features than the network has,
-    /// [`ErrorKind::Missing`] where features are needed and empty, [`ErrorKind::Invalid`] for
-    /// values that are not finite.
+    /// [`ErrorKind::Missing`] where what is needed is empty, [`ErrorKind::Invalid`] for values that
+    /// are not finite.
     pub fn check(&self, observation: &Observation<'_>) -> Result<(), Error> {
-        self.check_values("logits", observation.logits, self.score.classes())?;
-        if self.method.needs_features() {
-            self.check_values("features", observation.features, self.score.features())?;
-        }
-        Ok(())
+        self.parts(observation)
+            .into_iter()
+            .try_for_each(|part| self.check_part(&part))
     }
 
-    fn check_values(&self, what: &str, values: &[f32], wanted: Option<usize>) -> Result<(), Error> {
-        let name = self.method.name();
+    /// What it reads.
+    fn parts<'a>(&self, observation: &Observation<'a>) -> Vec<Part<'a>> {
+        let (classes, features) = (self.score.classes(), self.score.features());
+        let part = |what, values, wanted, each| Part {
+            what,
+            values,
+            wanted,
+            each,
+        };
+        let mut parts = vec![part("logits", observation.logits, classes, false)];
+        if self.method.needs_features() {
+            parts.push(part("features", observation.features, features, false));
+        }
+        if self.method.needs_feature_map() {
+            let map = observation.feature_map;
+            parts.push(part("values of a feature map", map, features, true));
+        }
+        if self.method.needs_shift() {
+            let shifted = observation.shifted_features;
+            parts.push(part("shifted features", shifted, features, false));
+        }
+        parts
+    }
+
+    fn check_part(&self, part: &Part<'_>) -> Result<(), Error> {
+        let (name, what, values) = (self.method.name(), part.what, part.values);
         let (kind, message) = if values.is_empty() {
             (
                 ErrorKind::Missing,
                 format!("the score {name} needs {what}, and the observation has none"),
             )
-        } else if wanted.is_some_and(|wanted| wanted != values.len()) {
+        } else if !part.fits() {
             (
                 ErrorKind::Shape,
                 format!(
-                    "the score {name} was fitted to {} {what}, and the observation has {}",
-                    wanted.unwrap_or_default(),
+                    "the score {name} was fitted to {} {what}{}, and the observation has {}",
+                    part.wanted.unwrap_or_default(),
+                    if part.each { " at each position" } else { "" },
                     values.len()
                 ),
             )
@@ -96,13 +119,9 @@ impl Fitted {
     }
 
     fn accepts(&self, observation: &Observation<'_>) -> bool {
-        let fits = |values: &[f32], wanted: Option<usize>| {
-            !values.is_empty()
-                && wanted.is_none_or(|wanted| wanted == values.len())
-                && values.iter().all(|value| value.is_finite())
-        };
-        fits(observation.logits, self.score.classes())
-            && (!self.method.needs_features() || fits(observation.features, self.score.features()))
+        self.parts(observation).iter().all(|part| {
+            !part.values.is_empty() && part.fits() && part.values.iter().all(|v| v.is_finite())
+        })
     }
 
     /// What was fitted, and the parameters. [`tensors`] gives those of several scores, each tensor
@@ -112,13 +131,35 @@ impl Fitted {
     }
 }
 
+/// A part of an observation.
+struct Part<'a> {
+    what: &'static str,
+    values: &'a [f32],
+    /// How many values there must be, or for `each` position.
+    wanted: Option<usize>,
+    each: bool,
+}
+
+impl Part<'_> {
+    fn fits(&self) -> bool {
+        self.wanted.is_none_or(|wanted| match self.each {
+            true => self.values.len().is_multiple_of(wanted),
+            false => self.values.len() == wanted,
+        })
+    }
+}
+
 impl Scorer for Fitted {
     fn name(&self) -> &str {
         self.method.name()
     }
 
-    fn needs_features(&self) -> bool {
-        self.method.needs_features()
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::LOGITS;
+        needs.features = self.method.needs_features();
+        needs.feature_map = self.method.needs_feature_map();
+        needs.shift = self.score.shift();
+        needs
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {

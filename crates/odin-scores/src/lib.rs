@@ -1,4 +1,5 @@
-//! Out-of-distribution scores from a network's logits and penultimate features.
+//! Out-of-distribution scores from a network's logits and penultimate features, the feature map that
+//! those are pooled from, and the features of a shifted image.
 //!
 //! Every score tells from what a trained classifier says of one image whether the image is like
 //! those that it was trained on. **High means in-distribution**, everywhere in this crate; scores
@@ -18,7 +19,7 @@
 //! let methods = [Method::Energy, Method::Mahalanobis, "nci".parse()?];
 //! for scorer in fit(&methods, Some(&head), Some(&training))? {
 //!     let score = |image: [f32; 2]| {
-//!         scorer.score(&Observation { logits: &image, features: &image })
+//!         scorer.score(&Observation::new(&image).with_features(&image))
 //!     };
 //!     assert!(score([2.9, 0.2]) > score([0.1, 0.1]), "{}", scorer.name());
 //! }
@@ -37,6 +38,7 @@
 //! is *fitted* may differ in its last bits between machines, because the decompositions use the
 //! vector instructions that they find.
 
+mod activation_shift;
 mod error;
 mod fit;
 mod fitted;
@@ -58,7 +60,7 @@ pub use fit::{fit, fit_summary, fit_with};
 pub use fitted::{Fitted, restore, tensors};
 pub use head::Head;
 pub use method::Method;
-pub use observation::{Observation, Scorer};
+pub use observation::{Needs, Observation, Scorer, Shift};
 pub use parameters::Parameters;
 pub use scores::kept_features;
 pub use summary::TrainingSummary;

@@ -134,6 +134,12 @@ fn cut(largest: f64, size: usize) -> f64 {
     largest * size as f64 * f64::EPSILON
 }
 
+/// The eigenvector of the largest eigenvalue of a symmetric matrix.
+pub(crate) fn leading_direction(matrix: DMatrix<f64>) -> Result<DVector<f64>, Error> {
+    let eigen = Eigen::new(matrix)?;
+    Ok(eigen.pair(0).1.into_owned())
+}
+
 /// Eigenvalues and eigenvectors, the largest first.
 struct Eigen {
     decomposition: SymmetricEigen<f64, nalgebra::Dyn>,

@@ -170,6 +170,48 @@ pub enum Method {
     /// Y. Sun, Y. Li, *DICE: Leveraging Sparsification for Out-of-Distribution Detection*, ECCV
     /// 2022; 90 % is their choice for CIFAR (70 % for ImageNet).
     Dice,
+    /// AdaSCALE-A: [`Scale`](Self::Scale) with a share of features that depends on the image. Energy
+    /// of the logits of `exp(r) h`, where r is the sum of all `max(h, 0)` divided by that of the
+    /// largest of them, all but the share `p = p_min + (1 - F(Q')) (p_max - p_min)`.
+    /// `Q' = λ Q + C_o` says how far the image's largest activations shift when the share o of the
+    /// image's entries on which the predicted logit depends least moves by ε along the sign of its
+    /// gradient, h̃ being the features then: Q is the sum of `|h̃ - h|` over the share k₁ of the
+    /// largest h, C_o that of `max(h̃, 0)` over the share k₂. F is the share of training images
+    /// whose Q' is at most that of the image. p_min = 0.8 and p_max = 0.85, the author's choice for
+    /// ResNet-50 on ImageNet, λ = 10, k₁ = 0.01, k₂ = 0.05, o = 0.05, ε = 0.5; shares of features and
+    /// entries are rounded down, to one at least.
+    ///
+    /// S. Regmi, *AdaSCALE: Adaptive Scaling for OOD Detection*, arXiv 2503.08023, 2025.
+    AdaScaleA,
+    /// AdaSCALE-L: energy of the logits `r² z`, with the r of [`AdaScaleA`](Self::AdaScaleA).
+    ///
+    /// S. Regmi, *AdaSCALE: Adaptive Scaling for OOD Detection*, arXiv 2503.08023, 2025.
+    AdaScaleL,
+    /// [`React`](Self::React) before the global average pooling: energy of the logits of the mean
+    /// over positions of `min(x, c)` of the feature map x, where c is the 90 % quantile of all
+    /// training activations there, of which each is rounded to 12 binary digits first.
+    ///
+    /// Y. Sun, C. Guo, Y. Li, NeurIPS 2021, who clip pooled features; before pooling in pytorch-ood.
+    ReactMap,
+    /// [`Ash`](Self::Ash) before the global average pooling: of all activations of the feature map
+    /// the least 90 % are set to 0, and the others multiplied by exp(s₁ / s₂).
+    ///
+    /// A. Djurisic et al., ICLR 2023, whose program shapes pooled features; before pooling in
+    /// pytorch-ood.
+    AshMap,
+    /// [`Scale`](Self::Scale) before the global average pooling: s₁ is the sum of all activations of
+    /// the feature map and s₂ that of the largest 15 %.
+    ///
+    /// K. Xu et al., ICLR 2024, whose program sums pooled features; before pooling in pytorch-ood.
+    ScaleMap,
+    /// RankFeat of the last feature map: energy of the logits of the mean over positions of
+    /// `X - σ u vᵀ`, where X holds the map, a row a channel and a column a position, and σ u vᵀ is
+    /// the leading term of its singular value decomposition.
+    ///
+    /// Y. Song, N. Sebe, W. Wang, *RankFeat: Rank-1 Feature Removal for Out-of-distribution
+    /// Detection*, NeurIPS 2022, who take the mean of these logits and of those that follow from the
+    /// block before, treated alike.
+    RankFeat,
     /// Mean over `c ≠ ŷ` of `(z_ŷ - z_c) / ‖w_ŷ - w_c‖`, the distances to the decision boundaries,
     /// divided by the distance `‖h - μ‖` from the mean of the training features. Classes whose
     /// weights equal those of ŷ have no boundary with it and are left out.
@@ -202,7 +244,7 @@ struct Facts {
 
 impl Method {
     /// All scores, in the order of the table in the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 32] = [
         Self::Msp,
         Self::MaxLogit,
         Self::MaxMinusMean,
@@ -226,6 +268,12 @@ impl Method {
         Self::Lts,
         Self::Vra,
         Self::Dice,
+        Self::AdaScaleA,
+        Self::AdaScaleL,
+        Self::ReactMap,
+        Self::AshMap,
+        Self::ScaleMap,
+        Self::RankFeat,
         Self::Fdbd,
         Self::Nci,
         Self::GradNorm,
@@ -261,6 +309,20 @@ impl Method {
         self.facts().needs[2]
     }
 
+    /// Whether it reads the feature map that the features are pooled from.
+    pub fn needs_feature_map(self) -> bool {
+        matches!(
+            self,
+            Self::ReactMap | Self::AshMap | Self::ScaleMap | Self::RankFeat
+        )
+    }
+
+    /// Whether it reads the features of a shifted image, which takes a backward and a second forward
+    /// pass.
+    pub fn needs_shift(self) -> bool {
+        matches!(self, Self::AdaScaleA | Self::AdaScaleL)
+    }
+
     /// Whether it cannot be fitted without labels of the training images.
     pub fn needs_labels(self) -> bool {
         self == Self::TemperatureScaling
@@ -288,6 +350,8 @@ impl Method {
         const FEATURES_TRAINING: [bool; 3] = [true, true, false];
         const FEATURES_HEAD: [bool; 3] = [true, false, true];
         const ALL: [bool; 3] = [true, true, true];
+        const TRAINING_HEAD: [bool; 3] = [false, true, true];
+        const HEAD: [bool; 3] = [false, false, true];
 
         let (name, title, source, needs) = match self {
             Self::Msp => ("msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", LOGITS),
@@ -313,6 +377,12 @@ impl Method {
             Self::Lts => ("lts", "LTS", "Djurisic et al., 2024", FEATURES_HEAD),
             Self::Vra => ("vra", "VRA-P", "Xu et al., NeurIPS 2023", ALL),
             Self::Dice => ("dice", "DICE", "Sun & Li, ECCV 2022", ALL),
+            Self::AdaScaleA => ("adascale-a", "AdaSCALE-A", "Regmi, 2025", ALL),
+            Self::AdaScaleL => ("adascale-l", "AdaSCALE-L", "Regmi, 2025", ALL),
+            Self::ReactMap => ("react-map", "ReAct before pooling", "Sun et al., NeurIPS 2021", TRAINING_HEAD),
+            Self::AshMap => ("ash-map", "ASH-S before pooling", "Djurisic et al., ICLR 2023", HEAD),
+            Self::ScaleMap => ("scale-map", "SCALE before pooling", "Xu et al., ICLR 2024", HEAD),
+            Self::RankFeat => ("rank-feat", "RankFeat (last map)", "Song et al., NeurIPS 2022", HEAD),
             Self::Fdbd => ("fdbd", "fDBD", "Liu & Qin, ICML 2024", ALL),
             Self::Nci => ("nci", "NCI", "Liu & Qin, CVPR 2025", ALL),
             Self::GradNorm => ("grad-norm", "GradNorm", "Huang et al., NeurIPS 2021", FEATURES),

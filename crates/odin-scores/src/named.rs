@@ -72,6 +72,18 @@ fn of(method: Method) -> &'static [Parameter] {
         parameter!("upper", vra_upper),
     ];
     const DICE: &[Parameter] = &[parameter!("pruned", dice_pruned)];
+    const ADASCALE: &[Parameter] = &[
+        parameter!("pmin", adascale_pmin),
+        parameter!("pmax", adascale_pmax),
+        parameter!("lambda", adascale_lambda),
+        parameter!("k1", adascale_k1),
+        parameter!("k2", adascale_k2),
+        parameter!("o", adascale_o),
+        parameter!("epsilon", adascale_epsilon),
+    ];
+    const REACT_MAP: &[Parameter] = &[parameter!("quantile", react_map_quantile)];
+    const ASH_MAP: &[Parameter] = &[parameter!("pruned", ash_map_pruned)];
+    const SCALE_MAP: &[Parameter] = &[parameter!("pruned", scale_map_pruned)];
     const NCI: &[Parameter] = &[parameter!("alpha", nci_alpha)];
     match method {
         Method::Gen => GEN,
@@ -85,6 +97,11 @@ fn of(method: Method) -> &'static [Parameter] {
         Method::Lts => LTS,
         Method::Vra => VRA,
         Method::Dice => DICE,
+        // Both have the same: images are shifted once.
+        Method::AdaScaleA | Method::AdaScaleL => ADASCALE,
+        Method::ReactMap => REACT_MAP,
+        Method::AshMap => ASH_MAP,
+        Method::ScaleMap => SCALE_MAP,
         Method::Nci => NCI,
         _ => &[],
     }
@@ -203,6 +220,12 @@ mod tests {
             ("scale: pruned = 0.5", Method::Scale, "pruned = 0.5"),
             ("react:quantile=0.95", Method::React, "quantile = 0.95"),
             ("nci:0", Method::Nci, "alpha = 0"),
+            (
+                "adascale-a:pmin=0.6:pmax=0.9:k2=0.3",
+                Method::AdaScaleA,
+                "pmin = 0.6, pmax = 0.9, lambda = 10, k1 = 0.01, k2 = 0.3, o = 0.05, epsilon = 0.5",
+            ),
+            ("react-map:0.99", Method::ReactMap, "quantile = 0.99"),
         ] {
             let mut parameters = Parameters::default();
             assert_eq!(parameters.read(text), Ok(method), "{text}");
@@ -228,6 +251,8 @@ mod tests {
             ("knn:k=0", "at least 1"),
             ("ash:1.5", "below 1"),
             ("vim:d=0", "at least 1"),
+            ("adascale-l:pmin=0.9", "at least adascale_pmin"),
+            ("adascale-l:0.9", "adascale-l:pmin=VALUE"),
         ] {
             let error = Parameters::default().read(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

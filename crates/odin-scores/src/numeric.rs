@@ -117,6 +117,20 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     best
 }
 
+/// Indices of the `count` largest values; of equal ones, the first.
+pub(crate) fn largest(values: &[f32], count: usize) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..values.len()).collect();
+    if count < indices.len() {
+        indices.select_nth_unstable_by(count, |&i, &j| {
+            values[j].total_cmp(&values[i]).then(i.cmp(&j))
+        });
+        indices.truncate(count);
+    }
+    // In one order, so that sums do not depend on how the selection went.
+    indices.sort_unstable();
+    indices
+}
+
 /// The largest value.
 pub(crate) fn max(values: &[f32]) -> f64 {
     f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max))

@@ -1,6 +1,7 @@
 //! The parameters of the scores.
 
 use crate::error::{Error, ErrorKind};
+use crate::observation::Shift;
 
 /// The parameters of the scores. The defaults are those of the papers, as [`Method`] says of each.
 ///
@@ -55,6 +56,31 @@ pub struct Parameters {
     pub vra_upper: f64,
     /// The share of the last layer's weights that DICE sets to 0, in [0, 1); 0.9.
     pub dice_pruned: f64,
+    /// The share of the entries of an image, pixels times channels, that AdaSCALE shifts (o), above
+    /// 0 and at most 1; 0.05.
+    pub adascale_o: f64,
+    /// How far AdaSCALE shifts them (ε), above 0, in the units that the network reads; 0.5.
+    pub adascale_epsilon: f64,
+    /// The share of the largest features whose shift AdaSCALE sums (k₁), above 0 and at most 1;
+    /// 0.01.
+    pub adascale_k1: f64,
+    /// The share of the largest features that AdaSCALE corrects it by (k₂), above 0 and at most 1;
+    /// 0.05.
+    pub adascale_k2: f64,
+    /// The weight of the shift in AdaSCALE (λ), at least 0; 10.
+    pub adascale_lambda: f64,
+    /// The share of features that AdaSCALE leaves out of the second sum for the most shifted images
+    /// (p_min), in [0, 1); 0.8.
+    pub adascale_pmin: f64,
+    /// The same for the least shifted images (p_max), from p_min and below 1; 0.85.
+    pub adascale_pmax: f64,
+    /// The quantile of activations before pooling at which ReAct clips those, in (0, 1]; 0.9.
+    pub react_map_quantile: f64,
+    /// The share of activations before pooling that ASH sets to 0, in [0, 1); 0.9.
+    pub ash_map_pruned: f64,
+    /// The share of activations before pooling that SCALE leaves out of the second sum, in [0, 1);
+    /// 0.85.
+    pub scale_map_pruned: f64,
     /// α of NCI, at least 0; 0.0001.
     pub nci_alpha: f64,
 }
@@ -82,15 +108,53 @@ impl Default for Parameters {
             vra_lower: 0.6,
             vra_upper: 0.9,
             dice_pruned: 0.9,
+            adascale_o: 0.05,
+            adascale_epsilon: 0.5,
+            adascale_k1: 0.01,
+            adascale_k2: 0.05,
+            adascale_lambda: 10.0,
+            adascale_pmin: 0.8,
+            adascale_pmax: 0.85,
+            react_map_quantile: 0.9,
+            ash_map_pruned: 0.9,
+            scale_map_pruned: 0.85,
             nci_alpha: 1e-4,
         }
     }
 }
 
 impl Parameters {
+    /// How AdaSCALE shifts images.
+    pub fn shift(&self) -> Shift {
+        Shift {
+            share: self.adascale_o,
+            step: self.adascale_epsilon,
+        }
+    }
+
+    /// With o, ε, k₁, k₂ and λ of AdaSCALE.
+    pub(crate) fn with_activation_shift(self, numbers: [f64; 5]) -> Self {
+        let [
+            adascale_o,
+            adascale_epsilon,
+            adascale_k1,
+            adascale_k2,
+            adascale_lambda,
+        ] = numbers;
+        Self {
+            adascale_o,
+            adascale_epsilon,
+            adascale_k1,
+            adascale_k2,
+            adascale_lambda,
+            ..self
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let weight = |value: f64| value >= 0.0 && value.is_finite();
+        let part = |value: f64| value > 0.0 && value <= 1.0;
         let checks = [
             (
                 "gen_gamma",
@@ -132,6 +196,52 @@ impl Parameters {
             (
                 "scale_pruned",
                 share(self.scale_pruned),
+                "at least 0 and below 1",
+            ),
+            ("adascale_o", part(self.adascale_o), "above 0 and at most 1"),
+            (
+                "adascale_epsilon",
+                self.adascale_epsilon > 0.0 && self.adascale_epsilon <= f64::from(f32::MAX),
+                "above 0",
+            ),
+            (
+                "adascale_k1",
+                part(self.adascale_k1),
+                "above 0 and at most 1",
+            ),
+            (
+                "adascale_k2",
+                part(self.adascale_k2),
+                "above 0 and at most 1",
+            ),
+            (
+                "adascale_lambda",
+                self.adascale_lambda >= 0.0 && self.adascale_lambda.is_finite(),
+                "at least 0",
+            ),
+            (
+                "adascale_pmin",
+                share(self.adascale_pmin),
+                "at least 0 and below 1",
+            ),
+            (
+                "adascale_pmax",
+                share(self.adascale_pmax) && self.adascale_pmin <= self.adascale_pmax,
+                "at least adascale_pmin and below 1",
+            ),
+            (
+                "react_map_quantile",
+                part(self.react_map_quantile),
+                "above 0 and at most 1",
+            ),
+            (
+                "ash_map_pruned",
+                share(self.ash_map_pruned),
+                "at least 0 and below 1",
+            ),
+            (
+                "scale_map_pruned",
+                share(self.scale_map_pruned),
                 "at least 0 and below 1",
             ),
             (

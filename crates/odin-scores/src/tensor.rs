@@ -87,6 +87,20 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 
+    /// So many values of f64.
+    pub(crate) fn array<const N: usize>(&self, name: &str) -> Result<[f64; N], Error> {
+        let values = self.vector(name, N)?.try_into();
+        values.map_err(|_| self.wrong(name, &format!("{N} values of f64")))
+    }
+
+    /// One value of f64 or more.
+    pub(crate) fn values(&self, name: &str) -> Result<&'a [f64], Error> {
+        match self.f64s(name, 1)?.1 {
+            [] => Err(self.wrong(name, "one value of f64 or more")),
+            values => Ok(values),
+        }
+    }
+
     /// A whole number from 0.
     pub(crate) fn count(&self, name: &str) -> Result<usize, Error> {
         let value = self.number(name)?;

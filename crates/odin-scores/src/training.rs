@@ -1,4 +1,4 @@
-//! Logits, features and labels of training images.
+//! Logits, features, feature maps and labels of training images.
 
 use crate::error::{Error, ErrorKind};
 use odin_error::counted;
@@ -10,6 +10,8 @@ pub struct Training<'a> {
     logits: &'a [f32],
     labels: Option<&'a [usize]>,
     classes: usize,
+    feature_maps: &'a [f32],
+    shifted_features: &'a [f32],
 }
 
 impl<'a> Training<'a> {
@@ -33,6 +35,8 @@ impl<'a> Training<'a> {
             logits,
             labels,
             classes,
+            feature_maps: &[],
+            shifted_features: &[],
         };
         training.check_lengths()?;
         training.check_finite("logit", logits)?;
@@ -41,12 +45,61 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
+    /// With what the features are pooled from, as
+    /// [`Observation::feature_map`](crate::Observation::feature_map) has it, image by image.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where they do not divide among the images, or those among the features;
+    /// [`ErrorKind::Invalid`] for a value that is not finite.
+    pub fn with_feature_maps(self, feature_maps: &'a [f32]) -> Result<Self, Error> {
+        let (images, features) = (self.images(), self.features().max(1));
+        if !feature_maps.len().is_multiple_of(images * features) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "{} values of feature maps do not divide among {images} training images of \
+                     {features} features",
+                    feature_maps.len()
+                ),
+            ));
+        }
+        self.check_finite("value of the feature map", feature_maps)?;
+        Ok(Self {
+            feature_maps,
+            ..self
+        })
+    }
+
+    /// With the features of the shifted images, n x D.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there are not as many as there are features;
+    /// [`ErrorKind::Invalid`] for a value that is not finite.
+    pub fn with_shifted_features(self, shifted_features: &'a [f32]) -> Result<Self, Error> {
+        if shifted_features.len() != self.features.len() {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "{} shifted features for {} features",
+                    shifted_features.len(),
+                    self.features.len()
+                ),
+            ));
+        }
+        self.check_finite("shifted feature", shifted_features)?;
+        Ok(Self {
+            shifted_features,
+            ..self
+        })
+    }
+
     fn check_lengths(&self) -> Result<(), Error> {
         let Self {
             features,
             logits,
             labels,
             classes,
+            ..
         } = *self;
         let shape = |message| Err(Error::new(ErrorKind::Shape, message));
         if logits.is_empty() || classes == 0 || !logits.len().is_multiple_of(classes) {
@@ -128,6 +181,16 @@ impl<'a> Training<'a> {
     /// The features of each image; none where none were given.
     pub(crate) fn feature_rows(&self) -> std::slice::ChunksExact<'a, f32> {
         self.features.chunks_exact(self.features().max(1))
+    }
+
+    /// The feature maps of all images; none where none were given.
+    pub(crate) fn feature_maps(&self) -> &'a [f32] {
+        self.feature_maps
+    }
+
+    /// The shifted features of each image; none where none were given.
+    pub(crate) fn shifted_rows(&self) -> std::slice::ChunksExact<'a, f32> {
+        self.shifted_features.chunks_exact(self.features().max(1))
     }
 
     pub(crate) fn logit_rows(&self) -> std::slice::ChunksExact<'a, f32> {

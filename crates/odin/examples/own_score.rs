@@ -3,7 +3,7 @@
 //!     cargo run -p odin --example own_score -- MODEL IMAGES
 //!     cargo run -p odin --example own_score -- demo/model.safetensors demo/near.npy
 
-use odin::{Classifier, ClassifierOptions, Detector, Observation, Scorer};
+use odin::{Classifier, ClassifierOptions, Detector, Needs, Observation, Scorer};
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -17,8 +17,8 @@ impl Scorer for Margin {
         "margin"
     }
 
-    fn needs_features(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::LOGITS
     }
 
     /// High for images that the network knows.

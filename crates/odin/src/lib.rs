@@ -92,7 +92,9 @@ pub use model::{
 pub use odin_cpu::{InstructionSet, Program, ProgramStep};
 pub use odin_data::{DataSet, Image, OpenOptions, Sample, Transform};
 pub use odin_metrics::{Metrics, minimum_images};
-pub use odin_scores::{Fitted, Method, Observation, Parameters, Scorer, TrainingSummary};
+pub use odin_scores::{
+    Fitted, Method, Needs, Observation, Parameters, Scorer, Shift, TrainingSummary,
+};
 pub use setting::Setting;
 
 /// Data sets, image decoding, transforms, noise, the registry of known names, downloads.

@@ -32,10 +32,10 @@ fn fit(summary: &TrainingSummary, classes: usize, features: usize) {
         let parameters = Parameters::default();
         let fitted = fit_summary(&parameters, &[method], head.as_ref(), Some(summary));
         for score in fitted.unwrap_or_default() {
-            score.score(&Observation {
-                logits: &vec![1.0; classes],
-                features: &vec![1.0; features],
-            });
+            let (logits, values) = (vec![1.0; classes], vec![1.0; features]);
+            let observation = Observation::new(&logits).with_features(&values);
+            let observation = observation.with_feature_map(&values);
+            score.score(&observation.with_shifted_features(&values));
         }
     }
 }

@@ -229,17 +229,12 @@ impl Fitting<'_> {
 
     /// Fits those whose requirements are met; prints why others are left out.
     fn fit_possible(&self) -> Result<Vec<Fitted>> {
-        let head = self.builder.classifier().head().err();
-        let reason = |method: &Method| -> Option<String> {
-            match (&head, self.training) {
-                (_, None) if method.needs_training() => {
-                    Some("it is fitted to training images, which --fit-on names".to_string())
-                }
-                (Some(error), _) if method.needs_head() || method.needs_features() => {
-                    Some(error.to_string())
-                }
-                _ => None,
+        let reason = |&method: &Method| -> Option<String> {
+            if method.needs_training() && self.training.is_none() {
+                return Some("it is fitted to training images, which --fit-on names".to_string());
             }
+            let lacking = self.builder.classifier().check_score(method).err()?;
+            Some(lacking.to_string())
         };
         let (mut possible, mut left_out) = (Vec::new(), Vec::new());
         let others = Method::ALL.into_iter();

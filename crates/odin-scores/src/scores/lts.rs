@@ -1,10 +1,10 @@
 //! LTS: the energy of logits that the features scale.
 
 use super::logits::doubles;
-use super::shaping::{kept_features, largest};
+use super::shaping::kept_features;
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
-use crate::numeric::log_sum_exp;
+use crate::numeric::{largest, log_sum_exp};
 use crate::observation::Observation;
 use crate::parameters::Parameters;
 use crate::tensor::Writer;

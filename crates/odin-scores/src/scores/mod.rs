@@ -1,8 +1,10 @@
 //! The scores, one file each or one for a family, and what they share.
 
+mod adascale;
 mod dice;
 mod draw;
 mod fdbd;
+mod feature_map;
 mod gaussian;
 mod grad_norm;
 mod kl_matching;
@@ -27,11 +29,12 @@ use crate::error::{Error, ErrorKind};
 use crate::head::Head;
 use crate::matrix::Matrix;
 use crate::method::Method;
-use crate::observation::Observation;
+use crate::observation::{Observation, Shift};
 use crate::parameters::Parameters;
 use crate::summary::TrainingSummary;
 use crate::tensor::{Reader, Writer};
 
+use adascale::{AdaScale, Scaled};
 use gaussian::{Space, Within};
 
 pub(crate) use knn::neighbours;
@@ -50,6 +53,11 @@ pub(crate) trait Score: fmt::Debug + Send + Sync {
 
     /// Number of features, where the score depends on it.
     fn features(&self) -> Option<usize> {
+        None
+    }
+
+    /// How images are shifted whose features it compares.
+    fn shift(&self) -> Option<Shift> {
         None
     }
 
@@ -214,6 +222,12 @@ pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn
         Method::Lts => Arc::new(lts::Lts::fit(fitting)?),
         Method::Vra => Arc::new(vra::Vra::fit(fitting)?),
         Method::Dice => Arc::new(dice::Dice::fit(fitting)?),
+        Method::AdaScaleA => Arc::new(AdaScale::fit(fitting, Scaled::Activations)?),
+        Method::AdaScaleL => Arc::new(AdaScale::fit(fitting, Scaled::Logits)?),
+        Method::ReactMap => Arc::new(feature_map::ReactMap::fit(fitting)?),
+        Method::AshMap => Arc::new(feature_map::AshMap::fit(fitting)?),
+        Method::ScaleMap => Arc::new(feature_map::ScaleMap::fit(fitting)?),
+        Method::RankFeat => Arc::new(feature_map::RankFeat::fit(fitting)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::fit(fitting)?),
         Method::Nci => Arc::new(nci::Nci::fit(fitting)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),
@@ -250,6 +264,12 @@ pub(crate) fn restore_score(
         Method::Lts => Arc::new(lts::Lts::restore(source)?),
         Method::Vra => Arc::new(vra::Vra::restore(source)?),
         Method::Dice => Arc::new(dice::Dice::restore(source)?),
+        Method::AdaScaleA => Arc::new(AdaScale::restore(source, Scaled::Activations)?),
+        Method::AdaScaleL => Arc::new(AdaScale::restore(source, Scaled::Logits)?),
+        Method::ReactMap => Arc::new(feature_map::ReactMap::restore(source)?),
+        Method::AshMap => Arc::new(feature_map::AshMap::restore(source)?),
+        Method::ScaleMap => Arc::new(feature_map::ScaleMap::restore(source)?),
+        Method::RankFeat => Arc::new(feature_map::RankFeat::restore(source)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::restore(source)?),
         Method::Nci => Arc::new(nci::Nci::restore(source)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),

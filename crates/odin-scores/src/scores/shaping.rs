@@ -8,10 +8,9 @@ use super::logits::doubles;
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;
-use crate::numeric::log_sum_exp;
+use crate::numeric::{largest, log_sum_exp};
 use crate::observation::Observation;
 use crate::parameters::Parameters;
-use crate::summary::TrainingSummary;
 use crate::tensor::Writer;
 
 /// `logits += factor · column`.
@@ -25,20 +24,6 @@ pub(super) fn energy(logits: &[f64]) -> f64 {
     log_sum_exp(logits.iter().copied())
 }
 
-/// Indices of the `count` largest values; of equal ones, the first.
-pub(super) fn largest(values: &[f32], count: usize) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..values.len()).collect();
-    if count < indices.len() {
-        indices.select_nth_unstable_by(count, |&i, &j| {
-            values[j].total_cmp(&values[i]).then(i.cmp(&j))
-        });
-        indices.truncate(count);
-    }
-    // In one order, so that sums do not depend on how the selection went.
-    indices.sort_unstable();
-    indices
-}
-
 /// How many of D features [ASH](crate::Method::Ash) keeps, and [SCALE](crate::Method::Scale) and
 /// [LTS](crate::Method::Lts) sum, where the share `pruned` is left out: the rest, rounded to even,
 /// and one at least.
@@ -47,7 +32,7 @@ pub fn kept_features(features: usize, pruned: f64) -> usize {
 }
 
 /// `exp(s₁ / s₂)`; 1 where both sums are 0.
-fn sharpening(all: f64, kept: f64) -> f64 {
+pub(super) fn sharpening(all: f64, kept: f64) -> f64 {
     if all == 0.0 && kept == 0.0 {
         1.0
     } else {
@@ -68,7 +53,12 @@ const THRESHOLD: &str = "react.threshold";
 impl React {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         Ok(Self {
-            threshold: quantile(fitting.summary()?, fitting.parameters.react_quantile),
+            threshold: {
+                let summary = fitting.summary()?;
+                let activations = summary.images() * summary.features() as u64;
+                let ranked = |rank| summary.ranked_activation(rank);
+                quantile(activations, ranked, fitting.parameters.react_quantile)
+            },
             columns: fitting.columns()?,
         })
     }
@@ -106,13 +96,12 @@ impl Score for React {
     }
 }
 
-/// The quantile of all activations, linear between neighbours like NumPy's.
-fn quantile(summary: &TrainingSummary, share: f64) -> f64 {
-    let activations = summary.images() * summary.features() as u64;
-    let position = share * (activations - 1) as f64;
+/// The quantile of so many activations, of which `ranked` gives that of a rank from 0; linear
+/// between neighbours like NumPy's.
+pub(super) fn quantile(activations: u64, ranked: impl Fn(u64) -> f32, share: f64) -> f64 {
+    let position = share * activations.saturating_sub(1) as f64;
     let lower = position.floor();
-    let [a, b] =
-        [lower, position.ceil()].map(|rank| f64::from(summary.ranked_activation(rank as u64)));
+    let [a, b] = [lower, position.ceil()].map(|rank| f64::from(ranked(rank as u64)));
     a + (b - a) * (position - lower)
 }
 

@@ -26,10 +26,29 @@
 //! | with labels: rows of the logit of the label and all logits, in their order | C + 1 f32 each |
 //! | rows of the largest logit and the features, in their order | D + 1 f32 each |
 //! | the number of different activations, and for each its ordered bits less those before it, and its count | LEB128 |
+//!
+//! Where a method needs them, the feature maps follow:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | the number of images whose maps are in it | LEB128 |
+//! | their activations, rounded to 12 binary digits, as those above | LEB128 |
+//!
+//! and AdaSCALE's shifts:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | o, ε, k₁, k₂, λ | f64 each |
+//! | the number of images whose shifts are known | LEB128 |
+//! | those, rising | f64 each |
 
 use nalgebra::DMatrix;
 
-use super::{Bank, Keeps, Levels, Moments, Patterns, TrainingSummary, levels::from_ordered_bits};
+use super::{
+    Bank, Keeps, Levels, MAX_COUNT, Moments, Patterns, TrainingSummary, coarse,
+    levels::from_ordered_bits,
+};
+use crate::activation_shift::ActivationShift;
 use crate::error::{Error, ErrorKind};
 use crate::method::Method;
 
@@ -87,13 +106,18 @@ impl TrainingSummary {
             }
         }
         if self.keeps.has(Keeps::ACTIVATIONS) {
-            let levels = self.levels.settled();
-            write_number(bytes, levels.len() as u64);
-            let mut before = 0;
-            for (key, count) in levels.iter() {
-                write_number(bytes, u64::from(key - before));
-                write_number(bytes, count);
-                before = key;
+            write_levels(bytes, &self.levels);
+        }
+        if self.keeps.has(Keeps::MAP_ACTIVATIONS) {
+            write_number(bytes, self.mapped_images);
+            write_levels(bytes, &self.map_levels);
+        }
+        if self.keeps.has(Keeps::SHIFTS) {
+            let numbers = self.activation_shift.numbers();
+            numbers.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
+            write_number(bytes, self.shifts.len() as u64);
+            for shift in self.ordered_shifts() {
+                bytes.extend(shift.to_le_bytes());
             }
         }
     }
@@ -112,11 +136,24 @@ impl TrainingSummary {
         reader.sums(&mut summary)?;
         reader.patterns(&mut summary)?;
         reader.banks(&mut summary)?;
-        reader.levels(&mut summary)?;
+        reader.activations(&mut summary)?;
+        reader.maps(&mut summary)?;
+        reader.shifts(&mut summary)?;
         match reader.rest() {
             0 => Ok(summary),
             _ => Err(reader.error("the end after the last part", "more bytes")),
         }
+    }
+}
+
+fn write_levels(bytes: &mut Vec<u8>, levels: &Levels) {
+    let levels = levels.settled();
+    write_number(bytes, levels.len() as u64);
+    let mut before = 0;
+    for (key, count) in levels.iter() {
+        write_number(bytes, u64::from(key - before));
+        write_number(bytes, count);
+        before = key;
     }
 }
 
@@ -348,10 +385,64 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn levels(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+    fn activations(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
         if !summary.keeps.has(Keeps::ACTIVATIONS) {
             return Ok(());
         }
+        let (levels, sum) = self.levels(|value| value.is_finite())?;
+        if sum != u128::from(summary.images) * summary.features as u128 {
+            return Err(self.error("as many activations as the images have", "others"));
+        }
+        summary.levels = levels;
+        Ok(())
+    }
+
+    fn maps(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        if !summary.keeps.has(Keeps::MAP_ACTIVATIONS) {
+            return Ok(());
+        }
+        let start = *self;
+        let mapped = self.number()?;
+        let is_coarse =
+            |value: f32| value.is_finite() && coarse(value).to_bits() == value.to_bits();
+        let (levels, sum) = self.levels(is_coarse)?;
+        let of_images = match mapped {
+            0 => sum == 0,
+            _ => sum > 0 && sum.is_multiple_of(u128::from(mapped)),
+        };
+        if mapped > summary.images || sum > u128::from(MAX_COUNT) || !of_images {
+            return Err(start.error("as many activations as the feature maps have", "others"));
+        }
+        (summary.map_levels, summary.mapped_images) = (levels, mapped);
+        Ok(())
+    }
+
+    fn shifts(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        if !summary.keeps.has(Keeps::SHIFTS) {
+            return Ok(());
+        }
+        let start = *self;
+        let mut numbers = [0.0; ActivationShift::NUMBERS];
+        for number in &mut numbers {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(self.take(8)?);
+            *number = f64::from_le_bytes(bytes);
+        }
+        summary.activation_shift = ActivationShift::from_numbers(numbers)
+            .map_err(|_| start.error("parameters of AdaSCALE in their ranges", "others"))?;
+        let start = *self;
+        let count = self.number()?;
+        let shifts = self.doubles(count, f64::MAX)?;
+        let rise = shifts.is_sorted() && shifts.iter().all(|shift| shift.is_sign_positive());
+        if count > summary.images || !rise {
+            return Err(start.error("rising shifts of the images", "others"));
+        }
+        summary.shifts = shifts;
+        Ok(())
+    }
+
+    /// Levels of values that can be, and how many values there are.
+    fn levels(&mut self, can_be: impl Fn(f32) -> bool) -> Result<(Levels, u128), Error> {
         let length = self.number()?;
         // Each has a key and a count.
         let length = self.size(length, 2)?;
@@ -363,7 +454,7 @@ impl<'a> Reader<'a> {
             let key = u64::from(before.unwrap_or(0)).checked_add(step);
             let key = key.and_then(|key| u32::try_from(key).ok());
             let key = key.filter(|&key| {
-                before.is_none_or(|before| before < key) && from_ordered_bits(key).is_finite()
+                before.is_none_or(|before| before < key) && can_be(from_ordered_bits(key))
             });
             let (Some(key), 1..) = (key, count) else {
                 return Err(start.error(
@@ -375,11 +466,7 @@ impl<'a> Reader<'a> {
             counts.push(count);
             (before, sum) = (Some(key), sum + u128::from(count));
         }
-        if sum != u128::from(summary.images) * summary.features as u128 {
-            return Err(self.error("as many activations as the images have", "others"));
-        }
-        summary.levels = Levels::of(keys, counts);
-        Ok(())
+        Ok((Levels::of(keys, counts), sum))
     }
 
     /// So many numbers, each up to `largest` in magnitude.

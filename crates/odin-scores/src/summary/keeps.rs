@@ -27,6 +27,11 @@ impl Keeps {
     /// How many features are negative. It is counted wherever features are read, and needed by none.
     pub(crate) const SIGNS: Self = Self(1 << 8);
 
+    /// How often each activation of the feature maps occurs, rounded.
+    pub(crate) const MAP_ACTIVATIONS: Self = Self(1 << 12);
+    /// How far the largest activations of each image shift.
+    pub(crate) const SHIFTS: Self = Self(1 << 13);
+
     /// All that are made of features.
     const OF_FEATURES: Self = Self(
         Self::SUM.0
@@ -35,7 +40,8 @@ impl Keeps {
             | Self::ACTIVATIONS.0
             | Self::UNIT_PRODUCTS.0
             | Self::PATTERNS.0
-            | Self::SIGNS.0,
+            | Self::SIGNS.0
+            | Self::SHIFTS.0,
     );
 
     fn of_method(method: Method) -> Self {
@@ -48,6 +54,8 @@ impl Keeps {
                 Self::FEATURES
             }
             Method::React => Self::ACTIVATIONS,
+            Method::AdaScaleA | Method::AdaScaleL => Self::SHIFTS,
+            Method::ReactMap => Self::MAP_ACTIVATIONS,
             Method::Fdbd | Method::Nci | Method::Dice => Self::SUM,
             Method::She => Self::PATTERNS,
             Method::Ash | Method::Scale | Method::Lts | Method::GradNorm => Self::SIGNS,
@@ -56,7 +64,10 @@ impl Keeps {
             | Method::MaxMinusMean
             | Method::Energy
             | Method::Entropy
-            | Method::Gen => Self::default(),
+            | Method::Gen
+            | Method::AshMap
+            | Method::ScaleMap
+            | Method::RankFeat => Self::default(),
         }
     }
 
@@ -89,7 +100,7 @@ impl Keeps {
         self.0 & part.0 == part.0
     }
 
-    fn and(self, other: Self) -> Self {
+    const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -93,10 +93,30 @@ impl Levels {
         self.keys.len()
     }
 
+    /// How many values there are.
+    pub(crate) fn count(&self) -> u64 {
+        let settled = self.counts.iter().sum::<u64>();
+        settled + self.waiting.len() as u64
+    }
+
     /// The value of a rank from 0 in ascending order.
     pub(crate) fn ranked(&self, rank: u64) -> f32 {
         let waiting = self.waiting.iter().map(|&key| (key, 1));
         ranked(self.iter().chain(waiting), rank)
+    }
+}
+
+/// The nearest number of 12 binary digits, of which there are so few that all of them can be counted:
+/// within a share of 2⁻¹² of the value, and equal to it at 0.
+pub(crate) fn coarse(value: f32) -> f32 {
+    const DROPPED: u32 = 12;
+    let bits = value.to_bits();
+    let cut = |bits: u32| f32::from_bits(bits >> DROPPED << DROPPED);
+    let nearest = cut(bits + (1 << (DROPPED - 1)));
+    match nearest.is_finite() {
+        true => nearest,
+        // The largest numbers are rounded down.
+        false => cut(bits),
     }
 }
 
@@ -144,6 +164,21 @@ pub(crate) fn from_ordered_bits(bits: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coarse_values_are_near_and_few() {
+        let mut values = vec![0.0, -0.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1.0, -2.5];
+        values.extend((0..20_000).map(|i| (i as f32 * 0.618).sin() * 3.0));
+        for &value in &values {
+            let near = coarse(value);
+            assert!(
+                (near - value).abs() <= value.abs() / 4096.0,
+                "{value} {near}"
+            );
+            assert_eq!(coarse(near), near);
+            assert_eq!(near.to_bits() & 0xfff, 0);
+        }
+    }
 
     #[test]
     fn ranks_are_those_of_the_sorted_values() {

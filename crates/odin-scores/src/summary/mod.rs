@@ -7,15 +7,17 @@ mod levels;
 mod moments;
 mod patterns;
 
+use crate::activation_shift::ActivationShift;
 use crate::error::{Error, ErrorKind};
 use crate::head::{Head, check_match};
 use crate::method::Method;
 use crate::numeric::{add, argmax, max, softmax, unit};
+use crate::parameters::Parameters;
 use crate::training::Training;
 
 pub(crate) use bank::Bank;
 pub(crate) use keeps::Keeps;
-pub(crate) use levels::{Levels, ordered_bits, ranked};
+pub(crate) use levels::{Levels, coarse, ordered_bits, ranked};
 pub(crate) use moments::Moments;
 pub(crate) use patterns::Patterns;
 
@@ -36,6 +38,8 @@ const MAX_COUNT: u64 = 1 << 53;
 /// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
 /// | `temperature-scaling` | the logits of each image, and that of its label | 4 (C + 1) an image |
 /// | `knn`, `vim`, `nn-guide`, `vra`, `weiper-kld` | the features of each image, and its largest logit | 4 (D + 1) an image |
+/// | `adascale-a`, `adascale-l` | how far the largest activations of each image shift | 8 an image |
+/// | `react-map` | how often each activation of the feature maps occurs, rounded to 12 binary digits | up to 16 a different one of those: 16 MiB |
 /// | `react`, unless features are kept | how often each activation occurs | up to 16 a different activation |
 ///
 /// ViM needs the features because its α is the mean length of residuals in directions that are
@@ -46,7 +50,8 @@ const MAX_COUNT: u64 = 1 << 53;
 ///
 /// **Any order.** Images that are kept are ordered by their content, and counts are whole numbers.
 /// What is fitted from those is therefore the same, bit for bit, however the images were cut into
-/// parts and in whatever order they are merged: `knn`, `nn-guide`, `vim`, `react`, `vra` and
+/// parts and in whatever order they are merged: `knn`, `nn-guide`, `vim`, `react`, `react-map`, `vra`,
+/// AdaSCALE and
 /// `temperature-scaling`.
 /// Sums are in f64, and their last bits depend on the order: sums of n numbers to within n · 2⁻⁵³
 /// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`,
@@ -101,6 +106,12 @@ pub struct TrainingSummary {
     logits: Bank,
     rows: Bank,
     levels: Levels,
+    map_levels: Levels,
+    /// Images whose feature maps are in the levels.
+    mapped_images: u64,
+    activation_shift: ActivationShift,
+    /// In no order.
+    shifts: Vec<f64>,
 }
 
 impl TrainingSummary {
@@ -137,6 +148,20 @@ impl TrainingSummary {
             logits: Bank::new(classes.saturating_add(1)),
             rows: Bank::new(features.saturating_add(1)),
             levels: Levels::default(),
+            map_levels: Levels::default(),
+            mapped_images: 0,
+            activation_shift: ActivationShift::new(&Parameters::default()),
+            shifts: Vec::new(),
+        }
+    }
+
+    /// The same, to be fitted with these parameters; the defaults unless set. What is kept depends on
+    /// those of AdaSCALE: o, ε, k₁, k₂ and λ.
+    #[must_use]
+    pub fn with_parameters(self, parameters: &Parameters) -> Self {
+        Self {
+            activation_shift: ActivationShift::new(parameters),
+            ..self
         }
     }
 
@@ -195,14 +220,35 @@ impl TrainingSummary {
         }
         let labelled = self.labelled_with(Some(training.has_labels()))?;
         let images = self.images_with(training.images() as u64)?;
+        self.check_maps(training.feature_maps().len() as u64)?;
         let mut features = training.feature_rows();
         for (image, logits) in training.logit_rows().enumerate() {
             let features = features.next().filter(|_| self.features > 0);
             let label = training.labels().map(|labels| labels[image]);
             self.add(features.unwrap_or_default(), logits, label);
         }
+        self.add_map(training);
+        self.add_shifts(training);
         (self.labelled, self.images) = (labelled, images);
         Ok(())
+    }
+
+    fn add_map(&mut self, training: &Training<'_>) {
+        let maps = training.feature_maps();
+        if self.keeps.has(Keeps::MAP_ACTIVATIONS) && !maps.is_empty() {
+            let maps: Vec<f32> = maps.iter().map(|&value| coarse(value)).collect();
+            self.map_levels.add(&maps);
+            self.mapped_images += training.images() as u64;
+        }
+    }
+
+    fn add_shifts(&mut self, training: &Training<'_>) {
+        if self.keeps.has(Keeps::SHIFTS) && self.features > 0 {
+            let pairs = training.feature_rows().zip(training.shifted_rows());
+            let shifts =
+                pairs.map(|(features, shifted)| self.activation_shift.of(features, shifted));
+            self.shifts.extend(shifts);
+        }
     }
 
     fn add(&mut self, features: &[f32], logits: &[f32], label: Option<usize>) {
@@ -251,6 +297,7 @@ impl TrainingSummary {
         self.check_alike(other)?;
         let labelled = self.labelled_with(other.labelled)?;
         let images = self.images_with(other.images)?;
+        self.check_maps(other.map_levels.count())?;
         for (own, others) in self.typical.iter_mut().zip(&other.typical) {
             own.resize(own.len().max(others.len()), 0.0);
             add_sum(own, others);
@@ -271,6 +318,9 @@ impl TrainingSummary {
         self.logits.merge(&other.logits);
         self.rows.merge(&other.rows);
         self.levels.merge(&other.levels);
+        self.map_levels.merge(&other.map_levels);
+        self.mapped_images += other.mapped_images;
+        self.shifts.extend_from_slice(&other.shifts);
         let counts = [
             (&mut self.class_images, &other.class_images),
             (&mut self.predicted_images, &other.predicted_images),
@@ -306,6 +356,8 @@ impl TrainingSummary {
             "are of networks with different numbers of classes or features"
         } else if self.methods != other.methods {
             "were made for different scores; make both for the same"
+        } else if self.keeps.has(Keeps::SHIFTS) && self.activation_shift != other.activation_shift {
+            "were made with different parameters of AdaSCALE; make both with the same"
         } else {
             return Ok(());
         };
@@ -330,6 +382,17 @@ impl TrainingSummary {
                 format!("a summary holds up to 2^53 features; here are {more} more images");
             Error::new(ErrorKind::Summary, message)
         })
+    }
+
+    /// Whether so many more activations of feature maps can be counted.
+    fn check_maps(&self, more: u64) -> Result<(), Error> {
+        match self.map_levels.count().checked_add(more) {
+            Some(all) if all <= MAX_COUNT => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Summary,
+                format!("a summary holds up to 2^53 activations; here are {more} more"),
+            )),
+        }
     }
 
     /// By label, or else by the class that is predicted.
@@ -381,6 +444,33 @@ impl TrainingSummary {
     /// Rows of the largest logit and the features.
     pub(crate) fn rows(&self) -> &Bank {
         &self.rows
+    }
+
+    /// Whether the feature maps of all images were there.
+    pub(crate) fn has_maps(&self) -> bool {
+        self.mapped_images == self.images
+    }
+
+    /// The activations of the feature maps, rounded.
+    pub(crate) fn map_activations(&self) -> &Levels {
+        &self.map_levels
+    }
+
+    /// How the shifts are computed.
+    pub(crate) fn activation_shift(&self) -> &ActivationShift {
+        &self.activation_shift
+    }
+
+    /// Whether the shifted features of all images were there.
+    pub(crate) fn has_shifts(&self) -> bool {
+        self.shifts.len() as u64 == self.images
+    }
+
+    /// How far the largest activations of each image shift, rising.
+    pub(crate) fn ordered_shifts(&self) -> Vec<f64> {
+        let mut shifts = self.shifts.clone();
+        shifts.sort_unstable_by(f64::total_cmp);
+        shifts
     }
 
     /// The activation of a rank from 0 in ascending order.

@@ -13,6 +13,41 @@ pub(crate) struct Network {
     pub(crate) test: Vec<f32>,
 }
 
+/// So many positions have the feature maps.
+const POSITIONS: usize = 4;
+
+/// What a network says of images.
+pub(crate) struct Said<'a> {
+    classes: usize,
+    features: &'a [f32],
+    pub(crate) logits: Vec<f32>,
+    maps: Vec<f32>,
+    shifted: Vec<f32>,
+}
+
+impl Said<'_> {
+    pub(crate) fn training<'a>(&'a self, labels: Option<&'a [usize]>) -> Training<'a> {
+        let training = Training::new(self.features, &self.logits, labels, self.classes).unwrap();
+        let training = training.with_feature_maps(&self.maps).unwrap();
+        training.with_shifted_features(&self.shifted).unwrap()
+    }
+
+    fn observations(&self) -> Vec<Observation<'_>> {
+        let images = self.logits.len() / self.classes;
+        let width = self.features.len() / images;
+        let part = |values, width| <[f32]>::chunks(values, width);
+        let logits = part(&self.logits, self.classes).zip(part(self.features, width));
+        let others = part(&self.maps, POSITIONS * width).zip(part(&self.shifted, width));
+        let observation = |((logits, features), (map, shifted))| {
+            Observation::new(logits)
+                .with_features(features)
+                .with_feature_map(map)
+                .with_shifted_features(shifted)
+        };
+        logits.zip(others).map(observation).collect()
+    }
+}
+
 impl Network {
     /// Features are in steps of 1/64, and differ in mean between classes.
     pub(crate) fn new(seed: u64, classes: usize, features: usize, images: usize) -> Self {
@@ -63,6 +98,25 @@ impl Network {
             .collect()
     }
 
+    /// What the network says of images of these features.
+    pub(crate) fn said<'a>(&self, features: &'a [f32]) -> Said<'a> {
+        let around = |h: &f32| {
+            // They depend on the value alone, and their mean is the value.
+            let turn = (h.abs() * 64.0) as usize % POSITIONS;
+            let mut factors = [0.0, 0.5, 1.5, 2.0];
+            factors.rotate_left(turn);
+            factors.map(|factor| factor * h)
+        };
+        let shifted = |h: &f32| 0.9375 * h + ((h.abs() * 64.0) as usize % 3) as f32 / 32.0;
+        Said {
+            classes: self.classes,
+            features,
+            logits: self.logits(features),
+            maps: features.iter().flat_map(around).collect(),
+            shifted: features.iter().map(shifted).collect(),
+        }
+    }
+
     /// Whether an image has two largest logits.
     #[allow(dead_code)]
     pub(crate) fn has_ties(&self) -> bool {
@@ -74,21 +128,15 @@ impl Network {
     }
 
     pub(crate) fn fit(&self, parameters: &Parameters, methods: &[Method]) -> Vec<Fitted> {
-        let logits = self.logits(&self.training);
-        let training =
-            Training::new(&self.training, &logits, Some(&self.labels), self.classes).unwrap();
+        let said = self.said(&self.training);
+        let training = said.training(Some(&self.labels));
         fit_with(parameters, methods, Some(&self.head()), Some(&training)).unwrap()
     }
 
     /// The scores of the test images, one row a score.
     pub(crate) fn scores(&self, scores: &[Fitted]) -> Vec<Vec<f64>> {
-        let logits = self.logits(&self.test);
-        let images = logits
-            .chunks(self.classes)
-            .zip(self.test.chunks(self.features));
-        let observations: Vec<Observation<'_>> = images
-            .map(|(logits, features)| Observation { logits, features })
-            .collect();
+        let said = self.said(&self.test);
+        let observations: Vec<Observation<'_>> = said.observations();
         scores
             .iter()
             .map(|score| observations.iter().map(|o| score.score(o)).collect())

@@ -2,8 +2,8 @@
 
 use crate::common::Network;
 use odin_scores::{
-    Error, ErrorKind, Head, Method, NamedTensor, Observation, Parameters, Scorer, Training, Values,
-    fit, fit_with, restore, tensors,
+    Error, ErrorKind, Head, Method, NamedTensor, Needs, Observation, Parameters, Scorer, Shift,
+    Training, Values, fit, fit_with, restore, tensors,
 };
 use proptest::prelude::*;
 
@@ -33,10 +33,11 @@ fn names_are_read_back_and_unknown_ones_listed() {
 #[test]
 fn what_a_method_says_it_needs_is_what_it_needs() {
     let network = Network::new(7, 3, 8, 60);
-    let (head, logits) = (network.head(), network.logits(&network.training));
-    let full = Training::new(&network.training, &logits, Some(&network.labels), 3).unwrap();
-    let unlabelled = Training::new(&network.training, &logits, None, 3).unwrap();
-    let featureless = Training::new(&[], &logits, Some(&network.labels), 3).unwrap();
+    let (head, said) = (network.head(), network.said(&network.training));
+    let (full, unlabelled) = (said.training(Some(&network.labels)), said.training(None));
+    let featureless = Training::new(&[], &said.logits, Some(&network.labels), 3).unwrap();
+    let features = Training::new(&network.training, &said.logits, Some(&network.labels), 3);
+    let features = features.unwrap();
     for method in Method::ALL {
         let missing = |needed: bool| needed.then_some(ErrorKind::Missing);
         let fit = |head, training| kind(fit(&[method], head, training));
@@ -58,7 +59,15 @@ fn what_a_method_says_it_needs_is_what_it_needs() {
         );
         assert_eq!(
             fit(Some(&head), Some(&featureless)),
-            missing(method.needs_training() && method.needs_features()),
+            missing(
+                method.needs_training() && (method.needs_features() || method.needs_feature_map())
+            ),
+            "{method}"
+        );
+        let more = method.needs_feature_map() || method.needs_shift();
+        assert_eq!(
+            fit(Some(&head), Some(&features)),
+            missing(method.needs_training() && more),
             "{method}"
         );
     }
@@ -150,7 +159,7 @@ fn what_images_do_not_determine_is_an_error() {
 
 #[test]
 fn parameters_are_checked() {
-    let wrong: [fn(&mut Parameters); 22] = [
+    let wrong: [fn(&mut Parameters); 32] = [
         |p| p.gen_gamma = 0.0,
         |p| p.gen_gamma = f64::NAN,
         |p| p.gen_top = 0,
@@ -172,6 +181,16 @@ fn parameters_are_checked() {
         |p| p.ash_pruned = 1.0,
         |p| p.scale_pruned = -0.1,
         |p| p.nci_alpha = f64::INFINITY,
+        |p| p.adascale_o = 0.0,
+        |p| p.adascale_epsilon = 0.0,
+        |p| p.adascale_k1 = 1.5,
+        |p| p.adascale_k2 = f64::NAN,
+        |p| p.adascale_lambda = -1.0,
+        |p| p.adascale_pmin = 0.9,
+        |p| p.adascale_pmax = 1.0,
+        |p| p.react_map_quantile = 0.0,
+        |p| p.ash_map_pruned = 1.0,
+        |p| p.scale_map_pruned = -0.1,
         |p| p.vim_dimension = Some(8),
     ];
     let network = Network::new(7, 3, 8, 60);
@@ -193,10 +212,10 @@ fn parameters_are_checked() {
 #[test]
 fn observations_that_do_not_fit_have_no_score() {
     let network = Network::new(7, 3, 8, 60);
-    let good = Observation {
-        logits: &[1.0, 2.0, 3.0],
-        features: &[0.5; 8],
-    };
+    let good = Observation::new(&[1.0, 2.0, 3.0])
+        .with_features(&[0.5; 8])
+        .with_feature_map(&[0.5; 24])
+        .with_shifted_features(&[0.25; 8]);
     for score in network.fit(&Parameters::default(), &Method::ALL) {
         assert!(score.score(&good).is_finite(), "{}", score.name());
         assert_eq!(kind(score.check(&good)), None);
@@ -204,32 +223,92 @@ fn observations_that_do_not_fit_have_no_score() {
             (&[][..], ErrorKind::Missing),
             (&[1.0, f32::NAN, 0.0][..], ErrorKind::Invalid),
         ];
-        let features = [
-            (&[][..], ErrorKind::Missing),
-            (&[f32::INFINITY; 8][..], ErrorKind::Invalid),
-        ];
-        let bad_logits = logits.map(|(logits, kind)| (Observation { logits, ..good }, kind));
-        let bad_features =
-            features.map(|(features, kind)| (Observation { features, ..good }, kind));
-        for (observation, expected) in bad_logits {
+        for (logits, expected) in logits {
+            let mut observation = good;
+            observation.logits = logits;
             assert!(score.score(&observation).is_nan());
             assert_eq!(kind(score.check(&observation)), Some(expected));
         }
-        for (observation, expected) in bad_features {
-            assert_eq!(score.score(&observation).is_nan(), score.needs_features());
-            let expected = score.needs_features().then_some(expected);
-            assert_eq!(kind(score.check(&observation)), expected);
+        let needs = score.needs();
+        let values = [
+            (&[][..], ErrorKind::Missing),
+            (&[f32::INFINITY; 8][..], ErrorKind::Invalid),
+        ];
+        for (values, expected) in values {
+            for (needed, observation) in [
+                (needs.features, good.with_features(values)),
+                (needs.feature_map, good.with_feature_map(values)),
+                (needs.shift.is_some(), good.with_shifted_features(values)),
+            ] {
+                assert_eq!(score.score(&observation).is_nan(), needed);
+                let expected = needed.then_some(expected);
+                assert_eq!(kind(score.check(&observation)), expected);
+            }
         }
-        let longer = Observation {
-            logits: &[1.0; 4],
-            features: &[0.5; 9],
-        };
+        let longer = Observation::new(&[1.0; 4])
+            .with_features(&[0.5; 9])
+            .with_feature_map(&[0.5; 25])
+            .with_shifted_features(&[0.5; 9]);
         let checked = kind(score.check(&longer));
         assert_eq!(
             score.score(&longer).is_nan(),
             checked == Some(ErrorKind::Shape)
         );
     }
+}
+
+#[test]
+fn feature_maps_and_shifted_features_are_checked() {
+    let training = Training::new(&[1.0; 4], &[1.0; 4], None, 2).unwrap();
+    let maps: [(&[f32], _); 4] = [
+        (&[], None),
+        (&[1.0; 12], None),
+        (&[1.0; 6], Some(ErrorKind::Shape)),
+        (&[f32::NAN; 4], Some(ErrorKind::Invalid)),
+    ];
+    for (maps, expected) in maps {
+        assert_eq!(kind(training.with_feature_maps(maps)), expected);
+    }
+    let shifted: [(&[f32], _); 3] = [
+        (&[1.0; 4], None),
+        (&[1.0; 8], Some(ErrorKind::Shape)),
+        (&[f32::NAN; 4], Some(ErrorKind::Invalid)),
+    ];
+    for (shifted, expected) in shifted {
+        assert_eq!(kind(training.with_shifted_features(shifted)), expected);
+    }
+}
+
+#[test]
+fn what_two_scores_need_is_computed_once() {
+    let shifted = |share, step| Needs::shifted(Shift { share, step });
+    let both = shifted(0.05, 0.5).and(Needs::FEATURE_MAP).unwrap();
+    assert!(both.features && both.feature_map && both.shift.is_some());
+    assert_eq!(both.and(shifted(0.05, 0.5)), Ok(both));
+    assert_eq!(both.and(Needs::LOGITS), Ok(both));
+    for other in [shifted(0.1, 0.5), shifted(0.05, 0.25)] {
+        let error = both.and(other).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("epsilon = 0.5"), "{error}");
+    }
+}
+
+/// Where half of the activations are the least, their lower quantiles leave nothing.
+#[test]
+fn clipping_all_activations_is_an_error() {
+    let network = Network::new(7, 3, 8, 60);
+    let said = network.said(&network.training);
+    let mut parameters = Parameters::default();
+    parameters.react_map_quantile = 0.2;
+    let training = said.training(None);
+    let methods = [Method::ReactMap];
+    let fitted = fit_with(
+        &parameters,
+        &methods,
+        Some(&network.head()),
+        Some(&training),
+    );
+    assert_eq!(kind(fitted), Some(ErrorKind::Degenerate));
 }
 
 /// One way to damage a saved tensor.

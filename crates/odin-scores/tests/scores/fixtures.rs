@@ -1,5 +1,5 @@
-//! Every score against independent implementations (`scripts/score_fixtures.py`), as fitted and as
-//! restored from what was saved.
+//! Every score against independent implementations (`scripts/score_fixtures.py`,
+//! `scripts/activation_fixtures.py`), as fitted and as restored from what was saved.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,23 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Case {
     name: String,
+    /// Scores with parameters, where they are not the defaults.
+    #[serde(default)]
+    parameters: Vec<String>,
     weight: Vec<f32>,
     bias: Vec<f32>,
     labels: Option<Vec<usize>>,
     training_features: Vec<f32>,
     training_logits: Vec<f32>,
+    #[serde(default)]
+    training_feature_maps: Vec<f32>,
+    #[serde(default)]
+    training_shifted_features: Vec<f32>,
     features: Vec<f32>,
+    #[serde(default)]
+    feature_maps: Vec<f32>,
+    #[serde(default)]
+    shifted_features: Vec<f32>,
     logits: Vec<f32>,
     scores: BTreeMap<String, Vec<f64>>,
 }
@@ -28,13 +39,24 @@ impl Case {
     }
 
     fn training(&self) -> Training<'_> {
-        Training::new(
+        let training = Training::new(
             &self.training_features,
             &self.training_logits,
             self.labels.as_deref(),
             self.bias.len(),
-        )
-        .unwrap()
+        );
+        let mut training = training.unwrap();
+        if !self.training_feature_maps.is_empty() {
+            training = training
+                .with_feature_maps(&self.training_feature_maps)
+                .unwrap();
+        }
+        if !self.training_shifted_features.is_empty() {
+            training = training
+                .with_shifted_features(&self.training_shifted_features)
+                .unwrap();
+        }
+        training
     }
 
     /// Those with default parameters.
@@ -61,21 +83,35 @@ impl Case {
     }
 
     fn fit(&self) -> Vec<Fitted> {
-        fit(&self.methods(), Some(&self.head()), Some(&self.training())).unwrap()
+        let mut parameters = Parameters::default();
+        for text in &self.parameters {
+            parameters.read(text).unwrap();
+        }
+        let (methods, head) = (self.methods(), self.head());
+        fit_with(&parameters, &methods, Some(&head), Some(&self.training())).unwrap()
     }
 
     fn observations(&self) -> Vec<Observation<'_>> {
-        let classes = self.bias.len();
-        self.logits
-            .chunks(classes)
-            .zip(self.features.chunks(self.weight.len() / classes))
-            .map(|(logits, features)| Observation { logits, features })
-            .collect()
+        let images = self.logits.len() / self.bias.len();
+        let observation = |image: usize| {
+            let of_image = |values: &'_ Vec<f32>| {
+                let width = values.len() / images;
+                image * width..(image + 1) * width
+            };
+            Observation::new(&self.logits[of_image(&self.logits)])
+                .with_features(&self.features[of_image(&self.features)])
+                .with_feature_map(&self.feature_maps[of_image(&self.feature_maps)])
+                .with_shifted_features(&self.shifted_features[of_image(&self.shifted_features)])
+        };
+        (0..images).map(observation).collect()
     }
 }
 
 fn cases() -> Vec<Case> {
-    serde_json::from_str(include_str!("../fixtures.json")).unwrap()
+    let read = |text: &str| -> Vec<Case> { serde_json::from_str(text).unwrap() };
+    let mut cases = read(include_str!("../fixtures.json"));
+    cases.extend(read(include_str!("../activation_fixtures.json")));
+    cases
 }
 
 /// How far a score may be off, relative to the larger of itself and 1; a relative distance, which
@@ -85,7 +121,7 @@ fn cases() -> Vec<Case> {
 fn tolerance(method: Method) -> f64 {
     match method {
         Method::TemperatureScaling => 1e-7,
-        method if method.needs_features() => 1e-6,
+        method if method.needs_features() || method.needs_feature_map() => 1e-6,
         _ => 1e-13,
     }
 }

@@ -18,10 +18,7 @@ fn of_logits(method: Method) -> Fitted {
 }
 
 fn score(scorer: &Fitted, logits: &[f32]) -> f64 {
-    scorer.score(&Observation {
-        logits,
-        features: &[1.0, 2.0],
-    })
+    scorer.score(&Observation::new(logits).with_features(&[1.0, 2.0]))
 }
 
 /// Logits in steps of 1/64, so that sums of two are exact.
@@ -123,8 +120,8 @@ proptest! {
         let before = network.scores(&network.fit(&parameters, &methods));
         let after = reversed.scores(&reversed.fit(&parameters, &methods));
         for (method, (before, after)) in methods.iter().zip(before.iter().zip(&after)) {
-            // Of equal features, ASH keeps those of low index; WeiPer perturbs each weight in turn.
-            if ![Method::Ash, Method::WeiperKld].contains(method) {
+            // Of equal values, ASH keeps those of low index; WeiPer perturbs each weight in turn.
+            if ![Method::Ash, Method::AshMap, Method::WeiperKld].contains(method) {
                 let same = all_close(std::slice::from_ref(before), std::slice::from_ref(after), 2e-5);
                 prop_assert!(same, "{method}: {before:?} {after:?}");
             }
@@ -210,6 +207,10 @@ proptest! {
         parameters.scale_pruned = 0.0;
         parameters.lts_pruned = 0.0;
         (parameters.vra_lower, parameters.vra_upper) = (0.0, 1.0);
+        parameters.react_map_quantile = 1.0;
+        parameters.ash_map_pruned = 0.0;
+        parameters.scale_map_pruned = 0.0;
+        (parameters.adascale_pmin, parameters.adascale_pmax) = (0.0, 0.0);
         let mut inside = network.clone();
         inside.test = network.training.clone(); // nothing above the largest activation
         let methods = [
@@ -225,5 +226,14 @@ proptest! {
             prop_assert!(all_close(&scores[..1], &scores[same..=same], 1e-12), "{}", methods[same]);
         }
         prop_assert!(all_close(&scores[4..5], &scores[5..], 1e-5));
+        let methods = [Method::AdaScaleL, Method::ReactMap, Method::AdaScaleA, Method::AshMap, Method::ScaleMap];
+        let others = inside.scores(&network.fit(&parameters, &methods));
+        for other in &others[..2] {
+            // What is clipped is rounded to 12 binary digits.
+            prop_assert!(all_close(&scores[..1], std::slice::from_ref(other), 1e-3), "{other:?}");
+        }
+        for other in &others[2..] {
+            prop_assert!(all_close(&scores[5..6], std::slice::from_ref(other), 1e-5), "{other:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ const CLASSES: usize = 4;
 const FEATURES: usize = 10;
 
 /// What is fitted from counts and from images that are kept, which have an order of their own.
-const EXACT: [Method; 7] = [
+const EXACT: [Method; 10] = [
     Method::TemperatureScaling,
     Method::Knn,
     Method::NnGuide,
@@ -18,6 +18,9 @@ const EXACT: [Method; 7] = [
     Method::Vim,
     Method::React,
     Method::Vra,
+    Method::AdaScaleA,
+    Method::AdaScaleL,
+    Method::ReactMap,
 ];
 /// What is fitted from sums, whose last bits depend on the order.
 const OF_SUMS: [Method; 9] = [
@@ -74,8 +77,8 @@ fn observe(
     features: &[f32],
     labels: Option<&[usize]>,
 ) {
-    let logits = network.logits(features);
-    let training = Training::new(features, &logits, labels, CLASSES).unwrap();
+    let said = network.said(features);
+    let training = said.training(labels);
     summary.observe(&training, Some(&network.head())).unwrap();
 }
 
@@ -97,9 +100,8 @@ fn scores(network: &Network, summary: &TrainingSummary, methods: &[Method]) -> V
 }
 
 fn scores_of_all(network: &Network, methods: &[Method], labelled: bool) -> Vec<Vec<f64>> {
-    let logits = network.logits(&network.training);
-    let labels = labelled.then_some(&network.labels[..]);
-    let training = Training::new(&network.training, &logits, labels, CLASSES).unwrap();
+    let said = network.said(&network.training);
+    let training = said.training(labelled.then_some(&network.labels[..]));
     let head = network.head();
     let fitted = fit_with(
         &Parameters::default(),
@@ -191,7 +193,7 @@ proptest! {
         order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
     ) {
         let network = network(seed, 60);
-        for methods in [&EXACT[..], &[Method::React]] {
+        for methods in [&EXACT[..], &[Method::React], &[Method::ReactMap], &[Method::AdaScaleL]] {
             let parts = parts(&network, methods, 5, true);
             let bytes = merged(&parts, &order).to_bytes();
             prop_assert_eq!(&bytes, &merged(&parts, &[0, 1, 2, 3, 4]).to_bytes());
@@ -392,6 +394,12 @@ fn what_does_not_belong_together_is_refused() {
         (one(&methods[..1], FEATURES), "different scores"),
         (unlabelled, "labels in one and none in the other"),
     ];
+    let shifts = one(&[Method::AdaScaleA], FEATURES);
+    let mut parameters = Parameters::default();
+    parameters.adascale_epsilon = 0.25;
+    let mut others = shifts.clone().with_parameters(&parameters);
+    let error = others.merge(&shifts).unwrap_err();
+    assert!(error.to_string().contains("of AdaSCALE"), "{error}");
     for (other, part) in &cases {
         let error = labelled.merge(other).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Summary);
@@ -405,6 +413,11 @@ fn what_does_not_belong_together_is_refused() {
     let fit = |methods: &[Method], summary: &TrainingSummary| {
         fit_summary(&Parameters::default(), methods, Some(&head), Some(summary)).unwrap_err()
     };
+    let mut shifts = shifts.with_parameters(&parameters);
+    observe(&mut shifts, &network, &network.training, None);
+    let error = fit(&[Method::AdaScaleA], &shifts);
+    assert_eq!(error.kind(), ErrorKind::Summary);
+    assert!(error.to_string().contains("epsilon = 0.25"), "{error}");
     let error = fit(&[Method::Knn], &labelled);
     assert_eq!(error.kind(), ErrorKind::Summary);
     assert!(

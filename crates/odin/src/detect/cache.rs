@@ -2,6 +2,7 @@
 //! network.
 
 use crate::{Classifier, Error, ErrorKind};
+use odin_scores::Needs;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, TableDefinition};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ const BATCHES_IN_FLIGHT: usize = 32;
 const OUTPUTS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("outputs");
 
 /// A cache of what networks gave for images: logits, features of the last linear layer, logits of
-/// perturbed images. A detector that is [built with it](crate::DetectorBuilder::cache) runs its
+/// perturbed images, and what else scores read. A detector that is [built with it](crate::DetectorBuilder::cache) runs its
 /// network only for images whose outputs are not there, and gives the same scores to the bit.
 ///
 /// An output is found by the network (the hash of its file and its preprocessing), the engine, for
@@ -50,6 +51,16 @@ pub(super) fn network_key(classifier: &Classifier, engine: &str) -> [u8; 32] {
     hash.update(classifier.fingerprint());
     hash.update(engine);
     hash.finalize().into()
+}
+
+/// What features of shifted images depend on beside the image, to the bit.
+pub(super) fn shift_key(needs: Needs) -> Vec<f32> {
+    let of_number = |number: f64| {
+        let bits = number.to_bits();
+        [(bits >> 32) as u32, bits as u32].map(f32::from_bits)
+    };
+    let numbers = needs.shift.map(|shift| [shift.share, shift.step]);
+    numbers.into_iter().flatten().flat_map(of_number).collect()
 }
 
 impl OutputCache {

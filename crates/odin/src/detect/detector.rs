@@ -1,18 +1,18 @@
 //! A classifier with ODIN built into it, which scores images at one setting.
 
 use super::backend::{Backend, Device, EngineOptions};
-use super::cache::{Kind, OutputCache, Outputs, network_key};
+use super::cache::{Kind, OutputCache, Outputs, network_key, shift_key};
 use super::score::{argmax, max_softmax};
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
-use crate::model::features;
+use crate::model::{add_needed, features};
 use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{Classifier, Error, ErrorKind, Images, Score, Setting};
 use odin_cpu::{Output, Program};
 use odin_data::Image;
 use odin_graph::ValueId;
 use odin_graph::odin::{Extras, forward, names, transform_with};
-use odin_scores::{Fitted, Method, Observation, Parameters, Scorer};
+use odin_scores::{Fitted, Method, Needs, Observation, Parameters, Scorer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Detector {
     engine: Arc<Backend>,
     /// The names of the engine's outputs.
     outputs: Arc<[String]>,
+    /// What the features of shifted images depend on.
+    shift: Vec<f32>,
     options: EngineOptions,
     classifier: Classifier,
     input: InputPipeline,
@@ -95,8 +97,14 @@ impl Scorers {
         fitted.chain(self.own.iter().map(|scorer| &**scorer))
     }
 
-    pub(super) fn needs_features(&self) -> bool {
-        self.iter().any(|scorer| scorer.needs_features())
+    /// What they read beside the logits.
+    ///
+    /// # Errors
+    /// When two need images that are shifted differently.
+    pub(super) fn needs(&self) -> Result<Needs, Error> {
+        let mut scorers = self.iter();
+        let needs = scorers.try_fold(Needs::LOGITS, |needs, scorer| needs.and(scorer.needs()));
+        Ok(needs?)
     }
 
     /// The names of all scores, `msp` first.
@@ -242,19 +250,22 @@ impl DetectorBuilder {
     pub fn build(self) -> Result<Detector, Error> {
         let setting = self.setting.check()?;
         let score_names = self.scorers.names()?;
+        let needs = self.needs()?;
         let extras = Extras {
-            features: self.features()?,
+            features: self.features(needs)?,
             largest_coordinate: self.scorers.i_odin,
             ..Extras::default()
         };
         let axis = self.classifier.layout().channel_axis();
-        let graph = match self.scorers.needs_gradient() {
+        let mut graph = match self.scorers.needs_gradient() {
             true => transform_with(self.classifier.graph(), axis, extras)?,
             false => forward(self.classifier.graph(), extras.features)?,
         };
+        add_needed(&mut graph, &self.classifier, needs)?;
         let outputs = graph.outputs().iter().map(|output| output.name.clone());
         Ok(Detector {
             outputs: outputs.collect(),
+            shift: shift_key(needs),
             engine: Arc::new(Backend::new(&graph, &self.engine)?),
             input: InputPipeline::of(&self.classifier),
             options: self.engine,
@@ -267,12 +278,17 @@ impl DetectorBuilder {
         })
     }
 
-    /// The input of the last linear layer, where a score needs it.
-    pub(super) fn features(&self) -> Result<Option<ValueId>, Error> {
+    /// What the scores read beside the logits.
+    pub(super) fn needs(&self) -> Result<Needs, Error> {
         if self.batch_size == 0 {
             return Err(invalid("the batch size must be at least 1"));
         }
-        match (self.scorers.needs_features(), &self.cache) {
+        self.scorers.needs()
+    }
+
+    /// The input of the last linear layer, where a score or the cache needs it.
+    pub(super) fn features(&self, needs: Needs) -> Result<Option<ValueId>, Error> {
+        match (needs.features, &self.cache) {
             (true, _) => features(&self.classifier).map(Some),
             (false, Some(_)) => Ok(features(&self.classifier).ok()),
             (false, None) => Ok(None),
@@ -302,6 +318,7 @@ impl Detector {
         Ok(Self {
             engine: Arc::clone(&self.engine),
             outputs: Arc::clone(&self.outputs),
+            shift: self.shift.clone(),
             options: self.options.clone(),
             classifier: self.classifier.clone(),
             input: self.input.clone(),
@@ -435,7 +452,8 @@ impl Detector {
         let names = self.outputs.iter().map(String::as_str);
         let numbers = names.filter(|name| *name != names::PREDICTION);
         numbers.map(move |name| match name {
-            names::LOGITS | names::FEATURES => (name, &setting[..0]),
+            names::LOGITS | names::FEATURES | names::FEATURE_MAP => (name, &setting[..0]),
+            names::SHIFTED_FEATURES => (name, &self.shift[..]),
             _ => (name, setting),
         })
     }
@@ -469,6 +487,8 @@ impl Detector {
             match name {
                 names::LOGITS => raw.logits = values,
                 names::FEATURES => raw.features = values,
+                names::FEATURE_MAP => raw.feature_map = values,
+                names::SHIFTED_FEATURES => raw.shifted_features = values,
                 names::PERTURBED_LOGITS => raw.perturbed_logits = values,
                 _ => raw.i_odin_logits = values,
             }
@@ -502,10 +522,10 @@ impl Detector {
 
     /// The scores of an image.
     pub(crate) fn score_of(&self, outputs: &RawOutputs) -> Result<Score, Error> {
-        let observation = Observation {
-            logits: &outputs.logits,
-            features: &outputs.features,
-        };
+        let observation = Observation::new(&outputs.logits)
+            .with_features(&outputs.features)
+            .with_feature_map(&outputs.feature_map)
+            .with_shifted_features(&outputs.shifted_features);
         let t = self.setting.temperature;
         let mut values = vec![max_softmax(&outputs.logits, 1.0)];
         if self.scorers.odin {
@@ -560,6 +580,10 @@ pub(crate) struct RawOutputs {
     features: Vec<f32>,
     /// The logits of the image of which one coordinate moved; empty unless i-ODIN is requested.
     i_odin_logits: Vec<f32>,
+    /// What the features are pooled from; empty where no score needs it.
+    feature_map: Vec<f32>,
+    /// The features of the shifted image; empty where no score needs them.
+    shifted_features: Vec<f32>,
 }
 
 fn of_batch(i: usize, error: Error) -> Error {

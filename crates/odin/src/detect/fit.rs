@@ -1,26 +1,25 @@
 //! Fits scores beside ODIN to training images, and makes the summaries that they are fitted from.
 
 use super::backend::{Backend, EngineOptions};
-use super::cache::{OutputCache, network_key};
+use super::cache::{Kind, OutputCache, Outputs, network_key, shift_key};
 use super::collect::usable;
 use super::detector::DetectorBuilder;
 use super::run::Progress;
 use crate::input::{Batches, InputPipeline, Reading};
-use crate::model::features;
-use crate::model::labels_of_classifier;
+use crate::model::{add_needed, features, labels_of_classifier};
 use crate::{Classifier, Error, ErrorKind, Images};
 use odin_cpu::Output;
 use odin_graph::odin::names;
 use odin_scores::{
-    Fitted, Head, Method, Parameters, Training, TrainingSummary, fit_summary, fit_with,
+    Fitted, Head, Method, Needs, Parameters, Training, TrainingSummary, fit_summary, fit_with,
 };
 use std::collections::BTreeMap;
 
 impl DetectorBuilder {
     /// Makes scores, fitting those that are fitted to what the network says of `training` images.
-    /// Only the forward pass is run; memory is that of a [`TrainingSummary`] and grows with the
-    /// number of images only for some scores. Where not all images have labels of the classifier's
-    /// classes, the predicted classes stand in for them.
+    /// Only the forward pass is run, except for AdaSCALE; memory is that of a [`TrainingSummary`] and
+    /// grows with the number of images only for some scores. Where not all images have labels of the
+    /// classifier's classes, the predicted classes stand in for them.
     ///
     /// # Errors
     /// When a score needs training images and there are none, or their labels, or a last linear
@@ -32,6 +31,7 @@ impl DetectorBuilder {
         training: Option<&Images>,
         progress: impl FnMut(Progress),
     ) -> Result<Vec<Fitted>, Error> {
+        self.check(methods)?;
         let (head, summary) = self.summary_of(methods, training, progress)?;
         let (head, summary) = (head.as_ref(), summary.as_ref());
         Ok(fit_summary(&self.parameters, methods, head, summary)?)
@@ -68,8 +68,10 @@ impl DetectorBuilder {
         training: Option<&Images>,
         progress: impl FnMut(Progress),
     ) -> Result<Vec<Result<Fitted, Error>>, Error> {
-        let (head, summary) = self.summary_of(methods, training, progress)?;
-        each(&self.parameters, methods, head.as_ref(), summary.as_ref())
+        self.each_possible(methods, |possible| {
+            let (head, summary) = self.summary_of(possible, training, progress)?;
+            each(&self.parameters, possible, head.as_ref(), summary.as_ref())
+        })
     }
 
     /// Runs images through the network for a summary of what these scores are fitted from. Each
@@ -112,6 +114,32 @@ impl DetectorBuilder {
         self.summarize_with(methods, head.as_ref(), images, progress)
     }
 
+    /// # Errors
+    /// When the network has not what one of these scores is computed from.
+    fn check(&self, methods: &[Method]) -> Result<(), Error> {
+        let checked = |&method: &Method| self.classifier.check_score(method);
+        methods.iter().try_for_each(checked)
+    }
+
+    /// What `fit` makes of the scores that can be computed from more than a last linear layer, which
+    /// all scores share, and what the network lacks for the others.
+    fn each_possible(
+        &self,
+        methods: &[Method],
+        fit: impl FnOnce(&[Method]) -> Result<Vec<Result<Fitted, Error>>, Error>,
+    ) -> Result<Vec<Result<Fitted, Error>>, Error> {
+        self.classifier.head_for(methods)?;
+        let check = |&method: &Method| self.classifier.check_score(method).map(|()| method);
+        let checked: Vec<_> = methods.iter().map(check).collect();
+        let possible = checked.iter().flatten().copied();
+        let mut fitted = fit(&possible.collect::<Vec<Method>>())?.into_iter();
+        let each = checked.into_iter().map(|checked| {
+            checked?;
+            fitted.next().unwrap_or_else(|| Err(left_out()))
+        });
+        Ok(each.collect())
+    }
+
     /// Makes scores from a summary, or a merge of several, made for them or for more by
     /// [`DetectorBuilder::summarize`].
     ///
@@ -124,6 +152,7 @@ impl DetectorBuilder {
         summary: &TrainingSummary,
     ) -> Result<Vec<Fitted>, Error> {
         self.check_network(summary)?;
+        self.check(methods)?;
         let head = self.classifier.head_for(methods)?;
         let head = head.as_ref();
         Ok(fit_summary(&self.parameters, methods, head, Some(summary))?)
@@ -140,8 +169,10 @@ impl DetectorBuilder {
         summary: &TrainingSummary,
     ) -> Result<Vec<Result<Fitted, Error>>, Error> {
         self.check_network(summary)?;
-        let head = self.classifier.head_for(methods)?;
-        each(&self.parameters, methods, head.as_ref(), Some(summary))
+        self.each_possible(methods, |possible| {
+            let head = self.classifier.head_for(possible)?;
+            each(&self.parameters, possible, head.as_ref(), Some(summary))
+        })
     }
 
     fn check_network(&self, summary: &TrainingSummary) -> Result<(), Error> {
@@ -171,6 +202,19 @@ impl DetectorBuilder {
         Ok((head, summary))
     }
 
+    /// What these scores are fitted to, beside logits; all features where there is a last layer.
+    fn needs_of_fit(&self, methods: &[Method], features: bool) -> Needs {
+        let fitted = |needed: fn(Method) -> bool| {
+            let mut methods = methods.iter();
+            methods.any(|&method| method.needs_training() && needed(method))
+        };
+        let mut needs = Needs::LOGITS;
+        needs.features = features;
+        needs.feature_map = fitted(Method::needs_feature_map);
+        needs.shift = fitted(Method::needs_shift).then(|| self.parameters.shift());
+        needs
+    }
+
     fn summarize_with(
         &self,
         methods: &[Method],
@@ -181,10 +225,14 @@ impl DetectorBuilder {
         let (classifier, engine) = (&self.classifier, &self.engine);
         let (classes, features) = (classifier.classes(), head.map_or(0, Head::features));
         let summary = TrainingSummary::new(methods, classes, features);
-        let backend = forward_engine(classifier, head.is_some(), engine)?;
+        let summary = summary.with_parameters(&self.parameters);
+        let needs = self.needs_of_fit(methods, head.is_some());
+        let backend = forward_engine(classifier, needs, engine)?;
         let mut forward = Forward {
             network: network_key(classifier, &backend.name()),
             engine: backend,
+            needs,
+            shift: shift_key(needs),
             input: InputPipeline::of(classifier),
             classes_of_labels: classes_of_labels(images, classifier),
             summary: summary.of_network(classifier.fingerprint()),
@@ -199,6 +247,10 @@ impl DetectorBuilder {
         }
         Ok(forward.summary)
     }
+}
+
+fn left_out() -> Error {
+    Error::new(ErrorKind::Scores, "a score was left out of the fit")
 }
 
 /// Each score, or what is wrong with it. Together they share what several of them need.
@@ -218,9 +270,7 @@ fn each(
     let mut fitted = fit(&sound.collect::<Vec<Method>>())?.into_iter();
     let each = checked.into_iter().map(|checked| match checked {
         Err(error) => Err(Error::from(error)),
-        Ok(_) => fitted
-            .next()
-            .ok_or_else(|| Error::new(ErrorKind::Scores, "a score was left out of the fit")),
+        Ok(_) => fitted.next().ok_or_else(left_out),
     });
     Ok(each.collect())
 }
@@ -235,6 +285,10 @@ fn classes_of_labels(images: &Images, classifier: &Classifier) -> Option<BTreeMa
 /// The network, and the summary of what it says of images.
 struct Forward {
     engine: Backend,
+    /// What the engine gives beside the logits.
+    needs: Needs,
+    /// What shifted features depend on.
+    shift: Vec<f32>,
     input: InputPipeline,
     classes_of_labels: Option<BTreeMap<usize, usize>>,
     summary: TrainingSummary,
@@ -265,30 +319,59 @@ impl Forward {
         let labels = labels.transpose()?;
         let batch: Vec<_> = samples.into_iter().map(|sample| sample.image).collect();
         let pixels = self.input.normalize(&batch)?;
-        let [logits, features] = match &self.cache {
-            None => self.run(&pixels, batch.len(), head.is_some()),
-            Some(cache) => self.run_cached(cache, &pixels, batch.len(), head.is_some()),
+        let outputs = match &self.cache {
+            None => self.run(&pixels, batch.len()),
+            Some(cache) => self.run_cached(cache, &pixels, batch.len()),
         }
         .map_err(|e| e.about(images.name()))?;
+        let kinds = self.kinds();
+        let named = |name: &str| {
+            let mut named = kinds.iter().zip(&outputs);
+            let found = named.find(|((own, _), _)| *own == name);
+            found.map_or(&[][..], |(_, values)| &values[..])
+        };
+        let (logits, features) = (named(names::LOGITS), named(names::FEATURES));
         let labels = labels.as_deref();
-        let training = Training::new(&features, &logits, labels, self.summary.classes())?;
+        let mut training = Training::new(features, logits, labels, self.summary.classes())?;
+        if self.needs.feature_map {
+            training = training.with_feature_maps(named(names::FEATURE_MAP))?;
+        }
+        if self.needs.shift.is_some() {
+            training = training.with_shifted_features(named(names::SHIFTED_FEATURES))?;
+        }
         Ok(self.summary.observe(&training, head)?)
     }
 
-    /// Logits and, with a head, features of a batch.
-    fn run(&self, pixels: &[f32], images: usize, with_head: bool) -> Result<[Vec<f32>; 2], Error> {
+    /// The engine's outputs.
+    fn kinds(&self) -> Vec<Kind<'_>> {
+        let (needs, nothing) = (self.needs, &[][..]);
+        let kinds = [
+            (true, (names::LOGITS, nothing)),
+            (needs.features, (names::FEATURES, nothing)),
+            (needs.feature_map, (names::FEATURE_MAP, nothing)),
+            (
+                needs.shift.is_some(),
+                (names::SHIFTED_FEATURES, &self.shift[..]),
+            ),
+        ];
+        let kinds = kinds.into_iter().filter(|(needed, _)| *needed);
+        kinds.map(|(_, kind)| kind).collect()
+    }
+
+    /// The outputs of a batch.
+    fn run(&self, pixels: &[f32], images: usize) -> Result<Outputs, Error> {
         let inputs = [(self.input.name.as_str(), pixels)];
-        let mut outputs = self.engine.run(images, &inputs)?.into_iter();
-        match (outputs.next(), outputs.next(), with_head) {
-            (Some(Output::Float(logits)), Some(Output::Float(features)), true) => {
-                Ok([logits, features])
-            }
-            (Some(Output::Float(logits)), None, false) => Ok([logits, Vec::new()]),
-            _ => {
-                let message = "the engine left out an output of the network";
-                Err(Error::new(ErrorKind::Engine, message))
-            }
-        }
+        let outputs = self.engine.run(images, &inputs)?.into_iter();
+        let values = outputs.map(|output| match output {
+            Output::Float(values) => Some(values),
+            _ => None,
+        });
+        let values: Option<Outputs> = values.collect();
+        let expected = self.kinds().len();
+        values.filter(|all| all.len() == expected).ok_or_else(|| {
+            let message = "the engine left out an output of the network";
+            Error::new(ErrorKind::Engine, message)
+        })
     }
 
     fn run_cached(
@@ -296,26 +379,21 @@ impl Forward {
         cache: &OutputCache,
         pixels: &[f32],
         images: usize,
-        with_head: bool,
-    ) -> Result<[Vec<f32>; 2], Error> {
-        let kinds = [(names::LOGITS, &[][..]), (names::FEATURES, &[][..])];
-        let kinds = &kinds[..1 + usize::from(with_head)];
+    ) -> Result<Outputs, Error> {
+        let kinds = self.kinds();
         let width = (pixels.len() / images.max(1)).max(1);
         let inputs: Vec<&[f32]> = pixels.chunks_exact(width).collect();
         let compute = |batch: &[f32], images: usize| {
-            let outputs = self.run(batch, images, with_head)?;
+            let outputs = self.run(batch, images)?;
             let part = |values: &Vec<f32>, i: usize| {
                 let width = values.len() / images;
                 values[i * width..][..width].to_vec()
             };
-            let of_image = |i: usize| {
-                let kept = outputs[..kinds.len()].iter();
-                kept.map(|values| part(values, i)).collect()
-            };
+            let of_image = |i: usize| outputs.iter().map(|values| part(values, i)).collect();
             Ok((0..images).map(of_image).collect())
         };
-        let outputs = cache.outputs(&self.network, &inputs, kinds, compute)?;
-        let mut joined = [Vec::new(), Vec::new()];
+        let outputs = cache.outputs(&self.network, &inputs, &kinds, compute)?;
+        let mut joined = vec![Vec::new(); kinds.len()];
         for of_image in outputs {
             for (all, values) in joined.iter_mut().zip(of_image) {
                 all.extend(values);
@@ -325,21 +403,24 @@ impl Forward {
     }
 }
 
-/// The network alone: its logits, and the input of its last linear layer if asked for.
+/// The network alone: its logits, and what is asked for besides.
 fn forward_engine(
     classifier: &Classifier,
-    with_features: bool,
+    needs: Needs,
     options: &EngineOptions,
 ) -> Result<Backend, Error> {
     let mut graph = classifier.graph().clone();
-    if with_features {
+    if needs != Needs::LOGITS {
         // The classifier's own outputs may have any name.
         let outputs = graph.outputs().to_vec();
         graph.clear_outputs();
         for logits in outputs {
             graph.output(names::LOGITS, logits.value);
         }
-        graph.output(names::FEATURES, features(classifier)?);
+        if needs.features {
+            graph.output(names::FEATURES, features(classifier)?);
+        }
+        add_needed(&mut graph, classifier, needs)?;
     }
     Backend::new(&graph, options)
 }

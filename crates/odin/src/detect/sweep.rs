@@ -6,11 +6,12 @@ use super::detector::{DetectorBuilder, Scorers};
 use super::run::{ImageError, Progress};
 use super::score::{argmax, max_softmax};
 use crate::input::{Batches, InputPipeline};
+use crate::model::add_needed;
 use crate::{Error, ErrorKind, Images, Setting};
 use odin_cpu::{Output, WeightCache};
 use odin_data::Image;
 use odin_graph::odin::{directions, temperature_name};
-use odin_scores::Observation;
+use odin_scores::{Needs, Observation};
 use std::fmt;
 
 /// Temperatures and magnitudes, each with each.
@@ -131,6 +132,8 @@ pub struct Sweep {
     /// For each setting, which direction its images move in; `None` where they do not move.
     moves: Vec<Option<usize>>,
     scorers: Scorers,
+    /// What they read beside the logits.
+    needs: Needs,
     /// The temperatures for which a direction is needed, as inputs of the graph.
     temperatures: Vec<(String, [f32; 1])>,
 }
@@ -162,9 +165,11 @@ impl DetectorBuilder {
             let of_temperature = temperatures.iter().position(|&t| t == setting.temperature);
             of_temperature.filter(|_| setting.magnitude > 0.0)
         };
-        let features = self.features()?;
+        let needs = self.needs()?;
+        let features = self.features(needs)?;
         let graph = self.classifier.graph();
-        let gradients = directions(graph, temperatures.len(), features)?;
+        let mut gradients = directions(graph, temperatures.len(), features)?;
+        add_needed(&mut gradients, &self.classifier, needs)?;
         let weights = WeightCache::default();
         Ok(Sweep {
             directions: Backend::with_weights(&gradients, &self.engine, &weights)?,
@@ -176,6 +181,7 @@ impl DetectorBuilder {
             settings: settings.to_vec(),
             moves: settings.iter().map(direction).collect(),
             scorers: self.scorers,
+            needs,
             temperatures: temperatures
                 .iter()
                 .enumerate()
@@ -256,6 +262,8 @@ impl Sweep {
             logits: clean,
             directions,
             features,
+            feature_map,
+            shifted_features,
         } = self.clean(images.len(), &pixels)?;
         let score = |logits: &[f32], temperature: f64| -> Result<Vec<f64>, Error> {
             let rows = logits.chunks_exact(self.classes);
@@ -269,11 +277,16 @@ impl Sweep {
             }
         };
         scores.msp.extend(score(&clean, 1.0)?);
-        let width = features.len() / images.len();
         for (i, logits) in clean.chunks_exact(self.classes).enumerate() {
             scores.predictions.push(argmax(logits));
-            let features = &features[i * width..][..width];
-            let observation = Observation { logits, features };
+            let of_image = |values: &'_ [f32]| {
+                let width = values.len() / images.len();
+                i * width..(i + 1) * width
+            };
+            let observation = Observation::new(logits)
+                .with_features(&features[of_image(&features)])
+                .with_feature_map(&feature_map[of_image(&feature_map)])
+                .with_shifted_features(&shifted_features[of_image(&shifted_features)]);
             for (scorer, column) in self.scorers.iter().zip(&mut scores.others) {
                 column.push(scorer.score(&observation));
             }
@@ -314,17 +327,19 @@ impl Sweep {
             Some(Output::Float(values)) => Ok(values),
             _ => Err(left_out()),
         };
+        let logits = next()?;
+        let directions = self.temperatures.iter().map(|_| next());
+        let directions = directions.collect::<Result<_, _>>()?;
+        let mut if_needed = |needed: bool| match needed {
+            true => next(),
+            false => Ok(Vec::new()),
+        };
         Ok(Clean {
-            logits: next()?,
-            directions: self
-                .temperatures
-                .iter()
-                .map(|_| next())
-                .collect::<Result<_, _>>()?,
-            features: match self.scorers.needs_features() {
-                true => next()?,
-                false => Vec::new(),
-            },
+            logits,
+            directions,
+            features: if_needed(self.needs.features)?,
+            feature_map: if_needed(self.needs.feature_map)?,
+            shifted_features: if_needed(self.needs.shift.is_some())?,
         })
     }
 }
@@ -334,8 +349,10 @@ struct Clean {
     logits: Vec<f32>,
     /// For each temperature.
     directions: Vec<Vec<f32>>,
-    /// Empty where no score needs them.
+    /// Empty where no score needs them, as those that follow.
     features: Vec<f32>,
+    feature_map: Vec<f32>,
+    shifted_features: Vec<f32>,
 }
 
 /// A set scored at many settings.

@@ -3,7 +3,7 @@
 use super::decision::Decision;
 use super::preprocessing::preprocessing;
 use super::scores::{self, Ends};
-use crate::model::linear_head;
+use crate::model::{linear_head, needed};
 use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{
     Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Layout, Setting,
@@ -12,7 +12,7 @@ use crate::{
 use odin_formats::onnx;
 use odin_graph::odin::{self, detector, max_softmax, names};
 use odin_graph::{Graph, passes};
-use odin_scores::{Fitted, Method};
+use odin_scores::{Fitted, Method, Needs, Scorer};
 
 /// The name of a detector's input that holds pixels.
 pub const IMAGES: &str = "images";
@@ -45,6 +45,13 @@ impl Compiled {
             Compiled::Odin => ODIN,
             Compiled::IOdin => I_ODIN,
             Compiled::Fitted(fitted) => fitted.method().name(),
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        match self {
+            Compiled::Fitted(fitted) => fitted.needs(),
+            _ => Needs::LOGITS,
         }
     }
 
@@ -228,10 +235,15 @@ fn outputs(
 ) -> Result<(), Error> {
     let (logits, prediction) = (detector.logits, detector.prediction);
     let needs_head = options.scores.iter().any(Compiled::needs_head);
+    let mut scores = options.scores.iter();
+    let needs = scores.try_fold(Needs::LOGITS, |needs, score| needs.and(score.needs()))?;
+    let needed = needed(&mut detector.graph, classifier, needs)?;
     let ends = Ends {
         logits,
         prediction,
         head: needs_head.then(|| linear_head(classifier)).transpose()?,
+        feature_map: needed.feature_map,
+        shifted_features: needed.shifted_features,
     };
     let (perturbed, i_odin) = (detector.perturbed_logits, detector.i_odin_logits);
     let (temperature, g) = (options.setting.temperature as f32, &mut detector.graph);

@@ -1,8 +1,10 @@
-//! The last linear layer of a network, whose input scores such as Mahalanobis are computed from.
+//! The last linear layer of a network, whose input scores such as Mahalanobis are computed from, and
+//! the feature map that this input is pooled from.
 
 use crate::{Classifier, Error, ErrorKind};
-use odin_graph::ValueId;
-use odin_scores::{Head, Method};
+use odin_graph::odin::names;
+use odin_graph::{FeatureMap, Graph, Shift, ValueId, shifted_features};
+use odin_scores::{Head, Method, Needs, Parameters};
 
 /// The input of the last linear layer.
 pub(crate) fn features(classifier: &Classifier) -> Result<ValueId, Error> {
@@ -12,12 +14,86 @@ pub(crate) fn features(classifier: &Classifier) -> Result<ValueId, Error> {
 /// The last linear layer as values and tensors of the classifier's graph.
 pub(crate) fn linear_head(classifier: &Classifier) -> Result<odin_graph::LinearHead, Error> {
     odin_graph::linear_head(classifier.graph()).map_err(|reason| {
-        let name = &classifier.file().name;
-        let message = format!(
-            "{name}: scores from the input of the last linear layer cannot be computed: {reason}; choose others"
-        );
-        Error::new(ErrorKind::Classifier, message)
+        refused(
+            classifier,
+            "the input of the last linear layer",
+            reason.as_str(),
+        )
     })
+}
+
+fn feature_map(classifier: &Classifier) -> Result<FeatureMap, Error> {
+    let features = features(classifier)?;
+    odin_graph::feature_map(classifier.graph(), features)
+        .map_err(|reason| refused(classifier, "the feature map before pooling", &reason))
+}
+
+fn refused(classifier: &Classifier, from: &str, reason: &str) -> Error {
+    let name = &classifier.file().name;
+    let message = format!("{name}: scores from {from} cannot be computed: {reason}; choose others");
+    Error::new(ErrorKind::Classifier, message)
+}
+
+/// What scores need of a classifier beside logits and features.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needed {
+    /// `[N, D, ...]`.
+    pub(crate) feature_map: Option<ValueId>,
+    /// As the features, of the shifted images.
+    pub(crate) shifted_features: Option<ValueId>,
+}
+
+/// Adds to a graph that begins with the values of a classifier what scores need besides.
+pub(crate) fn needed(
+    graph: &mut Graph,
+    classifier: &Classifier,
+    needs: Needs,
+) -> Result<Needed, Error> {
+    let map = needs.feature_map.then(|| {
+        let map = feature_map(classifier)?;
+        Ok::<_, Error>(map.channels_first(graph.at("feature map"))?)
+    });
+    let feature_map = map.transpose()?;
+    let shifted = needs.shift.map(|shift| shifted(graph, classifier, shift));
+    Ok(Needed {
+        feature_map,
+        shifted_features: shifted.transpose()?,
+    })
+}
+
+fn shifted(
+    graph: &mut Graph,
+    classifier: &Classifier,
+    shift: odin_scores::Shift,
+) -> Result<ValueId, Error> {
+    let network = classifier.graph();
+    let (Some((x, _)), [logits]) = (network.inputs().next(), network.outputs()) else {
+        let problem = "the network has not one input and one output";
+        return Err(Error::new(ErrorKind::Classifier, problem));
+    };
+    let (share, step) = (shift.share, shift.step as f32);
+    let shift = Shift { share, step };
+    let features = features(classifier)?;
+    Ok(shifted_features(graph, x, logits.value, features, shift)?)
+}
+
+/// The same, as outputs.
+pub(crate) fn add_needed(
+    graph: &mut Graph,
+    classifier: &Classifier,
+    needs: Needs,
+) -> Result<(), Error> {
+    let needed = needed(graph, classifier, needs)?;
+    let outputs = [
+        (names::FEATURE_MAP, needed.feature_map),
+        (names::SHIFTED_FEATURES, needed.shifted_features),
+    ];
+    for (name, value) in outputs {
+        if let Some(value) = value {
+            graph.output(name, value);
+        }
+    }
+    Ok(())
 }
 
 impl Classifier {
@@ -29,6 +105,21 @@ impl Classifier {
         let head = linear_head(self)?;
         let (weight, bias) = (head.weight.data().to_vec(), head.bias.data().to_vec());
         Ok(Head::new(weight, bias)?)
+    }
+
+    /// Whether the network has what a score is computed from: a last linear layer, a feature map
+    /// before it, an input gradient.
+    ///
+    /// # Errors
+    /// When it has not; the message says what stands in its place.
+    pub fn check_score(&self, method: Method) -> Result<(), Error> {
+        if method.needs_head() || method.needs_features() {
+            self.head()?;
+        }
+        let mut needs = Needs::LOGITS;
+        needs.feature_map = method.needs_feature_map();
+        needs.shift = method.needs_shift().then(|| Parameters::default().shift());
+        add_needed(&mut self.graph().clone(), self, needs)
     }
 
     /// The last linear layer, where one of these scores needs it.

@@ -24,6 +24,6 @@ pub use normalization::{ChannelOrder, Normalization};
 pub use source::ModelFile;
 
 pub(crate) use config::{DETECTOR_MARK, MAX_DETECTOR_TOML, read_text_of};
-pub(crate) use head::{features, linear_head};
+pub(crate) use head::{add_needed, features, linear_head, needed};
 pub(crate) use labels::{labels_of_classifier, places_of_classifier};
 pub(crate) use source::{ModelSource, sha256};

@@ -4,8 +4,8 @@
 use crate::{RGB_NETWORK, fixture, folder, noise, open, photo, pixels};
 use odin::{
     Agreement, CalibratedDetector, CalibrationOptions, ChannelOrder, Classifier, CompileOptions,
-    CompiledDetector, Detector, DetectorInput, Image, Normalization, Observation, Score, Scorer,
-    Setting, compile,
+    CompiledDetector, Detector, DetectorInput, Image, Needs, Normalization, Observation, Score,
+    Scorer, Setting, compile,
 };
 use std::path::Path;
 use tempfile::TempDir;
@@ -55,8 +55,8 @@ impl Scorer for Logit {
         &self.0
     }
 
-    fn needs_features(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::LOGITS
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {

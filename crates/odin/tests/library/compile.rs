@@ -361,8 +361,8 @@ fn what_no_compiled_detector_does_is_refused() {
         fn name(&self) -> &str {
             "own"
         }
-        fn needs_features(&self) -> bool {
-            false
+        fn needs(&self) -> odin::Needs {
+            odin::Needs::LOGITS
         }
         fn score(&self, observation: &Observation<'_>) -> f64 {
             observation.logits[0].into()

@@ -3,7 +3,7 @@
 use crate::{noise, pixels};
 use odin::{
     Agreement, Classifier, CompileOptions, CompiledDetector, Detector, DetectorInput, Grid, Method,
-    ModelConfig, Normalization, Observation, Scorer, compile,
+    ModelConfig, Needs, Normalization, Observation, Scorer, compile,
 };
 use odin_formats::onnx::{InputType, Labels, write};
 use odin_graph::odin::names;
@@ -18,8 +18,8 @@ impl Scorer for Mean {
         "mean"
     }
 
-    fn needs_features(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::FEATURES
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {

@@ -2,7 +2,7 @@
 
 use crate::{demo, open, refused};
 use odin::{
-    CalibratedDetector, CalibrationOptions, Detector, DetectorBuilder, ErrorKind, Method,
+    CalibratedDetector, CalibrationOptions, Detector, DetectorBuilder, ErrorKind, Method, Needs,
     Observation, Scorer,
 };
 use std::sync::Arc;
@@ -16,8 +16,8 @@ impl Scorer for Margin {
         self.0
     }
 
-    fn needs_features(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::LOGITS
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {
@@ -36,8 +36,8 @@ impl Scorer for FromFeatures {
         "features"
     }
 
-    fn needs_features(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::FEATURES
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {
@@ -56,8 +56,8 @@ impl Scorer for NoNumber {
         "no number"
     }
 
-    fn needs_features(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::LOGITS
     }
 
     fn score(&self, observation: &Observation<'_>) -> f64 {

@@ -8,7 +8,7 @@ use odin::{
 };
 
 /// Fitted from what is kept of each image, or from counts: the same bits in any order.
-const EXACT: [Method; 7] = [
+const EXACT: [Method; 10] = [
     Method::TemperatureScaling,
     Method::Knn,
     Method::NnGuide,
@@ -16,6 +16,9 @@ const EXACT: [Method; 7] = [
     Method::Vim,
     Method::React,
     Method::Vra,
+    Method::AdaScaleA,
+    Method::AdaScaleL,
+    Method::ReactMap,
 ];
 const OF_SUMS: [Method; 9] = [
     Method::KlMatching,

@@ -2,6 +2,7 @@
 //! operators and f32, with what was fitted as constants. Each gives `[N]`, high for in-distribution
 //! images.
 
+mod activations;
 mod distances;
 mod histograms;
 mod logits;
@@ -23,6 +24,10 @@ pub(super) struct Ends {
     pub(super) prediction: ValueId,
     /// The last linear layer, whose input `[N, D, 1...]` is the features; where a score needs it.
     pub(super) head: Option<LinearHead>,
+    /// What the features are pooled from, `[N, D, ...]`; where a score needs it.
+    pub(super) feature_map: Option<ValueId>,
+    /// As the features, of the shifted images; where a score needs them.
+    pub(super) shifted_features: Option<ValueId>,
 }
 
 /// Adds a score to the graph.
@@ -57,6 +62,12 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::Lts => shaping::lts(t),
         Method::Vra => shaping::vra(t),
         Method::Dice => shaping::dice(t),
+        Method::AdaScaleA => activations::adascale_a(t),
+        Method::AdaScaleL => activations::adascale_l(t),
+        Method::ReactMap => activations::react(t),
+        Method::AshMap => activations::ash(t),
+        Method::ScaleMap => activations::scale(t),
+        Method::RankFeat => activations::rank_feat(t),
         other => Err(Error::new(
             ErrorKind::Scores,
             format!(

@@ -40,6 +40,11 @@ pub(super) fn scale(t: &mut Terms<'_>) -> Term {
     let kept = kept_features(t.width(features), t.number("scale.pruned")?);
     let top = t.g.top_k(features, 1, kept)?;
     let factor = sharpening(t, features, top)?;
+    scaled(t, factor)
+}
+
+/// The energy of `s (z - b) + b`.
+pub(super) fn scaled(t: &mut Terms<'_>, factor: ValueId) -> Term {
     let (logits, bias) = (t.logits(), t.head()?.bias.clone());
     let bias = t.g.constant(bias)?;
     let without_bias = t.g.sub(logits, bias)?;
@@ -49,7 +54,7 @@ pub(super) fn scale(t: &mut Terms<'_>) -> Term {
 }
 
 /// `exp(s₁ / s₂)` as `[N, 1]`; 1 where s₂ is 0.
-fn sharpening(t: &mut Terms<'_>, all: ValueId, kept: ValueId) -> Term {
+pub(super) fn sharpening(t: &mut Terms<'_>, all: ValueId, kept: ValueId) -> Term {
     let [all, kept] = [t.sum(all)?, t.sum(kept)?];
     let ratio = t.g.div(all, kept)?;
     let (size, zero) = (t.magnitude(kept)?, t.scalar(0.0)?);
@@ -98,7 +103,7 @@ pub(super) fn dice(t: &mut Terms<'_>) -> Term {
 }
 
 /// The logits of features.
-fn head(t: &mut Terms<'_>, features: ValueId) -> Term {
+pub(super) fn head(t: &mut Terms<'_>, features: ValueId) -> Term {
     let head = t.head()?;
     let weight = t.g.constant(head.weight.clone())?;
     let bias = t.g.constant(head.bias.clone())?;

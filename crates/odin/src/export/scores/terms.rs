@@ -8,6 +8,11 @@ use odin_scores::{NamedTensor, Values};
 
 pub(super) type Term = Result<ValueId, Error>;
 
+fn missing(what: &str) -> Error {
+    let problem = format!("a score needs {what}, which is not there");
+    Error::new(ErrorKind::Classifier, problem)
+}
+
 /// The rows of scores are images: `[N, ...]`.
 pub(super) struct Terms<'a> {
     pub(super) g: &'a mut Graph,
@@ -35,12 +40,22 @@ impl<'a> Terms<'a> {
         Ok(self.g.flatten(features)?)
     }
 
+    /// The features of the shifted images as `[N, D]`.
+    pub(super) fn shifted_features(&mut self) -> Term {
+        let shifted = self.ends.shifted_features;
+        let shifted = shifted.ok_or_else(|| missing("the features of the shifted image"))?;
+        Ok(self.g.flatten(shifted)?)
+    }
+
+    /// The feature map, `[N, D, ...]`.
+    pub(super) fn feature_map(&self) -> Term {
+        let map = self.ends.feature_map;
+        map.ok_or_else(|| missing("the feature map before pooling"))
+    }
+
     pub(super) fn head(&self) -> Result<&'a LinearHead, Error> {
-        let missing = || {
-            let problem = "a score needs the input of the last linear layer, which is not there";
-            Error::new(ErrorKind::Classifier, problem)
-        };
-        self.ends.head.as_ref().ok_or_else(missing)
+        let head = self.ends.head.as_ref();
+        head.ok_or_else(|| missing("the input of the last linear layer"))
     }
 
     /// The extent of the second axis.
@@ -65,6 +80,18 @@ impl<'a> Terms<'a> {
             Values::F64(values) => values.iter().map(|&v| v as f32).collect(),
         };
         Ok(Tensor::new(tensor.shape.clone(), values)?)
+    }
+
+    /// So many numbers.
+    pub(super) fn vector<const K: usize>(&self, name: &str) -> Result<[f64; K], Error> {
+        let numbers = match &self.find(name)?.values {
+            Values::F64(values) => values.as_slice().try_into().ok(),
+            Values::F32(_) => None,
+        };
+        numbers.ok_or_else(|| {
+            let problem = format!("the tensor {name:?} does not hold {K} numbers");
+            Error::new(ErrorKind::Scores, problem)
+        })
     }
 
     pub(super) fn number(&self, name: &str) -> Result<f64, Error> {
