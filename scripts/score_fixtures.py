@@ -237,6 +237,11 @@ def dice(case, pruned=DICE):
     return energy(case.test @ kept.T + case.bias)
 
 
+def mcm(case, temperature=1.0):
+    cosines = unit(case.test) @ unit(case.weight).T
+    return softmax(cosines / temperature, axis=1).max(1)
+
+
 def fdbd(case):
     scores = []
     for h, z in zip(case.test, case.test_logits):
@@ -273,7 +278,7 @@ def expected(case):
     scores["mahalanobis"], scores["relative-mahalanobis"] = mahalanobis(case)
     scores["mahalanobis-pp"], scores["relative-mahalanobis-pp"] = mahalanobis(case, of=unit)
     scores |= {"knn": knn(case), "nn-guide": nn_guide(case), "she": she(case), "weiper-kld": weiper_kld(case)} | {"vim": vim(case)} | shaped(case)
-    return scores | {"fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
+    return scores | {"mcm": mcm(case), "fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
 
 
 # Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
@@ -310,6 +315,7 @@ def by_pytorch_ood(case):
         "lts": pood.LTS(None, head, p=1 - LTS).predict_features(h),
         "dice": fitted(pood.DICE(None, weight, bias, DICE), labels),
         "nn-guide": fitted(pood.NNGuide(None, head, k=min(GUIDE_K, n)), labels),
+        "mcm": pood.MCM(None, head.weight.detach()).predict_features(h),
         "fdbd": fitted(pood.fDBD(identity, head)),
         "nci": fitted(pood.NCI(identity, head, alpha=ALPHA)),
         "grad-norm": pood.GradNorm(head, lambda name: name == "weight").to("cpu").predict(h),

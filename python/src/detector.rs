@@ -430,6 +430,7 @@ fn set_parameter(
         "vra_lower" => parameters.vra_lower = value.extract()?,
         "vra_upper" => parameters.vra_upper = value.extract()?,
         "dice_pruned" => parameters.dice_pruned = value.extract()?,
+        "mcm_temperature" => parameters.mcm_temperature = value.extract()?,
         "nci_alpha" => parameters.nci_alpha = value.extract()?,
         _ => {
             return Err(invalid(
@@ -438,7 +439,8 @@ fn set_parameter(
                  weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
                  ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned, adascale_o, \
                  adascale_epsilon, adascale_k1, adascale_k2, adascale_lambda, adascale_pmin, \
-                 adascale_pmax, react_map_quantile, ash_map_pruned, scale_map_pruned and nci_alpha",
+                 adascale_pmax, react_map_quantile, ash_map_pruned, scale_map_pruned, \
+                 mcm_temperature and nci_alpha",
             ));
         }
     }

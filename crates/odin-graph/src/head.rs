@@ -15,7 +15,8 @@ pub struct LinearHead {
 }
 
 /// Finds the layer that computes the logits of a classifier: a matrix product, a fully connected
-/// layer or a 1x1 convolution of a single pixel, followed by additions of constants and reshapes.
+/// layer or a 1x1 convolution of a single pixel, followed by additions of constants, multiplications by
+/// numbers and reshapes.
 ///
 /// # Errors
 /// If the logits are computed by another operator; the text names it.
@@ -38,6 +39,7 @@ pub fn linear_head_of(graph: &Graph, logits: ValueId) -> Result<LinearHead, Stri
     let mut search = Search {
         graph,
         bias: vec![0.0; classes],
+        factor: 1.0,
     };
     search.from(logits)
 }
@@ -47,6 +49,8 @@ struct Search<'a> {
     graph: &'a Graph,
     /// The sum of the constants added to the logits so far.
     bias: Vec<f32>,
+    /// What the logits are multiplied by further on.
+    factor: f32,
 }
 
 impl Search<'_> {
@@ -65,6 +69,13 @@ impl Search<'_> {
                         (true, _) => a,
                         (false, true) => b,
                         (false, false) => return Err(refused()),
+                    }
+                }
+                (Op::Binary(Binary::Mul), &[a, b]) => {
+                    value = match self.scale(b) {
+                        true => a,
+                        false if self.scale(a) => b,
+                        false => return Err(refused()),
                     }
                 }
                 (Op::MatMul, &[x, w]) => {
@@ -109,6 +120,19 @@ impl Search<'_> {
         self.add_times(value, 1.0)
     }
 
+    /// Multiplies by a number, as the logit scale of a network that compares with text embeddings;
+    /// `false` if the value is none.
+    fn scale(&mut self, value: ValueId) -> bool {
+        let constant = self.graph.constant_value(value);
+        match constant.map(Tensor::data) {
+            Some(&[number]) => {
+                self.factor *= number;
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn add_times(&mut self, value: ValueId, factor: f32) -> bool {
         let Some(constant) = self.graph.constant_value(value) else {
             return false;
@@ -118,7 +142,7 @@ impl Search<'_> {
             return false;
         }
         for (bias, value) in self.bias.iter_mut().zip(data.iter().cycle()) {
-            *bias += factor * value;
+            *bias += self.factor * factor * value;
         }
         true
     }
@@ -145,7 +169,8 @@ impl Search<'_> {
     /// The head; `None` if the number of features per image is not the number of columns of the
     /// weight.
     fn head(&mut self, x: ValueId, weight: Option<Vec<f32>>) -> Option<LinearHead> {
-        let (weight, classes) = (weight?, self.bias.len());
+        let (mut weight, classes) = (weight?, self.bias.len());
+        weight.iter_mut().for_each(|w| *w *= self.factor);
         let extents = self.graph.shape(x).at(1);
         let width = weight.len().checked_div(classes)?;
         let fits = extents.first() == Some(&1) && extents.iter().product::<usize>() == width;

@@ -212,6 +212,13 @@ pub enum Method {
     /// Detection*, NeurIPS 2022, who take the mean of these logits and of those that follow from the
     /// block before, treated alike.
     RankFeat,
+    /// MCM: `max softmax(cos / τ)` of the cosines between h and the rows of W, τ = 1. For networks
+    /// whose last layer is a matrix of text embeddings (CLIP and its like), whose logits are such
+    /// cosines times a logit scale: a softmax of the logits themselves is all but one-hot.
+    ///
+    /// Y. Ming, Z. Cai, J. Gu, Y. Sun, W. Li, Y. Li, *Delving into Out-of-Distribution Detection with
+    /// Vision-Language Representations*, NeurIPS 2022.
+    Mcm,
     /// Mean over `c ≠ ŷ` of `(z_ŷ - z_c) / ‖w_ŷ - w_c‖`, the distances to the decision boundaries,
     /// divided by the distance `‖h - μ‖` from the mean of the training features. Classes whose
     /// weights equal those of ŷ have no boundary with it and are left out.
@@ -244,7 +251,7 @@ struct Facts {
 
 impl Method {
     /// All scores, in the order of the table in the documentation.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Msp,
         Self::MaxLogit,
         Self::MaxMinusMean,
@@ -274,6 +281,7 @@ impl Method {
         Self::AshMap,
         Self::ScaleMap,
         Self::RankFeat,
+        Self::Mcm,
         Self::Fdbd,
         Self::Nci,
         Self::GradNorm,
@@ -383,6 +391,7 @@ impl Method {
             Self::AshMap => ("ash-map", "ASH-S before pooling", "Djurisic et al., ICLR 2023", HEAD),
             Self::ScaleMap => ("scale-map", "SCALE before pooling", "Xu et al., ICLR 2024", HEAD),
             Self::RankFeat => ("rank-feat", "RankFeat (last map)", "Song et al., NeurIPS 2022", HEAD),
+            Self::Mcm => ("mcm", "MCM", "Ming et al., NeurIPS 2022", FEATURES_HEAD),
             Self::Fdbd => ("fdbd", "fDBD", "Liu & Qin, ICML 2024", ALL),
             Self::Nci => ("nci", "NCI", "Liu & Qin, CVPR 2025", ALL),
             Self::GradNorm => ("grad-norm", "GradNorm", "Huang et al., NeurIPS 2021", FEATURES),

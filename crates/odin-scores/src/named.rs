@@ -84,6 +84,7 @@ fn of(method: Method) -> &'static [Parameter] {
     const REACT_MAP: &[Parameter] = &[parameter!("quantile", react_map_quantile)];
     const ASH_MAP: &[Parameter] = &[parameter!("pruned", ash_map_pruned)];
     const SCALE_MAP: &[Parameter] = &[parameter!("pruned", scale_map_pruned)];
+    const MCM: &[Parameter] = &[parameter!("temperature", mcm_temperature)];
     const NCI: &[Parameter] = &[parameter!("alpha", nci_alpha)];
     match method {
         Method::Gen => GEN,
@@ -102,6 +103,7 @@ fn of(method: Method) -> &'static [Parameter] {
         Method::ReactMap => REACT_MAP,
         Method::AshMap => ASH_MAP,
         Method::ScaleMap => SCALE_MAP,
+        Method::Mcm => MCM,
         Method::Nci => NCI,
         _ => &[],
     }

@@ -81,6 +81,8 @@ pub struct Parameters {
     /// The share of activations before pooling that SCALE leaves out of the second sum, in [0, 1);
     /// 0.85.
     pub scale_map_pruned: f64,
+    /// τ of MCM, above 0; 1.
+    pub mcm_temperature: f64,
     /// α of NCI, at least 0; 0.0001.
     pub nci_alpha: f64,
 }
@@ -118,6 +120,7 @@ impl Default for Parameters {
             react_map_quantile: 0.9,
             ash_map_pruned: 0.9,
             scale_map_pruned: 0.85,
+            mcm_temperature: 1.0,
             nci_alpha: 1e-4,
         }
     }
@@ -259,6 +262,11 @@ impl Parameters {
                 "dice_pruned",
                 share(self.dice_pruned),
                 "at least 0 and below 1",
+            ),
+            (
+                "mcm_temperature",
+                self.mcm_temperature > 0.0 && self.mcm_temperature.is_finite(),
+                "above 0",
             ),
             (
                 "nci_alpha",

@@ -63,7 +63,7 @@ fn check(name: &str, g: &Graph, head: &LinearHead) {
 #[test]
 fn every_way_to_write_it_is_found() {
     type End = fn(&mut Graph, ValueId) -> ValueId;
-    let cases: [(&str, &[usize], End); 8] = [
+    let cases: [(&str, &[usize], End); 9] = [
         ("linear", &[WIDTH], |g, x| {
             let w = constant(g, &[CLASSES, WIDTH], &WEIGHT);
             let b = constant(g, &[CLASSES], &BIAS);
@@ -96,6 +96,22 @@ fn every_way_to_write_it_is_found() {
             let one = g.scalar(1.0).unwrap();
             g.add_values(y, one).unwrap()
         }),
+        (
+            "a logit scale, after and before additions",
+            &[WIDTH],
+            |g, x| {
+                let w = constant(g, &[WIDTH, CLASSES], &TRANSPOSED);
+                let b = constant(g, &[CLASSES], &BIAS);
+                let y = g.mat_mul(x, w).unwrap();
+                let y = g.add_values(y, b).unwrap();
+                let scale = g.scalar(100.0).unwrap();
+                let y = g.mul(scale, y).unwrap();
+                let one = g.scalar(1.0).unwrap();
+                let y = g.add_values(y, one).unwrap();
+                let half = g.scalar(0.5).unwrap();
+                g.mul(y, half).unwrap()
+            },
+        ),
         ("convolution and flattening", &[WIDTH, 1, 1], |g, x| {
             let w = constant(g, &[CLASSES, WIDTH, 1, 1], &WEIGHT);
             let b = constant(g, &[CLASSES], &BIAS);

@@ -11,6 +11,7 @@ mod kl_matching;
 mod knn;
 mod logits;
 mod lts;
+mod mcm;
 mod nci;
 mod nn_guide;
 mod quantile;
@@ -228,6 +229,7 @@ pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn
         Method::AshMap => Arc::new(feature_map::AshMap::fit(fitting)?),
         Method::ScaleMap => Arc::new(feature_map::ScaleMap::fit(fitting)?),
         Method::RankFeat => Arc::new(feature_map::RankFeat::fit(fitting)?),
+        Method::Mcm => Arc::new(mcm::Mcm::fit(fitting)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::fit(fitting)?),
         Method::Nci => Arc::new(nci::Nci::fit(fitting)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),
@@ -270,6 +272,7 @@ pub(crate) fn restore_score(
         Method::AshMap => Arc::new(feature_map::AshMap::restore(source)?),
         Method::ScaleMap => Arc::new(feature_map::ScaleMap::restore(source)?),
         Method::RankFeat => Arc::new(feature_map::RankFeat::restore(source)?),
+        Method::Mcm => Arc::new(mcm::Mcm::restore(source)?),
         Method::Fdbd => Arc::new(fdbd::Fdbd::restore(source)?),
         Method::Nci => Arc::new(nci::Nci::restore(source)?),
         Method::GradNorm => Arc::new(grad_norm::GradNorm),

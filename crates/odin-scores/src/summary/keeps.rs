@@ -65,6 +65,7 @@ impl Keeps {
             | Method::Energy
             | Method::Entropy
             | Method::Gen
+            | Method::Mcm
             | Method::AshMap
             | Method::ScaleMap
             | Method::RankFeat => Self::default(),

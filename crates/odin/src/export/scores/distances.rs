@@ -3,7 +3,7 @@
 use super::terms::{Term, Terms};
 use crate::{Error, ErrorKind};
 use odin_graph::op::{ReduceKind, Unary};
-use odin_graph::{Tensor, ValueId};
+use odin_graph::{Tensor, ValueId, odin};
 
 /// The tensor of the mean of the training features.
 const MEAN: &str = "features.mean";
@@ -202,4 +202,30 @@ pub(super) fn nci(t: &mut Terms<'_>) -> Term {
     let size = t.l1_norm(features)?;
     let size = t.times(size, alpha)?;
     Ok(t.g.add_values(proximity, size)?)
+}
+
+/// `max softmax(cos / τ)` of the cosines between h and the rows of W; 0 where one has no length.
+pub(super) fn mcm(t: &mut Terms<'_>) -> Term {
+    let temperature = t.number("mcm.temperature")?;
+    let (logits, head) = (t.logits(), t.head()?);
+    let width = head.weight.shape()[1].max(1);
+    let inverse_length = |row: &[f32]| {
+        let squares = row.iter().map(|&w| f64::from(w) * f64::from(w));
+        match squares.sum::<f64>().sqrt() {
+            length if length > 0.0 => (1.0 / length) as f32,
+            _ => 0.0,
+        }
+    };
+    let rows = head.weight.data().chunks_exact(width);
+    let inverse_lengths: Vec<f32> = rows.map(inverse_length).collect();
+    let bias = t.g.constant(head.bias.clone())?;
+    let inverse_lengths = t.g.constant(Tensor::vector(inverse_lengths))?;
+    let products = t.g.sub(logits, bias)?;
+    let along = t.g.mul(products, inverse_lengths)?;
+    let features = t.features()?;
+    let length = t.norm(features)?;
+    let length = t.at_least(length, f64::from(f32::MIN_POSITIVE))?;
+    let length = t.column(length)?;
+    let cosines = t.g.div(along, length)?;
+    Ok(odin::max_softmax(t.g, cosines, temperature as f32)?)
 }

@@ -53,6 +53,7 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::She => distances::she(t),
         Method::WeiperKld => histograms::weiper_kld(t),
         Method::Vim => distances::vim(t),
+        Method::Mcm => distances::mcm(t),
         Method::Fdbd => distances::fdbd(t),
         Method::Nci => distances::nci(t),
         Method::GradNorm => shaping::grad_norm(t),
