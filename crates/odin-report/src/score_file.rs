@@ -1,6 +1,7 @@
 //! The scores of many images as CSV, JSON lines or Parquet, written a record at a time and read
 //! back, and scores that other programs saved as numpy arrays, read. The columns are `file`, `prediction`, `class`, one for each score, `percentile`,
-//! `p_value`, `is_in_distribution`, `error` and, where the detector is named, `detector`.
+//! `p_value`, `is_in_distribution`, `error` and, where the detector is named, `decided_by` and
+//! `detector`.
 
 mod arrays;
 mod column;
@@ -16,10 +17,11 @@ pub use column::ScoreColumn;
 pub use finished::check_score_file;
 pub use record::{ScoreFileError, ScoreRecord, ScoreValues};
 
+use detector::Signature;
 pub(crate) use detector::{DetectorId, other_detector};
 use record::problem;
 use serde_json::{Map, Value};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::Path;
 
 /// How scores are written.
@@ -71,7 +73,7 @@ impl ScoreSource {
 /// Writes records.
 pub struct ScoreWriter<W: Write + Send> {
     scores: Vec<String>,
-    detector: Option<DetectorId>,
+    signature: Option<Signature>,
     inner: Inner<W>,
 }
 
@@ -90,8 +92,9 @@ impl<W: Write + Send> ScoreWriter<W> {
         Self::begin(out, format, scores, None)
     }
 
-    /// The same with a last column `detector`, which is the same in all records: the first 16 hex
-    /// digits of the detector's checksum.
+    /// The same with two last columns, which are the same in all records: `decided_by`, the name
+    /// of the score that decides, and `detector`, the first 16 hex digits of the detector's
+    /// checksum.
     ///
     /// # Errors
     /// When nothing can be written, or the checksum is none.
@@ -100,32 +103,37 @@ impl<W: Write + Send> ScoreWriter<W> {
         format: ScoreFormat,
         scores: &[String],
         checksum: &str,
+        decided_by: &str,
     ) -> Result<Self, ScoreFileError> {
         let detector = DetectorId::of_checksum(checksum);
         let none = || problem(format!("{checksum:?} is no checksum of a detector"));
-        Self::begin(out, format, scores, Some(detector.ok_or_else(none)?))
+        let signature = Signature {
+            decided_by: decided_by.to_string(),
+            detector: detector.ok_or_else(none)?,
+        };
+        Self::begin(out, format, scores, Some(signature))
     }
 
     fn begin(
         mut out: W,
         format: ScoreFormat,
         scores: &[String],
-        detector: Option<DetectorId>,
+        signature: Option<Signature>,
     ) -> Result<Self, ScoreFileError> {
         let inner = match format {
             ScoreFormat::Csv => {
-                csv::write_header(&mut out, scores, detector.as_ref()).map_err(problem)?;
+                csv::write_header(&mut out, scores, signature.as_ref()).map_err(problem)?;
                 Inner::Csv(out)
             }
             ScoreFormat::JsonLines => Inner::JsonLines(out),
             ScoreFormat::Parquet => {
-                let writer = parquet::Writer::new(out, scores, detector.clone());
+                let writer = parquet::Writer::new(out, scores, signature.clone());
                 Inner::Parquet(Box::new(writer.map_err(problem)?))
             }
         };
         Ok(Self {
             scores: scores.to_vec(),
-            detector,
+            signature,
             inner,
         })
     }
@@ -146,9 +154,9 @@ impl<W: Write + Send> ScoreWriter<W> {
             )));
         }
         match &mut self.inner {
-            Inner::Csv(out) => csv::write(out, record, self.scores.len(), self.detector.as_ref()),
+            Inner::Csv(out) => csv::write(out, record, self.scores.len(), self.signature.as_ref()),
             Inner::JsonLines(out) => {
-                jsonl::write(out, record, &self.scores, self.detector.as_ref())
+                jsonl::write(out, record, &self.scores, self.signature.as_ref())
             }
             Inner::Parquet(writer) => return writer.write(record).map_err(problem),
         }
@@ -224,25 +232,41 @@ pub fn read_score_names(
     }
 }
 
-/// The score of records that is read where none is named.
+/// The score of records that is read where none is named, and they do not say which decided.
 const USUAL_SCORE: &str = "odin";
 
 /// Reads one score of a file, and gives its name, which is that of a column or an array; a `.npy`
-/// has none. Where none is asked for it is `odin` of records, and of arrays `conf` or else the only
-/// vector of floats.
+/// has none. Where none is asked for it is of records the one that they were decided by, or else
+/// `odin`, and of arrays `conf` or else the only vector of floats.
 ///
 /// # Errors
 /// When the file cannot be read, lacks the score, or holds what is no number.
 pub fn read_scores(
-    file: std::fs::File,
+    mut file: std::fs::File,
     source: ScoreSource,
     score: Option<&str>,
 ) -> Result<(Option<String>, ScoreColumn), ScoreFileError> {
     match source {
         ScoreSource::Arrays => arrays::read(file, score),
         ScoreSource::Records(format) => {
-            let score = score.unwrap_or(USUAL_SCORE);
-            Ok((Some(score.to_string()), read_column(file, format, score)?))
+            let score = match score {
+                Some(score) => score.to_string(),
+                None => usual_score(&mut file, format)?,
+            };
+            let column = read_column(file, format, &score)?;
+            Ok((Some(score), column))
         }
     }
+}
+
+/// The score that the records of a file were decided by, or else the usual one.
+fn usual_score(file: &mut std::fs::File, format: ScoreFormat) -> Result<String, ScoreFileError> {
+    let again = file.try_clone().map_err(problem)?;
+    let decided_by = match format {
+        ScoreFormat::Csv => csv::decided_by(again)?,
+        ScoreFormat::JsonLines => jsonl::decided_by(again)?,
+        ScoreFormat::Parquet => parquet::decided_by(again)?,
+    };
+    file.rewind().map_err(problem)?;
+    Ok(decided_by.unwrap_or_else(|| USUAL_SCORE.to_string()))
 }

@@ -31,7 +31,7 @@ pub(crate) struct Drift {
     pub(crate) new: PathBuf,
 
     /// The score to compare, a column or an array [default: the one that --detector decides by, or
-    /// odin; of an .npz conf, or else its only vector of floats]
+    /// that decided the files, or odin; of an .npz conf, or else its only vector of floats]
     #[arg(long, value_name = "NAME")]
     pub(crate) score: Option<String>,
 

@@ -7,11 +7,28 @@ use std::path::Path;
 
 /// Scores `low + i / count` of images of which those below 0.5 are rejected, and errors.
 pub(super) fn write(folder: &Path, name: &str, count: usize, low: f64, errors: usize) {
+    write_decided(folder, name, count, low, errors, None);
+}
+
+/// The same, by a detector that decides by a score of this name.
+fn write_decided(
+    folder: &Path,
+    name: &str,
+    count: usize,
+    low: f64,
+    errors: usize,
+    decided_by: Option<&str>,
+) {
     let path = folder.join(name);
     let format = ScoreFormat::of(&path).unwrap();
     let file = std::fs::File::create(path).unwrap();
     let scores = ["odin", "msp"].map(str::to_string);
-    let mut writer = ScoreWriter::new(file, format, &scores).unwrap();
+    let checksum = "0123456789abcdef".repeat(4);
+    let writer = match decided_by {
+        Some(score) => ScoreWriter::of_detector(file, format, &scores, &checksum, score),
+        None => ScoreWriter::new(file, format, &scores),
+    };
+    let mut writer = writer.unwrap();
     for i in 0..count + errors {
         let score = low + i as f64 / count as f64;
         let values = ScoreValues {
@@ -43,6 +60,13 @@ pub(super) fn folder() -> tempfile::TempDir {
     write(here, "higher.csv", 1000, 0.7, 0);
     write(here, "few.csv", 10, 0.45, 0);
     write(here, "bad.csv", 0, 0.45, 3);
+    for extension in ["csv", "jsonl", "parquet"] {
+        let name = format!("by-msp.{extension}");
+        write_decided(here, &name, 1000, 0.45, 1, Some("msp"));
+    }
+    write_decided(here, "by-odin.csv", 1000, 0.45, 0, Some("odin"));
+    // The column of a score that was taken out of the file.
+    write_decided(here, "by-vim.csv", 1000, 0.45, 0, Some("vim"));
     std::fs::write(here.join("plain.csv"), "odin\n0.1\n0.2\n0.3\n").unwrap();
     std::fs::write(here.join("nan.csv"), "odin\n0.1\nnan\n").unwrap();
     std::fs::write(here.join("a.txt"), "odin\n0.1\n").unwrap();
@@ -120,6 +144,25 @@ const RUNS: &[Run] = &[
         2,
         &[],
         &["the score is odin in a.csv and conf in in.npz", "--score"],
+    ),
+    ("by-msp.csv by-msp.jsonl", 0, &["Score msp\n"], &[]),
+    ("by-msp.parquet by-msp.csv", 0, &["Score msp\n"], &[]),
+    (
+        "by-msp.parquet by-msp.csv --score odin",
+        0,
+        &["Score odin\n"],
+        &[],
+    ),
+    ("by-odin.csv a.csv", 0, &["Score odin\n"], &[]),
+    ("by-vim.csv a.csv", 0, &["Score odin\n"], &[]),
+    (
+        "by-msp.csv a.csv",
+        2,
+        &[],
+        &[
+            "the score is msp in by-msp.csv and odin in a.csv",
+            "--score",
+        ],
     ),
     (
         "in.npz nan.npz --threshold 0",

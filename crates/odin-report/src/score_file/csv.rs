@@ -1,7 +1,7 @@
 //! Score files as CSV.
 
 use super::column::ScoreColumn;
-use super::detector::{COLUMN, DetectorId};
+use super::detector::{COLUMN, DECIDED_BY, Signature};
 use super::finished::Outline;
 use super::record::{
     BEFORE_SCORES, BEHIND_SCORES, ScoreFileError, ScoreRecord, problem, scores_of,
@@ -15,13 +15,14 @@ use std::io::{Result, Write};
 pub(super) fn write_header(
     out: &mut impl Write,
     scores: &[String],
-    detector: Option<&DetectorId>,
+    signature: Option<&Signature>,
 ) -> Result<()> {
+    let signed = signature.map(|_| [DECIDED_BY, COLUMN]);
     let line = Line::default()
         .cells(BEFORE_SCORES)
         .cells(scores)
         .cells(BEHIND_SCORES)
-        .cells(detector.map(|_| COLUMN));
+        .cells(signed.into_iter().flatten());
     out.write_all(line.end().as_bytes())
 }
 
@@ -29,7 +30,7 @@ pub(super) fn write(
     out: &mut impl Write,
     record: &ScoreRecord,
     scores: usize,
-    detector: Option<&DetectorId>,
+    signature: Option<&Signature>,
 ) -> Result<()> {
     let line = Line::default().text(&record.file);
     let line = match &record.outcome {
@@ -42,8 +43,11 @@ pub(super) fn write(
             .cell(""),
         // No prediction, class and scores; no percentile, p-value and decision.
         Err(error) => line.cells(vec![""; scores + 5]).text(error),
-    }
-    .cells(detector);
+    };
+    let line = match signature {
+        Some(signature) => line.text(&signature.decided_by).cell(&signature.detector),
+        None => line,
+    };
     out.write_all(line.end().as_bytes())
 }
 
@@ -84,6 +88,20 @@ pub(super) fn score_names(file: File) -> std::result::Result<Vec<String>, ScoreF
     let mut reader = csv::Reader::from_reader(ShortLines::new(file));
     let header = reader.headers().map_err(problem)?;
     Ok(scores_of(header.iter().map(str::trim)))
+}
+
+/// The score that the first record was decided by, where a column says so.
+pub(super) fn decided_by(file: File) -> std::result::Result<Option<String>, ScoreFileError> {
+    let mut reader = csv::Reader::from_reader(ShortLines::new(file));
+    let header = reader.headers().map_err(problem)?.clone();
+    let Some(place) = header.iter().position(|name| name.trim() == DECIDED_BY) else {
+        return Ok(None);
+    };
+    let mut record = csv::StringRecord::new();
+    reader.read_record(&mut record).map_err(problem)?;
+    let score = record.get(place).map(|cell| text_of(cell.trim()));
+    let known = score.filter(|score| header.iter().any(|name| name.trim() == *score));
+    Ok(known.map(str::to_string))
 }
 
 pub(super) fn read_column(

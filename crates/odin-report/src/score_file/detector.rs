@@ -1,4 +1,5 @@
-//! The column that identifies the detector, by the first hex digits of its checksum.
+//! The columns that say which detector decided, by the first hex digits of its checksum, and by
+//! which score.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,8 +8,18 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DetectorId(String);
 
-/// The name of the column.
+/// The name of the column of the detector.
 pub(super) const COLUMN: &str = "detector";
+
+/// The name of the column before it, of the score that decides.
+pub(super) const DECIDED_BY: &str = "decided_by";
+
+/// What each record of a file says of the detector that decided.
+#[derive(Debug, Clone)]
+pub(super) struct Signature {
+    pub(super) decided_by: String,
+    pub(super) detector: DetectorId,
+}
 
 const DIGITS: usize = 16;
 

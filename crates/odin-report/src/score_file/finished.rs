@@ -1,8 +1,9 @@
 //! Whether a finished file of scores is of a certain job: the detector, the scores and the images.
 
-use super::detector::{COLUMN, DetectorId};
+use super::detector::{COLUMN, DECIDED_BY, DetectorId};
 use super::record::{BEFORE_SCORES, BEHIND_SCORES, ScoreFileError, problem};
 use super::{ScoreFormat, csv, jsonl, parquet};
+use odin_error::counted;
 use std::fs::File;
 
 /// Sees whether a file that [`ScoreWriter::of_detector`](super::ScoreWriter::of_detector) wrote
@@ -40,9 +41,9 @@ pub fn check_score_file(
     match outline.images.count() {
         0 => Ok(()),
         missing => Err(problem(format!(
-            "it has {} records, the job {} images",
-            outline.records,
-            outline.records + missing
+            "it has {}, the job {}",
+            counted(outline.records, "record"),
+            counted(outline.records + missing, "image")
         ))),
     }
 }
@@ -60,7 +61,9 @@ impl Outline<'_> {
         &self,
         found: impl Iterator<Item = &'b str> + Clone,
     ) -> Result<(), ScoreFileError> {
-        match found.clone().eq(&self.columns) {
+        // Files of earlier versions do not say which score decided.
+        let those_of_all = found.clone().filter(|name| *name != DECIDED_BY);
+        match those_of_all.eq(&self.columns) {
             true => Ok(()),
             false => Err(problem(format!(
                 "its columns are {}, those of the job {}",
@@ -91,8 +94,8 @@ impl Outline<'_> {
                 "record {number} is of {file:?}, the job's image there is {image:?}"
             ))),
             None => Err(problem(format!(
-                "record {number} is of {file:?}, the job has {} images",
-                number - 1
+                "record {number} is of {file:?}, the job has {}",
+                counted(number - 1, "image")
             ))),
         }
     }

@@ -1,7 +1,7 @@
 //! Score files as JSON lines.
 
 use super::column::ScoreColumn;
-use super::detector::{COLUMN, DetectorId};
+use super::detector::{COLUMN, DECIDED_BY, Signature};
 use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem, scores_of};
 use super::short_lines::ShortLines;
@@ -14,15 +14,15 @@ pub(super) fn write(
     out: &mut impl Write,
     record: &ScoreRecord,
     scores: &[String],
-    detector: Option<&DetectorId>,
+    signature: Option<&Signature>,
 ) -> std::io::Result<()> {
-    writeln!(out, "{}", line(record, scores, detector))
+    writeln!(out, "{}", line(record, scores, signature))
 }
 
 pub(super) fn line(
     record: &ScoreRecord,
     scores: &[String],
-    detector: Option<&DetectorId>,
+    signature: Option<&Signature>,
 ) -> String {
     let values = record.outcome.as_ref().ok();
     let mut object = Map::new();
@@ -40,8 +40,9 @@ pub(super) fn line(
         json!(values.map(|v| v.is_in_distribution)),
     );
     put("error", json!(record.outcome.as_ref().err()));
-    if let Some(detector) = detector {
-        put(COLUMN, json!(detector.as_str()));
+    if let Some(signature) = signature {
+        put(DECIDED_BY, json!(signature.decided_by));
+        put(COLUMN, json!(signature.detector.as_str()));
     }
     json::line(&Value::Object(object))
 }
@@ -109,6 +110,16 @@ pub(super) fn score_names(file: File) -> Result<Vec<String>, ScoreFileError> {
     let first = objects(file).next().transpose()?;
     let columns = first.iter().flat_map(|(_, object)| object.keys());
     Ok(scores_of(columns.map(String::as_str)))
+}
+
+/// As of CSV.
+pub(super) fn decided_by(file: File) -> Result<Option<String>, ScoreFileError> {
+    let Some((_, object)) = objects(file).next().transpose()? else {
+        return Ok(None);
+    };
+    let score = object.get(DECIDED_BY).and_then(Value::as_str);
+    let known = score.filter(|score| object.contains_key(*score));
+    Ok(known.map(str::to_string))
 }
 
 pub(super) fn read_column(file: File, score: &str) -> Result<ScoreColumn, ScoreFileError> {

@@ -1,7 +1,7 @@
 //! Score files as Parquet.
 
 use super::column::ScoreColumn;
-use super::detector::{COLUMN, DetectorId};
+use super::detector::{COLUMN, DECIDED_BY, Signature};
 use super::finished::Outline;
 use super::record::{ScoreFileError, ScoreRecord, ScoreValues, problem, scores_of};
 use odin_untrusted::guard::contain;
@@ -25,18 +25,18 @@ const DAMAGED: &str = "the Parquet file is damaged";
 pub(super) struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
     scores: usize,
-    detector: Option<DetectorId>,
+    signature: Option<Signature>,
     records: Vec<ScoreRecord>,
 }
 
 impl<W: Write + Send> Writer<W> {
-    pub(super) fn new(out: W, scores: &[String], detector: Option<DetectorId>) -> Result<Self> {
+    pub(super) fn new(out: W, scores: &[String], signature: Option<Signature>) -> Result<Self> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
-        let schema = Arc::new(schema(scores, detector.is_some())?);
+        let schema = Arc::new(schema(scores, signature.is_some())?);
         Ok(Self {
             file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?,
             scores: scores.len(),
-            detector,
+            signature,
             records: Vec::new(),
         })
     }
@@ -85,9 +85,10 @@ impl<W: Write + Send> Writer<W> {
         let errors = records.iter().map(|r| r.outcome.as_ref().err());
         let errors = errors.map(|error| error.map(|error| text(error)));
         column::<ByteArrayType>(&mut group, errors.collect())?;
-        if let Some(detector) = &self.detector {
-            let detector = Some(text(detector.as_str()));
-            column::<ByteArrayType>(&mut group, vec![detector; records.len()])?;
+        if let Some(signature) = &self.signature {
+            for cell in [&signature.decided_by, signature.detector.as_str()] {
+                column::<ByteArrayType>(&mut group, vec![Some(text(cell)); records.len()])?;
+            }
         }
         group.close()?;
         Ok(())
@@ -110,7 +111,7 @@ fn column<T: DataType>(
     Ok(())
 }
 
-fn schema(scores: &[String], with_detector: bool) -> Result<Type> {
+fn schema(scores: &[String], signed: bool) -> Result<Type> {
     let field = |name: &str, physical: Physical, repetition: Repetition| -> Result<Arc<Type>> {
         let text = (physical == Physical::BYTE_ARRAY).then_some(LogicalType::String);
         let field = Type::primitive_type_builder(name, physical)
@@ -132,7 +133,8 @@ fn schema(scores: &[String], with_detector: bool) -> Result<Type> {
     fields.push(optional("p_value", Physical::DOUBLE)?);
     fields.push(optional("is_in_distribution", Physical::BOOLEAN)?);
     fields.push(optional("error", Physical::BYTE_ARRAY)?);
-    if with_detector {
+    if signed {
+        fields.push(optional(DECIDED_BY, Physical::BYTE_ARRAY)?);
         fields.push(optional(COLUMN, Physical::BYTE_ARRAY)?);
     }
     Type::group_type_builder("scores")
@@ -145,6 +147,29 @@ pub(super) fn read_column(
     score: &str,
 ) -> std::result::Result<ScoreColumn, ScoreFileError> {
     contain(|| read(file, score)).unwrap_or_else(|_| Err(problem(DAMAGED)))
+}
+
+/// As of CSV.
+pub(super) fn decided_by(file: File) -> std::result::Result<Option<String>, ScoreFileError> {
+    let first = || {
+        let reader = SerializedFileReader::new(file).map_err(problem)?;
+        let schema = reader.metadata().file_metadata().schema();
+        let columns: Vec<String> = schema
+            .get_fields()
+            .iter()
+            .map(|f| f.name().into())
+            .collect();
+        let row = reader.get_row_iter(None).map_err(problem)?.next();
+        let Some(row) = row.transpose().map_err(problem)? else {
+            return Ok(None);
+        };
+        let mut fields = row.get_column_iter();
+        Ok(match fields.find(|(name, _)| *name == DECIDED_BY) {
+            Some((_, Field::Str(score))) if columns.contains(score) => Some(score.clone()),
+            _ => None,
+        })
+    };
+    contain(first).unwrap_or_else(|_| Err(problem(DAMAGED)))
 }
 
 pub(super) fn score_names(file: File) -> std::result::Result<Vec<String>, ScoreFileError> {

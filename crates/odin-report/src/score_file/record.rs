@@ -6,7 +6,7 @@ use std::fmt;
 /// The columns before the scores.
 pub(super) const BEFORE_SCORES: [&str; 3] = ["file", "prediction", "class"];
 
-/// The columns behind the scores, but for that of the detector.
+/// The columns behind the scores, but for those of the detector.
 pub(super) const BEHIND_SCORES: [&str; 4] =
     ["percentile", "p_value", "is_in_distribution", "error"];
 
@@ -15,7 +15,7 @@ pub(super) fn scores_of<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<S
     let mut scores: Vec<String> = Vec::new();
     for column in columns {
         let is_other = column.is_empty()
-            || column == detector::COLUMN
+            || [detector::COLUMN, detector::DECIDED_BY].contains(&column)
             || BEFORE_SCORES.contains(&column)
             || BEHIND_SCORES.contains(&column);
         if !is_other && !scores.iter().any(|known| known == column) {

@@ -2,7 +2,8 @@
 
 use odin_report::{
     DriftReport, Rejection, ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource,
-    ScoreValues, ScoreWriter, read_column, read_score_names, record_from_json, record_to_json,
+    ScoreValues, ScoreWriter, read_column, read_score_names, read_scores, record_from_json,
+    record_to_json,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
@@ -328,7 +329,8 @@ fn formats_are_told_by_the_extension() {
 fn scores_are_found_by_their_columns() {
     let checksum = "0123456789abcdef".repeat(4);
     let ours = |format| {
-        let mut writer = ScoreWriter::of_detector(Vec::new(), format, &names(), &checksum).unwrap();
+        let mut writer =
+            ScoreWriter::of_detector(Vec::new(), format, &names(), &checksum, "msp").unwrap();
         for record in records() {
             writer.write(&record).unwrap();
         }
@@ -548,7 +550,7 @@ fn records_have_a_value_for_each_score() {
 /// A record of a score and an error, in a file that names its detector.
 fn of_detector(format: ScoreFormat, checksum: &str) -> Result<Vec<u8>, ScoreFileError> {
     let (names, records) = (names(), records());
-    let mut writer = ScoreWriter::of_detector(Vec::new(), format, &names, checksum)?;
+    let mut writer = ScoreWriter::of_detector(Vec::new(), format, &names, checksum, "msp")?;
     for record in &records[..2] {
         writer.write(record)?;
     }
@@ -563,7 +565,7 @@ fn the_detector_is_the_last_column_of_every_record() {
     let mut reader = csv::Reader::from_reader(&bytes[..]);
     let header = reader.headers().unwrap().clone();
     assert_eq!(header.iter().next_back(), Some("detector"));
-    assert_eq!(header.len(), header_of(&names()).len() + 1);
+    assert_eq!(header.len(), header_of(&names()).len() + 2);
     let records: Vec<_> = reader.records().map(Result::unwrap).collect();
     assert_eq!(records.len(), 2);
     assert!(
@@ -595,6 +597,33 @@ fn the_detector_is_the_last_column_of_every_record() {
         for no_checksum in ["", "0123456789abcde", "0123456789abcdeX", "0123456789abcdé"] {
             let error = of_detector(format, no_checksum).unwrap_err().to_string();
             assert!(error.contains("no checksum"), "{error}");
+        }
+    }
+}
+
+/// The column names the score of every record, and is the one that is read where none is named.
+#[test]
+fn the_score_that_decides_is_read_unless_another_is_named() {
+    let checksum = "0123456789abcdef".repeat(4);
+    for (format, extension) in FORMATS {
+        for decided_by in ["msp", "one, \"two\"\nthree", "odin"] {
+            let (names, records) = (names(), records());
+            let writer =
+                ScoreWriter::of_detector(Vec::new(), format, &names, &checksum, decided_by);
+            let mut writer = writer.unwrap();
+            for record in &records[..2] {
+                writer.write(record).unwrap();
+            }
+            let path = path(&format!("decided-by.{extension}"));
+            std::fs::write(&path, writer.finish().unwrap()).unwrap();
+            for (wanted, expected) in [(None, decided_by), (Some("odin"), "odin")] {
+                let file = File::open(&path).unwrap();
+                let source = ScoreSource::Records(format);
+                let (name, column) = read_scores(file, source, wanted).unwrap();
+                assert_eq!(name.as_deref(), Some(expected), "{extension}");
+                let file = File::open(&path).unwrap();
+                assert_eq!(column, read_column(file, format, expected).unwrap());
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use odin_data::{
     DataSet, ImageList, Joined, LIST_EXTENSIONS, OpenOptions, listed_images, open, path_of_bytes,
     spell_path, split_label,
 };
+use odin_error::{agree, counted};
 use odin_untrusted::file::read_regular;
 use odin_untrusted::impostor;
 use std::collections::HashSet;
@@ -92,7 +93,9 @@ impl Inputs {
         }
         if twice > 0 {
             notes.push(format!(
-                "{twice} images are named more than once, and scored once"
+                "{} {} named more than once, and scored once",
+                counted(twice, "image"),
+                agree(twice, "is", "are")
             ));
         }
         Ok(Self {

@@ -208,19 +208,22 @@ impl Journal {
     }
 
     /// Makes `out` of a complete journal, which then goes: that of the images that `expected`
-    /// names. `each` sees every record.
+    /// names, decided by a score of this name. `each` sees every record.
     pub(super) fn finish(
         mut self,
         out: &Output,
         format: ScoreFormat,
+        decided_by: &str,
         expected: impl Fn(usize) -> String,
         mut each: impl FnMut(&ScoreRecord),
     ) -> Result<()> {
         let cannot = || format!("cannot write {}", self.path.display());
         self.out.flush().with_context(cannot)?;
         let file = BufWriter::new(out.create()?);
-        let mut writer =
-            ScoreWriter::of_detector(file, format, &self.heading.scores, &self.heading.detector)?;
+        let Heading {
+            scores, detector, ..
+        } = &self.heading;
+        let mut writer = ScoreWriter::of_detector(file, format, scores, detector, decided_by)?;
         let mut lines = self.lines()?;
         for place in 0..self.records {
             let line = lines.next_line()?;

@@ -12,11 +12,13 @@ use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
 use odin::{
-    CalibratedDetector, Decision, Destination, DetectorCard, ErrorKind, ImageError, Progress,
-    Verdict,
+    CalibratedDetector, Decision, Destination, DetectorCard, ErrorKind, ImageError, Layout,
+    Progress, Verdict,
 };
+use odin_error::agree;
 use odin_report::{
-    DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter, check_score_file,
+    DecidedBy, DecisionReport, ScoreFormat, ScoreRecord, ScoreValues, ScoreWriter,
+    check_score_file, counted,
 };
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -192,7 +194,7 @@ impl Job<'_> {
             odin::Shard::WHOLE => String::new(),
             shard => format!(" (part {shard} of {})", self.inputs.all()),
         };
-        say(&format!("{count} images{part}"));
+        say(&format!("{}{part}", counted(count, "image")));
         for note in self.inputs.notes() {
             say(note);
         }
@@ -212,6 +214,7 @@ impl Job<'_> {
     ) -> Result<()> {
         let images = self.inputs.images().range(done..usize::MAX);
         let mut meter = Meter::new("scoring", self.args.quiet.on);
+        let mut of_other_size = false;
         for (count, verdict) in (1..).zip(self.detector.judge(&images)) {
             match verdict {
                 Ok(verdict) => {
@@ -223,13 +226,36 @@ impl Job<'_> {
                     return Err(error).context(name);
                 }
                 Err(ImageError { name, error, .. }) => {
+                    of_other_size |= error.kind() == ErrorKind::Shape;
                     let (file, outcome) = (name, Err(error.to_string()));
                     each(ScoreRecord { file, outcome }, None)?;
                 }
             }
             meter.update(Progress::new(count, images.len()));
         }
+        drop(meter);
+        if of_other_size && !self.args.quiet.on {
+            self.say_how_to_resize();
+        }
         Ok(())
+    }
+
+    /// A detector resizes what it was calibrated to resize, and nothing else.
+    fn say_how_to_resize(&self) {
+        if !matches!(
+            self.detector.classifier().layout(),
+            Layout::Nchw | Layout::Nhwc
+        ) {
+            return;
+        }
+        let [_, height, width] = self.detector.classifier().image_shape();
+        let now = match self.detector.classifier().transform() {
+            Some(transform) => format!("its transform is {transform}"),
+            None => "it has no transform".to_string(),
+        };
+        say(&format!(
+            "A detector resizes images only where it was calibrated to, and {now}: odin calibrate --transform resize:{height}x{width} makes one that takes images of any size."
+        ));
     }
 
     fn record(&self, verdict: Verdict) -> ScoreRecord {
@@ -288,7 +314,9 @@ impl Job<'_> {
     fn write_to<W: Write + Send>(&self, out: W, format: ScoreFormat) -> Result<(W, Tally)> {
         let mut tally = Tally::default();
         let checksum = self.detector.record().checksum();
-        let mut writer = ScoreWriter::of_detector(out, format, &self.columns(), &checksum)?;
+        let decided_by = &self.detector.record().deciding()?.name;
+        let mut writer =
+            ScoreWriter::of_detector(out, format, &self.columns(), &checksum, decided_by)?;
         self.score(0, |record, _| {
             tally.count(&record);
             Ok(writer.write(&record)?)
@@ -342,11 +370,18 @@ impl Job<'_> {
             ));
         }
         if done > 0 && !self.args.quiet.on {
-            say(&format!("{done} images are done already"));
+            say(&format!(
+                "{} {} done already",
+                counted(done, "image"),
+                agree(done, "is", "are")
+            ));
         }
         self.score(done, |record, _| journal.add(&record))?;
         let mut tally = Tally::default();
-        journal.finish(out, format, expected, |record| tally.count(record))?;
+        let decided_by = &self.detector.record().deciding()?.name;
+        journal.finish(out, format, decided_by, expected, |record| {
+            tally.count(record);
+        })?;
         if !self.args.quiet.on {
             say(&format!("wrote {}", out.path().display()));
         }
@@ -364,10 +399,15 @@ impl Job<'_> {
         if several && !self.args.quiet.on {
             let share = 100.0 * rejected as f64 / scored.max(1) as f64;
             say(&format!(
-                "{scored} images scored, {rejected} of them ({share:.1} %) out-of-distribution"
+                "{} scored, {rejected} of them ({share:.1} %) out-of-distribution",
+                counted(scored, "image")
             ));
             if failed > 0 {
-                say(&format!("{failed} images have an error instead of a score"));
+                say(&format!(
+                    "{} {} an error instead of a score",
+                    counted(failed, "image"),
+                    agree(failed, "has", "have")
+                ));
             }
         }
         match first_failure {
