@@ -58,7 +58,8 @@ pub(crate) struct Calibrate {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["temperature", "magnitude"])]
     pub(crate) tuned: Option<PathBuf>,
 
-    /// The part of each set [default: validation for the paper's sets by name, all for others]
+    /// The part of each set [default: validation for the paper's sets by name and for sets that
+    /// bring such a split (MedMNIST), all for others]
     #[arg(long, value_enum)]
     pub(crate) split: Option<SplitArg>,
 

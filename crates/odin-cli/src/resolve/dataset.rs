@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use odin::{Classifier, Images, Provenance};
 use odin_data::registry::{DatasetEntry, Entry, Located, Registry};
 use odin_data::{ErrorKind, NoiseKind, Split, Transform, Transformed, open};
+use odin_error::agree;
 use odin_report::{SetInfo, counted};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -164,6 +165,43 @@ impl Spec {
         Ok(images.at_most(count, ORDER))
     }
 
+    /// The validation split of a source that brings one, as those of MedMNIST do.
+    fn own_validation(&self, selection: &Selection) -> Result<Option<Images>> {
+        if let Source::Noise(_) = self.source {
+            return Ok(None);
+        }
+        match self.open_split(selection, 0, Some(Split::Validation)) {
+            Err(error) if is_invalid(&error) => Ok(None),
+            images => images.map(Some),
+        }
+    }
+
+    /// All images that are at hand for the part that the selection names, and the part.
+    fn open_part(&self, selection: &Selection, noise_count: usize) -> Result<PartOf> {
+        let wanted = selection.split.unwrap_or(selection.preferred);
+        let own = match (selection.split, wanted) {
+            (None, SplitArg::Test) | (_, SplitArg::All) => None,
+            _ => self.own_validation(selection)?,
+        };
+        let whole = |all: Images| PartOf {
+            part: self.order().at_most(&all, selection.limit()),
+            all: all.len(),
+            brought: true,
+        };
+        match (own, wanted) {
+            (Some(validation), SplitArg::Validation) => Ok(whole(validation)),
+            (Some(_), _) => Ok(whole(self.open(selection, noise_count)?)),
+            (None, _) => {
+                let images = self.open(selection, noise_count)?;
+                Ok(PartOf {
+                    part: self.part(selection, &images)?,
+                    all: images.len(),
+                    brought: false,
+                })
+            }
+        }
+    }
+
     fn open_split(
         &self,
         selection: &Selection,
@@ -277,9 +315,9 @@ impl Spec {
         };
         if part.is_empty() {
             return Err(UsageError(format!(
-                "{} has {} images, of which {validation} are the validation part, and none is left for the test part; --split all takes them all",
+                "{} has {}, of which {validation} are the validation part, and none is left for the test part; --split all takes them all",
                 self.typed,
-                images.len()
+                counted(images.len(), "image")
             ))
             .into());
         }
@@ -297,9 +335,9 @@ impl Spec {
         };
         if tune == 0 || tune >= images.len() {
             return Err(UsageError(format!(
-                "{} has {} images; tuning takes some and leaves others for a test",
+                "{} has {}; tuning takes some and leaves others for a test",
                 self.typed,
-                images.len()
+                counted(images.len(), "image")
             ))
             .into());
         }
@@ -322,13 +360,24 @@ impl Spec {
     }
 }
 
+/// A part of a set.
+struct PartOf {
+    part: Images,
+    /// How many images the set has, or the split that it brings.
+    all: usize,
+    /// Whether it is of a split that the set brings.
+    brought: bool,
+}
+
 /// A set of images that can be scored.
 pub(crate) struct OpenSet {
     pub(crate) spec: Spec,
     /// The images that are used, under the name that reports and score files give the set.
     pub(crate) images: Images,
-    /// How many the set has.
+    /// How many the set has, or the split that it brings.
     all: usize,
+    /// Whether it is of a split that the set brings.
+    brought: bool,
 }
 
 impl OpenSet {
@@ -340,9 +389,8 @@ impl OpenSet {
         noise_count: usize,
         skip_bad: bool,
     ) -> Result<Self> {
-        let images = spec.open(selection, noise_count)?;
-        let part = spec.part(selection, &images)?;
-        Self::of(spec, images.len(), part, selection, skip_bad)
+        let part = spec.open_part(selection, noise_count)?;
+        Self::of(spec, part, selection, skip_bad)
     }
 
     /// Opens a set of which a part tunes, which is used, and another tests, which is returned.
@@ -353,18 +401,24 @@ impl OpenSet {
         skip_bad: bool,
     ) -> Result<(Self, Images)> {
         let images = spec.open(selection, noise.iter().sum())?;
-        let [tune, test] = spec.parts(selection, &images, noise[0])?;
-        let set = Self::of(spec, images.len(), tune, selection, skip_bad)?;
+        let (tune, test) = match spec.own_validation(selection)? {
+            None => {
+                let [part, test] = spec.parts(selection, &images, noise[0])?;
+                let (all, brought) = (images.len(), false);
+                (PartOf { part, all, brought }, test)
+            }
+            Some(own) => {
+                let at_most = |images| spec.order().at_most(images, selection.limit());
+                let (part, all, brought) = (at_most(&own), own.len(), true);
+                (PartOf { part, all, brought }, at_most(&images))
+            }
+        };
+        let set = Self::of(spec, tune, selection, skip_bad)?;
         Ok((set, test.skip_bad(skip_bad)))
     }
 
-    fn of(
-        spec: Spec,
-        all: usize,
-        part: Images,
-        selection: &Selection,
-        skip_bad: bool,
-    ) -> Result<Self> {
+    fn of(spec: Spec, part: PartOf, selection: &Selection, skip_bad: bool) -> Result<Self> {
+        let PartOf { part, all, brought } = part;
         let name = spec.registered_name().unwrap_or(part.name()).to_string();
         match part.get(0) {
             Ok(first) => selection
@@ -381,6 +435,7 @@ impl OpenSet {
             spec,
             images: part.named(name).skip_bad(skip_bad),
             all,
+            brought,
         })
     }
 
@@ -415,13 +470,16 @@ impl OpenSet {
         }
         if let Some(expected) = self.info(0).expected_images {
             say(&format!(
-                "{name}: {all} images are here, the registry says {expected}"
+                "{name}: {} {} here, the registry says {expected}",
+                counted(all, "image"),
+                agree(all, "is", "are")
             ));
         }
         for note in self.images.notes() {
             say(&format!("{name}: {note}"));
         }
-        if self.spec.split(selection) == SplitArg::Validation && all <= self.spec.validation() {
+        let takes_all = all <= self.spec.validation() && !self.brought;
+        if self.spec.split(selection) == SplitArg::Validation && takes_all {
             say(&format!(
                 "{name}: the validation part takes up to {} images, which are all of these; none is left for a test",
                 self.spec.validation()

@@ -393,3 +393,127 @@ fn a_link_has_its_own_name_and_score_files_have_those_of_the_sets() {
     files.sort();
     assert_eq!(files, ["in.csv", "link.csv", "p_test.csv", "q_test.csv"]);
 }
+
+/// The checksum of a zip member.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), bit);
+    !bytes.iter().fold(!0, byte)
+}
+
+/// A zip archive of stored files.
+fn stored_zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in files {
+        let size = (content.len() as u32).to_le_bytes();
+        let checksum = crc32(content).to_le_bytes();
+        let length = (name.len() as u16).to_le_bytes();
+        let common = [
+            &b"\x14\0\0\0\0\0\0\0\0\0"[..],
+            &checksum,
+            &size,
+            &size,
+            &length,
+            &[0; 2],
+        ]
+        .concat();
+        let offset = (zip.len() as u32).to_le_bytes();
+        let entry = [
+            b"PK\x01\x02\x14\0",
+            &common[..],
+            &[0; 10],
+            &offset,
+            name.as_bytes(),
+        ];
+        directory.extend(entry.concat());
+        zip.extend([b"PK\x03\x04", &common[..], name.as_bytes(), content].concat());
+    }
+    let count = (files.len() as u16).to_le_bytes();
+    let sizes = [directory.len() as u32, zip.len() as u32].map(u32::to_le_bytes);
+    zip.extend(directory);
+    zip.extend(
+        [
+            b"PK\x05\x06\0\0\0\0",
+            &count[..],
+            &count,
+            &sizes.concat(),
+            &[0; 2],
+        ]
+        .concat(),
+    );
+    zip
+}
+
+/// A file as of MedMNIST: 181 images to validate on, and 361 for tests.
+fn medmnist(folder: &Path) {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+    let read = |name: &str| std::fs::read(demo.join(name)).unwrap();
+    let files = [
+        ("val_images.npy", read("validation.npy")),
+        ("val_labels.npy", read("validation_labels.npy")),
+        ("test_images.npy", read("in.npy")),
+        ("test_labels.npy", read("in_labels.npy")),
+    ];
+    let files: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(name, file)| (*name, &file[..]))
+        .collect();
+    std::fs::write(folder.join("medmnist.npz"), stored_zip(&files)).unwrap();
+}
+
+/// Arguments, and what is said of the set.
+const OF_SPLITS: [(&str, &[&str]); 7] = [
+    (
+        "eval {out}",
+        &["test_images is read", "medmnist: 361 images\n", "99.4%"],
+    ),
+    (
+        "eval {out} --split test --limit 90",
+        &["test_images is read", "90 of 361 images"],
+    ),
+    (
+        "eval {out} --split validation",
+        &["val_images is read", "medmnist: 181 images\n"],
+    ),
+    (
+        "eval {out} --split all",
+        &["test_images is read", "medmnist: 361 images\n"],
+    ),
+    (
+        "calibrate -o d.toml",
+        &["val_images is read", "medmnist: 181 images\n"],
+    ),
+    (
+        "calibrate --split test -o d.toml",
+        &["test_images is read", "medmnist: 361 images\n"],
+    ),
+    (
+        "tune --out-dataset {demo}/near.npy",
+        &["val_images is read", "medmnist: 181 images\n", "(361 in, "],
+    ),
+];
+
+/// Sets that bring splits are evaluated on the one, and calibrated and tuned on the other.
+#[test]
+fn splits_that_a_set_brings_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    medmnist(here);
+    for (args, expected) in OF_SPLITS {
+        let args = args.replace("{out}", "--out-dataset {demo}/near.npy");
+        let args = format!("{args} --nn {{demo}}/model.safetensors --in-dataset medmnist.npz");
+        let output = super::runs::odin(here, &args);
+        let said = super::runs::text(&output.stdout) + &super::runs::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "odin {args}\n{said}");
+        for expected in expected {
+            assert!(
+                said.contains(expected),
+                "no {expected:?} in odin {args}\n{said}"
+            );
+        }
+        assert!(
+            !said.contains("none is left for a test"),
+            "odin {args}\n{said}"
+        );
+    }
+}
