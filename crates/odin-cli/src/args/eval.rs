@@ -31,7 +31,7 @@ pub(crate) struct Eval {
 
     /// An out-of-distribution set, repeatable: a path, a registry name, Uniform, Gaussian, or
     /// `all` for the paper's seven
-    #[arg(long, alias = "out_dataset", value_name = "SPEC", required = true)]
+    #[arg(long, alias = "out_dataset", value_name = "SPEC")]
     pub(crate) out_dataset: Vec<String>,
 
     /// The temperature T [default: that of a compiled detector, or 1000]
@@ -45,7 +45,8 @@ pub(crate) struct Eval {
     pub(crate) magnitude: Option<Magnitude>,
 
     /// The part of each set: of the paper's sets the first 1,000 images are `validation`, the
-    /// rest `test` [default: test for the paper's sets by name, all for others]
+    /// rest `test`; sets that bring splits (MedMNIST) have their own [default: test for these and
+    /// the paper's sets by name, all for others]
     #[arg(long, value_enum)]
     pub(crate) split: Option<SplitArg>,
 

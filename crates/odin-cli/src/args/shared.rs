@@ -62,7 +62,7 @@ pub(crate) struct NnOption {
 }
 
 /// The setting of ODIN.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct SettingOptions {
     /// The temperature T [default: that of a compiled detector, or 1000]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]

@@ -9,10 +9,7 @@ use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::OpenSet;
 use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
-use odin::{
-    CalibratedDetector, CalibrationOptions, DetectorBuilder, DetectorRecord, Setting,
-    ThresholdRule, Tuned, minimum_images,
-};
+use odin::{CalibrationOptions, DetectorBuilder, DetectorRecord, Setting, ThresholdRule, Tuned};
 use odin_report::{CalibrationReport, counted};
 use std::path::Path;
 
@@ -68,8 +65,10 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let calibrated = options.calibrate(detector, &in_scored, out_scored)?;
     tell_replaced(&args.out, args.run.quiet.on);
     let record = calibrated.save(&args.out)?;
-    warn(args, &calibrated)?;
     let report = CalibrationReport::new(&args.out, &record, accuracy, &in_scored, out_scored)?;
+    for warning in report.warnings() {
+        say(&format!("warning: {warning}"));
+    }
     files.write(|| report.to_html(again), || report.plots())?;
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
@@ -121,38 +120,11 @@ fn check_out(args: &Calibrate) -> Result<Output> {
 fn tell_replaced(out: &Path, quiet: bool) {
     if let (Ok(old), false) = (DetectorRecord::open(out), quiet) {
         say(&format!(
-            "{} is replaced: it was calibrated on {} ({} images) at {}",
+            "{} is replaced: it was calibrated on {} ({}) at {}",
             out.display(),
             old.images.in_dataset,
-            old.images.in_images,
+            counted(old.images.in_images, "image"),
             old.setting
         ));
     }
-}
-
-/// Warnings about the threshold.
-fn warn(args: &Calibrate, calibrated: &CalibratedDetector) -> Result<()> {
-    let images = &calibrated.record().images;
-    match minimum_images(args.tpr)? {
-        Some(minimum) if images.in_images < minimum => say(&format!(
-            "warning: {} are too few for a true-positive rate of {}: from {minimum} on, the threshold has a 95 % confidence interval",
-            counted(images.in_images, "image"),
-            args.tpr
-        )),
-        Some(_) => {}
-        None => say(
-            "warning: no number of images establishes a threshold that keeps all in-distribution images; ask for 0.999 or less",
-        ),
-    }
-    // A threshold that rejects the others is one that keeps the share that passes: the same count.
-    let minimum = args.fpr.map(minimum_images).transpose()?.flatten();
-    if let (Some(fpr), Some(minimum)) = (args.fpr, minimum)
-        && images.out_images < minimum
-    {
-        say(&format!(
-            "warning: {} are too few for a false-positive rate of {fpr}: from {minimum} on, they establish such a threshold with 95 % confidence",
-            counted(images.out_images, "out-of-distribution image")
-        ));
-    }
-    Ok(())
 }

@@ -15,6 +15,7 @@ use odin_data::registry::NetworkEntry;
 use odin_report::{Comparison, EvaluationPage, Network, Report};
 
 pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
+    check_out_datasets(eval)?;
     let mut setup = Setup::new(&eval.nn, &eval.run)?;
     setup.selection.split = eval.split;
     setup.selection.limit = eval.limit;
@@ -56,6 +57,17 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
         || report.to_json(),
         || report.to_csv(),
     ))
+}
+
+/// Who has no out-of-distribution images is told what there is without them.
+fn check_out_datasets(eval: &Eval) -> Result<()> {
+    match eval.out_dataset.is_empty() {
+        false => Ok(()),
+        true => Err(UsageError(
+            "--out-dataset is missing: name images that the network must not know, such as another data set. Without any there is Uniform (--out-dataset Uniform), which is synthetic noise; and `odin tune` measures against sets that it makes from the in-set: shuffled pixels, blends of two images, noise".into(),
+        )
+        .into()),
+    }
 }
 
 /// The page and the plots, fit to be written before any work begins.

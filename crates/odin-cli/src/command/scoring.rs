@@ -6,6 +6,7 @@ use crate::output::progress::{Meter, say};
 use crate::resolve::device::threads;
 use anyhow::{Result, bail};
 use odin::{Detector, ErrorKind, ImageError, Images, Intervals, ScoredSet};
+use odin_error::{agree, counted};
 
 /// The resamples of `--ci`.
 const RESAMPLES: usize = 1000;
@@ -32,7 +33,10 @@ pub(super) fn tell_skipped(set: &str, skipped: &[ImageError], quiet: bool) {
     }
     let count = skipped.len();
     say(&format!(
-        "{set}: {count} images were left out because they do not decode:"
+        "{set}: {} {} left out because {} not decode:",
+        counted(count, "image"),
+        agree(count, "was", "were"),
+        agree(count, "it does", "they do")
     ));
     for image in skipped {
         say(&format!("  {}: {}", image.name, image.error));

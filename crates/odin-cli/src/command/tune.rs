@@ -1,7 +1,7 @@
 //! `odin tune`: searches for the temperature and the magnitude.
 
 use super::scoring::{or_skip_bad, tell_skipped};
-use crate::args::{Tune, UsageError};
+use crate::args::{SettingOptions, Tune, UsageError};
 use crate::output::atomic::{Output, SourceFile};
 use crate::output::progress::{Meter, say};
 use crate::output::report_files::ReportFiles;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
         out.is_none_of(&sources)?;
     }
     let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
+    let usual = tuning.setup.setting(&SettingOptions::default())?;
     let (report, tuned) = tuning.run(in_spec, tune_on, out_specs, grid)?;
     let written = out.as_ref().map(|out| match is_toml(out.path()) {
         true => write_tuned(tuned.as_ref(), out, args.run.quiet.on),
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
         || report.to_json(),
         || report.to_csv(),
     ))?;
-    suggest(args, &report);
+    suggest(args, &report, usual);
     Ok(())
 }
 
@@ -344,25 +345,30 @@ fn write_grid(
     Ok(())
 }
 
-/// What to do next.
-fn suggest(args: &Tune, report: &TuneReport) {
+/// What to do next; `usual` is the setting of `odin calibrate` where none is given.
+fn suggest(args: &Tune, report: &TuneReport, usual: Setting) {
     let ([search], false) = (&report.searches[..], args.run.quiet.on) else {
         return;
     };
     let setting = match &args.out {
-        Some(path) if is_toml(path) => format!("--tuned {}", path.display()),
-        _ => {
-            let Setting {
-                temperature,
-                magnitude,
-                ..
-            } = search.choice.setting;
-            format!("--temperature {temperature} --magnitude {magnitude}")
-        }
+        Some(path) if is_toml(path) => format!(" --tuned {}", path.display()),
+        _ => differing(search.choice.setting, usual),
     };
     say(&format!(
-        "Next, a threshold: odin calibrate --nn {} --in-dataset {} {setting} -o detector.toml",
+        "Next, a threshold: odin calibrate --nn {} --in-dataset {}{setting} -o detector.toml",
         args.nn.name,
         args.in_dataset.as_deref().unwrap_or(&report.in_dataset)
     ));
+}
+
+/// The options for a setting where it is not what `odin calibrate` takes anyway.
+fn differing(setting: Setting, usual: Setting) -> String {
+    let options = [
+        ("--temperature", setting.temperature, usual.temperature),
+        ("--magnitude", setting.magnitude, usual.magnitude),
+    ];
+    let options = options.into_iter().filter(|(_, own, usual)| own != usual);
+    options
+        .map(|(name, own, _)| format!(" {name} {own}"))
+        .collect()
 }

@@ -231,7 +231,7 @@ impl Fitting<'_> {
     fn fit_possible(&self) -> Result<Vec<Fitted>> {
         let reason = |&method: &Method| -> Option<String> {
             if method.needs_training() && self.training.is_none() {
-                return Some("it is fitted to training images, which --fit-on names".to_string());
+                return Some("fitted to training images; give them with --fit-on".to_string());
             }
             let lacking = self.builder.classifier().check_score(method).err()?;
             Some(lacking.to_string())

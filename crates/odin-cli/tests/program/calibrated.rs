@@ -512,11 +512,55 @@ fn few_images_are_warned_of() {
     let few = "80 out-of-distribution images are too few for a false-positive rate of 0.001: from 3688 on";
     assert!(run(&format!("{near} --fpr 0.001")).contains(few));
     assert_eq!(run(&format!("{near} --fpr 0.05")), "");
+    assert_eq!(run(&format!("{near} --lowest-error")), "");
     let fit = "--limit 80 --fit-on {demo}/validation.npy --score";
     let far = "warning: knn: k is 50, and 6 of 6 classes have fewer training images";
     assert!(run(&format!("{fit} knn:k=50")).contains(far));
     assert_eq!(run(&format!("{fit} knn:k=5")), "");
     assert_eq!(run(&format!("{fit} knn")), "");
+}
+
+/// Of a threshold that out-of-distribution images chose, these tell how sure its rate is, in the
+/// text, in JSON and in the file.
+#[test]
+fn few_out_of_distribution_images_are_warned_of_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    for (rule, few) in [
+        (
+            "--fpr 0.05",
+            "for a false-positive rate of 0.05: from 72 on",
+        ),
+        (
+            "--lowest-error",
+            "for the lowest detection error: from 72 on",
+        ),
+        (
+            "--lowest-error --tpr 0.99",
+            "from 368 on, they tell a false-positive rate of 1.0% from none",
+        ),
+    ] {
+        let args = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset {demo}/near.npy --limit 10 -o few.toml --format json --quiet";
+        let output = odin(folder.path(), &format!("{args} {rule}"));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("10 out-of-distribution images are too few"),
+            "{rule}: {said}"
+        );
+        assert!(said.contains(few), "{rule}: {said}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ends = [0, 1].map(|end| report["scores"][0]["fpr_ci95"][end].as_f64().unwrap());
+        // Ten images do not tell a rate to 25 points.
+        assert!(ends[1] - ends[0] > 0.25, "{ends:?}");
+        let shown = ends.map(|end| format!("{:.1}%", 100.0 * end));
+        let interval = format!("; of new ones {} to {} may pass", shown[0], shown[1]);
+        assert!(said.contains(&interval), "{rule}: {said}");
+        let warnings = report["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(said.contains(warnings[1].as_str().unwrap()), "{warnings:?}");
+        let saved = odin::DetectorRecord::open(folder.path().join("few.toml")).unwrap();
+        let saved = saved.scores[0].against_out.unwrap().fpr_interval.unwrap();
+        assert_eq!([saved.lower, saved.upper], ends, "{rule}");
+    }
 }
 
 /// What was calibrated is what is compiled.

@@ -12,6 +12,7 @@ mod calibrated;
 mod cli;
 mod drift;
 mod frozen;
+mod messages;
 mod metrics;
 #[cfg(unix)]
 mod outputs;
