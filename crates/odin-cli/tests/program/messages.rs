@@ -55,7 +55,7 @@ const SAID: &[Said] = &[
         "score --detector d.toml large.bmp right.bmp",
         0,
         &["1 image scored", "1 image has an error", "resize:8x8"],
-        &["1 images", "channel"],
+        &[" 1 images", "channel"],
     ),
     ("score --detector d.toml right.bmp", 0, &[], &["resize"]),
     (
@@ -68,13 +68,13 @@ const SAID: &[Said] = &[
         "calibrate {demo on} --limit 1 -o new.toml",
         0,
         &["in, 1 image\n", "1 image is too few"],
-        &["1 images"],
+        &[" 1 images"],
     ),
     (
         "calibrate {demo on} --limit 2 -o new.toml",
         0,
         &["it was calibrated on in (1 image)"],
-        &["1 images"],
+        &[" 1 images"],
     ),
     (
         "tune {demo on} --limit 20",

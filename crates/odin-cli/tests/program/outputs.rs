@@ -431,7 +431,7 @@ fn a_finished_file_is_only_that_of_its_job() {
             ),
             (
                 "--detector detector.toml images/0.bmp",
-                "the job has 1 images",
+                "the job has 1 image",
             ),
             ("--detector detector.toml images --shard 1/2", "record"),
         ] {

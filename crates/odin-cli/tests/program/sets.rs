@@ -500,7 +500,7 @@ fn splits_that_a_set_brings_are_used() {
     let here = folder.path();
     medmnist(here);
     for (args, expected) in OF_SPLITS {
-        let args = args.replace("{out}", "--out-dataset {demo}/near.npy");
+        let args = args.replace("{out}", "--out-dataset Uniform");
         let args = format!("{args} --nn {{demo}}/model.safetensors --in-dataset medmnist.npz");
         let output = super::runs::odin(here, &args);
         let said = super::runs::text(&output.stdout) + &super::runs::text(&output.stderr);
