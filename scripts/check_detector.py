@@ -177,6 +177,8 @@ def compare(name, found, expected, arguments, seconds):
         # A percentile jumps where a score passes one of the calibration.
         relative = arguments.tolerance * max(1.0, np.abs(expected[output]).max())
         tolerance = {"percentile": 1.0, "p_value": 0.01, **tolerances}.get(output, relative)
+        if output == "weiper-kld":  # a step where a value moves over the edge of a bin
+            tolerance = max(1e-2, relative)
         agree &= bool(difference.max() <= tolerance)
         print(f"    {output:22} {difference.max():.1e}, median {np.median(difference):.1e}, allowed {tolerance:.1e}")
     if "is_in_distribution" in found:

@@ -6,6 +6,10 @@ use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{Detector, Error, ErrorKind, Score};
 use odin_data::Image;
 
+const WEIPER_KLD: &str = "weiper-kld";
+/// What one value in another bin changes a score of WeiPer+KLD by, at most, for some tens of features.
+const STEP: f64 = 0.01;
+
 /// How far a compiled detector and a [`Detector`] are from each other: the largest differences over
 /// all images compared.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -110,11 +114,14 @@ impl Agreement {
     /// Whether all predictions agree and no difference exceeds the tolerance: that of logits
     /// relative to [`Agreement::logit_scale`], that of MSP as it is, that of ODIN scores times T
     /// like that of logits, that of another score relative to [`ScoreAgreement::scale`], at least 1.
+    /// WeiPer+KLD counts values in bins, and may be off by the step of a value that rounding moves
+    /// over an edge: by 0.01.
     pub fn holds(&self, tolerance: f64) -> bool {
         let relative = tolerance * self.logit_scale.max(1.0);
         let holds = |score: &ScoreAgreement| match score.name.as_str() {
             MSP => score.difference <= tolerance,
             ODIN | I_ODIN => score.difference * self.temperature <= relative,
+            WEIPER_KLD => score.difference <= tolerance.max(STEP) * score.scale.max(1.0),
             _ => score.difference <= tolerance * score.scale.max(1.0),
         };
         self.disagreements == 0 && self.logits <= relative && self.scores.iter().all(holds)
