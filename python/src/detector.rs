@@ -9,8 +9,8 @@ use crate::job::{Job, interruptible, interruptible_unless_short};
 use crate::scored::{Judged, Scored};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use odin::{
-    CalibrationOptions, CompileOptions, DetectorBuilder, Grid, ImageError, InputGradient,
-    OpenDetector, Parameters, SavedDetector, Setting, ThresholdRule, TuneOptions, write_atomically,
+    CalibrationOptions, DetectorBuilder, Grid, ImageError, InputGradient, OpenDetector, Parameters,
+    SavedDetector, Setting, ThresholdRule, TuneOptions, write_atomically,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};

@@ -30,7 +30,7 @@ const SAID: &[Said] = &[
     (
         "eval {demo on} --out-dataset Uniform --score all --limit 20",
         0,
-        &["knn, vim, react, fdbd, nci: fitted to training images; give them with --fit-on"],
+        &["fdbd, nci: fitted to training images; give them with --fit-on"],
         &["it is fitted"],
     ),
     (

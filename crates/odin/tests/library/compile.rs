@@ -194,7 +194,8 @@ fn every_score_is_compiled_with_what_was_fitted() {
     assert_eq!(file.card().decides_by, "vim");
     let mut expected = calibrated.detector().score_names().to_vec();
     let mut found = file.card().scores.clone();
-    (expected.sort(), found.sort());
+    expected.sort();
+    found.sort();
     assert_eq!(found, expected);
     let images = calibrated.open_images(demo("near.npy")).unwrap();
     let decoded: Vec<_> = (0..100).map(|i| images.get(i).unwrap().image).collect();
