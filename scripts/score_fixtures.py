@@ -124,9 +124,15 @@ def mahalanobis(case, of=lambda h: h):
     return -squares.min(0), -(squares.min(0) - total.mahalanobis(test))
 
 
+def drawn(train, share, seed):
+    if share == 1:
+        return train
+    order = np.argsort([feature_hash(h, seed) for h in train])
+    return train[order][: int(np.ceil(share * len(train)))]
+
+
 def nn_guide(case, k=GUIDE_K, share=1.0, seed=0):
-    train = case.train[np.argsort([feature_hash(h, seed) for h in case.train])]
-    bank = train[: int(np.ceil(share * len(train)))] if share < 1 else train
+    bank = drawn(case.train, share, seed)
     guides = unit(bank) * energy(bank @ case.weight.T + case.bias)[:, None]
     nearest = -np.sort(-(unit(case.test) @ guides.T), axis=1)[:, :k]
     return nearest.mean(1) * energy(case.test_logits)
@@ -189,9 +195,10 @@ def she(case):
     return (case.test * patterns[case.test_logits.argmax(1)]).sum(1)
 
 
-def knn(case, k=None):
+def knn(case, k=None, share=1.0, seed=0):
     k = k or case.default_k()
-    bank = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit(case.train))
+    kept = drawn(case.train, share, seed)
+    bank = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit(kept))
     return -bank.kneighbors(unit(case.test))[0][:, -1]
 
 
@@ -348,6 +355,7 @@ def agree(case, scores):
 def with_parameters(case):
     return {
         "knn:k=7": knn(case, 7),
+        "knn:k=2:share=0.4:seed=3": knn(case, 2, 0.4, 3),
         "nn-guide:k=3:share=0.3:seed=5": nn_guide(case, 3, 0.3, 5),
         "dice:pruned=0.5": dice(case, 0.5),
         "weiper-kld:repeats=3:distance=0.5:lambda1=1:lambda2=2:seed=9": weiper_kld(case, 3, 0.5, (1, 2), 9),

@@ -403,6 +403,8 @@ fn set_parameter(
         "gen_gamma" => parameters.gen_gamma = value.extract()?,
         "gen_top" => parameters.gen_top = value.extract()?,
         "knn_k" => parameters.knn_k = value.extract()?,
+        "knn_share" => parameters.knn_share = value.extract()?,
+        "knn_seed" => parameters.knn_seed = value.extract()?,
         "nn_guide_k" => parameters.nn_guide_k = value.extract()?,
         "nn_guide_share" => parameters.nn_guide_share = value.extract()?,
         "nn_guide_seed" => parameters.nn_guide_seed = value.extract()?,
@@ -434,7 +436,8 @@ fn set_parameter(
         "nci_alpha" => parameters.nci_alpha = value.extract()?,
         _ => {
             return Err(invalid(
-                "there is no such parameter; they are gen_gamma, gen_top, knn_k, nn_guide_k, \
+                "there is no such parameter; they are gen_gamma, gen_top, knn_k, knn_share, \
+                 knn_seed, nn_guide_k, \
                  nn_guide_share, nn_guide_seed, weiper_distance, weiper_repeats, weiper_lambda1, \
                  weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
                  ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned, adascale_o, \

@@ -213,14 +213,12 @@ fn nearest_images(
     summary: &TrainingSummary,
 ) -> Option<String> {
     let images = summary.images();
-    let (k, drawn) = match method {
-        Method::Knn => (neighbours(parameters, summary), images),
-        Method::NnGuide => {
-            let drawn = parameters.nn_guide_share * images as f64;
-            (parameters.nn_guide_k, drawn.ceil() as u64)
-        }
+    let (k, share) = match method {
+        Method::Knn => (neighbours(parameters, summary), parameters.knn_share),
+        Method::NnGuide => (parameters.nn_guide_k, parameters.nn_guide_share),
         _ => return None,
     };
+    let drawn = (share * images as f64).ceil() as u64;
     if drawn < k as u64 {
         let whose = match drawn == images {
             true => "the number of training images",
@@ -305,7 +303,9 @@ fn far_neighbour(
         (Method::Knn, Some(k)) => summary.images().min(k as u64),
         _ => return None,
     };
-    let images = summary.class_images();
+    // Of a part that is drawn, as many as are to be expected.
+    let kept = |images: &u64| (parameters.knn_share * *images as f64) as u64;
+    let images: Vec<u64> = summary.class_images().iter().map(kept).collect();
     let small = images.iter().filter(|&&images| images < k).count();
     let fewest = images.iter().min().filter(|_| small > 0)?;
     Some(format!(

@@ -84,9 +84,10 @@ pub enum Method {
     /// 2025.
     RelativeMahalanobisPp,
     /// Negated Euclidean distance of `h / ‖h‖` to the k-th nearest of the normalised features of
-    /// all training images; exact. Unless it is set, k is 50, the authors' choice for CIFAR-10 (200
-    /// for CIFAR-100, 1000 for ImageNet), but at most a tenth of the images of the smallest class
-    /// that has any. Where a class has fewer images than a k that is set, the score may rank
+    /// the training images; exact. Unless it is set, k is 50, the authors' choice for CIFAR-10 (200
+    /// for CIFAR-100, 1000 for ImageNet), but at most a tenth of the images that are kept of the
+    /// smallest class that has any. All are kept, or a share that is drawn by hashes of the features
+    /// and a seed, as the authors do for ImageNet. Where a class has fewer images than a k that is set, the score may rank
     /// wrongly, and [`Fitted::warnings`](crate::Fitted::warnings) says so.
     ///
     /// Y. Sun, Y. Ming, X. Zhu, Y. Li, *Out-of-Distribution Detection with Deep Nearest Neighbors*,

@@ -28,17 +28,21 @@ macro_rules! parameter {
 /// The parameters of a method that can be set.
 fn of(method: Method) -> &'static [Parameter] {
     const GEN: &[Parameter] = &[parameter!("gamma", gen_gamma), parameter!("top", gen_top)];
-    const KNN: &[Parameter] = &[Parameter {
-        name: "k",
-        set: |parameters, text| {
-            parameters.knn_k = Some(text.parse().ok()?);
-            Some(())
+    const KNN: &[Parameter] = &[
+        Parameter {
+            name: "k",
+            set: |parameters, text| {
+                parameters.knn_k = Some(text.parse().ok()?);
+                Some(())
+            },
+            get: |parameters| match parameters.knn_k {
+                Some(k) => k.to_string(),
+                None => "by the training images".to_string(),
+            },
         },
-        get: |parameters| match parameters.knn_k {
-            Some(k) => k.to_string(),
-            None => "by the training images".to_string(),
-        },
-    }];
+        parameter!("share", knn_share),
+        parameter!("seed", knn_seed),
+    ];
     const NN_GUIDE: &[Parameter] = &[
         parameter!("k", nn_guide_k),
         parameter!("share", nn_guide_share),
@@ -119,7 +123,7 @@ impl Parameters {
     /// let mut parameters = Parameters::default();
     /// assert_eq!(parameters.read("knn:k=5")?, Method::Knn);
     /// assert_eq!(parameters.read("ash:0.65")?, Method::Ash);
-    /// assert_eq!(parameters.describe(Method::Knn), "k = 5");
+    /// assert_eq!(parameters.describe(Method::Knn), "k = 5, share = 1, seed = 0");
     /// assert!(parameters.read("energy:t=2").is_err());
     /// # Ok::<(), odin_scores::Error>(())
     /// ```
@@ -149,8 +153,9 @@ impl Parameters {
                     .find(|p| p.name == name)
                     .map(|p| (p, value.trim()))
             }
-            None => match known {
-                [only] => Some((only, text)),
+            // Of KNN it was once the only one.
+            None => match (method, known) {
+                (_, [only]) | (Method::Knn, [only, ..]) => Some((only, text)),
                 _ => None,
             },
         };
@@ -197,7 +202,16 @@ mod tests {
     fn parameters_are_read_as_they_are_written() {
         for (text, method, described) in [
             ("energy", Method::Energy, ""),
-            ("knn", Method::Knn, "k = by the training images"),
+            (
+                "knn",
+                Method::Knn,
+                "k = by the training images, share = 1, seed = 0",
+            ),
+            (
+                "knn:share=0.1:seed=7",
+                Method::Knn,
+                "k = by the training images, share = 0.1, seed = 7",
+            ),
             (
                 "nn-guide:k=5:share=0.01",
                 Method::NnGuide,
@@ -215,7 +229,7 @@ mod tests {
                 Method::Vra,
                 "lower = 0.5, upper = 0.95",
             ),
-            ("knn:5", Method::Knn, "k = 5"),
+            ("knn:5", Method::Knn, "k = 5, share = 1, seed = 0"),
             ("gen:gamma=0.2:top=7", Method::Gen, "gamma = 0.2, top = 7"),
             ("vim:d=32", Method::Vim, "d = 32"),
             ("ash:0.65", Method::Ash, "pruned = 0.65"),

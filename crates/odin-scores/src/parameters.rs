@@ -21,6 +21,10 @@ pub struct Parameters {
     /// k of KNN, at least 1; `None` stands for 50, but at most a tenth of the images of the
     /// smallest class that has any.
     pub knn_k: Option<usize>,
+    /// The share of the training images that KNN keeps, in (0, 1]; 1.
+    pub knn_share: f64,
+    /// The seed by which KNN draws them, where it does not keep all; 0.
+    pub knn_seed: u64,
     /// k of NNGuide, at least 1; 10.
     pub nn_guide_k: usize,
     /// The share of the training images that NNGuide keeps, in (0, 1]; 1.
@@ -94,6 +98,8 @@ impl Default for Parameters {
             gen_top: 100,
             knn_k: None,
             nn_guide_k: 10,
+            knn_share: 1.0,
+            knn_seed: 0,
             nn_guide_share: 1.0,
             nn_guide_seed: 0,
             weiper_distance: 1.8,
@@ -166,6 +172,7 @@ impl Parameters {
             ),
             ("gen_top", self.gen_top >= 1, "at least 1"),
             ("knn_k", self.knn_k != Some(0), "at least 1"),
+            ("knn_share", part(self.knn_share), "above 0 and at most 1"),
             ("nn_guide_k", self.nn_guide_k >= 1, "at least 1"),
             (
                 "nn_guide_share",

@@ -1,5 +1,6 @@
 //! KNN: the distance to the k-th nearest training image.
 
+use super::draw::drawn;
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;
@@ -14,7 +15,8 @@ const K: &str = "knn.k";
 /// Shorter features are divided by this, as in other implementations.
 const LEAST_NORM: f64 = 1e-12;
 
-/// The normalised features of all training images, in the order of their contents.
+/// The normalised features of training images, in the order of their contents or, where not all are
+/// kept, of their hashes.
 #[derive(Debug)]
 pub(super) struct Knn {
     bank: Matrix,
@@ -25,11 +27,14 @@ pub(super) struct Knn {
 impl Knn {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let summary = fitting.summary()?;
+        let parameters = fitting.parameters;
         let rows = summary.rows().ordered();
-        let bank = rows.iter().flat_map(|row| normalised(&row[1..])).collect();
+        let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
+        let images = drawn(images, parameters.knn_share, parameters.knn_seed);
+        let bank = images.iter().flat_map(|features| normalised(features));
         Ok(Self {
-            bank: Matrix::new(summary.features(), bank),
-            k: neighbours(fitting.parameters, summary).min(rows.len()),
+            bank: Matrix::new(summary.features(), bank.collect()),
+            k: neighbours(parameters, summary).min(images.len()),
         })
     }
 
@@ -45,15 +50,16 @@ impl Knn {
 }
 
 /// The authors' k for CIFAR-10.
-const MOST: u64 = 50;
+const MOST: f64 = 50.0;
 
-/// k as it is set, or else 50 but at most a tenth of the images of the smallest class that has any, and
-/// at least 1. The k-th neighbour of an image of a class of m is of that class for k well below m,
+/// k as it is set, or else 50 but at most a tenth of the images that are kept of the smallest class that
+/// has any, and at least 1. The k-th neighbour of an image of a class of m is of that class for k well below m,
 /// and the score then cannot rank upside down; 5,000 images of a class, as in CIFAR-10, give 50.
 pub(crate) fn neighbours(parameters: &Parameters, summary: &TrainingSummary) -> usize {
     let classes = summary.class_images().iter();
     let fewest = classes.copied().filter(|&images| images > 0).min();
-    let default = (fewest.unwrap_or(0) / 10).clamp(1, MOST) as usize;
+    let kept = parameters.knn_share * fewest.unwrap_or(0) as f64;
+    let default = (kept / 10.0).clamp(1.0, MOST) as usize;
     parameters.knn_k.unwrap_or(default)
 }
 
