@@ -76,7 +76,8 @@ def test_columns(name, tables) -> None:
         if column != "error":
             assert getattr(scores, column.replace("-", "_")) is values or column == "file"
     assert set(name.replace("-", "_") for name in scores.names) <= set(dir(scores))
-    assert repr(scores).startswith(f"<{type(scores).__name__} of {len(scores)} images: msp, odin")
+    images = "1 image" if len(scores) == 1 else f"{len(scores)} images"
+    assert repr(scores).startswith(f"<{type(scores).__name__} of {images}: msp, odin")
     assert len(scores.errors) == len(scores)
 
 
