@@ -45,6 +45,16 @@ pub(super) type Kind<'a> = (&'a str, &'a [f32]);
 /// The outputs of an image, one for each kind.
 pub(super) type Outputs = Vec<Vec<f32>>;
 
+/// The outputs of a batch, cut into those of each image.
+pub(super) fn of_images(outputs: &[&[f32]], images: usize) -> Vec<Outputs> {
+    let part = |values: &&[f32], i: usize| {
+        let width = values.len() / images;
+        values[i * width..][..width].to_vec()
+    };
+    let of_image = |i: usize| outputs.iter().map(|values| part(values, i)).collect();
+    (0..images).map(of_image).collect()
+}
+
 /// What tells networks and engines apart.
 pub(super) fn network_key(classifier: &Classifier, engine: &str) -> [u8; 32] {
     let mut hash = Sha256::new();

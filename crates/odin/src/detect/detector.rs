@@ -1,7 +1,7 @@
 //! A classifier with ODIN built into it, which scores images at one setting.
 
 use super::backend::{Backend, Device, EngineOptions};
-use super::cache::{Kind, OutputCache, Outputs, network_key, shift_key};
+use super::cache::{Kind, OutputCache, Outputs, network_key, of_images, shift_key};
 use super::score::{argmax, max_softmax};
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
@@ -464,20 +464,17 @@ impl Detector {
         let inputs = self.inputs(batch, &temperature, &step);
         let outputs = self.engine.run(images, &inputs)?;
         let numbers = outputs.iter().filter_map(|output| match output {
-            Output::Float(values) => Some(values),
+            Output::Float(values) => Some(&values[..]),
             _ => None,
         });
-        let numbers: Vec<&Vec<f32>> = numbers.collect();
-        if numbers.len() != self.kinds(&[]).count() {
-            let problem = "the engine left out an output of the network";
-            return Err(Error::new(ErrorKind::Engine, problem));
+        let numbers: Vec<&[f32]> = numbers.collect();
+        match numbers.len() == self.kinds(&[]).count() {
+            true => Ok(of_images(&numbers, images)),
+            false => {
+                let problem = "the engine left out an output of the network";
+                Err(Error::new(ErrorKind::Engine, problem))
+            }
         }
-        let part = |values: &&Vec<f32>, i: usize| {
-            let width = values.len() / images;
-            values[i * width..][..width].to_vec()
-        };
-        let of_image = |i: usize| numbers.iter().map(|values| part(values, i)).collect();
-        Ok((0..images).map(of_image).collect())
     }
 
     /// By the names of the outputs of an image.

@@ -1,7 +1,7 @@
 //! Fits scores beside ODIN to training images, and makes the summaries that they are fitted from.
 
 use super::backend::{Backend, EngineOptions};
-use super::cache::{Kind, OutputCache, Outputs, network_key, shift_key};
+use super::cache::{Kind, OutputCache, Outputs, network_key, of_images, shift_key};
 use super::collect::usable;
 use super::detector::DetectorBuilder;
 use super::run::Progress;
@@ -385,12 +385,8 @@ impl Forward {
         let inputs: Vec<&[f32]> = pixels.chunks_exact(width).collect();
         let compute = |batch: &[f32], images: usize| {
             let outputs = self.run(batch, images)?;
-            let part = |values: &Vec<f32>, i: usize| {
-                let width = values.len() / images;
-                values[i * width..][..width].to_vec()
-            };
-            let of_image = |i: usize| outputs.iter().map(|values| part(values, i)).collect();
-            Ok((0..images).map(of_image).collect())
+            let outputs: Vec<&[f32]> = outputs.iter().map(Vec::as_slice).collect();
+            Ok(of_images(&outputs, images))
         };
         let outputs = cache.outputs(&self.network, &inputs, &kinds, compute)?;
         let mut joined = vec![Vec::new(); kinds.len()];

@@ -249,18 +249,20 @@ fn percentiles_of_many_images_are_interpolated() {
     assert!(reference.images() > reference.ranks().len() as u64);
     let options = calibrated.compile_options();
     let file = compiled(&calibrated, &options.unwrap().p_values(true));
-    for (expected, found) in calibrated.judge(&images).zip(file.judge(&images)) {
+    // Other images, whose scores are not those at which ranks jump.
+    let others = detector.open_images(demo("in.npy")).unwrap();
+    let (mut percentiles, mut p_values) = (0.0, 0.0);
+    for (expected, found) in calibrated.judge(&others).zip(file.judge(&others)) {
         let (expected, found) = (expected.unwrap().decision, found.unwrap());
-        let (percentile, p_value) = (found.percentile.unwrap(), found.p_value.unwrap());
-        assert!(
-            (percentile - expected.percentile).abs() < 0.5,
-            "{found:?}, {expected:?}"
-        );
-        assert!(
-            (p_value - expected.p_value).abs() < 0.005,
-            "{found:?}, {expected:?}"
-        );
+        percentiles += (found.percentile.unwrap() - expected.percentile).abs();
+        p_values += (found.p_value.unwrap() - expected.p_value).abs();
     }
+    let count = others.len() as f64;
+    let (percentiles, p_values) = (percentiles / count, p_values / count);
+    assert!(
+        percentiles < 0.005 && p_values < 1e-4,
+        "{percentiles}, {p_values}"
+    );
 }
 
 #[test]
