@@ -45,7 +45,7 @@ mod weight_cache;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
-pub use options::{Options, Winograd};
+pub use options::{Options, Precision, Winograd};
 pub use program::{Program, ProgramStep, Times};
 pub use simd::InstructionSet;
 pub use weight_cache::WeightCache;

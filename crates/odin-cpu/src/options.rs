@@ -23,6 +23,8 @@ pub struct Options {
     /// time, and for its scratch memory; graphs that need more are refused. By default 4 GiB and 16
     /// times the bytes of the graph's constants.
     pub max_thread_bytes: Option<usize>,
+    /// The precision of matrix products and convolutions.
+    pub precision: Precision,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             instructions: InstructionSet(Isa::best()),
             winograd: Winograd::default(),
             max_thread_bytes: None,
+            precision: Precision::default(),
         }
     }
 }
@@ -60,4 +63,17 @@ pub enum Winograd {
     Tiles2,
     /// Wherever it is possible, in output tiles of 4x4.
     Tiles4,
+}
+
+/// The precision of matrix products and convolutions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// f32, bit-identical across threads, batches, AVX-512 and AVX2.
+    #[default]
+    Exact,
+    /// bf16 for values that reach the outputs only through a sign or an arg-max, such as the gradient
+    /// of ODIN; for the others two bf16 parts for each operand, which is nearly f32. On processors
+    /// without bf16 as [`Precision::Exact`].
+    Fast,
 }
