@@ -27,6 +27,7 @@ mod activation_shift;
 mod budget;
 mod builder;
 pub mod cost;
+mod direction;
 mod error;
 mod feature_map;
 mod graph;

@@ -1,4 +1,4 @@
-//! The graph: shapes, costs, passes, gradients, the ODIN transform, AdaSCALE's shift, and the
+//! The graph: shapes, costs, passes, gradients, the ODIN transform and its direction, AdaSCALE's shift, and the
 //! search for the last layer and its feature map.
 
 #![allow(
@@ -11,6 +11,7 @@
 mod activation_shift;
 mod cost;
 mod detector;
+mod direction;
 mod feature_map;
 mod gradients;
 mod head;
