@@ -1,20 +1,30 @@
 //! How long ODIN takes on DenseNet-BC (depth 100, growth 12) and 32x32 images, with random
-//! weights: `cargo run --release -p odin-cpu --example speed -- [threads] [images]`.
+//! weights: `cargo run --release -p odin-cpu --example speed -- [threads] [images] [exact|fast]`.
 
 #![allow(clippy::print_stdout)]
 
-use odin_cpu::Engine;
+use odin_cpu::{Engine, Options, Precision};
 use odin_graph::op::Window;
 use odin_graph::{Error, Graph, Shape, Tensor, Type, ValueId, odin};
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<usize>());
-    let threads = arguments.next().transpose()?.unwrap_or(1);
-    let images = arguments.next().transpose()?.unwrap_or(8);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize, otherwise| match arguments.get(index) {
+        Some(number) => number.parse::<usize>(),
+        None => Ok(otherwise),
+    };
+    let (threads, images) = (number(0, 1)?, number(1, 8)?);
+    let mut options = Options::default();
+    if arguments
+        .get(2)
+        .is_some_and(|precision| precision == "fast")
+    {
+        options.precision = Precision::Fast;
+    }
 
-    let graph = odin::transform(&dense_net(16, 12)?, 1)?;
-    let engine = Engine::new(&graph, threads)?;
+    let graph = of_score(&odin::transform(&dense_net(16, 12)?, 1)?);
+    let engine = Engine::with_options(&graph, threads, options)?;
     let pixels = Numbers(7).many(images * 3 * 32 * 32);
     let inputs: [(&str, &[f32]); 3] = [
         ("x", &pixels),
@@ -28,6 +38,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mebibytes = engine.memory_per_thread() as f64 / f64::from(1 << 20);
     println!("{threads} threads: {milliseconds:.1} ms per image, {mebibytes:.1} MiB per thread");
     Ok(())
+}
+
+/// The graph without outputs that the score does not need.
+fn of_score(graph: &Graph) -> Graph {
+    let mut score = graph.clone();
+    score.clear_outputs();
+    for output in graph.outputs() {
+        if output.name != odin::names::LOGITS {
+            score.output(output.name.clone(), output.value);
+        }
+    }
+    score
 }
 
 /// Three blocks of `layers` bottleneck layers.

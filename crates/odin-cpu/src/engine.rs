@@ -224,6 +224,7 @@ impl Engine {
         let bytes = |n: usize| n as u64;
         Program {
             instructions: self.plan.instructions,
+            bf16: self.plan.bf16,
             steps: self
                 .plan
                 .steps

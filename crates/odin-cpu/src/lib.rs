@@ -46,6 +46,7 @@ mod weight_cache;
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
 pub use options::{Options, Precision, Winograd};
-pub use program::{Program, ProgramStep, Times};
+pub use program::{Program, ProgramStep, StepPrecision, Times};
 pub use simd::InstructionSet;
+pub use simd::bf16::Bf16Instructions;
 pub use weight_cache::WeightCache;

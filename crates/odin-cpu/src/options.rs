@@ -1,5 +1,6 @@
 //! Options of an engine.
 
+use crate::simd::bf16::{Bf16Instructions, Bf16Isa};
 use crate::simd::{InstructionSet, Isa};
 use odin_graph::Graph;
 
@@ -25,6 +26,9 @@ pub struct Options {
     pub max_thread_bytes: Option<usize>,
     /// The precision of matrix products and convolutions.
     pub precision: Precision,
+    /// The instructions for [`Precision::Fast`]; by default the fastest that the processor has. If
+    /// there are none, it is computed as [`Precision::Exact`].
+    pub bf16: Option<Bf16Instructions>,
 }
 
 impl Options {
@@ -40,11 +44,13 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let isa = Isa::best();
         Self {
-            instructions: InstructionSet(Isa::best()),
+            instructions: InstructionSet(isa),
             winograd: Winograd::default(),
             max_thread_bytes: None,
             precision: Precision::default(),
+            bf16: Bf16Isa::best(isa).map(Bf16Instructions),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The program that an engine has made of a graph, for people to read.
 
+use std::fmt;
 use std::time::Duration;
 
 /// One step of a program: operators that are fused.
@@ -14,6 +15,8 @@ pub struct ProgramStep {
     pub origin: String,
     /// The shape of the result for one image, without the batch axis.
     pub shape: Vec<usize>,
+    /// The precision of its products.
+    pub precision: StepPrecision,
     /// Floating-point operations for one image: a multiply-add counts as two. Only matrix products
     /// and convolutions are counted, as by direct evaluation.
     pub flops: u64,
@@ -27,6 +30,8 @@ pub struct ProgramStep {
 pub struct Program {
     /// The instruction set of the kernels.
     pub instructions: crate::InstructionSet,
+    /// The instructions for products of bf16, if any step has such.
+    pub bf16: Option<crate::Bf16Instructions>,
     /// The steps, in the order of execution.
     pub steps: Vec<ProgramStep>,
     /// The number of images that a thread computes at a time, if there are enough.
@@ -46,3 +51,26 @@ impl Program {
 
 /// The time of each step for one image: the shortest of several runs.
 pub type Times = Vec<Duration>;
+
+/// The precision of the products of a step; sums are always in f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StepPrecision {
+    /// f32, or no products.
+    #[default]
+    F32,
+    /// Operands rounded to bf16.
+    Bf16,
+    /// Operands rounded to two bf16 each, of whose products three are summed.
+    TwiceBf16,
+}
+
+impl fmt::Display for StepPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::TwiceBf16 => "2 x bf16",
+        })
+    }
+}

@@ -15,6 +15,7 @@ pub(crate) mod strided;
 pub(crate) mod strided_copy;
 
 use crate::memory::{Operands, Scratch, ScratchSize, SharedSlice};
+use crate::program::StepPrecision;
 use crate::simd::{Isa, Simd, SimdTask};
 use std::ops::Range;
 
@@ -55,6 +56,11 @@ pub(crate) trait ParallelKernel: Send + Sync {
     fn scratch(&self) -> ScratchSize {
         ScratchSize::default()
     }
+
+    /// The precision of its products.
+    fn precision(&self) -> StepPrecision {
+        StepPrecision::F32
+    }
 }
 
 /// A [`ParallelKernel`] whose body is compiled once per instruction set. The methods that take a
@@ -85,6 +91,11 @@ pub(crate) trait SimdKernel: Send + Sync {
     fn scratch(&self) -> ScratchSize {
         ScratchSize::default()
     }
+
+    /// As [`ParallelKernel::precision`].
+    fn precision(&self) -> StepPrecision {
+        StepPrecision::F32
+    }
 }
 
 impl<K: SimdKernel> ParallelKernel for K {
@@ -98,6 +109,10 @@ impl<K: SimdKernel> ParallelKernel for K {
 
     fn scratch(&self) -> ScratchSize {
         SimdKernel::scratch(self)
+    }
+
+    fn precision(&self) -> StepPrecision {
+        SimdKernel::precision(self)
     }
 }
 
@@ -193,6 +208,13 @@ impl AnyKernel {
         match self {
             Self::Parallel(kernel) => kernel.images_at_a_time(),
             _ => 1,
+        }
+    }
+
+    pub(crate) fn precision(&self) -> StepPrecision {
+        match self {
+            Self::Parallel(kernel) => kernel.precision(),
+            _ => StepPrecision::F32,
         }
     }
 

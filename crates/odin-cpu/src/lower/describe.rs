@@ -3,7 +3,7 @@
 use super::chain::Chain;
 use super::group::{Group, Head};
 use crate::kernels::epilogue::{Activation, sign_bytes};
-use crate::program::ProgramStep;
+use crate::program::{ProgramStep, StepPrecision};
 use odin_graph::cost::{elements, node_multiply_adds};
 use odin_graph::{DType, Graph, Op, ValueId};
 
@@ -29,6 +29,7 @@ pub(super) fn describe(graph: &Graph, group: &Group, method: &str) -> ProgramSte
     ProgramStep {
         what: what.collect::<Vec<_>>().join(" > "),
         origin: graph.node(head.unwrap_or(group.value)).origin.clone(),
+        precision: StepPrecision::default(),
         shape: graph.shape(group.value).at(1).into_iter().skip(1).collect(),
         flops: head.map_or(0, |v| 2 * node_multiply_adds(graph, v)),
         bytes: bytes(graph, group, head),

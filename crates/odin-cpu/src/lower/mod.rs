@@ -17,7 +17,8 @@ mod strided_views;
 mod view;
 
 use crate::memory::ScratchSize;
-use crate::options::Options;
+use crate::options::{Options, Precision};
+use crate::program::StepPrecision;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use aliasing::Aliasing;
@@ -42,6 +43,10 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
     for v in graph.values() {
         preparation.count(graph, v)?;
     }
+    let bf16 = match options.precision {
+        Precision::Exact => None,
+        Precision::Fast => options.bf16.map(|bf16| bf16.0),
+    };
     let selector = KernelSelector {
         graph,
         isa: options.instructions.0,
@@ -51,6 +56,8 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         aliasing: &aliasing,
         memory: &memory,
         weights,
+        bf16,
+        is_direction: &graph.direction(),
     };
     let mut steps = Vec::new();
     for (group, in_place) in groups.iter().zip(in_place) {
@@ -66,6 +73,9 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         .iter()
         .map(|step| step.kernel.scratch())
         .fold(ScratchSize::default(), ScratchSize::max);
+    let is_used = steps
+        .iter()
+        .any(|step| step.description.precision != StepPrecision::F32);
     let images_at_a_time = steps.iter().map(|s| s.kernel.images_at_a_time());
     let images_at_a_time = images_at_a_time.max().unwrap_or(1);
     let values = memory.sizes.values().saturating_mul(images_at_a_time);
@@ -80,6 +90,7 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         sizes: memory.sizes,
         images_at_a_time,
         instructions: options.instructions,
+        bf16: options.bf16.filter(|_| is_used),
     })
 }
 

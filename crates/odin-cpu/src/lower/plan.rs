@@ -5,6 +5,7 @@ use crate::kernels::AnyKernel;
 use crate::memory::{ArenaSizes, Slot, Source};
 use crate::program::ProgramStep;
 use crate::simd::InstructionSet;
+use crate::simd::bf16::Bf16Instructions;
 use odin_graph::{DType, Graph, ValueId};
 
 /// A graph ready to run.
@@ -16,6 +17,7 @@ pub(crate) struct Plan {
     /// The number of images per thread at which the steps are fastest.
     pub(crate) images_at_a_time: usize,
     pub(crate) instructions: InstructionSet,
+    pub(crate) bf16: Option<Bf16Instructions>,
 }
 
 /// An input or an output of the graph.

@@ -11,19 +11,25 @@ use super::preparation::without_idle_strides;
 use super::view::{StridedView, View};
 use crate::batch::BatchLayout;
 use crate::kernels::conv::conv1x1::Conv1x1;
+use crate::kernels::conv::conv1x1::bf16::Bf16Conv1x1;
 use crate::kernels::conv::depthwise::Depthwise;
 use crate::kernels::conv::direct::Conv;
+use crate::kernels::conv::direct::products::F32;
 use crate::kernels::conv::im2col;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::conv::winograd::Winograd;
 use crate::kernels::epilogue::{Activation, Addend, Epilogue};
+use crate::kernels::gemm::bf16::{Bf16, Parts};
 use crate::kernels::gemm::packed::PackedGemm;
+use crate::kernels::gemm::packed::bf16::Bf16Gemm;
 use crate::kernels::standalone_epilogue::StandaloneEpilogue;
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{AnyKernel, ParallelKernel, elementwise, pool, reduce, shape};
 use crate::memory::{Slot, Source, out_of_memory};
 use crate::options::Options;
+use crate::program::ProgramStep;
 use crate::simd::Isa;
+use crate::simd::bf16::Bf16Isa;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use odin_graph::op::{self, Axis};
@@ -39,6 +45,10 @@ pub(super) struct KernelSelector<'a> {
     pub(super) aliasing: &'a Aliasing<'a>,
     pub(super) memory: &'a MemoryPlan,
     pub(super) weights: &'a WeightCache,
+    /// The instructions for products of bf16, if they are to be used.
+    pub(super) bf16: Option<Bf16Isa>,
+    /// [`Graph::direction`], for each value.
+    pub(super) is_direction: &'a [bool],
 }
 
 impl KernelSelector<'_> {
@@ -115,11 +125,14 @@ impl KernelSelector<'_> {
             return Err(self.internal_error());
         }
         Ok(Some(Step {
-            kernel,
             operands,
             output,
             saved_signs: saved.map(|mask| self.memory.signs(mask?)),
-            description: describe(self.graph, group, algorithm),
+            description: ProgramStep {
+                precision: kernel.precision(),
+                ..describe(self.graph, group, algorithm)
+            },
+            kernel,
         }))
     }
 
@@ -198,6 +211,26 @@ impl KernelSelector<'_> {
         }
         let constants = [Some(tensor), None];
         let layout = |algorithm: &str| format!("{isa:?}{algorithm} {x:?} {y:?} {:?}", node.op);
+        if let Some(bf16) = self
+            .bf16(v)
+            .filter(|bf16| is_faster_in_bf16(self.options, bf16.parts, &op, x, y))
+        {
+            let layout = format!("{bf16:?} {x:?} {y:?} {:?}", node.op);
+            let bytes = 2 * bf16.parts.count() * w.len();
+            if let Some(mut conv) = Bf16Conv1x1::new(isa, bf16, &op, x, y) {
+                let pack = || conv.pack(&op, w);
+                conv.weights = self.packed(v, constants, layout, bytes, pack)?;
+                (conv.prologue, conv.epilogue) = (prologue, epilogue);
+                return Ok((AnyKernel::parallel(conv), ""));
+            }
+            let conv = Conv::new(isa, bf16, &op, x, y).filter(|_| prologue.is_none());
+            if let Some(mut conv) = conv {
+                let pack = || conv.pack(&op, w);
+                conv.phases = self.packed(v, constants, layout, bytes, pack)?;
+                conv.epilogue = epilogue;
+                return Ok((AnyKernel::parallel(conv), ""));
+            }
+        }
         if let Some(mut winograd) = Winograd::choose(self.options, &op, x, y) {
             let name = winograd.name();
             let pack = || winograd.pack(&op, w);
@@ -218,12 +251,22 @@ impl KernelSelector<'_> {
             (conv.prologue, conv.epilogue) = (prologue.unwrap_or_default(), epilogue);
             return Ok((AnyKernel::parallel(conv), ""));
         }
-        let conv = Conv::new(isa, &op, x, y).filter(|_| prologue.is_none());
+        let conv = Conv::new(isa, F32, &op, x, y).filter(|_| prologue.is_none());
         let mut conv = conv.ok_or_else(|| self.too_large(v))?;
         let pack = || conv.pack(&op, w);
         conv.phases = self.packed(v, constants, layout, bytes, pack)?;
         conv.epilogue = epilogue;
         Ok((AnyKernel::parallel(conv), ""))
+    }
+
+    /// How the products of a node are computed in bf16; `None` if they are in f32.
+    fn bf16(&self, v: ValueId) -> Option<Bf16> {
+        let isa = self.bf16?;
+        let parts = match self.is_direction[v.index()] {
+            true => Parts::One,
+            false => Parts::Two,
+        };
+        Some(Bf16 { isa, parts })
     }
 
     /// Packed constants from the cache, or packed now, which takes `bytes`.
@@ -274,10 +317,22 @@ impl KernelSelector<'_> {
             self.graph.constant_value(root)
         };
         let constants = [constant(0), constant(1)];
+        let [a, b] = constants.map(|c| c.map(Tensor::data));
+        let bytes = 4 * [a, b].iter().flatten().map(|c| c.len()).sum::<usize>();
+        let [m, n, k] = gemm.shape();
+        let is_matrix = |c: Option<&[f32]>, len: usize| c.is_some_and(|c| c.len() == len);
+        let is_packed = [is_matrix(a, m * k), is_matrix(b, k * n)];
+        let bf16 = self.bf16(v);
+        if let Some(bf16) = bf16.filter(|_| Bf16Gemm::supports(&gemm, is_packed)) {
+            let mut gemm = Bf16Gemm::new(gemm, bf16, is_packed);
+            if is_packed.contains(&true) {
+                let layout = format!("{bf16:?} {:?} {:?}", gemm.shape(), node.op);
+                gemm.packed = self.packed(v, constants, layout, bytes, || gemm.pack(a, b))?;
+            }
+            return Ok(AnyKernel::parallel(gemm));
+        }
         if constants.iter().any(Option::is_some) {
-            let [a, b] = constants.map(|c| c.map(Tensor::data));
             let layout = format!("{:?} {:?} {:?}", self.isa, gemm.shape(), node.op);
-            let bytes = 4 * [a, b].iter().flatten().map(|c| c.len()).sum::<usize>();
             gemm.packed = self.packed(v, constants, layout, bytes, || gemm.pack(a, b))?;
         }
         Ok(AnyKernel::parallel(gemm))
@@ -391,4 +446,16 @@ impl KernelSelector<'_> {
             }
         })
     }
+}
+
+/// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not by two parts
+/// where Winograd's method saves as much.
+fn is_faster_in_bf16(
+    options: Options,
+    parts: Parts,
+    op: &ConvOp,
+    x: &[usize],
+    y: &[usize],
+) -> bool {
+    parts == Parts::One || Winograd::choose(options, op, x, y).is_none()
 }

@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod bf16;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and prints the numbers of the documentation"
 )]
 
+mod bf16;
 mod extremes;
 mod moves;
 mod odin;

@@ -151,15 +151,6 @@ impl Axis {
         self.input
     }
 
-    /// Whether output i reads input i and nothing else.
-    pub(crate) fn is_identity(&self) -> bool {
-        self.in_stride == 1
-            && self.out_stride == 1
-            && self.in_first == 0
-            && self.reach == 0
-            && self.input == self.output
-    }
-
     /// The `t` of a phase whose outputs are in a range.
     pub(crate) fn positions(&self, phase: &OutPhase, outputs: &Range<usize>) -> Range<usize> {
         let step = self.out_stride as isize;

@@ -19,6 +19,8 @@ use crate::simd::{Isa, MAX_LANES, Simd};
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) mod bf16;
+
 /// Weights are few up to this number: 256 KiB, a fraction of a second-level cache.
 const FEW_WEIGHTS: usize = 1 << 16;
 /// Positions of a strip if the weights are few. A multiple of all tile widths, and of the words in

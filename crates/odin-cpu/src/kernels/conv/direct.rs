@@ -5,25 +5,25 @@
 //! strip is copied with its padding; then each tile of weights is multiplied with the copy, while
 //! its part of the output is prefetched, and the epilogue is applied while the sums are in the
 //! cache.
+//!
+//! [`Products`] are those of f32, which read the copy where it lies, or of bf16, for which the copy is
+//! unfolded to a panel (im2col) whose tiles are aligned.
 
 use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::Epilogue;
-use crate::kernels::gemm::packing::{PackedMatrix, row_tiles};
 use crate::kernels::gemm::prefetch;
 use crate::simd::{Isa, MAX_LANES};
+use products::{Footprint, Products, Taps};
 use std::sync::Arc;
 
+pub(crate) mod products;
 mod strip;
 
-/// The elements of a strip's padded copy to aim at: 512 KiB, a fraction of a second-level cache.
-const COPY_ELEMENTS: usize = 1 << 17;
-/// The accumulators of a tile to aim at: 24 KiB, half of a first-level cache.
-const TILE_ACCUMULATORS: usize = 6 << 10;
-
 /// A direct convolution, specialised to a shape.
-pub(crate) struct Conv {
+pub(crate) struct Conv<P: Products> {
     isa: Isa,
+    products: P,
     rows: Axis,
     columns: Axis,
     groups: usize,
@@ -36,35 +36,43 @@ pub(crate) struct Conv {
     plane: usize,
     /// Rows of a strip.
     strip: usize,
+    /// The number of images that are multiplied together. If there are several, a strip is an image.
+    images: usize,
     /// One per output phase, column phases innermost.
-    pub(crate) phases: Arc<Vec<Phase>>,
+    pub(crate) phases: Arc<Vec<Phase<P::Weights>>>,
     /// The cache lines of a strip in the channels of a tile, to prefetch.
     cache_lines: Vec<u32>,
     pub(crate) epilogue: Epilogue,
 }
 
 /// The matrix products of one output phase.
-pub(crate) struct Phase {
+pub(crate) struct Phase<W> {
     row: usize,
     column: usize,
     /// Per group.
-    weights: Vec<PackedMatrix>,
-    /// For each input channel and tap, where its row of elements begins in the copy.
+    weights: Vec<W>,
+    /// For each plane of the copy and tap, where its row of elements begins in the copy.
     offsets: Vec<u32>,
     last_offset: usize,
 }
 
-impl Phase {
+impl<W> Phase<W> {
     /// Whether no tap contributes, so that all sums are 0.
     fn is_empty(&self) -> bool {
         self.offsets.is_empty()
     }
 }
 
-impl Conv {
+impl<P: Products> Conv<P> {
     /// Shapes of one image, `[1, C, spatial...]`, of one or two spatial axes; `None` if there are
     /// more, or the image is too large.
-    pub(crate) fn new(isa: Isa, op: &ConvOp, x: &[usize], y: &[usize]) -> Option<Self> {
+    pub(crate) fn new(
+        isa: Isa,
+        products: P,
+        op: &ConvOp,
+        x: &[usize],
+        y: &[usize],
+    ) -> Option<Self> {
         let (window, groups) = op.window();
         let [rows, columns] = match window.axes() {
             // A single axis is cut into strips as rows are.
@@ -74,12 +82,14 @@ impl Conv {
         };
         let mut conv = Self {
             isa,
+            products,
             groups,
             inner: x[1] / groups,
             outer: y[1] / groups,
             row: columns.receptive_field(&(0..columns.output())).len(),
             plane: 0,
             strip: 0,
+            images: 1,
             phases: Arc::default(),
             cache_lines: Vec::new(),
             epilogue: Epilogue::default(),
@@ -87,6 +97,7 @@ impl Conv {
             columns,
         };
         conv.strip = conv.rows_per_strip();
+        conv.images = conv.images_per_strip();
         conv.plane = conv.plane_of(conv.strip)?;
         let [_, plane] = conv.planes();
         let positions = plane.min(conv.strip * conv.columns.output());
@@ -95,11 +106,6 @@ impl Conv {
         let copy = conv.copied_planes().checked_mul(conv.plane)?;
         u32::try_from(copy).ok()?;
         Some(conv)
-    }
-
-    /// Whether there is one spatial axis, read contiguously.
-    fn is_line(&self) -> bool {
-        self.columns.is_identity() && self.columns.output() == 1 && self.rows.in_stride() == 1
     }
 
     /// Elements per channel of the input and of the output.
@@ -114,9 +120,9 @@ impl Conv {
         self.rows.in_phases.len() * self.columns.in_phases.len()
     }
 
-    /// Phases of all channels of a group.
+    /// Planes of the copy: phases of all channels of a group.
     fn copied_planes(&self) -> usize {
-        self.inner * self.in_phases()
+        self.products.planes(self.inner) * self.in_phases()
     }
 
     /// The length of a plane that holds the receptive field of a strip: an odd number of cache
@@ -155,14 +161,11 @@ impl Conv {
 
     fn rows_per_strip(&self) -> usize {
         let grain = self.grain();
-        let fits = |rows: usize| {
-            let copy = self
-                .plane_of(rows)
-                .map(|plane| plane.saturating_mul(self.copied_planes()));
-            copy.is_some_and(|copy| copy <= COPY_ELEMENTS)
-                && rows * self.columns.output() * self.height() <= TILE_ACCUMULATORS
-        };
         let all = self.rows.output().max(1).next_multiple_of(grain);
+        let fits = |rows: usize| {
+            let footprint = self.footprint(rows);
+            footprint.is_some_and(|footprint| self.products.fits(footprint))
+        };
         let mut rows = grain;
         while rows < all && fits(rows + grain) {
             rows += grain;
@@ -170,8 +173,55 @@ impl Conv {
         rows
     }
 
+    /// What a strip of some rows takes of the caches; `None` if its size overflows.
+    fn footprint(&self, rows: usize) -> Option<Footprint> {
+        let positions = rows * self.columns.output();
+        Some(Footprint {
+            copy: self.plane_of(rows)?.checked_mul(self.copied_planes())?,
+            panel: self.panel_len(rows),
+            sums: positions * self.height(),
+        })
+    }
+
+    /// The number of images that are multiplied with weights while these are in the cache.
+    fn images_per_strip(&self) -> usize {
+        let weights = self.inner * self.outer * self.taps();
+        match self.strip >= self.rows.output() {
+            true => self.products.images(weights, self.panel_len(self.strip)),
+            false => 1,
+        }
+    }
+
+    /// The taps of all output phases.
+    fn taps(&self) -> usize {
+        let of_axis = |axis: &Axis| axis.out_phases.iter().map(|p| p.taps.len()).sum::<usize>();
+        of_axis(&self.rows) * of_axis(&self.columns)
+    }
+
+    /// Elements of the panels of all output phases of a strip of some rows.
+    fn panel_len(&self, rows: usize) -> usize {
+        let columns = self.strip_positions(rows);
+        let mut len = 0;
+        for row in &self.rows.out_phases {
+            for column in &self.columns.out_phases {
+                let taps = row.taps.len() * column.taps.len();
+                len += self.products.panel(self.outer, self.inner, taps, columns);
+            }
+        }
+        len
+    }
+
+    /// The most positions of an output phase in a strip, with the padding between rows.
+    fn strip_positions(&self, rows: usize) -> usize {
+        let phase_rows = match self.rows.out_stride() {
+            1 => rows,
+            stride => rows / stride + 1,
+        };
+        phase_rows * self.row
+    }
+
     /// Packs the weights; `None` if memory is exhausted.
-    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<Vec<Phase>> {
+    pub(crate) fn pack(&self, op: &ConvOp, w: &[f32]) -> Option<Vec<Phase<P::Weights>>> {
         let entries = self.kernel_extents(op);
         let mut phases = Vec::new();
         for (row, by_row) in self.rows.out_phases.iter().enumerate() {
@@ -185,23 +235,27 @@ impl Conv {
                     }
                 }
                 let mut offsets = Vec::new();
-                for channel in 0..self.inner {
+                for first in 0..self.products.planes(self.inner) {
                     for &(_, in_phase, shift) in &taps {
-                        let plane = channel * self.in_phases() + in_phase;
+                        let plane = first * self.in_phases() + in_phase;
                         offsets.push((plane * self.plane + shift) as u32);
                     }
                 }
-                let weight = |group: usize, out: usize, k: usize| {
-                    let (channel, (entry, ..)) = (k / taps.len(), taps[k % taps.len()]);
+                let weight = |group: usize, out: usize, channel: usize, tap: usize| {
                     let kernel = match op {
                         ConvOp::Forward(_) => (group * self.outer + out) * self.inner + channel,
                         ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
                     };
-                    w[kernel * entries[0] * entries[1] + entry]
+                    w[kernel * entries[0] * entries[1] + taps[tap].0]
+                };
+                let shape = Taps {
+                    outer: self.outer,
+                    inner: self.inner,
+                    taps: taps.len(),
                 };
                 let pack = |group| {
-                    PackedMatrix::pack(self.isa, self.outer, offsets.len(), |out, k| {
-                        weight(group, out, k)
+                    self.products.pack(self.isa, shape, |out, channel, tap| {
+                        weight(group, out, channel, tap)
                     })
                 };
                 phases.push(Phase {
@@ -224,9 +278,14 @@ impl Conv {
         }
     }
 
-    /// The distance between the accumulators of two channels: the positions of a strip, and the
-    /// padding between rows, in whole vectors.
+    /// The distance between the accumulators of two channels: the positions of a strip in all images
+    /// that are multiplied together.
     fn stride(&self) -> usize {
+        self.images * self.image_stride()
+    }
+
+    /// The positions of a strip in an image, and the padding between rows, in whole vectors.
+    fn image_stride(&self) -> usize {
         let sums = self.strip.max(1) * self.row.max(self.columns.output());
         sums.next_multiple_of(MAX_LANES)
     }
@@ -237,11 +296,8 @@ impl Conv {
         (self.copied_planes() * self.plane + reach).next_multiple_of(MAX_LANES)
     }
 
+    /// The height of the highest tile.
     fn height(&self) -> usize {
-        row_tiles(self.isa, self.outer, 0)
-            .iter()
-            .map(|t| t.height)
-            .max()
-            .unwrap_or(0)
+        self.products.height(self.isa, self.outer)
     }
 }

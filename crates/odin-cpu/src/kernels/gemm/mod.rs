@@ -1,5 +1,6 @@
 //! Matrix products: a microkernel, packing, and blocked products on top.
 
+pub(crate) mod bf16;
 pub(crate) mod microkernel;
 pub(crate) mod packed;
 pub(crate) mod packing;

@@ -14,6 +14,7 @@ use odin_graph::op;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) mod bf16;
 mod run;
 
 /// Columns of a panel: the width of the highest tile of the longest vectors.

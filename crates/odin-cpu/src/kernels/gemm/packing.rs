@@ -17,8 +17,8 @@ pub(crate) struct PackedMatrix {
 pub(crate) struct RowTile {
     pub(crate) row: usize,
     pub(crate) height: usize,
-    /// Its offset in the packed matrix.
-    start: usize,
+    /// Where it begins in the packed matrix.
+    pub(super) start: usize,
 }
 
 impl PackedMatrix {

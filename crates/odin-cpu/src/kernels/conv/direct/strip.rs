@@ -1,30 +1,39 @@
 //! Execution of a direct convolution, strip by strip.
 
+use super::products::{self, Interior, Products, Taps};
 use super::{Conv, Phase};
-use crate::kernels::conv::rows::{copy_forward, copy_padded_row, scatter_row};
+use crate::kernels::conv::rows::{copy_forward, scatter_row};
 use crate::kernels::epilogue::{BoundEpilogue, Span, StridedPtr};
-use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
-use crate::kernels::gemm::packing::{PackedMatrix, RowTile};
+use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::gemm::prefetch::Prefetch;
 use crate::kernels::{ImageIo, SimdKernel, WorkSlice, Worker};
-use crate::memory::{ScratchSize, SharedSlice};
-use crate::simd::{Isa, Simd};
+use crate::memory::ScratchSize;
+use crate::program::StepPrecision;
+use crate::simd::{Isa, MAX_LANES, Simd};
 use std::ops::Range;
 
-impl SimdKernel for Conv {
+impl<P: Products> SimdKernel for Conv<P> {
     fn isa(&self) -> Isa {
         self.isa
     }
 
+    fn images_at_a_time(&self) -> usize {
+        self.images
+    }
+
+    fn precision(&self) -> StepPrecision {
+        self.products.precision()
+    }
+
     fn scratch(&self) -> ScratchSize {
-        ScratchSize::floats(self.copy_len() + 2 * self.height() * self.stride())
+        let panel = self.images * self.panel_len(self.strip);
+        ScratchSize::floats(self.copy_len() + panel + 2 * self.height() * self.stride())
     }
 
     /// Threads partition the rows where there are enough, else the groups, else the output
     /// channels.
     #[inline(always)]
-    fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
-        let ImageIo { x, y } = image;
+    fn run_images<S: Simd>(&self, simd: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
         let (rows, grain) = (self.rows.output(), self.grain());
         let grains = rows.div_ceil(grain);
         let by_rows = grains >= 4 * worker.slice.count || grains.is_multiple_of(worker.slice.count);
@@ -36,37 +45,32 @@ impl SimdKernel for Conv {
             };
         let own = row_slice.of(grains);
         let rows = (own.start * grain).min(rows)..(own.end * grain).min(rows);
-        let [inputs, outputs] = self.planes();
-        let epilogue = self.epilogue.bind(
-            self.isa,
-            x,
-            y.epilogue_signs,
-            [self.outer * self.groups, outputs],
-        );
-        let (copy, rest) = worker
-            .scratch
-            .floats
-            .as_mut_slice()
-            .split_at_mut(self.copy_len());
-        let (sums, interleaved) = rest.split_at_mut(self.height() * self.stride());
-        for first in rows.clone().step_by(self.strip) {
-            let strip = self.strip(first..rows.end.min(first + self.strip), channel_slice);
-            for group in group_slice.of(self.groups) {
-                let from = &x.floats(0)[group * self.inner * inputs..][..self.inner * inputs];
-                self.copy_padded(simd, from, &strip, copy);
-                self.multiply_tiles(
-                    simd,
-                    &strip,
-                    group,
-                    copy,
-                    sums,
-                    interleaved,
-                    &epilogue,
-                    y.floats,
-                );
+        let mut buffers = self.buffers(worker.scratch.floats.as_mut_slice());
+        for images in images.chunks(self.images) {
+            let bound: Vec<BoundEpilogue<'_>> = images.iter().map(|i| self.bind(i)).collect();
+            for first in rows.clone().step_by(self.strip) {
+                let strip = self.strip(first..rows.end.min(first + self.strip), channel_slice);
+                for group in group_slice.of(self.groups) {
+                    for (index, image) in images.iter().enumerate() {
+                        self.copy_padded(simd, image, group, &strip, buffers.copy);
+                        self.unfold(simd, &strip, [index, images.len()], &mut buffers);
+                    }
+                    self.multiply_tiles(simd, images, &bound, group, &strip, &mut buffers);
+                }
             }
         }
+        self.products.release();
     }
+}
+
+/// The scratch memory of a thread.
+struct Buffers<'a> {
+    /// The padded copy of an image.
+    copy: &'a mut [f32],
+    /// The panels of all images, phase by phase.
+    panel: &'a mut [f32],
+    sums: &'a mut [f32],
+    interleaved: &'a mut [f32],
 }
 
 /// Some output rows, and their receptive field in every channel.
@@ -99,7 +103,35 @@ struct Positions {
     first: usize,
 }
 
-impl Conv {
+impl Positions {
+    /// Their number, with the padding between rows of a length.
+    fn count(&self, row: usize) -> usize {
+        match self.rows.is_empty() || self.columns.is_empty() {
+            true => 0,
+            false => (self.rows.len() - 1) * row + self.columns.len(),
+        }
+    }
+}
+
+impl<P: Products> Conv<P> {
+    fn buffers<'a>(&self, scratch: &'a mut [f32]) -> Buffers<'a> {
+        let (copy, rest) = scratch.split_at_mut(self.copy_len());
+        let (panel, rest) = rest.split_at_mut(self.images * self.panel_len(self.strip));
+        let (sums, interleaved) = rest.split_at_mut(self.height() * self.stride());
+        Buffers {
+            copy,
+            panel,
+            sums,
+            interleaved,
+        }
+    }
+
+    fn bind<'a>(&'a self, image: &ImageIo<'a>) -> BoundEpilogue<'a> {
+        let output = [self.outer * self.groups, self.planes()[1]];
+        let signs = image.y.epilogue_signs;
+        self.epilogue.bind(self.isa, &image.x, signs, output)
+    }
+
     fn strip(&self, rows: Range<usize>, channel_slice: WorkSlice) -> Strip {
         let all = 0..self.columns.output();
         let (lines, columns) = (
@@ -119,7 +151,7 @@ impl Conv {
                 });
             }
         }
-        let positions = |phase: &Phase| {
+        let positions = |phase: &Phase<P::Weights>| {
             let row = &self.rows.out_phases[phase.row];
             let column = &self.columns.out_phases[phase.column];
             let own_rows = self.rows.positions(row, &rows);
@@ -141,57 +173,120 @@ impl Conv {
         }
     }
 
-    /// Copies the receptive field of a strip, with its padding.
+    /// Copies the receptive field of a strip in a group's channels, with its padding.
     #[inline(always)]
-    fn copy_padded<S: Simd>(&self, simd: S, from: &[f32], strip: &Strip, copy: &mut [f32]) {
+    fn copy_padded<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        group: usize,
+        strip: &Strip,
+        copy: &mut [f32],
+    ) {
         let (size, phases) = (self.planes()[0], strip.inside.len());
-        let step = self.columns.in_stride();
+        let from = &image.x.floats(0)[group * self.inner * size..][..self.inner * size];
+        let columns_in = self.columns.input();
         for (phase, inside) in strip.inside.iter().enumerate() {
-            let Unpadded { rows, columns, .. } = inside;
-            for channel in 0..self.inner {
-                let from = &from[channel * size..][..size];
-                let to = &mut copy[(channel * phases + phase) * self.plane..];
+            let (rows, columns) = (inside.rows.clone(), inside.columns.clone());
+            let is_empty = rows.is_empty() || columns.is_empty();
+            for plane in 0..self.products.planes(self.inner) {
+                let to = &mut copy[(plane * phases + phase) * self.plane..];
                 let to = &mut to[..strip.copied_rows * self.row];
-                if columns.is_empty() || rows.is_empty() {
-                    to.fill(0.0);
-                    continue;
-                }
-                to[..rows.start * self.row].fill(0.0);
-                to[rows.end * self.row..].fill(0.0);
-                let to = &mut to[rows.start * self.row..rows.end * self.row];
-                if self.is_line() {
-                    to.copy_from_slice(&from[inside.line..][..rows.len()]);
-                    continue;
-                }
-                for (i, to) in to.chunks_exact_mut(self.row).enumerate() {
-                    let line = inside.line + i * self.rows.in_stride();
-                    let from = &from[line * self.columns.input() + inside.element..];
-                    let from = &from[..(columns.len() - 1) * step + 1];
-                    copy_padded_row(simd, from, step, columns, to);
+                match is_empty {
+                    true => to.fill(0.0),
+                    false => {
+                        to[..rows.start * self.row].fill(0.0);
+                        to[rows.end * self.row..].fill(0.0);
+                    }
                 }
             }
+            if is_empty {
+                continue;
+            }
+            let interior = Interior {
+                from,
+                channel: size,
+                channels: self.inner,
+                first: inside.line * columns_in + inside.element,
+                row_stride: self.rows.in_stride() * columns_in,
+                step: self.columns.in_stride(),
+                rows,
+                columns,
+                row: self.row,
+            };
+            let planes = &mut copy[phase * self.plane..];
+            self.products
+                .copy(simd, &interior, planes, phases * self.plane);
         }
     }
 
-    /// Multiplies each tile of weights with the copy, and applies the epilogue to its part of the
-    /// output.
+    /// Writes the panels of an image.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn multiply_tiles<S: Simd>(
+    fn unfold<S: Simd>(
         &self,
         simd: S,
         strip: &Strip,
-        group: usize,
-        copy: &[f32],
-        sums: &mut [f32],
-        interleaved: &mut [f32],
-        epilogue: &BoundEpilogue<'_>,
-        y: SharedSlice<'_, f32>,
+        [image, images]: [usize; 2],
+        buffers: &mut Buffers<'_>,
     ) {
-        let (width, plane) = (self.columns.output(), self.planes()[1]);
-        let all = self.phases[0].weights[group].tiles();
-        for index in strip.channel_slice.of(all.len()) {
-            let tile = all[index];
+        let mut panel = &mut buffers.panel[..];
+        for (phase, positions) in self.phases.iter().zip(&strip.positions) {
+            let own;
+            (own, panel) = panel.split_at_mut(self.panel_of(phase, positions, images));
+            if phase.is_empty() || positions.count(self.row) == 0 {
+                continue;
+            }
+            let positions = products::Positions {
+                copy: buffers.copy,
+                panel: &[],
+                first: positions.first,
+                count: positions.count(self.row),
+                images,
+                prefetches: [Prefetch::NONE; 3],
+            };
+            let shape = self.taps_of(phase);
+            self.products
+                .unfold(simd, phase, shape, &positions, image, own);
+        }
+    }
+
+    /// Elements of the panel of an output phase.
+    fn panel_of(&self, phase: &Phase<P::Weights>, positions: &Positions, images: usize) -> usize {
+        let Taps { outer, inner, taps } = self.taps_of(phase);
+        images
+            * self
+                .products
+                .panel(outer, inner, taps, positions.count(self.row))
+    }
+
+    fn taps_of(&self, phase: &Phase<P::Weights>) -> Taps {
+        let (row, column) = (
+            &self.rows.out_phases[phase.row],
+            &self.columns.out_phases[phase.column],
+        );
+        Taps {
+            outer: self.outer,
+            inner: self.inner,
+            taps: row.taps.len() * column.taps.len(),
+        }
+    }
+
+    /// Multiplies each tile of weights with the copies, and applies the epilogue to its part of the
+    /// outputs.
+    #[inline(always)]
+    fn multiply_tiles<S: Simd>(
+        &self,
+        simd: S,
+        images: &[ImageIo<'_>],
+        bound: &[BoundEpilogue<'_>],
+        group: usize,
+        strip: &Strip,
+        buffers: &mut Buffers<'_>,
+    ) {
+        let [width, plane] = [self.columns.output(), self.planes()[1]];
+        let tiles = P::tiles(&self.phases[0].weights[group]);
+        for index in strip.channel_slice.of(tiles.len()) {
+            let tile = tiles[index];
             let channel = group * self.outer + tile.row;
             let span = Span {
                 channels: channel..channel + tile.height,
@@ -199,94 +294,117 @@ impl Conv {
                 len: strip.rows.len() * width,
             };
             let start = channel * plane + span.first;
-            let prefetch = |x: *const f32| Prefetch {
-                base: x.wrapping_add(start),
-                lines: &self.cache_lines,
+            let prefetches = self.prefetches(&images[0], &bound[0], start);
+            let distance =
+                self.multiply_tile(simd, group, index, strip, images.len(), buffers, prefetches);
+            let dense = match &self.phases[..] {
+                [_] => &*buffers.sums,
+                _ => &*buffers.interleaved,
             };
-            let addend = epilogue
-                .addend()
-                .map_or(Prefetch::NONE, |x| prefetch(x.as_ptr()));
-            let prefetches = [prefetch(y.start()), addend, Prefetch::NONE];
-            let dense: &[f32] = match &self.phases[..] {
-                [phase] => {
-                    let (weights, positions) = (&phase.weights[group], &strip.positions[0]);
-                    self.multiply_phase(
-                        simd, phase, weights, tile, positions, copy, sums, prefetches,
-                    );
-                    self.remove_row_padding(simd, tile, strip.rows.len(), sums);
-                    sums
+            let last = (images.len() - 1) * distance + (tile.height - 1) * self.stride();
+            assert!(last + span.len <= dense.len());
+            for (i, (image, epilogue)) in images.iter().zip(bound).enumerate() {
+                let y = image.y.floats;
+                assert!(y.len() == self.outer * self.groups * plane);
+                // SAFETY: both hold the span, by the assertions; the rows of the strip, or the
+                // channels of the tile, are in this thread's work slice.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let from = dense.as_ptr().add(i * distance);
+                    let from = StridedPtr::new(from, self.stride());
+                    let to = StridedPtr::new(y.start().wrapping_add(start), plane);
+                    epilogue.apply(span.clone(), from, to);
                 }
-                phases => {
-                    if phases.iter().any(Phase::is_empty) {
-                        interleaved[..tile.height * self.stride()].fill(0.0);
-                    }
-                    let all = phases.iter().zip(&strip.positions);
-                    for (phase, positions) in all.filter(|(phase, _)| !phase.is_empty()) {
-                        let weights = &phase.weights[group];
-                        let tile = weights.tiles()[index];
-                        self.multiply_phase(
-                            simd, phase, weights, tile, positions, copy, sums, prefetches,
-                        );
-                        self.interleave(
-                            simd,
-                            phase,
-                            positions,
-                            tile,
-                            strip.rows.start,
-                            sums,
-                            interleaved,
-                        );
-                    }
-                    interleaved
-                }
-            };
-            assert!(dense.len() >= tile.height * self.stride() && span.len <= self.stride());
-            assert!(y.len() == self.outer * self.groups * plane);
-            // SAFETY: both hold the span, by the assertions; the rows of the strip, or the channels
-            // of the tile, are in this thread's work slice.
-            #[allow(unsafe_code)]
-            unsafe {
-                let from = StridedPtr::new(dense.as_ptr(), self.stride());
-                let to = StridedPtr::new(y.start().wrapping_add(start), plane);
-                epilogue.apply(span, from, to);
             }
         }
     }
 
+    /// What to prefetch while a tile is multiplied: its part of an image's output, and the addend.
+    fn prefetches<'a>(
+        &'a self,
+        image: &ImageIo<'a>,
+        epilogue: &BoundEpilogue<'a>,
+        start: usize,
+    ) -> [Prefetch<'a>; 3] {
+        let prefetch = |x: *const f32| Prefetch {
+            base: x.wrapping_add(start),
+            lines: &self.cache_lines,
+        };
+        let addend = epilogue.addend();
+        let addend = addend.map_or(Prefetch::NONE, |x| prefetch(x.as_ptr()));
+        [prefetch(image.y.floats.start()), addend, Prefetch::NONE]
+    }
+
+    /// Multiplies a tile of weights in all output phases, without the padding between rows, and
+    /// returns the distance between the results of two images.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    fn multiply_phase<S: Simd>(
+    fn multiply_tile<S: Simd>(
         &self,
         simd: S,
-        phase: &Phase,
-        weights: &PackedMatrix,
-        tile: RowTile,
-        positions: &Positions,
-        copy: &[f32],
-        sums: &mut [f32],
+        group: usize,
+        index: usize,
+        strip: &Strip,
+        images: usize,
+        buffers: &mut Buffers<'_>,
         prefetches: [Prefetch<'_>; 3],
-    ) {
-        let Positions { rows, columns, .. } = positions;
-        if rows.is_empty() || columns.is_empty() {
-            return;
-        }
-        let columns = ColumnPanel {
-            b: copy,
-            offsets: &phase.offsets,
-            first: positions.first,
-            count: (rows.len() - 1) * self.row + columns.len(),
-            last_offset: phase.last_offset,
-            accumulate: false,
-            prefetches,
-        };
-        multiply_tile(
-            simd,
-            tile.height,
-            weights.tile(tile),
-            &columns,
+    ) -> usize {
+        let Buffers {
+            copy,
+            panel,
             sums,
-            self.stride(),
-        );
+            interleaved,
+        } = buffers;
+        let is_single = self.phases.len() == 1;
+        if !is_single && self.phases.iter().any(Phase::is_empty) {
+            interleaved.fill(0.0);
+        }
+        let mut panel = &panel[..];
+        let mut distance = self.image_stride();
+        for (phase, positions) in self.phases.iter().zip(&strip.positions) {
+            let (own, rest) = panel.split_at(self.panel_of(phase, positions, images));
+            panel = rest;
+            let count = positions.count(self.row);
+            if count == 0 || phase.is_empty() && !is_single {
+                continue;
+            }
+            let weights = &phase.weights[group];
+            let tile = P::tiles(weights)[index];
+            let operand = products::Positions {
+                copy,
+                panel: own,
+                first: positions.first,
+                count,
+                images,
+                prefetches,
+            };
+            let shape = self.taps_of(phase);
+            self.products.multiply(
+                simd,
+                phase,
+                weights,
+                shape,
+                tile,
+                &operand,
+                sums,
+                self.stride(),
+            );
+            let of_image = count.next_multiple_of(MAX_LANES);
+            for image in 0..images {
+                let sums = &mut sums[image * of_image..];
+                match is_single {
+                    true => self.remove_row_padding(simd, tile, strip.rows.len(), sums),
+                    false => {
+                        let to = &mut interleaved[image * distance..];
+                        self.interleave(simd, phase, positions, tile, strip.rows.start, sums, to);
+                    }
+                }
+            }
+            if is_single {
+                distance = of_image;
+            }
+        }
+        distance
     }
 
     /// Removes the padding between the rows of sums.
@@ -296,8 +414,9 @@ impl Conv {
         if self.row == width {
             return;
         }
-        for sums in sums.chunks_exact_mut(self.stride()).take(tile.height) {
-            assert!(rows * self.row <= sums.len() && width <= self.row);
+        for channel in 0..tile.height {
+            let sums = &mut sums[channel * self.stride()..];
+            assert!((rows - 1) * self.row + width <= sums.len() && width <= self.row);
             for row in 1..rows {
                 // SAFETY: both rows are among the sums, by the assertion. Elements move to lower
                 // addresses in ascending order, so that none is overwritten before it is read.
@@ -316,7 +435,7 @@ impl Conv {
     fn interleave<S: Simd>(
         &self,
         simd: S,
-        phase: &Phase,
+        phase: &Phase<P::Weights>,
         positions: &Positions,
         tile: RowTile,
         first_row: usize,
@@ -330,10 +449,9 @@ impl Conv {
         let row_phase = &self.rows.out_phases[phase.row];
         let column_phase = &self.columns.out_phases[phase.column];
         let first = self.columns.output_at(column_phase, columns.start);
-        let planes = sums
-            .chunks_exact(self.stride())
-            .zip(interleaved.chunks_exact_mut(self.stride()));
-        for (sums, to) in planes.take(tile.height) {
+        for channel in 0..tile.height {
+            let sums = &sums[channel * self.stride()..];
+            let to = &mut interleaved[channel * self.stride()..];
             for (i, t) in rows.clone().enumerate() {
                 let line = self.rows.output_at(row_phase, t) - first_row;
                 let to = &mut to[line * self.columns.output()..][..self.columns.output()];

@@ -143,7 +143,9 @@ impl PackedGemm {
                 columns.prefetches = self.prefetches(item, panel, &block, tiles, index);
                 multiply_tile(simd, tile.height, a, &columns, sums, PANEL_COLUMNS);
                 if is_last {
-                    self.store_tile(simd, item, panel, tile, sums);
+                    let columns = panel_columns(self.n, panel);
+                    let (from, stride) = ([&*sums, item.addend], PANEL_COLUMNS);
+                    self.store_rows(simd, item.index, tile, columns, from, stride, item.y);
                 }
             }
         }
@@ -191,28 +193,27 @@ impl PackedGemm {
         prefetches
     }
 
-    /// Stores a tile of a panel, with `alpha`, `beta` and `c` applied.
+    /// Stores the sums of some rows and columns of a product of the batch, with `alpha`, `beta` and
+    /// `c` applied. Rows of sums are `stride` apart.
     #[inline(always)]
-    fn store_tile<S: Simd>(
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn store_rows<S: Simd>(
         &self,
         simd: S,
-        item: &BatchItem<'_>,
-        panel: usize,
+        index: usize,
         tile: RowTile,
-        sums: &[f32],
+        columns: Range<usize>,
+        [sums, c]: [&[f32]; 2],
+        stride: usize,
+        y: SharedSlice<'_, f32>,
     ) {
-        let columns = panel_columns(self.n, panel);
         let alpha = simd.splat(self.alpha);
-        for (r, sums) in sums
-            .chunks_exact(PANEL_COLUMNS)
-            .take(tile.height)
-            .enumerate()
-        {
+        for (r, sums) in sums.chunks_exact(stride).take(tile.height).enumerate() {
             let row = tile.row + r;
-            let start = (item.index * self.m + row) * self.n + columns.start;
-            // SAFETY: the batch item, the panel or the tile is in this thread's work slice.
+            let start = (index * self.m + row) * self.n + columns.start;
+            // SAFETY: the batch item, the columns or the tile is in this thread's work slice.
             #[allow(unsafe_code)]
-            let y = unsafe { item.y.part(start..start + columns.len()) };
+            let y = unsafe { y.part(start..start + columns.len()) };
             let y = y.chunks_mut(S::LANES);
             for ((y, sums), first) in y
                 .zip(sums.chunks_exact(S::LANES))
@@ -223,7 +224,7 @@ impl PackedGemm {
                 unsafe {
                     let mut sum = simd.mul(alpha, simd.load(sums.as_ptr()));
                     if let Some(addend) = &self.addend {
-                        sum = simd.add(sum, addend.of(simd, item.addend, [row, first], y.len()));
+                        sum = simd.add(sum, addend.of(simd, c, [row, first], y.len()));
                     }
                     store_up_to(simd, y.len(), y.as_mut_ptr(), sum);
                 }

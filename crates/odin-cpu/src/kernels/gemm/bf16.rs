@@ -1,0 +1,172 @@
+//! Products of bf16, see [`crate::simd::bf16`]: the left operand packed into row tiles, and the layout
+//! of the panel that is the right one.
+
+use super::packing::RowTile;
+use crate::memory::AlignedBuffer;
+use crate::program::StepPrecision;
+use crate::simd::MAX_LANES;
+use crate::simd::bf16::{Bf16Isa, LEFT_TILE, TILE, TileProduct, TileShape, pair, split};
+use std::ops::Range;
+
+/// How operands are rounded to bf16, and the instructions that multiply them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bf16 {
+    pub(crate) isa: Bf16Isa,
+    pub(crate) parts: Parts,
+}
+
+/// The number of bf16 that represent a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// 8 bits of mantissa.
+    One,
+    /// 16 bits of mantissa.
+    Two,
+}
+
+impl Parts {
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+impl From<Parts> for StepPrecision {
+    fn from(parts: Parts) -> Self {
+        match parts {
+            Parts::One => Self::Bf16,
+            Parts::Two => Self::TwiceBf16,
+        }
+    }
+}
+
+/// The pairs that hold some numbers.
+pub(crate) fn pairs(numbers: usize) -> usize {
+    numbers.div_ceil(2)
+}
+
+/// The tiles of a product of `rows` rows, over `depth` pairs.
+pub(crate) fn tile_shape(rows: usize, depth: usize) -> TileShape {
+    let (tiles, blocks) = (rows.div_ceil(TILE).max(1), depth.div_ceil(TILE));
+    TileShape {
+        rows: rows.div_ceil(tiles).max(1),
+        pairs: depth.div_ceil(blocks.max(1)).max(1),
+        blocks,
+    }
+}
+
+/// A matrix as left operand: `[part][row tile][block][16][16]`.
+#[derive(Default)]
+pub(crate) struct PackedRows {
+    /// Each one or two row tiles.
+    tiles: Vec<RowTile>,
+    data: AlignedBuffer,
+}
+
+/// One or two row tiles at a time.
+pub(crate) fn row_tile_pairs(rows: usize, shape: TileShape) -> Vec<RowTile> {
+    let height = 2 * shape.rows;
+    let starts = (0..rows).step_by(height);
+    let tile = |row: usize| RowTile {
+        row,
+        height: height.min(rows - row),
+        start: row / shape.rows,
+    };
+    starts.map(tile).collect()
+}
+
+impl PackedRows {
+    /// Packs `matrix(row, depth)`, which gives both numbers of a pair; `None` if memory is exhausted.
+    pub(crate) fn pack(
+        parts: Parts,
+        rows: usize,
+        depth: usize,
+        matrix: impl Fn(usize, usize) -> [f32; 2],
+    ) -> Option<Self> {
+        let shape = tile_shape(rows, depth);
+        let part = rows.div_ceil(shape.rows).checked_mul(shape.left())?;
+        let mut data = AlignedBuffer::zeros(part.checked_mul(parts.count())?)?;
+        let words = data.as_mut_slice();
+        for row in 0..rows {
+            let start = row / shape.rows * shape.left() + row % shape.rows * TILE;
+            for k in 0..depth {
+                let at = start + k / shape.pairs * LEFT_TILE + k % shape.pairs;
+                let [[a, a_low], [b, b_low]] = matrix(row, k).map(split);
+                words[at] = pair([a, b]);
+                if parts == Parts::Two {
+                    words[part + at] = pair([a_low, b_low]);
+                }
+            }
+        }
+        Some(Self {
+            tiles: row_tile_pairs(rows, shape),
+            data,
+        })
+    }
+
+    pub(crate) fn tiles(&self) -> &[RowTile] {
+        &self.tiles
+    }
+
+    pub(crate) fn words(&self) -> &[f32] {
+        self.data.as_slice()
+    }
+}
+
+impl Bf16 {
+    /// The words of a panel of some columns.
+    pub(crate) fn panel_words(self, shape: TileShape, columns: usize) -> usize {
+        columns.div_ceil(TILE) * shape.right() * self.parts.count()
+    }
+
+    /// Multiplies one or two row tiles of a left operand of `rows` rows with some column tiles of a
+    /// panel of `columns` columns.
+    pub(crate) fn multiply(
+        self,
+        left: Operand<'_>,
+        tile: RowTile,
+        panel: Operand<'_>,
+        column_tiles: Range<usize>,
+        sums: &mut [f32],
+        stride: usize,
+    ) {
+        let shape = left.shape;
+        let [a_high, a_low] = left.parts(self.parts, tile.start * shape.left());
+        let [b_high, b_low] = panel.parts(self.parts, column_tiles.start * shape.right());
+        let terms = [[a_low, b_high], [a_high, b_low], [a_high, b_high]];
+        let product = TileProduct {
+            shape,
+            row_tiles: tile.height.div_ceil(shape.rows),
+            column_tiles: column_tiles.len(),
+            terms: match self.parts {
+                Parts::One => &terms[2..],
+                Parts::Two => &terms,
+            },
+        };
+        self.isa.multiply(&product, sums, stride);
+    }
+}
+
+/// A packed operand.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    pub(crate) words: &'a [f32],
+    /// The words of a part.
+    pub(crate) part: usize,
+    pub(crate) shape: TileShape,
+}
+
+impl<'a> Operand<'a> {
+    /// The high and the low parts from an offset on.
+    fn parts(self, parts: Parts, start: usize) -> [&'a [f32]; 2] {
+        let high = &self.words[start..self.part];
+        match parts {
+            Parts::One => [high, &[]],
+            Parts::Two => [high, &self.words[self.part + start..]],
+        }
+    }
+}
+
+const _: () = assert!(TILE == MAX_LANES);
