@@ -14,7 +14,7 @@ use crate::kernels::conv::conv1x1::Conv1x1;
 use crate::kernels::conv::conv1x1::bf16::Bf16Conv1x1;
 use crate::kernels::conv::depthwise::Depthwise;
 use crate::kernels::conv::direct::Conv;
-use crate::kernels::conv::direct::products::F32;
+use crate::kernels::conv::direct::products::{F32, Products, Shifted, Unfolded};
 use crate::kernels::conv::im2col;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::conv::winograd::Winograd;
@@ -223,12 +223,16 @@ impl KernelSelector<'_> {
                 (conv.prologue, conv.epilogue) = (prologue, epilogue);
                 return Ok((AnyKernel::parallel(conv), ""));
             }
-            let conv = Conv::new(isa, bf16, &op, x, y).filter(|_| prologue.is_none());
-            if let Some(mut conv) = conv {
-                let pack = || conv.pack(&op, w);
-                conv.phases = self.packed(v, constants, layout, bytes, pack)?;
-                conv.epilogue = epilogue;
-                return Ok((AnyKernel::parallel(conv), ""));
+            let unfolded = Conv::new(isa, Unfolded(bf16), &op, x, y).filter(|_| prologue.is_none());
+            if let Some(unfolded) = unfolded {
+                let shifted = Conv::new(isa, Shifted(bf16), &op, x, y);
+                let kernel = match shifted.filter(|_| unfolded.is_faster_shifted()) {
+                    Some(conv) => {
+                        self.direct(v, conv, &op, w, layout + " shifted", bytes, epilogue)?
+                    }
+                    None => self.direct(v, unfolded, &op, w, layout, bytes, epilogue)?,
+                };
+                return Ok((kernel, ""));
             }
         }
         if let Some(mut winograd) = Winograd::choose(self.options, &op, x, y) {
@@ -252,11 +256,31 @@ impl KernelSelector<'_> {
             return Ok((AnyKernel::parallel(conv), ""));
         }
         let conv = Conv::new(isa, F32, &op, x, y).filter(|_| prologue.is_none());
-        let mut conv = conv.ok_or_else(|| self.too_large(v))?;
-        let pack = || conv.pack(&op, w);
+        let conv = conv.ok_or_else(|| self.too_large(v))?;
+        let kernel = self.direct(v, conv, &op, w, layout, bytes, epilogue)?;
+        Ok((kernel, ""))
+    }
+
+    /// A direct convolution with packed weights and an epilogue.
+    #[allow(clippy::too_many_arguments)]
+    fn direct<P: Products>(
+        &self,
+        v: ValueId,
+        mut conv: Conv<P>,
+        op: &ConvOp,
+        w: &[f32],
+        layout: String,
+        bytes: usize,
+        epilogue: Epilogue,
+    ) -> Result<AnyKernel, Error> {
+        let constants = [
+            self.graph.constant_value(self.graph.node(v).operands[1]),
+            None,
+        ];
+        let pack = || conv.pack(op, w);
         conv.phases = self.packed(v, constants, layout, bytes, pack)?;
         conv.epilogue = epilogue;
-        Ok((AnyKernel::parallel(conv), ""))
+        Ok(AnyKernel::parallel(conv))
     }
 
     /// How the products of a node are computed in bf16; `None` if they are in f32.

@@ -14,7 +14,7 @@ use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::prefetch;
 use crate::simd::{Isa, MAX_LANES};
-use products::{Footprint, Products, Taps};
+use products::{CopyShape, Footprint, Products, Shifted, TapAt, Taps};
 use std::sync::Arc;
 
 pub(crate) mod products;
@@ -51,9 +51,11 @@ pub(crate) struct Phase<W> {
     column: usize,
     /// Per group.
     weights: Vec<W>,
-    /// For each plane of the copy and tap, where its row of elements begins in the copy.
+    /// Where rows of elements begin in the copy, see [`Products::offsets`].
     offsets: Vec<u32>,
     last_offset: usize,
+    /// Where the blocks of a panel begin.
+    blocks: Vec<u32>,
 }
 
 impl<W> Phase<W> {
@@ -86,7 +88,7 @@ impl<P: Products> Conv<P> {
             groups,
             inner: x[1] / groups,
             outer: y[1] / groups,
-            row: columns.receptive_field(&(0..columns.output())).len(),
+            row: products.row(&columns),
             plane: 0,
             strip: 0,
             images: 1,
@@ -108,6 +110,15 @@ impl<P: Products> Conv<P> {
         Some(conv)
     }
 
+    /// Whether copies shifted by the columns of the window are expected to take less time than a
+    /// panel, if products are of bf16.
+    pub(crate) fn is_faster_shifted(&self) -> bool {
+        let rows = self.rows.out_phases.iter().map(|p| p.taps.len());
+        let width = self.columns.output();
+        self.columns.out_stride() == 1
+            && Shifted::is_faster(self.copy_shape(), self.outer, rows.sum(), width)
+    }
+
     /// Elements per channel of the input and of the output.
     fn planes(&self) -> [usize; 2] {
         [
@@ -116,13 +127,17 @@ impl<P: Products> Conv<P> {
         ]
     }
 
-    fn in_phases(&self) -> usize {
-        self.rows.in_phases.len() * self.columns.in_phases.len()
+    fn copy_shape(&self) -> CopyShape {
+        CopyShape {
+            inner: self.inner,
+            row_phases: self.rows.in_phases.len(),
+            column_phases: self.columns.in_phases.len(),
+            column_taps: self.columns.out_phases[0].taps.len(),
+        }
     }
 
-    /// Planes of the copy: phases of all channels of a group.
     fn copied_planes(&self) -> usize {
-        self.products.planes(self.inner) * self.in_phases()
+        self.products.planes(self.copy_shape())
     }
 
     /// The length of a plane that holds the receptive field of a strip: an odd number of cache
@@ -204,8 +219,12 @@ impl<P: Products> Conv<P> {
         let mut len = 0;
         for row in &self.rows.out_phases {
             for column in &self.columns.out_phases {
-                let taps = row.taps.len() * column.taps.len();
-                len += self.products.panel(self.outer, self.inner, taps, columns);
+                let shape = Taps {
+                    outer: self.outer,
+                    inner: self.inner,
+                    taps: row.taps.len() * column.taps.len(),
+                };
+                len += self.products.panel(shape, columns);
             }
         }
         len
@@ -228,25 +247,23 @@ impl<P: Products> Conv<P> {
             for (column, by_column) in self.columns.out_phases.iter().enumerate() {
                 let mut taps = Vec::new();
                 for r in &by_row.taps {
-                    for c in &by_column.taps {
-                        let in_phase = r.in_phase * self.columns.in_phases.len() + c.in_phase;
-                        let entry = r.entry * entries[1] + c.entry;
-                        taps.push((entry, in_phase, r.shift * self.row + c.shift));
+                    for (index, c) in by_column.taps.iter().enumerate() {
+                        taps.push(TapAt {
+                            entry: r.entry * entries[1] + c.entry,
+                            phases: [r.in_phase, c.in_phase],
+                            shifts: [r.shift, c.shift],
+                            column: index,
+                        });
                     }
                 }
-                let mut offsets = Vec::new();
-                for first in 0..self.products.planes(self.inner) {
-                    for &(_, in_phase, shift) in &taps {
-                        let plane = first * self.in_phases() + in_phase;
-                        offsets.push((plane * self.plane + shift) as u32);
-                    }
-                }
+                let copy = self.copy_shape();
+                let offsets = self.products.offsets(copy, self.plane, self.row, &taps);
                 let weight = |group: usize, out: usize, channel: usize, tap: usize| {
                     let kernel = match op {
                         ConvOp::Forward(_) => (group * self.outer + out) * self.inner + channel,
                         ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
                     };
-                    w[kernel * entries[0] * entries[1] + taps[tap].0]
+                    w[kernel * entries[0] * entries[1] + taps[tap].entry]
                 };
                 let shape = Taps {
                     outer: self.outer,
@@ -264,6 +281,7 @@ impl<P: Products> Conv<P> {
                     weights: (0..self.groups).map(pack).collect::<Option<_>>()?,
                     last_offset: offsets.iter().max().map_or(0, |&o| o as usize),
                     offsets,
+                    blocks: self.products.blocks(shape),
                 });
             }
         }

@@ -5,7 +5,9 @@ use super::packing::RowTile;
 use crate::memory::AlignedBuffer;
 use crate::program::StepPrecision;
 use crate::simd::MAX_LANES;
-use crate::simd::bf16::{Bf16Isa, LEFT_TILE, TILE, TileProduct, TileShape, pair, split};
+use crate::simd::bf16::{
+    Bf16Isa, ColumnTiles, LEFT_TILE, TILE, Term, TileProduct, TileShape, pair, split,
+};
 use std::ops::Range;
 
 /// How operands are rounded to bf16, and the instructions that multiply them.
@@ -78,20 +80,20 @@ pub(crate) fn row_tile_pairs(rows: usize, shape: TileShape) -> Vec<RowTile> {
 }
 
 impl PackedRows {
-    /// Packs `matrix(row, depth)`, which gives both numbers of a pair; `None` if memory is exhausted.
+    /// Packs `matrix(row, k)`, which gives the numbers of pair `k`, zeros behind the last; `None` if
+    /// memory is exhausted.
     pub(crate) fn pack(
         parts: Parts,
         rows: usize,
-        depth: usize,
+        shape: TileShape,
         matrix: impl Fn(usize, usize) -> [f32; 2],
     ) -> Option<Self> {
-        let shape = tile_shape(rows, depth);
         let part = rows.div_ceil(shape.rows).checked_mul(shape.left())?;
         let mut data = AlignedBuffer::zeros(part.checked_mul(parts.count())?)?;
         let words = data.as_mut_slice();
         for row in 0..rows {
             let start = row / shape.rows * shape.left() + row % shape.rows * TILE;
-            for k in 0..depth {
+            for k in 0..shape.blocks * shape.pairs {
                 let at = start + k / shape.pairs * LEFT_TILE + k % shape.pairs;
                 let [[a, a_low], [b, b_low]] = matrix(row, k).map(split);
                 words[at] = pair([a, b]);
@@ -110,8 +112,13 @@ impl PackedRows {
         &self.tiles
     }
 
-    pub(crate) fn words(&self) -> &[f32] {
-        self.data.as_slice()
+    /// The operand.
+    pub(crate) fn left(&self, parts: Parts) -> Left<'_> {
+        let words = self.data.as_slice();
+        Left {
+            words,
+            part: words.len() / parts.count(),
+        }
     }
 }
 
@@ -121,21 +128,36 @@ impl Bf16 {
         columns.div_ceil(TILE) * shape.right() * self.parts.count()
     }
 
-    /// Multiplies one or two row tiles of a left operand of `rows` rows with some column tiles of a
-    /// panel of `columns` columns.
+    /// Multiplies one or two row tiles of a left operand with some column tiles of a right one.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn multiply(
         self,
-        left: Operand<'_>,
+        shape: TileShape,
+        left: Left<'_>,
         tile: RowTile,
-        panel: Operand<'_>,
+        right: Right<'_>,
         column_tiles: Range<usize>,
         sums: &mut [f32],
         stride: usize,
     ) {
-        let shape = left.shape;
-        let [a_high, a_low] = left.parts(self.parts, tile.start * shape.left());
-        let [b_high, b_low] = panel.parts(self.parts, column_tiles.start * shape.right());
-        let terms = [[a_low, b_high], [a_high, b_low], [a_high, b_high]];
+        let start = tile.start * shape.left();
+        let [a_high, a_low] = parts(self.parts, left.words, left.part, start);
+        let start = column_tiles.start * right.tile_stride;
+        let [b_high, b_low] = parts(self.parts, right.words, right.part, start);
+        let term = |left, words| Term {
+            left,
+            right: ColumnTiles {
+                words,
+                offsets: right.offsets,
+                row_stride: right.row_stride,
+                tile_stride: right.tile_stride,
+            },
+        };
+        let terms = [
+            term(a_low, b_high),
+            term(a_high, b_low),
+            term(a_high, b_high),
+        ];
         let product = TileProduct {
             shape,
             row_tiles: tile.height.div_ceil(shape.rows),
@@ -149,24 +171,57 @@ impl Bf16 {
     }
 }
 
-/// A packed operand.
+/// The high and the low parts of an operand, from an offset on. The low ones begin `part` words behind
+/// the high ones.
+fn parts(parts: Parts, words: &[f32], part: usize, start: usize) -> [&[f32]; 2] {
+    match parts {
+        Parts::One => [&words[start..], &[]],
+        Parts::Two => [&words[start..], &words[part + start..]],
+    }
+}
+
+/// A packed left operand, and the words of a part of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Operand<'a> {
+pub(crate) struct Left<'a> {
+    pub(crate) words: &'a [f32],
+    pub(crate) part: usize,
+}
+
+/// A right operand, see [`ColumnTiles`].
+#[derive(Clone, Copy)]
+pub(crate) struct Right<'a> {
     pub(crate) words: &'a [f32],
     /// The words of a part.
     pub(crate) part: usize,
-    pub(crate) shape: TileShape,
+    pub(crate) offsets: &'a [u32],
+    pub(crate) row_stride: usize,
+    pub(crate) tile_stride: usize,
 }
 
-impl<'a> Operand<'a> {
-    /// The high and the low parts from an offset on.
-    fn parts(self, parts: Parts, start: usize) -> [&'a [f32]; 2] {
-        let high = &self.words[start..self.part];
-        match parts {
-            Parts::One => [high, &[]],
-            Parts::Two => [high, &self.words[self.part + start..]],
+impl<'a> Right<'a> {
+    /// A panel of some column tiles, whose blocks begin at [`panel_offsets`].
+    pub(crate) fn panel(
+        words: &'a [f32],
+        shape: TileShape,
+        column_tiles: usize,
+        offsets: &'a [u32],
+    ) -> Self {
+        Self {
+            words,
+            part: column_tiles * shape.right(),
+            offsets,
+            row_stride: TILE,
+            tile_stride: shape.right(),
         }
     }
+}
+
+/// Where the blocks of a panel begin.
+pub(crate) fn panel_offsets(shape: TileShape) -> Vec<u32> {
+    let block = shape.pairs * TILE;
+    (0..shape.blocks)
+        .map(|index| (index * block) as u32)
+        .collect()
 }
 
 const _: () = assert!(TILE == MAX_LANES);

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::avx512::Avx512Bf16;
-use super::{LEFT_TILE, TILE, TileProduct, TileShape};
+use super::{LEFT_TILE, TILE, Term, TileProduct, TileShape};
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::sync::OnceLock;
@@ -55,17 +55,21 @@ impl Amx {
                         0 => clear_accumulators(),
                         _ => load_accumulators(row_tiles, columns, to, shape.rows, stride),
                     }
-                    for [left, right] in terms {
+                    for Term { left, right } in terms {
                         let a = left.as_ptr().add(start * LEFT_TILE);
-                        let b = right.as_ptr();
-                        let b = b.add(first * shape.right() + start * shape.pairs * TILE);
+                        let b = Blocks {
+                            first: right.words.as_ptr().add(first * right.tile_stride),
+                            offsets: &right.offsets[start..start + blocks],
+                            row_stride: right.row_stride,
+                            tile_stride: right.tile_stride,
+                        };
                         match (row_tiles, columns) {
-                            (2, 2) => accumulate_2x2(shape, blocks, a, b),
-                            (2, _) => accumulate_2x1(shape, blocks, a, b),
-                            (_, 4) => accumulate_1x4(shape, blocks, a, b),
-                            (_, 3) => accumulate_1x3(shape, blocks, a, b),
-                            (_, 2) => accumulate_1x2(shape, blocks, a, b),
-                            _ => accumulate_1x1(shape, blocks, a, b),
+                            (2, 2) => accumulate_2x2(shape, a, b),
+                            (2, _) => accumulate_2x1(shape, a, b),
+                            (_, 4) => accumulate_1x4(shape, a, b),
+                            (_, 3) => accumulate_1x3(shape, a, b),
+                            (_, 2) => accumulate_1x2(shape, a, b),
+                            _ => accumulate_1x1(shape, a, b),
                         }
                     }
                     store_accumulators(row_tiles, columns, to, shape.rows, stride);
@@ -163,41 +167,51 @@ unsafe fn clear_accumulators() {
     }
 }
 
+/// Blocks of a right operand, see [`ColumnTiles`](super::ColumnTiles).
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    /// The first of the column tiles that are multiplied.
+    first: *const f32,
+    offsets: &'a [u32],
+    row_stride: usize,
+    tile_stride: usize,
+}
+
 /// Defines a function that adds a term to the accumulators, block by block: `a` and `a2` are in the
-/// first and the second row tile; `b`, `next`, `b2` and what follows it by `step` bytes in the first,
-/// second, third and fourth column tile.
+/// first and the second row tile, `b` in the first column tile, and `step` bytes further in the next.
 macro_rules! accumulate {
     ($name:ident: $($instruction:literal),+) => {
         /// # Safety
         /// The tiles are configured for the shape; `a` and `b` are valid for as many row and column
         /// tiles as the name says.
-        unsafe fn $name(shape: TileShape, blocks: usize, a: *const f32, b: *const f32) {
-            if blocks == 0 {
+        unsafe fn $name(shape: TileShape, a: *const f32, b: Blocks<'_>) {
+            if b.offsets.is_empty() {
                 return;
             }
-            let column_tile = shape.right() * size_of::<f32>();
+            let word = size_of::<f32>();
             // SAFETY: by the contract; the loads stay in the tiles of the operands.
             unsafe {
                 asm!(
                     "2:",
-                    "lea {next}, [{b} + {step}]",
+                    "mov {b:e}, dword ptr [{offsets}]",
+                    "lea {b}, [{first} + {b} * 4]",
                     $($instruction,)+
+                    "add {b}, {step}",
                     "add {a}, {a_step}",
                     "add {a2}, {a_step}",
-                    "add {b}, {b_step}",
-                    "add {b2}, {b_step}",
+                    "add {offsets}, 4",
                     "dec {blocks}",
                     "jnz 2b",
                     a = inout(reg) a => _,
                     a2 = inout(reg) a.wrapping_add(shape.left()) => _,
-                    b = inout(reg) b => _,
-                    b2 = inout(reg) b.wrapping_byte_add(2 * column_tile) => _,
-                    step = in(reg) column_tile,
+                    b = out(reg) _,
+                    first = in(reg) b.first,
+                    offsets = inout(reg) b.offsets.as_ptr() => _,
+                    step = in(reg) b.tile_stride * word,
+                    b_row = in(reg) b.row_stride * word,
                     a_step = const LEFT_TILE * size_of::<f32>(),
-                    b_step = in(reg) shape.pairs * TILE * size_of::<f32>(),
-                    row = in(reg) TILE * size_of::<f32>(),
-                    blocks = inout(reg) blocks => _,
-                    next = out(reg) _,
+                    a_row = in(reg) TILE * word,
+                    blocks = inout(reg) b.offsets.len() => _,
                     options(nostack, readonly)
                 )
             }
@@ -206,53 +220,59 @@ macro_rules! accumulate {
 }
 
 accumulate!(accumulate_2x2:
-    "tileloadd tmm4, [{a} + {row}]",
-    "tileloadd tmm6, [{b} + {row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{next} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm1, tmm4, tmm7",
-    "tileloadd tmm5, [{a2} + {row}]",
+    "tileloadd tmm5, [{a2} + {a_row}]",
     "tdpbf16ps tmm2, tmm5, tmm6",
     "tdpbf16ps tmm3, tmm5, tmm7");
 
 accumulate!(accumulate_2x1:
-    "tileloadd tmm6, [{b} + {row}]",
-    "tileloadd tmm4, [{a} + {row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm5, [{a2} + {row}]",
+    "tileloadd tmm5, [{a2} + {a_row}]",
     "tdpbf16ps tmm2, tmm5, tmm6");
 
 accumulate!(accumulate_1x4:
-    "tileloadd tmm4, [{a} + {row}]",
-    "tileloadd tmm6, [{b} + {row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{next} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm1, tmm4, tmm7",
-    "tileloadd tmm6, [{b2} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm2, tmm4, tmm6",
-    "lea {next}, [{b2} + {step}]",
-    "tileloadd tmm7, [{next} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm3, tmm4, tmm7");
 
 accumulate!(accumulate_1x3:
-    "tileloadd tmm4, [{a} + {row}]",
-    "tileloadd tmm6, [{b} + {row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{next} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm1, tmm4, tmm7",
-    "tileloadd tmm6, [{b2} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm2, tmm4, tmm6");
 
 accumulate!(accumulate_1x2:
-    "tileloadd tmm4, [{a} + {row}]",
-    "tileloadd tmm6, [{b} + {row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{next} + {row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm1, tmm4, tmm7");
 
 accumulate!(accumulate_1x1:
-    "tileloadd tmm4, [{a} + {row}]",
-    "tileloadd tmm6, [{b} + {row}]",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6");
 
 /// Defines a function that moves the accumulators of one or two row tiles: those of the first begin
@@ -270,15 +290,15 @@ macro_rules! move_accumulators {
             stride: usize,
         ) {
             macro_rules! one {
-                        ($tile:literal, $at:expr) => {
-                            asm!(
-                                concat!($before, $tile, $after),
-                                at = in(reg) $at,
-                                stride = in(reg) stride * size_of::<f32>(),
-                                options(nostack, preserves_flags)
-                            )
-                        };
-                    }
+                                ($tile:literal, $at:expr) => {
+                                    asm!(
+                                        concat!($before, $tile, $after),
+                                        at = in(reg) $at,
+                                        stride = in(reg) stride * size_of::<f32>(),
+                                        options(nostack, preserves_flags)
+                                    )
+                                };
+                            }
             // SAFETY: by the contract.
             unsafe {
                 one!("0", at);

@@ -1,7 +1,7 @@
 //! AVX-512 BF16: a vector of 16 sums, to each of which the product of a pair is added.
 #![allow(unsafe_code)]
 
-use super::{Channels, LeftRows, PairTarget, TILE, TileProduct, convert};
+use super::{Channels, LeftRows, PairTarget, TILE, Term, TileProduct, convert};
 use std::arch::x86_64::*;
 
 /// Constructed only if the processor has AVX-512F, AVX-512BW and AVX-512 BF16.
@@ -129,19 +129,20 @@ unsafe fn register_tile<const H: usize, const V: usize>(
 ) {
     let shape = product.shape;
     let mut sums = [[_mm512_setzero_ps(); V]; H];
-    for [left, right] in product.terms {
+    for Term { left, right } in product.terms {
         // SAFETY: by the contract; a block is a tile of the left operand and `pairs` rows of the
         // right one.
         unsafe {
             let mut a = left
                 .as_ptr()
                 .add(at.row_tile * shape.left() + at.row * TILE);
-            let mut b = right.as_ptr().add(at.column * shape.right());
-            for _ in 0..shape.blocks {
+            let first = right.words.as_ptr().add(at.column * right.tile_stride);
+            for &offset in right.offsets {
+                let mut b = first.add(offset as usize);
                 for pair in 0..shape.pairs {
                     let mut x = [_mm512_setzero_si512(); V];
                     for (v, x) in x.iter_mut().enumerate() {
-                        *x = _mm512_loadu_si512(b.add(v * shape.right() + pair * TILE).cast());
+                        *x = _mm512_loadu_si512(b.add(v * right.tile_stride).cast());
                     }
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let weight = _mm512_set1_epi32((*a.add(r * TILE + pair)).to_bits() as i32);
@@ -149,9 +150,9 @@ unsafe fn register_tile<const H: usize, const V: usize>(
                             *sum = _mm512_dpbf16_ps(*sum, as_bf16(weight), as_bf16(x));
                         }
                     }
+                    b = b.wrapping_add(right.row_stride);
                 }
-                a = a.add(TILE * TILE);
-                b = b.add(shape.pairs * TILE);
+                a = a.wrapping_add(TILE * TILE);
             }
         }
     }

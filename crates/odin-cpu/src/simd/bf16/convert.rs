@@ -3,6 +3,7 @@
 
 use super::{Channels, LeftRows, PairTarget, TILE};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// # Safety
 /// As [`super::Bf16Isa::pack_pairs`]; the processor has AVX-512 BF16.
@@ -57,14 +58,19 @@ unsafe fn pack_pair<const STEP: usize, const SPLIT: bool, const BOTH: bool>(
     let step = if STEP == 0 { from.step } else { STEP };
     for row in 0..from.rows {
         let mut at = row * to.row_stride;
-        for first in (0..from.len).step_by(TILE) {
-            let n = TILE.min(from.len - first);
-            // SAFETY: by the contract; only the first `n` elements are accessed.
+        for start in (0..from.width).step_by(TILE) {
+            let inside = Range {
+                start: from.lead.clamp(start, start + TILE) - start,
+                end: (from.lead + from.len).clamp(start, start + TILE) - start,
+            };
+            let offset = (row * from.row_stride + start * step) as isize;
+            let element = channel.wrapping_offset(offset - (from.lead * step) as isize);
+            let n = TILE.min(from.width - start);
+            // SAFETY: by the contract; elements outside of the row are not accessed.
             unsafe {
-                let element = channel.add(row * from.row_stride + first * step);
-                let x = load_step::<STEP>(element, step, n);
+                let x = load_step::<STEP>(element, step, inside.clone());
                 let y = match BOTH {
-                    true => load_step::<STEP>(element.add(from.stride), step, n),
+                    true => load_step::<STEP>(element.wrapping_add(from.stride), step, inside),
                     false => _mm512_setzero_ps(),
                 };
                 let high = pairs(x, y);
@@ -82,30 +88,35 @@ unsafe fn pack_pair<const STEP: usize, const SPLIT: bool, const BOTH: bool>(
     }
 }
 
-/// The first `n` elements, `step` apart.
+/// Elements `step` apart; zeros outside of a range of them.
 ///
 /// # Safety
-/// They are valid for reading.
+/// Those of the range are valid for reading.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn load_step<const STEP: usize>(from: *const f32, step: usize, n: usize) -> __m512 {
+unsafe fn load_step<const STEP: usize>(
+    from: *const f32,
+    step: usize,
+    inside: Range<usize>,
+) -> __m512 {
+    let len = inside.end - inside.start;
     // SAFETY: by the contract; masked elements are not accessed.
     unsafe {
         match STEP {
-            1 => _mm512_maskz_loadu_ps(first(n), from),
+            1 => _mm512_maskz_loadu_ps(first(len) << inside.start, from),
             2 => {
-                // The last element that is read is `2n - 2`.
-                let reach = 2 * n - 1;
-                let low = _mm512_maskz_loadu_ps(first(reach.min(TILE)), from);
-                let rest = reach.saturating_sub(TILE);
-                let high = _mm512_maskz_loadu_ps(first(rest), from.wrapping_add(TILE));
+                // From the first element that is wanted to the last.
+                let elements = (1u64 << (2 * len).saturating_sub(1)) - 1;
+                let mask = (elements << (2 * inside.start)) as u32;
+                let low = _mm512_maskz_loadu_ps(mask as __mmask16, from);
+                let high = _mm512_maskz_loadu_ps((mask >> TILE) as u16, from.wrapping_add(TILE));
                 let even =
                     _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
                 _mm512_permutex2var_ps(low, even, high)
             }
             _ => {
                 let mut elements = [0.0; TILE];
-                for (i, element) in elements.iter_mut().take(n).enumerate() {
-                    *element = *from.add(i * step);
+                for i in inside {
+                    elements[i] = *from.wrapping_add(i * step);
                 }
                 _mm512_loadu_ps(elements.as_ptr())
             }

@@ -5,7 +5,8 @@
 //! most 16 pairs.
 //!
 //! - The left operand, `[row tile][block][16 rows][16 pairs]`.
-//! - The right operand, a *panel*: `[column tile][block][pairs][16 columns]`.
+//! - The right operand: column tiles of 16 columns, in whose blocks the rows, one for each pair, are at
+//!   equal distances. A *panel* is one laid out as `[column tile][block][pairs][16 columns]`.
 //!
 //! A number can be split into two bf16 parts, `high + low`, which together have 16 bits of mantissa.
 //! The product of two split numbers is summed from three products of parts; the fourth, of the low
@@ -73,7 +74,7 @@ impl TileShape {
         self.blocks * LEFT_TILE
     }
 
-    /// Words of a column tile of the right operand.
+    /// Words of a column tile of a panel.
     pub(crate) fn right(self) -> usize {
         self.blocks * self.pairs * TILE
     }
@@ -86,9 +87,41 @@ pub(crate) struct TileProduct<'a> {
     /// The number of row tiles, 1 or 2.
     pub(crate) row_tiles: usize,
     pub(crate) column_tiles: usize,
-    /// The operands of each term: the left row tiles, [`TileShape::left`] words apart, and the
-    /// panel. Terms are summed.
-    pub(crate) terms: &'a [[&'a [f32]; 2]],
+    /// Summed.
+    pub(crate) terms: &'a [Term<'a>],
+}
+
+/// A term of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Term<'a> {
+    /// Row tiles, [`TileShape::left`] words apart.
+    pub(crate) left: &'a [f32],
+    pub(crate) right: ColumnTiles<'a>,
+}
+
+/// A right operand.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnTiles<'a> {
+    pub(crate) words: &'a [f32],
+    /// For each block, where its first row begins in the first column tile.
+    pub(crate) offsets: &'a [u32],
+    /// The distance between rows.
+    pub(crate) row_stride: usize,
+    /// The distance between column tiles.
+    pub(crate) tile_stride: usize,
+}
+
+impl ColumnTiles<'_> {
+    /// The words that some column tiles reach over.
+    fn reach(&self, pairs: usize, column_tiles: usize) -> usize {
+        let last = self
+            .offsets
+            .iter()
+            .max()
+            .map_or(0, |&offset| offset as usize);
+        let rows = (pairs - 1) * self.row_stride;
+        last + rows + column_tiles.saturating_sub(1) * self.tile_stride + TILE
+    }
 }
 
 impl Bf16Isa {
@@ -136,9 +169,12 @@ impl Bf16Isa {
         assert!((1..=2).contains(&row_tiles) && column_tiles * TILE <= stride);
         assert!((1..=TILE).contains(&shape.rows) && (1..=TILE).contains(&shape.pairs));
         assert!(row_tiles * shape.rows * stride <= sums.len());
-        for [left, right] in terms {
+        for Term { left, right } in terms {
             assert!(row_tiles * shape.left() <= left.len());
-            assert!(column_tiles * shape.right() <= right.len());
+            assert!(right.offsets.len() == shape.blocks);
+            assert!(
+                shape.blocks == 0 || right.reach(shape.pairs, column_tiles) <= right.words.len()
+            );
         }
         // SAFETY: the assertions are the contract of both.
         #[cfg(target_arch = "x86_64")]
@@ -207,6 +243,9 @@ pub(crate) struct Channels {
     /// Elements that are packed of a row, every `step`-th.
     pub(crate) len: usize,
     pub(crate) step: usize,
+    /// Zeros before the elements of a row, and the pairs of a row with them and with those behind.
+    pub(crate) lead: usize,
+    pub(crate) width: usize,
 }
 
 /// Where pairs are written.

@@ -4,7 +4,7 @@
 use super::is_pointwise;
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::{BoundEpilogue, Epilogue, Span, StridedPtr};
-use crate::kernels::gemm::bf16::{Bf16, Operand, PackedRows, pairs, tile_shape};
+use crate::kernels::gemm::bf16::{Bf16, PackedRows, Right, pairs, panel_offsets, tile_shape};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
 use crate::memory::ScratchSize;
@@ -37,6 +37,8 @@ pub(crate) struct Bf16Conv1x1 {
     strip: usize,
     /// The number of images in a strip. If there are several, a strip has all of their positions.
     images: usize,
+    /// Where the blocks of a panel begin.
+    offsets: Vec<u32>,
     pub(crate) weights: Arc<PackedRows>,
     pub(crate) prologue: Option<Epilogue>,
     pub(crate) epilogue: Epilogue,
@@ -68,6 +70,7 @@ impl Bf16Conv1x1 {
             plane,
             strip: padded.div_ceil(strips).next_multiple_of(TILE),
             images,
+            offsets: panel_offsets(tile_shape(outer, pairs(inner))),
             weights: Arc::default(),
             prologue: None,
             epilogue: Epilogue::default(),
@@ -82,7 +85,7 @@ impl Bf16Conv1x1 {
             ConvOp::Forward(_) => w[out * inner + channel],
             ConvOp::Adjoint(_) => w[channel * outer + out],
         };
-        PackedRows::pack(self.bf16.parts, outer, pairs(inner), |out, pair| {
+        PackedRows::pack(self.bf16.parts, outer, self.shape(), |out, pair| {
             [weight(out, 2 * pair), weight(out, 2 * pair + 1)]
         })
     }
@@ -294,24 +297,19 @@ impl Bf16Conv1x1 {
             row_stride: 0,
             len,
             step: 1,
+            lead: 0,
+            width: len,
         }
     }
 
     fn multiply(&self, tile: RowTile, strip: &Strip, panel: &[f32], sums: &mut [f32]) {
         let shape = self.shape();
         let column_tiles = strip.images.len() * strip.tiles();
-        let left = Operand {
-            words: self.weights.words(),
-            part: self.outer.div_ceil(shape.rows) * shape.left(),
-            shape,
-        };
-        let right = Operand {
-            words: panel,
-            part: column_tiles * shape.right(),
-            shape,
-        };
+        let left = self.weights.left(self.bf16.parts);
+        let panel = Right::panel(panel, shape, column_tiles, &self.offsets);
+        let (tiles, stride) = (0..column_tiles, self.columns());
         self.bf16
-            .multiply(left, tile, right, 0..column_tiles, sums, self.columns());
+            .multiply(shape, left, tile, panel, tiles, sums, stride);
     }
 
     /// Applies the epilogue to the sums of one or two row tiles.

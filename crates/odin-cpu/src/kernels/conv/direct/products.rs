@@ -1,8 +1,19 @@
 //! The products of a direct convolution: of f32, or of bf16.
+//!
+//! Products of f32 read a padded copy of the input where it lies. Those of bf16 take tiles, for which
+//! the copy is unfolded, in one of two ways:
+//!
+//! - [`Unfolded`]: the copy is unfolded to a panel for all taps of the window (im2col), whose depth is
+//!   dense whatever the number of channels.
+//! - [`Shifted`]: the input is copied once for each column of the window, shifted by it, in rows of
+//!   whole tiles. Tiles then lie in the copy for all rows of the window: a third of the copying for
+//!   3x3, but a block of the depth holds the channels of one tap only.
 
 use super::Phase;
+use crate::kernels::MAX_IMAGES;
+use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::rows::{copy_forward, copy_padded_row};
-use crate::kernels::gemm::bf16::{Bf16, Operand, PackedRows, pairs, tile_shape};
+use crate::kernels::gemm::bf16::{Bf16, PackedRows, Right, pairs, panel_offsets, tile_shape};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::{PackedMatrix, RowTile, row_tiles};
 use crate::kernels::gemm::prefetch::Prefetch;
@@ -28,7 +39,41 @@ pub(crate) struct Taps {
     pub(crate) taps: usize,
 }
 
-/// The part of a plane of the copy that is not padding, and the elements that it is a copy of.
+/// The numbers that planes of a copy are counted by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CopyShape {
+    /// Channels.
+    pub(crate) inner: usize,
+    /// Phases of the input along each axis.
+    pub(crate) row_phases: usize,
+    pub(crate) column_phases: usize,
+    /// Columns of the window.
+    pub(crate) column_taps: usize,
+}
+
+/// A tap of the window: its number, and which entry of which input phase position 0 reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TapAt {
+    pub(crate) entry: usize,
+    pub(crate) phases: [usize; 2],
+    pub(crate) shifts: [usize; 2],
+    /// The number of its column.
+    pub(crate) column: usize,
+}
+
+/// Planes of a copy that are made alike: one for each channel or pair of channels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planes {
+    /// The phases of the input that they are a copy of, and the columns by which it is shifted.
+    pub(crate) phases: [usize; 2],
+    pub(crate) shift: usize,
+    /// The first of them.
+    pub(crate) first: usize,
+    /// The distances, in planes, to the next one, and to that of the low parts.
+    pub(crate) distances: [usize; 2],
+}
+
+/// The part of some planes that is not padding, and the elements that it is a copy of.
 pub(crate) struct Interior<'a> {
     /// The input of a group, channel by channel.
     pub(crate) from: &'a [f32],
@@ -39,16 +84,35 @@ pub(crate) struct Interior<'a> {
     pub(crate) first: usize,
     pub(crate) row_stride: usize,
     pub(crate) step: usize,
-    /// The rows and the columns of the plane that are inside, and the length of its rows.
+    /// The rows and the columns of the plane that are inside, the length of its rows, and all rows.
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
     pub(crate) row: usize,
+    pub(crate) copied_rows: usize,
 }
 
 impl Interior<'_> {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() || self.columns.is_empty()
+    }
+
     /// Whether its elements follow each other, in the input and in the plane.
     fn is_contiguous(&self) -> bool {
         self.step == 1 && self.row_stride == self.row && self.columns == (0..self.row)
+    }
+
+    /// Clears the rows of a plane that are padding, and returns the others.
+    fn clear_padding<'a>(&self, plane: &'a mut [f32]) -> &'a mut [f32] {
+        let plane = &mut plane[..self.copied_rows * self.row];
+        if self.is_empty() {
+            plane.fill(0.0);
+            return &mut [];
+        }
+        let (inside, below) = plane.split_at_mut(self.rows.end * self.row);
+        let (above, inside) = inside.split_at_mut(self.rows.start * self.row);
+        above.fill(0.0);
+        below.fill(0.0);
+        inside
     }
 }
 
@@ -57,8 +121,11 @@ pub(crate) struct Positions<'a> {
     pub(crate) copy: &'a [f32],
     /// The panel that [`Products::unfold`] has written; empty if products read the copy.
     pub(crate) panel: &'a [f32],
-    /// The offset of the first position in the copy.
+    /// The offset of the first position in the copy, and the distance between planes.
     pub(crate) first: usize,
+    pub(crate) plane: usize,
+    /// Elements of all planes.
+    pub(crate) copied: usize,
     /// The number of positions, in each image that the panel is of.
     pub(crate) count: usize,
     pub(crate) images: usize,
@@ -72,12 +139,22 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     type Weights: Send + Sync + 'static;
 
     fn precision(self) -> StepPrecision;
-    /// Planes of the copy for some channels, of each input phase.
-    fn planes(self, channels: usize) -> usize;
-    /// The height of the highest tile of weights.
+    /// The length of the rows of the copy.
+    fn row(self, columns: &Axis) -> usize {
+        columns.receptive_field(&(0..columns.output())).len()
+    }
+    /// Planes of the copy.
+    fn planes(self, shape: CopyShape) -> usize;
+    /// The planes of the copy, by what they are a copy of.
+    fn sources(self, shape: CopyShape, columns: &Axis) -> Vec<Planes>;
+    /// Where the rows of elements begin that an output phase reads, in the order of its weights.
+    fn offsets(self, shape: CopyShape, plane: usize, row: usize, taps: &[TapAt]) -> Vec<u32>;
+    /// Where the blocks of a panel begin.
+    fn blocks(self, shape: Taps) -> Vec<u32>;
+    /// The height of the highest tile.
     fn height(self, isa: Isa, outer: usize) -> usize;
     /// Elements of the panel of some positions, of one output phase.
-    fn panel(self, outer: usize, inner: usize, taps: usize, positions: usize) -> usize;
+    fn panel(self, shape: Taps, positions: usize) -> usize;
     /// Whether a strip fits the caches.
     fn fits(self, footprint: Footprint) -> bool;
     /// The number of images to multiply together, if a strip is an image.
@@ -90,18 +167,27 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Option<Self::Weights>;
     fn tiles(weights: &Self::Weights) -> &[RowTile];
-    /// Copies the interior of all planes of an input phase, which are `distance` apart.
-    fn copy<S: Simd>(self, simd: S, interior: &Interior<'_>, planes: &mut [f32], distance: usize);
-    /// Writes the panel of the positions of an output phase, of one of several images.
-    fn unfold<S: Simd>(
+    /// Makes some planes of the copy, of which the first begins at `copy`, at distances as in
+    /// [`Planes`] but in elements.
+    fn copy<S: Simd>(
         self,
         simd: S,
-        phase: &Phase<Self::Weights>,
-        shape: Taps,
-        positions: &Positions<'_>,
-        image: usize,
-        panel: &mut [f32],
+        interior: &Interior<'_>,
+        copy: &mut [f32],
+        distances: [usize; 2],
     );
+    /// Writes the panel of the positions of an output phase, of one of several images.
+    #[inline(always)]
+    fn unfold<S: Simd>(
+        self,
+        _simd: S,
+        _phase: &Phase<Self::Weights>,
+        _shape: Taps,
+        _positions: &Positions<'_>,
+        _image: usize,
+        _panel: &mut [f32],
+    ) {
+    }
     /// Multiplies a tile of weights with the positions of an output phase.
     #[allow(clippy::too_many_arguments)]
     fn multiply<S: Simd>(
@@ -117,6 +203,36 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     );
     /// Ends the products of a thread.
     fn release(self) {}
+}
+
+/// Planes in the order of channels, or of parts and pairs of channels, each with its input phases.
+fn by_phases(shape: CopyShape, planes_of_part: usize) -> Vec<Planes> {
+    let phases = shape.row_phases * shape.column_phases;
+    let planes = |phase: usize| Planes {
+        phases: [phase / shape.column_phases, phase % shape.column_phases],
+        shift: 0,
+        first: phase,
+        distances: [phases, planes_of_part * phases],
+    };
+    (0..phases).map(planes).collect()
+}
+
+/// Offsets in a copy whose planes are [`by_phases`]: for each channel, or part and pair of channels,
+/// those of its taps.
+fn offsets_by_phases(
+    shape: CopyShape,
+    planes: usize,
+    plane: usize,
+    row: usize,
+    taps: &[TapAt],
+) -> Vec<u32> {
+    let phases = shape.row_phases * shape.column_phases;
+    let offset = |first: usize, tap: &TapAt| {
+        let phase = tap.phases[0] * shape.column_phases + tap.phases[1];
+        (first * phases + phase) * plane + tap.shifts[0] * row + tap.shifts[1]
+    };
+    let of_plane = |first: usize| taps.iter().map(move |tap| offset(first, tap) as u32);
+    (0..planes).flat_map(of_plane).collect()
 }
 
 /// Products of f32.
@@ -135,8 +251,20 @@ impl Products for F32 {
         StepPrecision::F32
     }
 
-    fn planes(self, channels: usize) -> usize {
-        channels
+    fn planes(self, shape: CopyShape) -> usize {
+        shape.inner * shape.row_phases * shape.column_phases
+    }
+
+    fn sources(self, shape: CopyShape, _: &Axis) -> Vec<Planes> {
+        by_phases(shape, shape.inner)
+    }
+
+    fn offsets(self, shape: CopyShape, plane: usize, row: usize, taps: &[TapAt]) -> Vec<u32> {
+        offsets_by_phases(shape, shape.inner, plane, row, taps)
+    }
+
+    fn blocks(self, _: Taps) -> Vec<u32> {
+        Vec::new()
     }
 
     fn height(self, isa: Isa, outer: usize) -> usize {
@@ -144,7 +272,7 @@ impl Products for F32 {
         tiles.iter().map(|t| t.height).max().unwrap_or(0)
     }
 
-    fn panel(self, _: usize, _: usize, _: usize, _: usize) -> usize {
+    fn panel(self, _: Taps, _: usize) -> usize {
         0
     }
 
@@ -173,7 +301,13 @@ impl Products for F32 {
     }
 
     #[inline(always)]
-    fn copy<S: Simd>(self, simd: S, interior: &Interior<'_>, planes: &mut [f32], distance: usize) {
+    fn copy<S: Simd>(
+        self,
+        simd: S,
+        interior: &Interior<'_>,
+        copy: &mut [f32],
+        [distance, _]: [usize; 2],
+    ) {
         let Interior {
             row_stride,
             step,
@@ -183,8 +317,7 @@ impl Products for F32 {
         } = *interior;
         for channel in 0..interior.channels {
             let from = &interior.from[channel * interior.channel..][..interior.channel];
-            let to = &mut planes[channel * distance..];
-            let to = &mut to[interior.rows.start * row..interior.rows.end * row];
+            let to = interior.clear_padding(&mut copy[channel * distance..]);
             if interior.is_contiguous() {
                 to.copy_from_slice(&from[interior.first..][..to.len()]);
                 continue;
@@ -195,18 +328,6 @@ impl Products for F32 {
                 copy_padded_row(simd, from, step, columns, to);
             }
         }
-    }
-
-    #[inline(always)]
-    fn unfold<S: Simd>(
-        self,
-        _: S,
-        _: &Phase<PackedMatrix>,
-        _: Taps,
-        _: &Positions<'_>,
-        _: usize,
-        _: &mut [f32],
-    ) {
     }
 
     #[inline(always)]
@@ -241,8 +362,7 @@ impl Products for F32 {
     }
 }
 
-/// The elements of a strip's copy and panel to aim at: 1 MiB, half of a second-level cache of
-/// processors with bf16.
+/// The elements of a strip's copy and panel to aim at: 512 KiB, a fraction of a second-level cache.
 const PANEL_ELEMENTS: usize = 1 << 17;
 /// The accumulators of two row tiles to aim at: 48 KiB, a first-level cache.
 const BF16_ACCUMULATORS: usize = 12 << 10;
@@ -250,32 +370,107 @@ const BF16_ACCUMULATORS: usize = 12 << 10;
 const MANY_WEIGHTS: usize = 1 << 17;
 
 impl Bf16 {
-    /// Planes of the copy for each part.
-    fn planes_of_part(self, channels: usize) -> usize {
-        pairs(channels)
-    }
-}
-
-impl Products for Bf16 {
-    type Weights = PackedRows;
-
-    fn precision(self) -> StepPrecision {
-        self.parts.into()
-    }
-
-    /// High parts of all pairs of channels, then low parts.
-    fn planes(self, channels: usize) -> usize {
-        self.planes_of_part(channels) * self.parts.count()
-    }
-
-    fn height(self, _: Isa, outer: usize) -> usize {
+    /// The height of the highest one or two row tiles.
+    fn tile_height(outer: usize) -> usize {
         let rows = tile_shape(outer, 1).rows;
         rows * outer.div_ceil(rows).min(2)
     }
 
-    fn panel(self, outer: usize, inner: usize, taps: usize, positions: usize) -> usize {
-        let shape = tile_shape(outer, pairs(inner) * taps);
-        self.panel_words(shape, positions)
+    /// Converts channels by pairs to planes.
+    fn copy_pairs(self, interior: &Interior<'_>, copy: &mut [f32], [next, low]: [usize; 2]) {
+        let (planes, parts) = (pairs(interior.channels), self.parts.count());
+        for index in 0..planes * parts {
+            let at = index / planes * low + index % planes * next;
+            interior.clear_padding(&mut copy[at..]);
+        }
+        if interior.is_empty() {
+            return;
+        }
+        let Interior { from, channel, .. } = *interior;
+        let mut rows = interior.rows.clone();
+        let (mut columns, mut row, mut row_stride) =
+            (interior.columns.clone(), interior.row, interior.row_stride);
+        let start = rows.start * row;
+        if interior.is_contiguous() {
+            // One long row.
+            (columns, row) = (0..rows.len() * row, rows.len() * row);
+            (rows, row_stride) = (0..1, row);
+        }
+        let last = interior.first + (rows.len() - 1) * row_stride;
+        assert!(last + (columns.len() - 1) * interior.step < channel);
+        assert!(interior.channels * channel <= from.len());
+        let end = start + rows.len() * row;
+        assert!((parts - 1) * low + (planes - 1) * next + end <= copy.len());
+        let mut part = |index: usize| match index < parts {
+            true => copy[index * low + start..].as_mut_ptr(),
+            false => std::ptr::null_mut(),
+        };
+        let to = PairTarget {
+            parts: [part(0), part(1)],
+            stride: next,
+            row_stride: row,
+            vector_stride: TILE,
+        };
+        let from = Channels {
+            first: from[interior.first..].as_ptr(),
+            count: interior.channels,
+            stride: channel,
+            rows: rows.len(),
+            row_stride,
+            len: columns.len(),
+            step: interior.step,
+            lead: columns.start,
+            width: row,
+        };
+        // SAFETY: the elements are in the channels, and the rows in their planes, by the assertions.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.isa.pack_pairs(&from, to);
+        }
+    }
+}
+
+/// Products of bf16 with a panel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unfolded(pub(crate) Bf16);
+
+impl Unfolded {
+    fn tiles(shape: Taps) -> TileShape {
+        tile_shape(shape.outer, pairs(shape.inner) * shape.taps)
+    }
+}
+
+impl Products for Unfolded {
+    type Weights = PackedRows;
+
+    fn precision(self) -> StepPrecision {
+        self.0.parts.into()
+    }
+
+    fn planes(self, shape: CopyShape) -> usize {
+        pairs(shape.inner) * self.0.parts.count() * shape.row_phases * shape.column_phases
+    }
+
+    fn sources(self, shape: CopyShape, _: &Axis) -> Vec<Planes> {
+        by_phases(shape, pairs(shape.inner))
+    }
+
+    /// Those of the high parts, then those of the low parts.
+    fn offsets(self, shape: CopyShape, plane: usize, row: usize, taps: &[TapAt]) -> Vec<u32> {
+        let planes = pairs(shape.inner) * self.0.parts.count();
+        offsets_by_phases(shape, planes, plane, row, taps)
+    }
+
+    fn blocks(self, shape: Taps) -> Vec<u32> {
+        panel_offsets(Self::tiles(shape))
+    }
+
+    fn height(self, _: Isa, outer: usize) -> usize {
+        Bf16::tile_height(outer)
+    }
+
+    fn panel(self, shape: Taps, positions: usize) -> usize {
+        self.0.panel_words(Self::tiles(shape), positions)
     }
 
     fn fits(self, footprint: Footprint) -> bool {
@@ -285,7 +480,7 @@ impl Products for Bf16 {
 
     fn images(self, weights: usize, panel: usize) -> usize {
         match weights >= MANY_WEIGHTS {
-            true => (PANEL_ELEMENTS / panel.max(1)).clamp(1, 4),
+            true => (2 * PANEL_ELEMENTS / panel.max(1)).clamp(1, MAX_IMAGES),
             false => 1,
         }
     }
@@ -297,17 +492,13 @@ impl Products for Bf16 {
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Option<PackedRows> {
         let Taps { outer, inner, taps } = shape;
-        PackedRows::pack(self.parts, outer, pairs(inner) * taps, |out, k| {
+        let weight = |out: usize, channel: usize, tap: usize| match channel < inner {
+            true => weight(out, channel, tap),
+            false => 0.0,
+        };
+        PackedRows::pack(self.0.parts, outer, Self::tiles(shape), |out, k| {
             let (channel, tap) = (k / taps * 2, k % taps);
-            let second = channel + 1;
-            [
-                weight(out, channel, tap),
-                if second < inner {
-                    weight(out, second, tap)
-                } else {
-                    0.0
-                },
-            ]
+            [weight(out, channel, tap), weight(out, channel + 1, tap)]
         })
     }
 
@@ -316,50 +507,8 @@ impl Products for Bf16 {
     }
 
     #[inline(always)]
-    fn copy<S: Simd>(self, _: S, interior: &Interior<'_>, planes: &mut [f32], distance: usize) {
-        let Interior {
-            from, channel, row, ..
-        } = *interior;
-        let (rows, columns) = (&interior.rows, &interior.columns);
-        let of_part = self.planes_of_part(interior.channels);
-        let parts = self.parts.count();
-        for plane in 0..of_part * parts {
-            let to = &mut planes[plane * distance..][rows.start * row..rows.end * row];
-            for to in to.chunks_exact_mut(row) {
-                to[..columns.start].fill(0.0);
-                to[columns.end..].fill(0.0);
-            }
-        }
-        let last = interior.first + (rows.len() - 1) * interior.row_stride;
-        assert!(last + (columns.len() - 1) * interior.step < channel);
-        assert!(interior.channels * channel <= from.len());
-        assert!((of_part * parts - 1) * distance + rows.end * row <= planes.len());
-        let start = rows.start * row + columns.start;
-        let mut part = |index: usize| match index < parts {
-            true => planes[index * of_part * distance + start..].as_mut_ptr(),
-            false => std::ptr::null_mut(),
-        };
-        let parts = [part(0), part(1)];
-        let to = PairTarget {
-            parts,
-            stride: distance,
-            row_stride: row,
-            vector_stride: TILE,
-        };
-        let from = Channels {
-            first: from[interior.first..].as_ptr(),
-            count: interior.channels,
-            stride: channel,
-            rows: rows.len(),
-            row_stride: interior.row_stride,
-            len: columns.len(),
-            step: interior.step,
-        };
-        // SAFETY: the elements are in the channels, and the rows in their planes, by the assertions.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.isa.pack_pairs(&from, to);
-        }
+    fn copy<S: Simd>(self, _: S, interior: &Interior<'_>, copy: &mut [f32], distances: [usize; 2]) {
+        self.0.copy_pairs(interior, copy, distances);
     }
 
     #[inline(always)]
@@ -372,10 +521,10 @@ impl Products for Bf16 {
         image: usize,
         panel: &mut [f32],
     ) {
-        let shape = shape.tiles();
+        let shape = Self::tiles(shape);
         let column_tiles = positions.count.div_ceil(TILE);
         let part = positions.images * column_tiles * shape.right();
-        let depth = phase.offsets.len() / self.parts.count();
+        let depth = phase.offsets.len() / self.0.parts.count();
         let from = &positions.copy[positions.first..];
         assert!(phase.last_offset + column_tiles * TILE <= from.len());
         for (index, offsets) in phase.offsets.chunks_exact(depth).enumerate() {
@@ -401,7 +550,7 @@ impl Products for Bf16 {
     fn multiply<S: Simd>(
         self,
         _: S,
-        _: &Phase<PackedRows>,
+        phase: &Phase<PackedRows>,
         weights: &PackedRows,
         shape: Taps,
         tile: RowTile,
@@ -409,29 +558,204 @@ impl Products for Bf16 {
         sums: &mut [f32],
         stride: usize,
     ) {
-        let (outer, shape) = (shape.outer, shape.tiles());
+        let shape = Self::tiles(shape);
         let column_tiles = positions.images * positions.count.div_ceil(TILE);
-        let left = Operand {
-            words: weights.words(),
-            part: outer.div_ceil(shape.rows) * shape.left(),
-            shape,
-        };
-        let right = Operand {
-            words: positions.panel,
-            part: column_tiles * shape.right(),
-            shape,
-        };
-        Bf16::multiply(self, left, tile, right, 0..column_tiles, sums, stride);
+        let left = weights.left(self.0.parts);
+        let right = Right::panel(positions.panel, shape, column_tiles, &phase.blocks);
+        let tiles = 0..column_tiles;
+        self.0
+            .multiply(shape, left, tile, right, tiles, sums, stride);
     }
 
     fn release(self) {
-        self.isa.release();
+        self.0.isa.release();
     }
 }
 
-impl Taps {
-    /// The tiles of products of bf16.
-    fn tiles(self) -> TileShape {
-        tile_shape(self.outer, pairs(self.inner) * self.taps)
+/// Products of bf16 with a copy for each column of the window. Outputs are not decomposed along
+/// columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shifted(pub(crate) Bf16);
+
+impl Shifted {
+    /// Blocks that hold the channels of a tap.
+    fn blocks_of_tap(inner: usize) -> usize {
+        pairs(inner).div_ceil(TILE)
+    }
+
+    /// Pairs of a block.
+    fn pairs_of_block(inner: usize) -> usize {
+        pairs(inner).div_ceil(Self::blocks_of_tap(inner))
+    }
+
+    /// Pairs of channels with those of zeros that fill the last block.
+    fn padded_pairs(inner: usize) -> usize {
+        Self::blocks_of_tap(inner) * Self::pairs_of_block(inner)
+    }
+
+    fn tiles(shape: Taps) -> TileShape {
+        TileShape {
+            rows: tile_shape(shape.outer, 1).rows,
+            pairs: Self::pairs_of_block(shape.inner),
+            blocks: shape.taps * Self::blocks_of_tap(shape.inner),
+        }
+    }
+
+    /// Planes of a part.
+    fn part(shape: CopyShape) -> usize {
+        shape.row_phases * shape.column_taps * Self::padded_pairs(shape.inner)
+    }
+
+    /// Whether it is expected to take less time than [`Unfolded`], by the shapes alone: in cycles for
+    /// a vector of positions, moving one takes four, and a product of tiles twenty.
+    pub(crate) fn is_faster(shape: CopyShape, outer: usize, row_taps: usize, width: usize) -> bool {
+        const MOVE: usize = 4;
+        const PRODUCT: usize = 20;
+        let (pairs, taps) = (pairs(shape.inner), row_taps * shape.column_taps);
+        let row_tiles = outer.div_ceil(TILE);
+        let products = |blocks: usize| blocks * row_tiles * PRODUCT;
+        let unfolded = (1 + taps) * pairs * MOVE + products((taps * pairs).div_ceil(TILE));
+        let blocks = taps * Self::blocks_of_tap(shape.inner);
+        let shifted = shape.column_taps * pairs * MOVE + products(blocks);
+        let padded = [width + shape.column_taps - 1, width.next_multiple_of(TILE)];
+        shifted * padded[1] < unfolded * padded[0]
+    }
+}
+
+impl Products for Shifted {
+    type Weights = PackedRows;
+
+    fn precision(self) -> StepPrecision {
+        self.0.parts.into()
+    }
+
+    /// Whole tiles.
+    fn row(self, columns: &Axis) -> usize {
+        columns.output().next_multiple_of(TILE)
+    }
+
+    /// High parts, then low parts; of each, for all phases of rows and columns of the window, pairs of
+    /// channels.
+    fn planes(self, shape: CopyShape) -> usize {
+        self.0.parts.count() * Self::part(shape)
+    }
+
+    fn sources(self, shape: CopyShape, columns: &Axis) -> Vec<Planes> {
+        let mut all = Vec::new();
+        for row_phase in 0..shape.row_phases {
+            for (column, tap) in columns.out_phases[0].taps.iter().enumerate() {
+                let index = row_phase * shape.column_taps + column;
+                all.push(Planes {
+                    phases: [row_phase, tap.in_phase],
+                    shift: tap.shift,
+                    first: index * Self::padded_pairs(shape.inner),
+                    distances: [1, Self::part(shape)],
+                });
+            }
+        }
+        all
+    }
+
+    /// One for each block: those of a tap follow each other.
+    fn offsets(self, shape: CopyShape, plane: usize, row: usize, taps: &[TapAt]) -> Vec<u32> {
+        let mut offsets = Vec::new();
+        for tap in taps {
+            let index = tap.phases[0] * shape.column_taps + tap.column;
+            for block in 0..Self::blocks_of_tap(shape.inner) {
+                let pair = block * Self::pairs_of_block(shape.inner);
+                let first = index * Self::padded_pairs(shape.inner) + pair;
+                offsets.push((first * plane + tap.shifts[0] * row) as u32);
+            }
+        }
+        offsets
+    }
+
+    fn blocks(self, _: Taps) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn height(self, _: Isa, outer: usize) -> usize {
+        Bf16::tile_height(outer)
+    }
+
+    fn panel(self, _: Taps, _: usize) -> usize {
+        0
+    }
+
+    fn fits(self, footprint: Footprint) -> bool {
+        footprint.copy <= PANEL_ELEMENTS && footprint.sums <= BF16_ACCUMULATORS
+    }
+
+    fn images(self, _: usize, _: usize) -> usize {
+        1
+    }
+
+    fn pack(
+        self,
+        _: Isa,
+        shape: Taps,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Option<PackedRows> {
+        let Taps { outer, inner, .. } = shape;
+        let of_tap = Self::padded_pairs(inner);
+        let weight = |out: usize, channel: usize, tap: usize| match channel < inner {
+            true => weight(out, channel, tap),
+            false => 0.0,
+        };
+        PackedRows::pack(self.0.parts, outer, Self::tiles(shape), |out, k| {
+            let (channel, tap) = (k % of_tap * 2, k / of_tap);
+            [weight(out, channel, tap), weight(out, channel + 1, tap)]
+        })
+    }
+
+    fn tiles(weights: &PackedRows) -> &[RowTile] {
+        weights.tiles()
+    }
+
+    #[inline(always)]
+    fn copy<S: Simd>(
+        self,
+        _: S,
+        interior: &Interior<'_>,
+        copy: &mut [f32],
+        [plane, low]: [usize; 2],
+    ) {
+        self.0.copy_pairs(interior, copy, [plane, low]);
+        for part in 0..self.0.parts.count() {
+            for pair in pairs(interior.channels)..Self::padded_pairs(interior.channels) {
+                let zeros = &mut copy[part * low + pair * plane..];
+                zeros[..interior.copied_rows * interior.row].fill(0.0);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        self,
+        _: S,
+        phase: &Phase<PackedRows>,
+        weights: &PackedRows,
+        shape: Taps,
+        tile: RowTile,
+        positions: &Positions<'_>,
+        sums: &mut [f32],
+        stride: usize,
+    ) {
+        let left = weights.left(self.0.parts);
+        let right = Right {
+            words: &positions.copy[positions.first..],
+            part: positions.copied / self.0.parts.count(),
+            offsets: &phase.offsets,
+            row_stride: positions.plane,
+            tile_stride: TILE,
+        };
+        let tiles = 0..positions.count.div_ceil(TILE);
+        let shape = Self::tiles(shape);
+        self.0
+            .multiply(shape, left, tile, right, tiles, sums, stride);
+    }
+
+    fn release(self) {
+        self.0.isa.release();
     }
 }

@@ -95,6 +95,12 @@ struct Unpadded {
     element: usize,
 }
 
+/// The part of a range of entries that positions read at a shift, as positions below `width`.
+fn shifted(entries: &Range<usize>, shift: usize, width: usize) -> Range<usize> {
+    let start = entries.start.saturating_sub(shift).min(width);
+    start..entries.end.saturating_sub(shift).clamp(start, width)
+}
+
 /// The positions of an output phase.
 struct Positions {
     rows: Range<usize>,
@@ -183,40 +189,31 @@ impl<P: Products> Conv<P> {
         strip: &Strip,
         copy: &mut [f32],
     ) {
-        let (size, phases) = (self.planes()[0], strip.inside.len());
+        let size = self.planes()[0];
         let from = &image.x.floats(0)[group * self.inner * size..][..self.inner * size];
-        let columns_in = self.columns.input();
-        for (phase, inside) in strip.inside.iter().enumerate() {
-            let (rows, columns) = (inside.rows.clone(), inside.columns.clone());
-            let is_empty = rows.is_empty() || columns.is_empty();
-            for plane in 0..self.products.planes(self.inner) {
-                let to = &mut copy[(plane * phases + phase) * self.plane..];
-                let to = &mut to[..strip.copied_rows * self.row];
-                match is_empty {
-                    true => to.fill(0.0),
-                    false => {
-                        to[..rows.start * self.row].fill(0.0);
-                        to[rows.end * self.row..].fill(0.0);
-                    }
-                }
-            }
-            if is_empty {
-                continue;
-            }
+        let (rows, columns) = (&self.rows, &self.columns);
+        for source in self.products.sources(self.copy_shape(), columns) {
+            let inside =
+                &strip.inside[source.phases[0] * columns.in_phases.len() + source.phases[1]];
+            let own = shifted(&inside.columns, source.shift, self.row);
+            let skipped = (own.start + source.shift).saturating_sub(inside.columns.start);
             let interior = Interior {
                 from,
                 channel: size,
                 channels: self.inner,
-                first: inside.line * columns_in + inside.element,
-                row_stride: self.rows.in_stride() * columns_in,
-                step: self.columns.in_stride(),
-                rows,
-                columns,
+                first: inside.line * columns.input()
+                    + inside.element
+                    + skipped * columns.in_stride(),
+                row_stride: rows.in_stride() * columns.input(),
+                step: columns.in_stride(),
+                rows: inside.rows.clone(),
+                columns: own,
                 row: self.row,
+                copied_rows: strip.copied_rows,
             };
-            let planes = &mut copy[phase * self.plane..];
-            self.products
-                .copy(simd, &interior, planes, phases * self.plane);
+            let distances = source.distances.map(|planes| planes * self.plane);
+            let copy = &mut copy[source.first * self.plane..];
+            self.products.copy(simd, &interior, copy, distances);
         }
     }
 
@@ -240,6 +237,8 @@ impl<P: Products> Conv<P> {
                 copy: buffers.copy,
                 panel: &[],
                 first: positions.first,
+                plane: self.plane,
+                copied: self.copied_planes() * self.plane,
                 count: positions.count(self.row),
                 images,
                 prefetches: [Prefetch::NONE; 3],
@@ -252,11 +251,8 @@ impl<P: Products> Conv<P> {
 
     /// Elements of the panel of an output phase.
     fn panel_of(&self, phase: &Phase<P::Weights>, positions: &Positions, images: usize) -> usize {
-        let Taps { outer, inner, taps } = self.taps_of(phase);
-        images
-            * self
-                .products
-                .panel(outer, inner, taps, positions.count(self.row))
+        let count = positions.count(self.row);
+        images * self.products.panel(self.taps_of(phase), count)
     }
 
     fn taps_of(&self, phase: &Phase<P::Weights>) -> Taps {
@@ -374,6 +370,8 @@ impl<P: Products> Conv<P> {
                 copy,
                 panel: own,
                 first: positions.first,
+                plane: self.plane,
+                copied: self.copied_planes() * self.plane,
                 count,
                 images,
                 prefetches,

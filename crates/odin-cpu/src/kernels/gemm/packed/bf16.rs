@@ -2,7 +2,9 @@
 //! packed once.
 
 use super::PackedGemm;
-use crate::kernels::gemm::bf16::{Bf16, Operand, PackedRows, pairs, row_tile_pairs, tile_shape};
+use crate::kernels::gemm::bf16::{
+    Bf16, Left, PackedRows, Right, pairs, panel_offsets, row_tile_pairs, tile_shape,
+};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
 use crate::memory::{AlignedBuffer, ScratchSize};
@@ -24,6 +26,8 @@ pub(crate) struct Bf16Gemm {
     /// The number of images that are multiplied with a constant right operand while it is in the
     /// cache.
     images: usize,
+    /// Where the blocks of a panel begin.
+    offsets: Vec<u32>,
     pub(crate) packed: Arc<PackedHalves>,
 }
 
@@ -47,6 +51,7 @@ impl Bf16Gemm {
     pub(crate) fn new(gemm: PackedGemm, bf16: Bf16, is_packed: [bool; 2]) -> Self {
         let mut product = Self {
             images: 1,
+            offsets: panel_offsets(tile_shape(gemm.m, pairs(gemm.k))),
             gemm,
             bf16,
             packed: Arc::default(),
@@ -71,7 +76,7 @@ impl Bf16Gemm {
         if let Some(a) = a.filter(|a| a.len() == m * k) {
             let at = |row: usize, k_at: usize| if k_at < k { a[rows.at(row, k_at)] } else { 0.0 };
             let matrix = |row, pair| [at(row, 2 * pair), at(row, 2 * pair + 1)];
-            packed.left = Some(PackedRows::pack(self.bf16.parts, m, pairs(k), matrix)?);
+            packed.left = Some(PackedRows::pack(self.bf16.parts, m, self.tiles(), matrix)?);
         }
         if let Some(b) = b.filter(|b| b.len() == k * n) {
             let part = self.panel_words(n.div_ceil(TILE));
@@ -211,37 +216,30 @@ impl Bf16Gemm {
             for (index, image) in images.iter().enumerate() {
                 let (panel, own_tiles) = match &self.packed.panel {
                     Some(panel) => (
-                        Operand {
-                            words: panel.as_slice(),
-                            part: self.panel_words(all),
-                            shape,
-                        },
+                        Right::panel(panel.as_slice(), shape, all, &self.offsets),
                         column_tiles.clone(),
                     ),
                     None => {
                         self.pack_panel(image, item, &column_tiles, buffers.panel);
-                        let panel = Operand {
-                            words: buffers.panel,
-                            part: self.panel_words(column_tiles.len()),
-                            shape,
-                        };
-                        (panel, 0..column_tiles.len())
+                        let own = column_tiles.len();
+                        let panel = Right::panel(buffers.panel, shape, own, &self.offsets);
+                        (panel, 0..own)
                     }
                 };
-                let left = Operand {
-                    words: match &self.packed.left {
-                        Some(left) => left.words(),
-                        None => &buffers.left[index * self.left_words()..],
+                let left = match &self.packed.left {
+                    Some(left) => left.left(self.bf16.parts),
+                    None => Left {
+                        words: &buffers.left[index * self.left_words()..],
+                        part: self.left_part(),
                     },
-                    part: self.left_part(),
-                    shape,
                 };
                 let columns = column_tiles.start * TILE..self.gemm.n.min(column_tiles.end * TILE);
                 for &tile in item.tiles {
                     let stride = COLUMN_TILES * TILE;
                     let sums = &mut *buffers.sums;
+                    let tiles = own_tiles.clone();
                     self.bf16
-                        .multiply(left, tile, panel, own_tiles.clone(), sums, stride);
+                        .multiply(shape, left, tile, panel, tiles, sums, stride);
                     let addend = match self.gemm.addend {
                         Some(_) => image.x.floats(2),
                         None => &[],
@@ -335,6 +333,8 @@ impl Bf16Gemm {
             row_stride: 0,
             len: columns.len(),
             step: 1,
+            lead: 0,
+            width: columns.len(),
         };
         // SAFETY: the columns are in the matrix, and their tiles in the panel.
         #[allow(unsafe_code)]
