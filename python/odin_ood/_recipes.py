@@ -8,7 +8,7 @@ from . import _native
 from ._numbers import threads_or_all, whole_number
 from .errors import OdinValueError
 
-__all__ = ["CalibratedRecipe", "Model", "Recipe", "engine_of"]
+__all__ = ["CalibratedRecipe", "Model", "Recipe", "engine_of", "of_precision"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Recipe:
     scores: tuple[str, ...] = ()
     statistics: bytes = field(default=b"", repr=False)
     i_odin: bool = False
+    precision: str = "exact"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def engine_of(threads: int | None, batch_size: int, device: str) -> _native.Engi
         "device": device,
         "libraries": [] if device == "cpu" else onnx_runtimes(),
     }
+
+
+def of_precision(precision: str) -> str:
+    """What a representation says of a precision."""
+    return "" if precision == "exact" else f", {precision}"
 
 
 def onnx_runtimes() -> list[str]:

@@ -13,7 +13,7 @@ from . import _native
 from ._base import Base, Errors, Labels, Path
 from ._images import ImagesLike, Layout
 from ._progress import Progress
-from ._recipes import CalibratedRecipe, engine_of
+from ._recipes import CalibratedRecipe, engine_of, of_precision
 from .errors import OdinValueError
 from .scores import Scores, Verdicts
 
@@ -78,6 +78,17 @@ class CalibratedDetector(Base[CalibratedRecipe, _native.CalibratedDetector]):
     def magnitude(self) -> float:
         """ε on the [0, 1] pixel scale."""
         return self._native().magnitude
+
+    @property
+    def precision(self) -> str:
+        """The precision that it was calibrated in, and judges in: ``"exact"`` or ``"fast"``."""
+        return self._native().precision
+
+    @property
+    def instructions(self) -> str | None:
+        """What the network's products are computed with here, such as ``"AVX-512"``; None where ONNX
+        Runtime runs it."""
+        return self._native().instructions
 
     @property
     def deciding_score(self) -> str:
@@ -185,7 +196,7 @@ class CalibratedDetector(Base[CalibratedRecipe, _native.CalibratedDetector]):
 
     def __repr__(self) -> str:
         name, threshold = self._native().thresholds[0]
-        setting = f"T = {self.temperature:g}, ε = {self.magnitude:g}"
+        setting = f"T = {self.temperature:g}, ε = {self.magnitude:g}{of_precision(self.precision)}"
         return f"<CalibratedDetector by {name} >= {threshold:.6g}, {setting}>"
 
 

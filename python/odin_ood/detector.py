@@ -15,7 +15,7 @@ from ._base import Base, Errors, Labels, Path
 from ._images import ImagesLike, Layout, batches, whole
 from ._numbers import whole_number
 from ._progress import Progress, behind, reporting
-from ._recipes import CalibratedRecipe, Model, Recipe, engine_of
+from ._recipes import CalibratedRecipe, Model, Recipe, engine_of, of_precision
 from ._warnings import warn
 from .calibrated import CalibratedDetector, load
 from .errors import OdinValueError
@@ -65,6 +65,7 @@ class Detector(Base[Recipe, _native.Detector]):
             self._classifier(),
             recipe.temperature,
             recipe.magnitude,
+            recipe.precision,
             recipe.engine,
             recipe.scores,
             recipe.statistics,
@@ -96,6 +97,7 @@ class Detector(Base[Recipe, _native.Detector]):
         i_odin: bool = False,
         batch_size: int = 32,
         device: str = "cpu",
+        precision: Literal["exact", "fast"] = "exact",
     ) -> Detector:
         """From an ONNX file, or its bytes.
 
@@ -120,6 +122,10 @@ class Detector(Base[Recipe, _native.Detector]):
             batch_size: How many images are scored together. Scores do not depend on it.
             device: ``"cpu"`` by the built-in engine, or ``"cuda:0"``, ``"openvino"``, ... by an
                 installed ONNX Runtime.
+            precision: ``"fast"`` computes in bfloat16 what reaches the scores only through a sign or the
+                predicted class, and all else to nearly float32, by the built-in engine on processors
+                that have such instructions; thresholds hold for the precision that they are
+                calibrated in.
 
         Raises:
             OdinOSError: A file cannot be read.
@@ -144,7 +150,8 @@ class Detector(Base[Recipe, _native.Detector]):
         classifier = source.open()
         source = replace(source, sha256=classifier.sha256)
         engine = engine_of(threads, batch_size, device)
-        recipe = Recipe(source, float(temperature), float(magnitude), engine, i_odin=i_odin)
+        t, epsilon = float(temperature), float(magnitude)
+        recipe = Recipe(source, t, epsilon, engine, i_odin=i_odin, precision=precision)
         self = cls._of(recipe, classifier)
         self._native()
         warn(classifier.notices)
@@ -201,6 +208,17 @@ class Detector(Base[Recipe, _native.Detector]):
         """ε on the [0, 1] pixel scale."""
         return self._recipe.magnitude
 
+    @property
+    def precision(self) -> str:
+        """``"exact"`` or ``"fast"``."""
+        return self._recipe.precision
+
+    @property
+    def instructions(self) -> str | None:
+        """What the network's products are computed with here, such as ``"AVX-512"``; None where ONNX
+        Runtime runs it."""
+        return self._native().instructions
+
     def score(
         self,
         images: ImagesLike,
@@ -245,16 +263,21 @@ class Detector(Base[Recipe, _native.Detector]):
         return self._gradient(images, layout)
 
     def with_setting(
-        self, temperature: float | None = None, magnitude: float | None = None
+        self,
+        temperature: float | None = None,
+        magnitude: float | None = None,
+        precision: Literal["exact", "fast"] | None = None,
     ) -> Detector:
-        """The same at another temperature or magnitude.
+        """The same at another temperature or magnitude, or in another precision.
 
         >>> detector.with_setting(magnitude=0.005).magnitude
         0.005
         """
         t = self._recipe.temperature if temperature is None else float(temperature)
         epsilon = self._recipe.magnitude if magnitude is None else float(magnitude)
-        other = self._of(replace(self._recipe, temperature=t, magnitude=epsilon), self._classifier())
+        own = self._recipe.precision if precision is None else precision
+        recipe = replace(self._recipe, temperature=t, magnitude=epsilon, precision=own)
+        other = self._of(recipe, self._classifier())
         other._native()
         return other
 
@@ -457,7 +480,7 @@ class Detector(Base[Recipe, _native.Detector]):
         t, epsilon = self.temperature, self.magnitude
         return (
             f"<Detector of {self.architecture}, {self.classes} classes, images {self.image_shape}, "
-            f"T = {t:g}, ε = {epsilon:g}>"
+            f"T = {t:g}, ε = {epsilon:g}{of_precision(self.precision)}>"
         )
 
 

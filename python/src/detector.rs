@@ -153,7 +153,7 @@ fn gradient<'py>(
 impl Detector {
     /// `scores` are fitted scores to compute beside ODIN; `statistics` is what was fitted.
     #[new]
-    #[pyo3(signature = (classifier, temperature, magnitude, engine, scores, statistics, i_odin))]
+    #[pyo3(signature = (classifier, temperature, magnitude, precision, engine, scores, statistics, i_odin))]
     #[allow(
         clippy::too_many_arguments,
         reason = "called by keyword from one place"
@@ -163,12 +163,15 @@ impl Detector {
         classifier: &Classifier,
         temperature: f64,
         magnitude: f64,
+        precision: &str,
         engine: &Bound<'_, PyDict>,
         scores: Vec<String>,
         statistics: Vec<u8>,
         i_odin: bool,
     ) -> PyResult<Self> {
         let setting = Setting::new(temperature, magnitude).map_err(raised)?;
+        let precision = precision.parse().map_err(|e: odin::Error| raised(e))?;
+        let setting = setting.with_precision(precision);
         let engine = engine.extract::<Engine>()?;
         let builder = engine.builder(&classifier.inner, setting)?;
         let methods = methods(scores)?;
@@ -200,6 +203,11 @@ impl Detector {
     #[getter]
     fn engine(&self) -> PyResult<String> {
         Ok(self.inner.get()?.engine())
+    }
+
+    #[getter]
+    fn instructions(&self) -> PyResult<Option<String>> {
+        Ok(self.inner.get()?.instructions())
     }
 
     #[pyo3(signature = (images, keep_errors=false, progress=None))]
@@ -323,7 +331,9 @@ impl Detector {
     ) -> PyResult<Bound<'py, PyDict>> {
         let mut options = TuneOptions::default().seed(seed);
         if let Some((temperatures, magnitudes)) = grid {
-            options = options.grid(Grid::new(&temperatures, &magnitudes).map_err(raised)?);
+            let grid = Grid::new(&temperatures, &magnitudes).map_err(raised)?;
+            let precision = self.inner.get()?.setting().precision;
+            options = options.grid(grid.with_precision(precision));
         }
         if let Some(name) = objective {
             options = options.objective(name.parse().map_err(|e: odin::Error| raised(e))?);
@@ -537,6 +547,16 @@ impl CalibratedDetector {
     #[getter]
     fn magnitude(&self) -> PyResult<f64> {
         Ok(self.inner.get()?.record().setting.magnitude)
+    }
+
+    #[getter]
+    fn precision(&self) -> PyResult<&'static str> {
+        Ok(self.inner.get()?.record().setting.precision.as_str())
+    }
+
+    #[getter]
+    fn instructions(&self) -> PyResult<Option<String>> {
+        Ok(self.inner.get()?.detector().instructions())
     }
 
     #[getter]

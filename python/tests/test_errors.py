@@ -63,6 +63,12 @@ FAULTS: dict[str, tuple[Any, type[OdinError], str]] = {
     "temperature": (lambda f: open_demo(temperature=0), OdinValueError, "temperature"),
     "NaN": (lambda f: open_demo(temperature=float("nan")), OdinValueError, "temperature"),
     "magnitude": (lambda f: open_demo(magnitude=-0.1), OdinValueError, "magnitude"),
+    "precision": (lambda f: open_demo(precision="half"), OdinValueError, "exact or fast"),
+    "precision of a device": (
+        lambda f: open_demo(precision="fast", device="cpu-ort"),
+        OdinValueError,
+        "built-in engine",
+    ),
     "threads": (lambda f: Detector.from_onnx(MODEL, threads=0), OdinValueError, "threads"),
     "batch": (lambda f: open_demo(batch_size=-3), OdinValueError, "batch_size"),
     "mean alone": (lambda f: open_demo(mean=[0.5]), OdinValueError, "std"),

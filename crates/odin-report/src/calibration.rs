@@ -5,6 +5,7 @@ mod page;
 use crate::bins::Bins;
 use crate::columns::aligned;
 use crate::json;
+use crate::precision::ComputedIn;
 use crate::separation::Separation;
 use crate::terms::{POSITIVE_CLASS, counted, percent};
 use odin::{
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub struct CalibrationReport<'a> {
     file: PathBuf,
     detector: &'a DetectorRecord,
+    computed_in: ComputedIn,
     /// The name of the score that decides.
     deciding: &'a str,
     /// The share of in-distribution images that the network classifies rightly.
@@ -78,6 +80,7 @@ impl<'a> CalibrationReport<'a> {
     pub fn new(
         file: &Path,
         detector: &'a DetectorRecord,
+        computed_in: ComputedIn,
         accuracy: Result<f64, NoAccuracy>,
         in_set: &ScoredSet,
         out_set: Option<&ScoredSet>,
@@ -92,6 +95,7 @@ impl<'a> CalibrationReport<'a> {
             file: file.to_path_buf(),
             shown: shown.collect::<Result<_, _>>()?,
             detector,
+            computed_in,
             deciding: &detector.deciding()?.name,
             points: points.collect::<Result<_, _>>()?,
             accuracy,
@@ -114,7 +118,9 @@ impl<'a> CalibrationReport<'a> {
             "Model",
             format!("{} ({})", d.model.path.display(), d.model.architecture),
         );
-        line("ODIN", d.setting.to_string());
+        let (t, magnitude) = (d.setting.temperature, d.setting.magnitude);
+        line("ODIN", format!("T = {t}, ε = {magnitude}"));
+        line("Precision", self.computed_in.to_string());
         line(
             "In-distribution",
             format!(
@@ -205,6 +211,8 @@ impl<'a> CalibrationReport<'a> {
             "architecture": d.model.architecture,
             "temperature": d.setting.temperature,
             "magnitude": d.setting.magnitude,
+            "precision": d.setting.precision.as_str(),
+            "instructions": self.computed_in.instructions,
             "in_dataset": images.in_dataset,
             "n_in": images.in_images,
             "in_skipped": images.in_skipped,

@@ -50,6 +50,10 @@ impl CompileReport {
             let (t, magnitude) = (card.setting.temperature, card.setting.magnitude);
             entry("ODIN", format!("T = {t}, ε = {magnitude}"));
         }
+        entry(
+            "computes",
+            format!("in the precision {}", card.setting.precision),
+        );
         let threshold = match card.class_thresholds.len() {
             0 => threshold,
             classes => format!("a threshold for each of {classes} classes"),
@@ -91,6 +95,7 @@ pub(crate) fn card(card: &DetectorCard) -> Value {
     json!({
         "temperature": card.setting.temperature,
         "magnitude": card.setting.magnitude,
+        "precision": card.setting.precision.as_str(),
         "scores": card.scores,
         "decides_by": card.decides_by,
         "threshold": card.threshold,

@@ -2,7 +2,7 @@
 
 use crate::json;
 use crate::network::Network;
-use odin::Program;
+use odin::{Precision, Program};
 use odin_error::escape;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ pub struct ExplainReport<'a> {
     times: &'a [Duration],
     repetitions: usize,
     threads: usize,
+    precision: Precision,
 }
 
 /// Steps that do the same, together.
@@ -43,6 +44,7 @@ impl<'a> ExplainReport<'a> {
             times,
             repetitions,
             threads: 1,
+            precision: Precision::Exact,
         }
     }
 
@@ -50,6 +52,12 @@ impl<'a> ExplainReport<'a> {
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
+    }
+
+    /// In which precision; exactly unless this is called.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     fn total(&self) -> Duration {
@@ -86,6 +94,7 @@ impl<'a> ExplainReport<'a> {
         };
         let kilobytes = |bytes: u64| format!("{:.0} KB", bytes as f64 / 1e3);
         entry("Model", &self.network.file);
+        entry("Precision", self.precision.as_str());
         entry("Instructions", &self.program.instructions.to_string());
         entry(
             "Arithmetic",
@@ -199,6 +208,7 @@ impl<'a> ExplainReport<'a> {
             .collect();
         let report = json!({
             "model": self.network.file,
+            "precision": self.precision.as_str(),
             "instructions": self.program.instructions.to_string(),
             "flops": self.program.flops(),
             "image_bytes": self.program.image_bytes,

@@ -18,6 +18,7 @@ mod measured;
 mod metrics;
 mod network;
 pub mod plot;
+mod precision;
 mod published;
 mod registry;
 mod score_file;
@@ -41,6 +42,7 @@ pub use html::{Picture, gradient_sign, gradient_size};
 pub use inspect::InspectionReport;
 pub use metrics::{FileMetrics, MetricsReport, ScoreMetrics};
 pub use network::Network;
+pub use precision::ComputedIn;
 pub use registry::RegistryReport;
 pub use score_file::{
     ScoreColumn, ScoreFileError, ScoreFormat, ScoreRecord, ScoreSource, ScoreValues, ScoreWriter,

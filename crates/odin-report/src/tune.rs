@@ -6,6 +6,7 @@ use crate::columns::{aligned, entry};
 use crate::csv::Line;
 use crate::json;
 use crate::network::Network;
+use crate::precision::ComputedIn;
 use crate::terms::{LABELS, POSITIVE_CLASS, counted, percent};
 use odin::{Grid, NoAccuracy, Objective, Passes, Rule, Search, Setting};
 use odin_metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct TuneReport {
     pub accuracy: Result<f64, NoAccuracy>,
     /// The grid that was searched.
     pub grid: Grid,
+    /// The precision.
+    pub computed_in: ComputedIn,
     /// One search, or one for each set that was tuned on.
     pub searches: Vec<Search>,
     /// Passes per image.
@@ -123,6 +126,7 @@ impl TuneReport {
             "Grid",
             &format!("{} x {} ε", counted(t.len(), "temperature"), e.len()),
         );
+        line("Precision", &self.computed_in.to_string());
         line(
             "Passes per image",
             &format!("{together} instead of {apart}"),
@@ -339,6 +343,8 @@ impl TuneReport {
             "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
             "seed": self.seed,
+            "precision": self.computed_in.precision.as_str(),
+            "instructions": self.computed_in.instructions,
             "temperatures": self.grid.temperatures(),
             "magnitudes": self.grid.magnitudes(),
             "passes_per_image": passes(&self.passes),
@@ -409,7 +415,7 @@ impl TuneReport {
     pub fn to_csv(&self) -> String {
         let names = Metrics::<f64>::default().named().map(|(name, _)| name);
         let mut csv = Line::default()
-            .cells(["tuned_on", "temperature", "magnitude"])
+            .cells(["tuned_on", "temperature", "magnitude", "precision"])
             .cells(names)
             .cells(["mean_score", "n_in", "n_out", "chosen", "positive_class"])
             .end();
@@ -419,6 +425,7 @@ impl TuneReport {
                 let line = Line::default()
                     .text(&search.tuned_on)
                     .cells([setting.temperature, setting.magnitude])
+                    .cell(setting.precision)
                     .cells((0..names.len()).map(|i| value(i).unwrap_or_default()))
                     .cell(mean_score)
                     .cells([self.n_in, search.n_out])

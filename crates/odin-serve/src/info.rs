@@ -1,6 +1,6 @@
 //! What a detector is, for those who send it images.
 
-use odin::{CalibratedDetector, Error};
+use odin::{CalibratedDetector, Detector, Error, Setting};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -68,14 +68,20 @@ pub(crate) struct ModelInfo {
     pub(crate) classes: usize,
 }
 
-/// Temperature T and magnitude ε.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+/// Temperature T, magnitude ε, and the precision that the thresholds were calibrated in.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct SettingInfo {
     #[schema(example = 1000.0)]
     pub(crate) temperature: f64,
     /// On the [0, 1] pixel scale.
     #[schema(example = 0.0014)]
     pub(crate) magnitude: f64,
+    /// `exact` or `fast`.
+    #[schema(example = "exact")]
+    pub(crate) precision: String,
+    /// What the network's products are computed with; null where ONNX Runtime runs it.
+    #[schema(example = "AVX-512")]
+    pub(crate) instructions: Option<String>,
 }
 
 /// What the network takes.
@@ -102,6 +108,17 @@ pub(crate) struct Histogram {
     pub(crate) counts: Vec<u64>,
 }
 
+impl SettingInfo {
+    pub(crate) fn of(setting: Setting, detector: &Detector) -> Self {
+        Self {
+            temperature: setting.temperature,
+            magnitude: setting.magnitude,
+            precision: setting.precision.to_string(),
+            instructions: detector.instructions(),
+        }
+    }
+}
+
 impl DetectorInfo {
     /// # Errors
     /// When the detector has no score to decide by.
@@ -119,10 +136,7 @@ impl DetectorInfo {
                 sha256: record.model.sha256.clone(),
                 classes: record.model.classes,
             },
-            setting: SettingInfo {
-                temperature: record.setting.temperature,
-                magnitude: record.setting.magnitude,
-            },
+            setting: SettingInfo::of(record.setting, detector.detector()),
             input: InputInfo {
                 channels,
                 height,

@@ -95,7 +95,7 @@ pub use odin_metrics::{Metrics, minimum_images};
 pub use odin_scores::{
     Fitted, Method, Needs, Observation, Parameters, Scorer, Shift, TrainingSummary,
 };
-pub use setting::Setting;
+pub use setting::{Precision, Setting};
 
 /// Data sets, image decoding, transforms, noise, the registry of known names, downloads.
 pub use odin_data as data;

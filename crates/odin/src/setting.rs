@@ -1,7 +1,8 @@
-//! The setting of ODIN: temperature T and magnitude ε.
+//! The setting of ODIN: temperature T, magnitude ε, and the precision that the network computes in.
 
 use crate::{Error, ErrorKind};
 use std::fmt;
+use std::str::FromStr;
 
 /// What ODIN scores with: everything that changes a score and is not the model's own.
 ///
@@ -20,6 +21,64 @@ pub struct Setting {
     pub temperature: f64,
     /// The magnitude ε of the perturbation in units of the [0, 1] pixel scale, from 0.
     pub magnitude: f64,
+    /// The precision of the network's products.
+    pub precision: Precision,
+}
+
+/// The precision of the network's products: part of the [`Setting`], because it changes scores, if
+/// little.
+///
+/// ```
+/// use odin::{Precision, Setting};
+///
+/// let setting = Setting::new(1000.0, 0.0014)?.with_precision(Precision::Fast);
+/// assert_eq!(setting.to_string(), "T = 1000, ε = 0.0014, fast");
+/// assert_eq!(setting.precision, "fast".parse()?);
+/// # Ok::<(), odin::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// `float32`: the same bits whatever the threads, the batch, and the instructions (AVX-512 or
+    /// AVX2).
+    #[default]
+    Exact,
+    /// What reaches the scores only through a sign, the direction in which ODIN moves an image, or
+    /// through the predicted class, in `bfloat16`; all else to nearly `float32`. The built-in engine
+    /// does so on processors that have such instructions, and computes exactly on others.
+    Fast,
+}
+
+impl Precision {
+    /// As options and files spell it: `exact` or `fast`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reverse of [`Display`](fmt::Display).
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let known = [Self::Exact, Self::Fast];
+        known
+            .into_iter()
+            .find(|p| p.as_str() == text)
+            .ok_or_else(|| {
+                let problem = format!("there is no precision {text:?}; it is exact or fast");
+                Error::new(ErrorKind::Invalid, problem)
+            })
+    }
 }
 
 impl Setting {
@@ -27,9 +86,10 @@ impl Setting {
     pub const PAPER: Self = Self {
         temperature: 1000.0,
         magnitude: 0.0014,
+        precision: Precision::Exact,
     };
 
-    /// The setting of this temperature and this magnitude.
+    /// The setting of this temperature and this magnitude, computed exactly.
     ///
     /// # Errors
     /// When one is out of its range.
@@ -37,8 +97,14 @@ impl Setting {
         Self {
             temperature,
             magnitude,
+            precision: Precision::Exact,
         }
         .check()
+    }
+
+    /// The same in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The setting itself, if T is positive and finite as `f32`, as which the network computes
@@ -73,7 +139,11 @@ impl Default for Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "T = {}, ε = {}", self.temperature, self.magnitude)
+        write!(f, "T = {}, ε = {}", self.temperature, self.magnitude)?;
+        match self.precision {
+            Precision::Exact => Ok(()),
+            precision => write!(f, ", {precision}"),
+        }
     }
 }
 
@@ -95,5 +165,16 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert_eq!(Setting::default().to_string(), "T = 1000, ε = 0.0014");
+    }
+
+    #[test]
+    fn precisions_are_read_as_they_are_written() {
+        for precision in [Precision::Exact, Precision::Fast] {
+            assert_eq!(precision.to_string().parse(), Ok(precision));
+        }
+        for text in ["", "Fast", "f32", "bf16"] {
+            let error = text.parse::<Precision>().unwrap_err().to_string();
+            assert!(error.contains("exact or fast"), "{error}");
+        }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Calibrate {
     pub(crate) setting: SettingOptions,
 
     /// The setting that `odin tune -o tuned.toml` chose
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["temperature", "magnitude"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["temperature", "magnitude", "precision"])]
     pub(crate) tuned: Option<PathBuf>,
 
     /// The part of each set [default: validation for the paper's sets by name and for sets that

@@ -1,8 +1,8 @@
 //! The options of `odin eval`.
 
 use super::shared::{
-    Format, Magnitude, MetricsArg, NnOption, ReportOptions, RunOptions, ScoreOptions, SplitArg,
-    positive, temperature,
+    Format, Magnitude, MetricsArg, NnOption, PrecisionOption, ReportOptions, RunOptions,
+    ScoreOptions, SplitArg, positive, temperature,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -43,6 +43,9 @@ pub(crate) struct Eval {
     /// 0.0014]
     #[arg(long, value_name = "E|paper", allow_negative_numbers = true)]
     pub(crate) magnitude: Option<Magnitude>,
+
+    #[command(flatten)]
+    pub(crate) precision: PrecisionOption,
 
     /// The part of each set: of the paper's sets the first 1,000 images are `validation`, the
     /// rest `test`; sets that bring splits (MedMNIST) have their own [default: test for these and

@@ -1,6 +1,6 @@
 //! The options of `odin score`.
 
-use super::shared::{ComputeOptions, QuietOption};
+use super::shared::{ComputeOptions, PrecisionOfDetector, QuietOption};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +57,9 @@ pub(crate) struct Score {
     /// Resume an interrupted job of the same command
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
+
+    #[command(flatten)]
+    pub(crate) precision: PrecisionOfDetector,
 
     #[command(flatten)]
     pub(crate) quiet: QuietOption,

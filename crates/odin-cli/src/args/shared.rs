@@ -72,16 +72,28 @@ pub(crate) struct SettingOptions {
     /// detector, or 0.0014]
     #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = magnitude)]
     pub(crate) magnitude: Option<f64>,
+
+    #[command(flatten)]
+    pub(crate) precision: PrecisionOption,
 }
 
-impl SettingOptions {
-    /// A temperature and no magnitude.
-    pub(crate) fn temperature(temperature: Option<f64>) -> Self {
-        Self {
-            temperature,
-            magnitude: None,
-        }
-    }
+/// The precision that the network computes in.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct PrecisionOption {
+    /// The precision of the network's products: `exact` is float32; `fast` computes in bfloat16 what
+    /// reaches the scores only through a sign or the predicted class, such as ODIN's gradient, and all
+    /// else to nearly float32 (docs/precision.md) [default: that of a compiled detector, or exact]
+    #[arg(id = "precision", long = "precision", value_name = "exact|fast")]
+    pub(crate) given: Option<odin::Precision>,
+}
+
+/// The precision where a detector has its own.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct PrecisionOfDetector {
+    /// The precision that the detector must have been calibrated in, exact or fast: it judges in no
+    /// other [default: the detector's own]
+    #[arg(id = "precision", long = "precision", value_name = "exact|fast")]
+    pub(crate) given: Option<odin::Precision>,
 }
 
 /// The names that stand for data sets and networks.

@@ -1,7 +1,8 @@
 //! The options of `odin tune`.
 
 use super::shared::{
-    Format, NnOption, ReportOptions, RunOptions, ScoreOptions, magnitude, positive, temperature,
+    Format, NnOption, PrecisionOption, ReportOptions, RunOptions, ScoreOptions, magnitude,
+    positive, temperature,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -63,6 +64,9 @@ pub(crate) struct Tune {
     /// The magnitudes to try, as a list or as START:END:COUNT [default: 0:0.004:21]
     #[arg(long, value_name = "E,...|A:B:N")]
     pub(crate) magnitudes: Option<Magnitudes>,
+
+    #[command(flatten)]
+    pub(crate) precision: PrecisionOption,
 
     /// The objective: fpr95, auroc, detection-error, aupr-in or aupr-out [default: fpr95, or auroc
     /// with --in-only]

@@ -10,7 +10,7 @@ use crate::resolve::dataset::OpenSet;
 use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
 use odin::{CalibrationOptions, DetectorBuilder, DetectorRecord, Setting, ThresholdRule, Tuned};
-use odin_report::{CalibrationReport, counted};
+use odin_report::{CalibrationReport, ComputedIn, counted};
 use std::path::Path;
 
 pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     out.is_none_of(&sources)?;
     let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
 
-    let scores = setup.scores(&args.scores_beside)?;
+    let scores = setup.scores(&args.scores_beside, setting.precision)?;
     let builder = scores.add_to(setup.builder().setting(setting));
     let builder = builder.odin(scores.names().iter().any(|name| name == "odin"));
     let detector = setup.prepare(builder.free_scores()?, DetectorBuilder::build)?;
@@ -65,7 +65,14 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let calibrated = options.calibrate(detector, &in_scored, out_scored)?;
     tell_replaced(&args.out, args.run.quiet.on);
     let record = calibrated.save(&args.out)?;
-    let report = CalibrationReport::new(&args.out, &record, accuracy, &in_scored, out_scored)?;
+    let report = CalibrationReport::new(
+        &args.out,
+        &record,
+        ComputedIn::from(calibrated.detector()),
+        accuracy,
+        &in_scored,
+        out_scored,
+    )?;
     for warning in report.warnings() {
         say(&format!("warning: {warning}"));
     }
@@ -89,6 +96,7 @@ fn setting(args: &Calibrate, setup: &Setup<'_>) -> Result<Setting> {
             tuned.tuned_on
         ));
     }
+    setup.check_precision(tuned.setting.precision)?;
     Ok(tuned.setting)
 }
 

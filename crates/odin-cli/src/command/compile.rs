@@ -76,6 +76,7 @@ fn source(args: &Compile) -> Result<Source> {
         options = options.model(nn);
     }
     let (record, classifier, fitted) = options.parts(path)?;
+    network::check_precision(args.setting.precision.given, &record, path)?;
     Ok(Source {
         classifier,
         calibrated: Some((record, fitted)),

@@ -10,7 +10,7 @@ use odin::{
     MetricsMode, ScoredSet, Setting, Verdict, evaluate,
 };
 use odin_data::{ArrayLayout, NoiseKind, from_npy_bytes};
-use odin_report::{Comparison, Network, Report, SetInfo};
+use odin_report::{Comparison, ComputedIn, Network, Report, SetInfo};
 use std::time::Instant;
 
 const MODEL: &[u8] = include_bytes!("../../../../demo/model.safetensors");
@@ -78,6 +78,7 @@ pub(crate) fn run() -> Result<()> {
         in_set: SetInfo::default(),
         accuracy: in_scored.accuracy(&classifier),
         temperature: TEMPERATURE,
+        computed_in: ComputedIn::from(&detector),
         device: detector.device().to_string(),
         engine: detector.engine(),
         mode: MetricsMode::Exact,

@@ -12,7 +12,7 @@ use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
 use odin::{Detector, DetectorBuilder, NoAccuracy, ScoredSet, Setting, evaluate};
 use odin_data::registry::NetworkEntry;
-use odin_report::{Comparison, EvaluationPage, Network, Report};
+use odin_report::{Comparison, ComputedIn, EvaluationPage, Network, Report};
 
 pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     check_out_datasets(eval)?;
@@ -20,8 +20,8 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     setup.selection.split = eval.split;
     setup.selection.limit = eval.limit;
     let specs = setup.specs(eval.in_dataset.as_deref(), &eval.out_dataset)?;
-    let scores = setup.scores(&eval.scores_beside)?;
-    let setting = setup.setting(&SettingOptions::temperature(eval.temperature))?;
+    let setting = setup.setting(&asked_for(eval, None))?;
+    let scores = setup.scores(&eval.scores_beside, setting.precision)?;
     let builder = scores.add_to(setup.builder().setting(setting));
     let files = report_files(eval, &setup, &specs)?;
     let experiment = Experiment {
@@ -57,6 +57,15 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
         || report.to_json(),
         || report.to_csv(),
     ))
+}
+
+/// The setting asked for, at this magnitude.
+fn asked_for(eval: &Eval, magnitude: Option<f64>) -> SettingOptions {
+    SettingOptions {
+        temperature: eval.temperature,
+        magnitude,
+        precision: eval.precision,
+    }
 }
 
 /// Who has no out-of-distribution images is told what there is without them.
@@ -125,11 +134,8 @@ impl Experiment<'_> {
     ) -> Result<Report> {
         let mut sets = self.open(in_spec, out_specs)?;
         let settings = sets.iter().skip(1).map(|out| {
-            let asked_for = SettingOptions {
-                temperature: self.eval.temperature,
-                magnitude: magnitude(out.name())?,
-            };
-            self.setup.setting(&asked_for)
+            let magnitude = magnitude(out.name())?;
+            self.setup.setting(&asked_for(self.eval, magnitude))
         });
         let settings = settings.collect::<Result<Vec<Setting>>>()?;
         tell_apart(&mut sets);
@@ -203,6 +209,7 @@ impl Experiment<'_> {
             in_set: in_set.info(in_skipped),
             accuracy,
             temperature: self.detector.setting().temperature,
+            computed_in: ComputedIn::from(&self.detector),
             device: self.detector.device().to_string(),
             engine: self.detector.engine(),
             mode: self.eval.metrics.into(),

@@ -1,6 +1,6 @@
 //! `odin explain`: prints the program that a network is lowered to, step by step, with timings.
 
-use crate::args::Explain;
+use crate::args::{Explain, SettingOptions};
 use crate::output::stdout::write_stdout;
 use crate::resolve::{network, registry};
 use anyhow::{Context, Result};
@@ -13,7 +13,14 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let registry = registry::open(&args.network.registry)?;
     let classifier = network::open(&args.nn.name, &args.network, None, &registry)?;
     let threads = args.threads;
-    let detector = Detector::builder(&classifier).threads(threads).build()?;
+    let asked_for = SettingOptions {
+        precision: args.precision,
+        ..SettingOptions::default()
+    };
+    let detector = Detector::builder(&classifier)
+        .setting(network::setting(&asked_for, &classifier)?)
+        .threads(threads)
+        .build()?;
     let program = detector
         .program()
         .context("the built-in engine has no program")?;
@@ -22,7 +29,9 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let clock = || start.elapsed();
     let times = detector.step_times(&pattern(&classifier), repetitions, &clock);
     let times = times.with_context(|| args.nn.name.clone())?;
-    let report = ExplainReport::new(&classifier, &program, &times, repetitions).threads(threads);
+    let report = ExplainReport::new(&classifier, &program, &times, repetitions)
+        .threads(threads)
+        .precision(detector.setting().precision);
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 

@@ -14,7 +14,7 @@ use odin::{
     DetectorBuilder, Grid, Images, InOnlyRule, MeasureOptions, Metrics, Objective, Progress,
     Search, Setting, Sweep, SweepScores, Tuned, Tuner, measure,
 };
-use odin_report::{Network, TuneReport, TuneTest, tune_plots};
+use odin_report::{ComputedIn, Network, TuneReport, TuneTest, tune_plots};
 use std::path::Path;
 
 pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
@@ -24,10 +24,11 @@ pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
     let (in_spec, out_specs) = setup.specs(args.in_dataset.as_deref(), &args.out_dataset)?;
     let tune_on = args.tune_on.as_deref();
     let tune_on = tune_on.map(|name| setup.spec(name, "--tune-on"));
-    let grid = grid(args)?;
+    let precision = setup.precision(args.precision)?;
+    let grid = grid(args)?.with_precision(precision);
     let tuning = Tuning {
         args,
-        scores: setup.scores(&args.scores_beside)?,
+        scores: setup.scores(&args.scores_beside, precision)?,
         setup,
     };
     let tune_on = tune_on.transpose()?;
@@ -165,6 +166,7 @@ impl Tuning<'_> {
             in_dataset: in_set.set.name().to_string(),
             n_in: in_scores.msp.len(),
             accuracy: in_scores.accuracy(&self.setup.classifier),
+            computed_in: ComputedIn::from(&tuner),
             grid,
             searches,
             passes,
@@ -216,6 +218,12 @@ impl Tuning<'_> {
         Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
     }
 
+    /// The paper's setting in the precision of the search.
+    fn paper(&self) -> Result<Setting> {
+        let precision = self.setup.precision(self.args.precision)?;
+        Ok(Setting::PAPER.with_precision(precision))
+    }
+
     /// Finishes a builder of ODIN, the scores asked for and those that cost nothing.
     fn prepare<T>(
         &self,
@@ -250,7 +258,8 @@ impl Tuning<'_> {
         if out_sets.is_empty() {
             return Ok(Vec::new());
         }
-        let mut settings = vec![Setting::PAPER];
+        let paper = self.paper()?;
+        let mut settings = vec![paper];
         for search in searches {
             if !settings.contains(&search.choice.setting) {
                 settings.push(search.choice.setting);
@@ -299,7 +308,7 @@ impl Tuning<'_> {
             n_in,
             n_out,
             others,
-            default: at(Setting::PAPER)?,
+            default: at(self.paper()?)?,
             tuned: tuned.collect::<Result<_>>()?,
         })
     }
@@ -368,7 +377,11 @@ fn differing(setting: Setting, usual: Setting) -> String {
         ("--magnitude", setting.magnitude, usual.magnitude),
     ];
     let options = options.into_iter().filter(|(_, own, usual)| own != usual);
-    options
+    let mut options: String = options
         .map(|(name, own, _)| format!(" {name} {own}"))
-        .collect()
+        .collect();
+    if setting.precision != usual.precision {
+        options.push_str(&format!(" --precision {}", setting.precision));
+    }
+    options
 }

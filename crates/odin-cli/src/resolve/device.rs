@@ -5,8 +5,9 @@ use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
 use odin::{
     CalibratedDetector, Classifier, Detector, DetectorBuilder, Device, ErrorKind, OpenDetector,
-    OutputCache,
+    OutputCache, Precision,
 };
+use odin_report::ComputedIn;
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -136,8 +137,12 @@ pub(crate) fn announce(detector: &Detector, classifier: &Classifier, quiet: bool
             "  This is a compiled detector: its network is taken out, and ODIN is built around it anew; `odin verify` runs the file as it is.",
         );
     }
+    let precision = match detector.setting().precision {
+        Precision::Exact => String::new(),
+        _ => format!(", {}", ComputedIn::from(detector)),
+    };
     say(&format!(
-        "  runs on: {} ({})",
+        "  runs on: {} ({}){precision}",
         detector.device(),
         detector.engine()
     ));

@@ -6,8 +6,8 @@ use crate::output::atomic::SourceFile;
 use crate::output::progress::say;
 use anyhow::{Result, bail};
 use odin::{
-    Classifier, ClassifierOptions, ErrorKind, ModelConfig, Normalization, Provenance, Setting,
-    Transform,
+    Classifier, ClassifierOptions, DetectorRecord, ErrorKind, ModelConfig, Normalization,
+    Precision, Provenance, Setting, Transform,
 };
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_report::Network;
@@ -117,7 +117,25 @@ pub(crate) fn setting(asked_for: &SettingOptions, classifier: &Classifier) -> Re
     let own = own.unwrap_or_default();
     let temperature = asked_for.temperature.unwrap_or(own.temperature);
     let magnitude = asked_for.magnitude.unwrap_or(own.magnitude);
-    Ok(Setting::new(temperature, magnitude)?)
+    let precision = asked_for.precision.given.unwrap_or(own.precision);
+    Ok(Setting::new(temperature, magnitude)?.with_precision(precision))
+}
+
+/// Refuses a precision that is not the one that a detector was calibrated in.
+pub(crate) fn check_precision(
+    asked_for: Option<Precision>,
+    record: &DetectorRecord,
+    detector: &Path,
+) -> Result<()> {
+    let own = record.setting.precision;
+    match asked_for {
+        Some(other) if other != own => Err(UsageError(format!(
+            "--precision {other}: {} was calibrated in the precision {own}, and its thresholds hold for no other; leave the option out, or calibrate another detector with --precision {other}",
+            detector.display()
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Says where the setting is not that of the compiled detector that the network is taken from.

@@ -4,12 +4,16 @@ use super::dataset::{OpenSet, Selection, Spec};
 use super::registry::{self, named};
 use super::scores::Scores;
 use super::{device, network};
-use crate::args::{NnOption, RunOptions, ScoreOptions, SettingOptions, UsageError};
+use crate::args::{
+    NnOption, PrecisionOption, RunOptions, ScoreOptions, SettingOptions, UsageError,
+};
 use crate::output::advice::told;
 use crate::output::atomic::SourceFile;
 use crate::output::progress::say;
 use anyhow::{Context, Result, bail};
-use odin::{Classifier, Detector, DetectorBuilder, Device, Images, OutputCache, Setting};
+use odin::{
+    Classifier, Detector, DetectorBuilder, Device, Images, OutputCache, Precision, Setting,
+};
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_report::counted;
 
@@ -118,12 +122,13 @@ impl<'a> Setup<'a> {
         OpenSet::open_in_two(spec, &self.selection, noise, self.run.skip_bad)
     }
 
-    /// The scores to compute beside the baseline and ODIN.
-    pub(crate) fn scores(&self, options: &ScoreOptions) -> Result<Scores> {
+    /// The scores to compute beside the baseline and ODIN, fitted in a precision.
+    pub(crate) fn scores(&self, options: &ScoreOptions, precision: Precision) -> Result<Scores> {
+        let setting = Setting::default().with_precision(precision);
         Scores::new(
             options,
             self.run,
-            self.builder(),
+            self.builder().setting(setting),
             &self.selection,
             &self.registry,
         )
@@ -142,7 +147,29 @@ impl<'a> Setup<'a> {
 
     /// The setting asked for; the rest of it is that of a compiled detector, or the paper's.
     pub(crate) fn setting(&self, asked_for: &SettingOptions) -> Result<Setting> {
-        network::setting(asked_for, &self.classifier)
+        let setting = network::setting(asked_for, &self.classifier)?;
+        self.check_precision(setting.precision)?;
+        Ok(setting)
+    }
+
+    /// The precision asked for, or that of a compiled detector, or exact.
+    pub(crate) fn precision(&self, asked_for: PrecisionOption) -> Result<Precision> {
+        let options = SettingOptions {
+            precision: asked_for,
+            ..SettingOptions::default()
+        };
+        Ok(self.setting(&options)?.precision)
+    }
+
+    /// Refuses what the device does not compute in.
+    pub(crate) fn check_precision(&self, precision: Precision) -> Result<()> {
+        match (precision, self.device) {
+            (Precision::Exact, _) | (_, Device::Cpu) => Ok(()),
+            (_, device) => Err(UsageError(format!(
+                "--precision {precision} is the built-in engine's (--device cpu); on the device {device} use --precision exact, or a file that `odin compile --precision {precision}` writes"
+            ))
+            .into()),
+        }
     }
 
     /// Begins a detector of the network.

@@ -17,6 +17,7 @@ mod metrics;
 #[cfg(unix)]
 mod outputs;
 mod photos;
+mod precision;
 mod report;
 mod runs;
 #[cfg(feature = "serve")]

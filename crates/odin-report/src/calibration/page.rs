@@ -147,6 +147,7 @@ impl CalibrationReport<'_> {
                 format!("{} ({})", d.model.architecture, d.model.path.display()),
             ),
             line("setting", d.setting.to_string()),
+            line("precision", self.computed_in.to_string()),
             line(
                 "in-distribution",
                 format!(

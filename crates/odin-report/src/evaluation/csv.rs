@@ -15,6 +15,7 @@ pub(super) fn render(report: &Report) -> String {
         "out_dataset",
         "temperature",
         "magnitude",
+        "precision",
         "metrics",
         "positive_class",
         "n_in",
@@ -32,6 +33,7 @@ pub(super) fn render(report: &Report) -> String {
                     &result.out_dataset,
                 ])
                 .cells([report.temperature, result.magnitude])
+                .cell(report.computed_in.precision)
                 .cells([report.mode.as_str(), POSITIVE_CLASS])
                 .cells([e.n_in, e.n_out])
                 .cell(score);

@@ -19,6 +19,8 @@ pub(super) fn render(report: &Report) -> String {
         "accuracy": report.accuracy.as_ref().ok(),
         "no_accuracy": report.accuracy.as_ref().err().map(|reason| reason.to_string()),
         "temperature": report.temperature,
+        "precision": report.computed_in.precision.as_str(),
+        "instructions": report.computed_in.instructions,
         "device": report.device,
         "engine": report.engine,
         "metrics": report.mode.as_str(),

@@ -218,6 +218,7 @@ impl EvaluationPage<'_> {
         };
         lines.push(line("accuracy on in-distribution", &accuracy));
         lines.push(line("temperature T", &report.temperature.to_string()));
+        lines.push(line("precision", &report.computed_in.to_string()));
         lines.push(line("metrics", report.mode.as_str()));
         lines.push(line("seed", &report.seed.to_string()));
         lines.push(line(

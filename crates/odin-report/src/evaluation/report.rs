@@ -1,6 +1,7 @@
 //! The data of an evaluation's report: model, sets, metrics.
 
 use crate::network::Network;
+use crate::precision::ComputedIn;
 use odin::{Evaluation, MetricsMode, NoAccuracy};
 
 /// One in-distribution set, told from one or more out-of-distribution sets by one model.
@@ -18,6 +19,8 @@ pub struct Report {
     pub accuracy: Result<f64, NoAccuracy>,
     /// The temperature T.
     pub temperature: f64,
+    /// The precision.
+    pub computed_in: ComputedIn,
     /// Where the network ran, such as `cpu`.
     pub device: String,
     /// The program that ran it and its version.

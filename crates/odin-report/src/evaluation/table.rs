@@ -51,6 +51,7 @@ fn header(report: &Report) -> String {
         entry(&mut lines, "Magnitude", &only.magnitude.to_string());
     }
     entry(&mut lines, "Temperature", &report.temperature.to_string());
+    entry(&mut lines, "Precision", &report.computed_in.to_string());
     entry(&mut lines, "Metrics", report.mode.as_str());
     entry(&mut lines, "Positive class", POSITIVE_CLASS);
     lines.push('\n');

@@ -100,6 +100,7 @@ impl TuneReport {
             "in-distribution",
             format!("{}, {images}", self.in_dataset),
         ));
+        lines.push(line("precision", self.computed_in.to_string()));
         lines.push(line("seed", self.seed.to_string()));
         lines.push(line("ODIN", env!("CARGO_PKG_VERSION").to_string()));
         facts(&lines).then(again(command))

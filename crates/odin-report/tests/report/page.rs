@@ -5,8 +5,8 @@ use odin::{
     Classifier, ClassifierOptions, Detector, Intervals, MetricsMode, ScoredSet, Setting, evaluate,
 };
 use odin_report::{
-    Comparison, EvaluationPage, ImageFacts, ImageGroup, Network, Report, Separation, SetInfo,
-    ShownImage,
+    Comparison, ComputedIn, EvaluationPage, ImageFacts, ImageGroup, Network, Report, Separation,
+    SetInfo, ShownImage,
 };
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
@@ -65,6 +65,7 @@ fn made(out_datasets: &[&str], most: usize, intervals: Option<Intervals>) -> Mad
             in_set: SetInfo::default(),
             accuracy: in_set.accuracy(&classifier),
             temperature: 1000.0,
+            computed_in: ComputedIn::from(&detector),
             device: detector.device().to_string(),
             engine: detector.engine(),
             mode,

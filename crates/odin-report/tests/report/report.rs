@@ -2,7 +2,7 @@
 
 use odin::{Classifier, ClassifierOptions, Detector, Intervals, MetricsMode, Setting, evaluate};
 use odin_data::NoiseKind;
-use odin_report::{Comparison, Network, Report, SetInfo};
+use odin_report::{Comparison, ComputedIn, Network, Report, SetInfo};
 use std::path::Path;
 
 /// Noise against noise; `outside` of ODIN's scores lie outside of the paper's thresholds.
@@ -33,6 +33,7 @@ fn report(outside: usize, mode: MetricsMode, intervals: Option<Intervals>) -> Re
         in_set: SetInfo::default(),
         accuracy: in_set.accuracy(&classifier),
         temperature: 1000.0,
+        computed_in: ComputedIn::from(&detector),
         device: detector.device().to_string(),
         engine: detector.engine(),
         mode,

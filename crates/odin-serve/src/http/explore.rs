@@ -107,7 +107,8 @@ fn setting(served: &Served, wanted: &Explore) -> Result<Setting, Refusal> {
         let message = "the temperature is from 1e-6 to 1e6, the magnitude from 0 to 1";
         return Err(Refusal::invalid(message));
     }
-    Setting::new(temperature, magnitude).map_err(invalid)
+    let setting = Setting::new(temperature, magnitude).map_err(invalid)?;
+    Ok(setting.with_precision(own.precision))
 }
 
 fn explored(served: &Served, images: &Images, setting: Setting) -> Result<Explored, Refusal> {
@@ -115,14 +116,12 @@ fn explored(served: &Served, images: &Images, setting: Setting) -> Result<Explor
     let (info, record) = (&served.info, served.detector.record());
     let score = score_at(served, &image, setting)?;
     let still = Setting::new(setting.temperature, 0.0).map_err(invalid)?;
+    let still = still.with_precision(setting.precision);
     let unperturbed = score_at(served, &image, still)?.odin();
     let named = score.iter().map(|(name, value)| (name.to_string(), value));
     Ok(Explored {
         detector: info.short(),
-        setting: SettingInfo {
-            temperature: setting.temperature,
-            magnitude: setting.magnitude,
-        },
+        setting: SettingInfo::of(setting, served.detector.detector()),
         calibrated: setting == record.setting,
         prediction: score.prediction,
         class: info.class(score.prediction).map(str::to_string),

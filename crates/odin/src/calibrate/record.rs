@@ -16,7 +16,7 @@ pub struct DetectorRecord {
     pub version: String,
     /// The network.
     pub model: SavedModel,
-    /// The temperature and the magnitude.
+    /// The temperature, the magnitude and the precision.
     pub setting: Setting,
     /// The in-distribution images that it was calibrated on.
     pub images: CalibrationImages,

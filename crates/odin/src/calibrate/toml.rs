@@ -5,15 +5,18 @@ use super::record::{
     SavedScore, Statistics, ThresholdRule, damaged,
 };
 use crate::model::{DETECTOR_MARK, MAX_DETECTOR_TOML, read_text_of, sha256};
-use crate::{ChannelOrder, Error, ErrorKind, Layout, ModelConfig, Normalization, Setting};
+use crate::{
+    ChannelOrder, Error, ErrorKind, Layout, ModelConfig, Normalization, Precision, Setting,
+};
 use odin_metrics::{Interval, ReferenceScores};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The version of the keys. It rises when a reader of the old ones would misread the new ones; a
 /// version reads all formats up to its own. The second knows `model.scale` and `model.channels`,
-/// and is written only where these are not what the first takes for granted.
-const FORMATS: [u32; 2] = [1, 2];
+/// the third `odin.precision`; each is written only where these are not what those before it take for
+/// granted.
+const FORMATS: [u32; 3] = [1, 2, 3];
 
 const CHECKSUM: &str = "checksum";
 
@@ -61,6 +64,9 @@ struct RawModel {
 struct RawOdin {
     temperature: f64,
     magnitude: f64,
+    /// Missing where it is exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -263,7 +269,7 @@ fn check_format(text: &str) -> Result<(), String> {
         Some(format) if FORMATS.iter().any(|&known| i64::from(known) == format) => Ok(()),
         Some(format) => Err(format!(
             "the detector has format {format}, this version reads those up to {}; use a newer version, or calibrate again",
-            FORMATS[1]
+            FORMATS[2]
         )),
     }
 }
@@ -274,14 +280,22 @@ impl From<&DetectorRecord> for Raw {
         let model = RawModel::from(&detector.model);
         let as_format_1 =
             model.scale.is_none() && model.channels.is_none() && model.weights.is_none();
+        let precision = detector.setting.precision;
+        let precision = (precision != Precision::Exact).then(|| precision.to_string());
+        let format = match (&precision, as_format_1) {
+            (Some(_), _) => 2,
+            (None, false) => 1,
+            (None, true) => 0,
+        };
         Self {
-            odin_detector: FORMATS[usize::from(!as_format_1)],
+            odin_detector: FORMATS[format],
             checksum: String::new(),
             version: detector.version.clone(),
             model,
             odin: RawOdin {
                 temperature: detector.setting.temperature,
                 magnitude: detector.setting.magnitude,
+                precision,
             },
             calibration: RawImages::from(&detector.images),
             statistics: statistics.map(|statistics| RawStatistics {
@@ -388,8 +402,12 @@ impl TryFrom<Raw> for DetectorRecord {
         let RawOdin {
             temperature,
             magnitude,
+            precision,
         } = raw.odin;
-        let setting = Setting::new(temperature, magnitude).map_err(|e| format!("`odin`: {e}"))?;
+        let about = |e: Error| format!("`odin`: {e}");
+        let setting = Setting::new(temperature, magnitude).map_err(about)?;
+        let precision = precision.map(|text| text.parse()).transpose();
+        let setting = setting.with_precision(precision.map_err(about)?.unwrap_or_default());
         if raw.score.is_empty() {
             return Err("`score` is missing: there is nothing to decide by".to_string());
         }

@@ -1,6 +1,6 @@
 //! The engines that run a detector, behind one interface, and the devices that they run on.
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Precision};
 use odin_cpu::{Options, Output, WeightCache};
 use odin_graph::Graph;
 use std::fmt;
@@ -156,8 +156,12 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
-        Self::with_weights(graph, options, &WeightCache::default())
+    pub(crate) fn new(
+        graph: &Graph,
+        options: &EngineOptions,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        Self::with_weights(graph, options, precision, &WeightCache::default())
     }
 
     /// As [`Backend::new`]. Built-in engines that are prepared with the same cache share the packed
@@ -165,16 +169,23 @@ impl Backend {
     pub(crate) fn with_weights(
         graph: &Graph,
         options: &EngineOptions,
+        precision: Precision,
         weights: &WeightCache,
     ) -> Result<Self, Error> {
         check_threads(options.threads)?;
-        match options.device {
-            Device::Cpu => {
-                let (threads, of_cpu) = (options.threads, Options::default());
+        match (options.device, precision) {
+            (Device::Cpu, _) => {
+                let (threads, of_cpu) = (options.threads, of_cpu(precision));
                 let engine = odin_cpu::Engine::with_weights(graph, threads, of_cpu, weights)?;
                 Ok(Self::BuiltIn(engine))
             }
-            _ => Self::by_onnx_runtime(graph, options),
+            (_, Precision::Exact) => Self::by_onnx_runtime(graph, options),
+            (device, Precision::Fast) => Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "the precision fast is the built-in engine's, on the device cpu; on {device} scores are exact, or those of a file that was compiled as fast"
+                ),
+            )),
         }
     }
 
@@ -235,6 +246,13 @@ impl Backend {
         }
     }
 
+    /// What the network's products are computed with, such as `AVX-512`; `None` where another engine
+    /// does so.
+    pub(crate) fn instructions(&self) -> Option<String> {
+        let program = self.built_in().map(odin_cpu::Engine::program);
+        program.map(|program| program.instructions.to_string())
+    }
+
     /// Its name in reports.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -243,6 +261,16 @@ impl Backend {
             Self::OnnxRuntime { runtime, .. } => format!("ONNX Runtime {}", runtime.version()),
         }
     }
+}
+
+/// The options of the built-in engine.
+pub(crate) fn of_cpu(precision: Precision) -> Options {
+    let mut options = Options::default();
+    options.precision = match precision {
+        Precision::Exact => odin_cpu::Precision::Exact,
+        Precision::Fast => odin_cpu::Precision::Fast,
+    };
+    options
 }
 
 fn invalid(message: String) -> Error {

@@ -1,7 +1,8 @@
 //! What networks gave for images, kept on disk: another run with other scores does without the
 //! network.
 
-use crate::{Classifier, Error, ErrorKind};
+use super::backend::Backend;
+use crate::{Classifier, Error, ErrorKind, Precision};
 use odin_scores::Needs;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, TableDefinition};
 use sha2::{Digest, Sha256};
@@ -23,7 +24,7 @@ const OUTPUTS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("outp
 /// perturbed images, and what else scores read. A detector that is [built with it](crate::DetectorBuilder::cache) runs its
 /// network only for images whose outputs are not there, and gives the same scores to the bit.
 ///
-/// An output is found by the network (the hash of its file and its preprocessing), the engine, for
+/// An output is found by the network (the hash of its file and its preprocessing), the engine and its precision, for
 /// perturbed images temperature and magnitude, and the values of the network's input; so that no
 /// change of a file, a transform or a setting is overlooked. The cache grows with every image; to
 /// empty it, delete its folder. One process at a time uses it. A clone shares it.
@@ -55,11 +56,20 @@ pub(super) fn of_images(outputs: &[&[f32]], images: usize) -> Vec<Outputs> {
     (0..images).map(of_image).collect()
 }
 
-/// What tells networks and engines apart.
-pub(super) fn network_key(classifier: &Classifier, engine: &str) -> [u8; 32] {
+/// What tells networks, engines and precisions apart. Other precisions than exact depend on the
+/// instructions, too.
+pub(super) fn network_key(
+    classifier: &Classifier,
+    engine: &Backend,
+    precision: Precision,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(classifier.fingerprint());
-    hash.update(engine);
+    hash.update(engine.name());
+    if precision != Precision::Exact {
+        hash.update(precision.as_str());
+        hash.update(engine.instructions().unwrap_or_default());
+    }
     hash.finalize().into()
 }
 

@@ -43,6 +43,8 @@ pub struct Detector {
     outputs: Arc<[String]>,
     /// What the features of shifted images depend on.
     shift: Vec<f32>,
+    /// What a cache knows network, engine and precision by.
+    network: [u8; 32],
     options: EngineOptions,
     classifier: Classifier,
     input: InputPipeline,
@@ -134,7 +136,7 @@ impl Scorers {
 #[must_use = "settings do nothing until `build` is called"]
 pub struct DetectorBuilder {
     pub(super) classifier: Classifier,
-    setting: Setting,
+    pub(crate) setting: Setting,
     pub(super) engine: EngineOptions,
     pub(super) batch_size: usize,
     pub(super) scorers: Scorers,
@@ -143,7 +145,7 @@ pub struct DetectorBuilder {
 }
 
 impl DetectorBuilder {
-    /// The temperature and the magnitude; [`Setting::PAPER`] unless set.
+    /// The temperature, the magnitude and the precision; [`Setting::PAPER`] unless set.
     pub fn setting(mut self, setting: Setting) -> Self {
         self.setting = setting;
         self
@@ -263,10 +265,12 @@ impl DetectorBuilder {
         };
         add_needed(&mut graph, &self.classifier, needs)?;
         let outputs = graph.outputs().iter().map(|output| output.name.clone());
+        let engine = Backend::new(&graph, &self.engine, setting.precision)?;
         Ok(Detector {
             outputs: outputs.collect(),
             shift: shift_key(needs),
-            engine: Arc::new(Backend::new(&graph, &self.engine)?),
+            network: network_key(&self.classifier, &engine, setting.precision),
+            engine: Arc::new(engine),
             input: InputPipeline::of(&self.classifier),
             options: self.engine,
             classifier: self.classifier,
@@ -313,12 +317,19 @@ impl Detector {
     /// The same network, engine and scores at another setting; nothing is prepared again.
     ///
     /// # Errors
-    /// When the setting is out of its range.
+    /// When the setting is out of its range, or of another precision, which needs another engine.
     pub fn with_setting(&self, setting: Setting) -> Result<Self, Error> {
+        let (own, other) = (self.setting.precision, setting.precision);
+        if own != other {
+            return Err(invalid(format!(
+                "the network is prepared for the precision {own}, and cannot be run in {other}; build a detector for it"
+            )));
+        }
         Ok(Self {
             engine: Arc::clone(&self.engine),
             outputs: Arc::clone(&self.outputs),
             shift: self.shift.clone(),
+            network: self.network,
             options: self.options.clone(),
             classifier: self.classifier.clone(),
             input: self.input.clone(),
@@ -330,7 +341,7 @@ impl Detector {
         })
     }
 
-    /// The temperature and the magnitude.
+    /// The temperature, the magnitude and the precision.
     pub fn setting(&self) -> Setting {
         self.setting
     }
@@ -348,6 +359,12 @@ impl Detector {
     /// The program that runs it and its version, such as `ONNX Runtime 1.32`.
     pub fn engine(&self) -> String {
         self.engine.name()
+    }
+
+    /// What the network's products are computed with, such as `AVX-512`; `None` where ONNX Runtime
+    /// runs it.
+    pub fn instructions(&self) -> Option<String> {
+        self.engine.instructions()
     }
 
     /// The names of the scores that it computes: `msp`, then `odin` unless it is
@@ -440,10 +457,9 @@ impl Detector {
         let (temperature, step) = self.parameters();
         let setting = [&temperature[..], &step].concat();
         let kinds: Vec<Kind<'_>> = self.kinds(&setting).collect();
-        let network = network_key(&self.classifier, &self.engine.name());
         let inputs: Vec<&[f32]> = batch.chunks_exact(self.input.len().max(1)).collect();
         let compute = |batch: &[f32], images: usize| self.compute(batch, images);
-        let outputs = cache.outputs(&network, &inputs, &kinds, compute)?;
+        let outputs = cache.outputs(&self.network, &inputs, &kinds, compute)?;
         Ok(outputs.into_iter().map(|o| self.raw(o)).collect())
     }
 
@@ -499,6 +515,7 @@ impl Detector {
         let Setting {
             temperature,
             magnitude,
+            ..
         } = self.setting;
         ([temperature as f32], self.input.step(magnitude))
     }

@@ -7,7 +7,7 @@ use super::detector::DetectorBuilder;
 use super::run::Progress;
 use crate::input::{Batches, InputPipeline, Reading};
 use crate::model::{add_needed, features, labels_of_classifier};
-use crate::{Classifier, Error, ErrorKind, Images};
+use crate::{Classifier, Error, ErrorKind, Images, Precision};
 use odin_cpu::Output;
 use odin_graph::odin::names;
 use odin_scores::{
@@ -227,9 +227,10 @@ impl DetectorBuilder {
         let summary = TrainingSummary::new(methods, classes, features);
         let summary = summary.with_parameters(&self.parameters);
         let needs = self.needs_of_fit(methods, head.is_some());
-        let backend = forward_engine(classifier, needs, engine)?;
+        let precision = self.setting.precision;
+        let backend = forward_engine(classifier, needs, engine, precision)?;
         let mut forward = Forward {
-            network: network_key(classifier, &backend.name()),
+            network: network_key(classifier, &backend, precision),
             engine: backend,
             needs,
             shift: shift_key(needs),
@@ -404,6 +405,7 @@ fn forward_engine(
     classifier: &Classifier,
     needs: Needs,
     options: &EngineOptions,
+    precision: Precision,
 ) -> Result<Backend, Error> {
     let mut graph = classifier.graph().clone();
     if needs != Needs::LOGITS {
@@ -418,5 +420,5 @@ fn forward_engine(
         }
         add_needed(&mut graph, classifier, needs)?;
     }
-    Backend::new(&graph, options)
+    Backend::new(&graph, options, precision)
 }

@@ -54,8 +54,9 @@ impl Detector {
         };
         let axis = classifier.layout().channel_axis();
         let graph = transform_with(classifier.graph(), axis, extras)?;
+        let precision = self.setting().precision;
         Ok(InputGradient {
-            engine: Arc::new(Backend::new(&graph, self.engine_options())?),
+            engine: Arc::new(Backend::new(&graph, self.engine_options(), precision)?),
             input: self.input().clone(),
             temperature: self.setting().temperature,
         })

@@ -22,7 +22,7 @@ pub use score::Score;
 pub use scored::{Row, Rows, ScoredSet};
 pub use sweep::{Grid, Passes, Sweep, SweepScores};
 
-pub(crate) use backend::check_threads;
+pub(crate) use backend::{check_threads, of_cpu};
 pub(crate) use collect::each_of_batch;
 pub(crate) use detector::RawOutputs;
 pub(crate) use statistics::{restore_statistics, statistics_to_bytes};

@@ -7,7 +7,7 @@ use super::run::{ImageError, Progress};
 use super::score::{argmax, max_softmax};
 use crate::input::{Batches, InputPipeline};
 use crate::model::add_needed;
-use crate::{Error, ErrorKind, Images, Setting};
+use crate::{Error, ErrorKind, Images, Precision, Setting};
 use odin_cpu::{Output, WeightCache};
 use odin_data::Image;
 use odin_graph::odin::{directions, temperature_name};
@@ -19,6 +19,7 @@ use std::fmt;
 pub struct Grid {
     temperatures: Vec<f64>,
     magnitudes: Vec<f64>,
+    precision: Precision,
 }
 
 /// The largest grid: more settings are a typing error, and would exhaust memory.
@@ -33,6 +34,7 @@ impl Grid {
         let grid = Self {
             temperatures: ascending(temperatures),
             magnitudes: ascending(magnitudes),
+            precision: Precision::Exact,
         };
         let (temperatures, magnitudes) = (grid.temperatures.len(), grid.magnitudes.len());
         match temperatures.saturating_mul(magnitudes) {
@@ -55,6 +57,7 @@ impl Grid {
         Self {
             temperatures: Self::PAPER_TEMPERATURES.to_vec(),
             magnitudes: (0..=20).map(|i| f64::from(i) * 2.0 / 10_000.0).collect(),
+            precision: Precision::Exact,
         }
     }
 
@@ -63,7 +66,13 @@ impl Grid {
         Self {
             temperatures: ascending(temperatures),
             magnitudes: ascending(magnitudes),
+            precision: Precision::Exact,
         }
+    }
+
+    /// The same in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The temperatures of the paper.
@@ -80,6 +89,11 @@ impl Grid {
         &self.magnitudes
     }
 
+    /// That of all settings; [`Precision::Exact`] unless set.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// All settings, the magnitudes of the lowest temperature first.
     pub fn settings(&self) -> Vec<Setting> {
         let of_temperature = |&temperature: &f64| {
@@ -87,6 +101,7 @@ impl Grid {
             magnitudes.map(move |&magnitude| Setting {
                 temperature,
                 magnitude,
+                precision: self.precision,
             })
         };
         self.temperatures.iter().flat_map(of_temperature).collect()
@@ -128,6 +143,7 @@ pub struct Sweep {
     classes: usize,
     batch_size: usize,
     threads: usize,
+    precision: Precision,
     settings: Vec<Setting>,
     /// For each setting, which direction its images move in; `None` where they do not move.
     moves: Vec<Option<usize>>,
@@ -152,12 +168,13 @@ impl DetectorBuilder {
     /// setting and i-ODIN do not.
     ///
     /// # Errors
-    /// As [`DetectorBuilder::build`].
+    /// As [`DetectorBuilder::build`], and when the settings have different precisions.
     pub fn sweep(mut self, settings: &[Setting]) -> Result<Sweep, Error> {
         self.cache = None;
         for setting in settings {
             setting.check()?;
         }
+        let precision = one_precision(settings)?;
         let moving = settings.iter().filter(|setting| setting.magnitude > 0.0);
         let temperatures: Vec<f64> = moving.map(|setting| setting.temperature).collect();
         let temperatures = ascending(&temperatures);
@@ -172,12 +189,13 @@ impl DetectorBuilder {
         add_needed(&mut gradients, &self.classifier, needs)?;
         let weights = WeightCache::default();
         Ok(Sweep {
-            directions: Backend::with_weights(&gradients, &self.engine, &weights)?,
-            forward: Backend::with_weights(graph, &self.engine, &weights)?,
+            directions: Backend::with_weights(&gradients, &self.engine, precision, &weights)?,
+            forward: Backend::with_weights(graph, &self.engine, precision, &weights)?,
             input: InputPipeline::of(&self.classifier),
             classes: self.classifier.classes(),
             batch_size: self.batch_size,
             threads: self.engine.threads,
+            precision,
             settings: settings.to_vec(),
             moves: settings.iter().map(direction).collect(),
             scorers: self.scorers,
@@ -195,6 +213,17 @@ impl Sweep {
     /// The settings, in the order of the scores.
     pub fn settings(&self) -> &[Setting] {
         &self.settings
+    }
+
+    /// That of all settings.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What the network's products are computed with, such as `AVX-512`; `None` where ONNX Runtime
+    /// runs it.
+    pub fn instructions(&self) -> Option<String> {
+        self.forward.instructions()
     }
 
     /// Passes per image.
@@ -402,6 +431,18 @@ impl SweepScores {
             own.extend(other);
         }
         Ok(())
+    }
+}
+
+/// The precision of all settings.
+fn one_precision(settings: &[Setting]) -> Result<Precision, Error> {
+    let mut precisions = settings.iter().map(|setting| setting.precision);
+    let first = precisions.next().unwrap_or_default();
+    match precisions.all(|precision| precision == first) {
+        true => Ok(first),
+        false => Err(invalid(
+            "the settings have different precisions, which no passes can share; run each precision by itself",
+        )),
     }
 }
 

@@ -137,6 +137,12 @@ impl Tuner {
         [self.sweep.passes(), self.sweep.passes_apart()]
     }
 
+    /// What the network's products are computed with, such as `AVX-512`; `None` where ONNX Runtime
+    /// runs it.
+    pub fn instructions(&self) -> Option<String> {
+        self.sweep.instructions()
+    }
+
     /// Scores images at every setting of the grid.
     ///
     /// # Errors
@@ -214,14 +220,10 @@ impl Tuner {
 
     /// The paper's setting, which must be in the grid.
     fn fixed(&self, settings: &[Setting], metrics: &[Metrics]) -> Result<Choice, Error> {
-        let index = settings
-            .iter()
-            .position(|setting| *setting == Setting::PAPER);
+        let paper = Setting::PAPER.with_precision(self.grid.precision());
+        let index = settings.iter().position(|setting| *setting == paper);
         let index = index.ok_or_else(|| {
-            let problem = format!(
-                "the grid does not hold {}, which the rule takes",
-                Setting::PAPER
-            );
+            let problem = format!("the grid does not hold {paper}, which the rule takes");
             Error::new(ErrorKind::Invalid, problem)
         })?;
         let value = self.objective.of(&metrics[index]);

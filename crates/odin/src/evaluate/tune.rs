@@ -49,6 +49,7 @@ impl Grid {
         let Setting {
             temperature,
             magnitude,
+            ..
         } = Setting::PAPER;
         let paper = Self::paper();
         match in_only {
@@ -70,7 +71,8 @@ impl Objective {
 }
 
 impl TuneOptions {
-    /// The settings to try.
+    /// The settings to try; unless set, those of [`Grid::for_rule`] in the precision of the builder's
+    /// setting.
     pub fn grid(mut self, grid: Grid) -> Self {
         self.grid = Some(grid);
         self
@@ -115,7 +117,9 @@ impl TuneOptions {
         };
         let rule = self.in_only.unwrap_or(usual);
         let in_only = out_images.is_none().then_some(rule);
-        let grid = self.grid.clone().unwrap_or_else(|| Grid::for_rule(in_only));
+        let precision = builder.setting.precision;
+        let usual = || Grid::for_rule(in_only).with_precision(precision);
+        let grid = self.grid.clone().unwrap_or_else(usual);
         let objective = self
             .objective
             .unwrap_or_else(|| Objective::for_rule(in_only));

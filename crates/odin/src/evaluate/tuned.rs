@@ -3,7 +3,7 @@
 use super::search::{Rule, Search};
 use crate::files::write_atomically;
 use crate::model::read_text_of;
-use crate::{Classifier, Error, ErrorKind, Setting, SweepScores};
+use crate::{Classifier, Error, ErrorKind, Precision, Setting, SweepScores};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -29,8 +29,9 @@ pub struct Tuned {
     pub version: String,
 }
 
-/// The version of the keys of a `tuned.toml`.
-const FORMAT: u32 = 1;
+/// The version of the keys of a `tuned.toml`. The second knows `precision`, and is written only where
+/// this is another than the exact one that the first takes for granted.
+const FORMATS: [u32; 2] = [1, 2];
 const MAX_FILE: u64 = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +41,9 @@ struct Raw {
     version: String,
     temperature: f64,
     magnitude: f64,
+    /// Missing where it is exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model_sha256: Option<String>,
     rule: String,
@@ -98,12 +102,14 @@ impl Tuned {
         let Setting {
             temperature,
             magnitude,
+            precision,
         } = self.setting;
         let raw = Raw {
-            odin_tuned: FORMAT,
+            odin_tuned: FORMATS[usize::from(precision != Precision::Exact)],
             version: self.version.clone(),
             temperature,
             magnitude,
+            precision: (precision != Precision::Exact).then(|| precision.to_string()),
             model_sha256: self.model_sha256.clone(),
             rule: self.rule.clone(),
             in_dataset: self.in_dataset.clone(),
@@ -147,16 +153,22 @@ fn read(text: &str) -> Result<Tuned, String> {
                 "this is no tuned setting (it has no `odin_tuned`); tuning writes one".to_string(),
             );
         }
-        Some(format) if format == i64::from(FORMAT) => {}
+        Some(format) if FORMATS.iter().any(|&known| i64::from(known) == format) => {}
         Some(format) => {
             return Err(format!(
-                "the setting has format {format}, this version reads {FORMAT}; use a newer version, or tune again"
+                "the setting has format {format}, this version reads those up to {}; use a newer version, or tune again",
+                FORMATS[1]
             ));
         }
     }
     let raw: Raw = toml::from_str(text).map_err(problem)?;
+    let precision = raw.precision.map(|text| text.parse());
+    let precision: Option<Precision> = precision
+        .transpose()
+        .map_err(|e: Error| format!("`precision`: {e}"))?;
+    let setting = Setting::new(raw.temperature, raw.magnitude).map_err(|e| e.to_string())?;
     Ok(Tuned {
-        setting: Setting::new(raw.temperature, raw.magnitude).map_err(|e| e.to_string())?,
+        setting: setting.with_precision(precision.unwrap_or_default()),
         model_sha256: raw.model_sha256,
         rule: raw.rule,
         in_dataset: raw.in_dataset,

@@ -70,6 +70,15 @@ impl Agreement {
         let (own, other) = (file.card().setting, detector.setting());
         same("temperature", own.temperature, other.temperature)?;
         same("magnitude", own.magnitude, other.magnitude)?;
+        if own.precision != other.precision {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "{name} has the precision {}, the model {}: they are not the same detector",
+                    own.precision, other.precision
+                ),
+            ));
+        }
         let known = |name: &String| detector.score_names().contains(name);
         let names = file.card().scores.iter().cloned();
         let (compared, not_compared): (Vec<_>, Vec<_>) = names.partition(known);

@@ -1,6 +1,6 @@
 //! Runs a compiled detector, the ONNX file that `compile` writes.
 
-use crate::detect::{check_threads, each_of_batch};
+use crate::detect::{check_threads, each_of_batch, of_cpu};
 use crate::input::{Batches, InputPipeline};
 use crate::model::ModelSource;
 use crate::names::{IS_IN_DISTRIBUTION, P_VALUE, PERCENTILE};
@@ -104,7 +104,7 @@ impl CompiledDetector {
             .next()
             .ok_or_else(|| problem("the detector has no input".to_string()))?;
         Ok(Self {
-            engine: Engine::new(&graph, threads)?,
+            engine: Engine::with_options(&graph, threads, of_cpu(card.setting.precision))?,
             threads,
             input: input.name.clone(),
             pipeline: InputPipeline::of(&network),

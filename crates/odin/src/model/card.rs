@@ -2,7 +2,7 @@
 
 use super::{ChannelOrder, Layout, Normalization};
 use crate::names::ODIN;
-use crate::{Error, ErrorKind, Setting};
+use crate::{Error, ErrorKind, Precision, Setting};
 use odin_data::Transform;
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,9 @@ use std::str::FromStr;
 /// The version of the properties that a compiled detector carries. It changes when a reader of the
 /// old ones would misread the new ones, and is the lowest that says all: the second has `odin.scale`
 /// and `odin.channels`, where these are not what the first took for granted; the third says by which
-/// score and which thresholds the file decides, where that is not one threshold for ODIN.
-const FORMATS: [&str; 3] = ["1", "2", "3"];
+/// score and which thresholds the file decides, where that is not one threshold for ODIN; the fourth has
+/// `odin.precision`, where it is not exact.
+const FORMATS: [&str; 4] = ["1", "2", "3", "4"];
 
 /// The scores of a file that does not name them.
 const FORMER_SCORES: &str = "msp,odin";
@@ -66,7 +67,7 @@ impl FromStr for DetectorInput {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DetectorCard {
-    /// The temperature and the magnitude.
+    /// The temperature, the magnitude and the precision.
     pub setting: Setting,
     /// The scores in the file, `msp` first; each is an output of its name.
     pub scores: Vec<String>,
@@ -106,10 +107,12 @@ impl DetectorCard {
         let plain_pixels = scale == 1.0 && channels == ChannelOrder::Rgb;
         let by_odin = self.decides_by == ODIN && self.class_thresholds.is_empty();
         let former_scores = self.scores.join(",") == FORMER_SCORES;
-        let format = match (plain_pixels, by_odin && former_scores) {
-            (true, true) => FORMATS[0],
-            (false, true) => FORMATS[1],
-            (_, false) => FORMATS[2],
+        let precision = self.setting.precision;
+        let format = match (precision, plain_pixels, by_odin && former_scores) {
+            (Precision::Exact, true, true) => FORMATS[0],
+            (Precision::Exact, false, true) => FORMATS[1],
+            (Precision::Exact, _, false) => FORMATS[2],
+            _ => FORMATS[3],
         };
         let thresholds: Vec<String> = self.class_thresholds.iter().map(f64::to_string).collect();
         let properties = [
@@ -125,6 +128,10 @@ impl DetectorCard {
             ),
             ("odin.temperature", Some(number(self.setting.temperature))),
             ("odin.magnitude", Some(number(self.setting.magnitude))),
+            (
+                "odin.precision",
+                (precision != Precision::Exact).then(|| precision.to_string()),
+            ),
             ("odin.threshold", self.threshold.map(number)),
             (
                 "odin.class_thresholds",
@@ -170,7 +177,7 @@ impl DetectorCard {
             Some(other) => {
                 return Err(invalid(format!(
                     "the detector has format {other:?}, this version reads those up to {:?}; use a newer version or compile the detector again",
-                    FORMATS[2]
+                    FORMATS[3]
                 )));
             }
         }
@@ -188,11 +195,13 @@ impl DetectorCard {
             .with_scale(scale.transpose()?.unwrap_or(1.0))?
             .with_channels(channels.transpose()?.unwrap_or_default());
         let transform = get("odin.transform").map(str::parse::<Transform>);
+        let precision = get("odin.precision").map(str::parse::<Precision>);
         Ok(Some(Self {
             setting: Setting::new(
                 parse("odin.temperature", required("odin.temperature")?)?,
                 parse("odin.magnitude", required("odin.magnitude")?)?,
-            )?,
+            )?
+            .with_precision(precision.transpose()?.unwrap_or_default()),
             scores: get("odin.scores")
                 .unwrap_or(FORMER_SCORES)
                 .split(',')
@@ -299,12 +308,17 @@ mod tests {
             class_thresholds: vec![0.1, 0.25],
             ..caffe.clone()
         };
+        let fast = DetectorCard {
+            setting: Setting::PAPER.with_precision(Precision::Fast),
+            ..card()
+        };
         let cards = [
             (card(), "1"),
             (bare, "1"),
             (caffe, "2"),
             (by_energy, "3"),
             (by_class, "3"),
+            (fast, "4"),
         ];
         for (card, format) in cards {
             assert_eq!(card.to_properties()[0].1, format);
@@ -317,7 +331,8 @@ mod tests {
     #[test]
     fn ill_formed_properties_are_named() {
         let cases = [
-            ("odin.format", Some("4"), "newer version"),
+            ("odin.format", Some("5"), "newer version"),
+            ("odin.precision", Some("half"), "exact or fast"),
             ("odin.temperature", None, "odin.temperature"),
             ("odin.magnitude", Some("small"), "odin.magnitude"),
             ("odin.std", Some("1,,2"), "odin.std"),

@@ -26,6 +26,7 @@ mod onnxruntime;
 mod own_score;
 mod parts;
 mod photos;
+mod precision;
 mod refdata;
 mod summary;
 mod sweep;

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use inputs::Inputs;
 use journal::{Heading, Journal};
 use odin::{
-    CalibratedDetector, Decision, Destination, DetectorCard, ErrorKind, ImageError, Layout,
-    Progress, Verdict,
+    CalibratedDetector, Decision, Destination, DetectorCard, DetectorRecord, ErrorKind, ImageError,
+    Layout, Progress, Verdict,
 };
 use odin_error::agree;
 use odin_report::{
@@ -28,6 +28,10 @@ pub(crate) fn run(args: &Score) -> Result<()> {
     let device = device::chosen(&args.compute.device)?;
     let format = format(args)?;
     refuse_compiled(&args.detector)?;
+    if args.precision.given.is_some() {
+        let record = DetectorRecord::open(&args.detector)?;
+        network::check_precision(args.precision.given, &record, &args.detector)?;
+    }
     let out = args.out.as_deref();
     let out = out.map(|path| Output::new(path, "--out")).transpose()?;
     let mut options = CalibratedDetector::options()
