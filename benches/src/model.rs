@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use odin::{Classifier, Detector, Image, Images, Normalization, Setting};
+use odin::{Classifier, Detector, Image, Images, Normalization, Precision, Setting};
 use odin_data::NoiseKind;
 use std::path::PathBuf;
 
@@ -20,6 +20,9 @@ pub struct Model {
     /// ε, on the [0, 1] pixel scale.
     #[arg(long, default_value_t = 0.0014)]
     pub magnitude: f64,
+    /// How products are computed: exact or fast.
+    #[arg(long, default_value = "exact")]
+    pub precision: Precision,
     /// Mean of each channel; together with --std. Otherwise what the file says, or is usual.
     #[arg(long, value_delimiter = ',', requires = "std")]
     pub mean: Vec<f32>,
@@ -48,6 +51,7 @@ impl Model {
     /// When it has no gradient.
     pub fn detector(&self, classifier: &Classifier, threads: usize) -> Result<Detector> {
         let setting = Setting::new(self.temperature, self.magnitude)?;
+        let setting = setting.with_precision(self.precision);
         let builder = Detector::builder(classifier).setting(setting);
         Ok(builder.threads(threads).build()?)
     }

@@ -226,7 +226,7 @@ impl KernelSelector<'_> {
             let unfolded = Conv::new(isa, Unfolded(bf16), &op, x, y).filter(|_| prologue.is_none());
             if let Some(unfolded) = unfolded {
                 let shifted = Conv::new(isa, Shifted(bf16), &op, x, y);
-                let kernel = match shifted.filter(|_| unfolded.is_faster_shifted()) {
+                let kernel = match shifted.filter(Conv::is_faster_shifted) {
                     Some(conv) => {
                         self.direct(v, conv, &op, w, layout + " shifted", bytes, epilogue)?
                     }
@@ -472,8 +472,8 @@ impl KernelSelector<'_> {
     }
 }
 
-/// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not by two parts
-/// where Winograd's method saves as much.
+/// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not by two parts where
+/// Winograd's method saves as much, and not if most rows of a tile were empty.
 fn is_faster_in_bf16(
     options: Options,
     parts: Parts,
@@ -481,5 +481,7 @@ fn is_faster_in_bf16(
     x: &[usize],
     y: &[usize],
 ) -> bool {
-    parts == Parts::One || Winograd::choose(options, op, x, y).is_none()
+    const FEWEST_OUTPUTS: usize = 8;
+    let saves = || Winograd::choose(options, op, x, y).is_some();
+    y[1] >= FEWEST_OUTPUTS && (parts == Parts::One || !saves())
 }

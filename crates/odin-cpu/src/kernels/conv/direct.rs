@@ -9,7 +9,7 @@
 //! [`Products`] are those of f32, which read the copy where it lies, or of bf16, for which the copy is
 //! unfolded to a panel (im2col) whose tiles are aligned.
 
-use crate::kernels::conv::axis::Axis;
+use crate::kernels::conv::axis::{Axis, OutPhase};
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::prefetch;
@@ -31,9 +31,11 @@ pub(crate) struct Conv<P: Products> {
     inner: usize,
     /// Output channels per group.
     outer: usize,
-    /// The length of a row of the padded copy, and of one phase of one channel.
+    /// The length of a row of the copy of one image.
     row: usize,
-    plane: usize,
+    /// That of one image and, where several lie side by side, that of as many as are multiplied
+    /// together.
+    layouts: Vec<Layout>,
     /// Rows of a strip.
     strip: usize,
     /// The number of images that are multiplied together. If there are several, a strip is an image.
@@ -45,12 +47,19 @@ pub(crate) struct Conv<P: Products> {
     pub(crate) epilogue: Epilogue,
 }
 
-/// The matrix products of one output phase.
-pub(crate) struct Phase<W> {
+/// The copy of some images.
+struct Layout {
+    /// Images in a row of the copy.
+    images: usize,
+    /// The length of a row, and of a plane.
     row: usize,
-    column: usize,
-    /// Per group.
-    weights: Vec<W>,
+    plane: usize,
+    /// What each output phase reads of it.
+    reads: Vec<Reads>,
+}
+
+/// What an output phase reads.
+pub(crate) struct Reads {
     /// Where rows of elements begin in the copy, see [`Products::offsets`].
     offsets: Vec<u32>,
     last_offset: usize,
@@ -58,10 +67,19 @@ pub(crate) struct Phase<W> {
     blocks: Vec<u32>,
 }
 
+/// The weights of one output phase.
+pub(crate) struct Phase<W> {
+    row: usize,
+    column: usize,
+    taps: usize,
+    /// Per group.
+    weights: Vec<W>,
+}
+
 impl<W> Phase<W> {
     /// Whether no tap contributes, so that all sums are 0.
     fn is_empty(&self) -> bool {
-        self.offsets.is_empty()
+        self.taps == 0
     }
 }
 
@@ -88,8 +106,8 @@ impl<P: Products> Conv<P> {
             groups,
             inner: x[1] / groups,
             outer: y[1] / groups,
-            row: products.row(&columns),
-            plane: 0,
+            row: products.row(&columns, 1),
+            layouts: Vec::new(),
             strip: 0,
             images: 1,
             phases: Arc::default(),
@@ -100,23 +118,73 @@ impl<P: Products> Conv<P> {
         };
         conv.strip = conv.rows_per_strip();
         conv.images = conv.images_per_strip();
-        conv.plane = conv.plane_of(conv.strip)?;
+        conv.layouts.push(conv.layout(1)?);
+        if P::IMAGES_IN_ROWS && conv.images > 1 {
+            conv.layouts.push(conv.layout(conv.images)?);
+        }
         let [_, plane] = conv.planes();
         let positions = plane.min(conv.strip * conv.columns.output());
         conv.cache_lines = prefetch::cache_lines(conv.height(), plane, positions);
-        // Offsets are stored in 32 bits.
-        let copy = conv.copied_planes().checked_mul(conv.plane)?;
-        u32::try_from(copy).ok()?;
         Some(conv)
     }
 
-    /// Whether copies shifted by the columns of the window are expected to take less time than a
-    /// panel, if products are of bf16.
-    pub(crate) fn is_faster_shifted(&self) -> bool {
-        let rows = self.rows.out_phases.iter().map(|p| p.taps.len());
-        let width = self.columns.output();
-        self.columns.out_stride() == 1
-            && Shifted::is_faster(self.copy_shape(), self.outer, rows.sum(), width)
+    /// The copy of some images in each row; `None` if it is too large.
+    fn layout(&self, images: usize) -> Option<Layout> {
+        let row = self.products.row(&self.columns, images);
+        let plane = self.plane_of(self.strip, row)?;
+        // Offsets are stored in 32 bits.
+        u32::try_from(self.copied_planes().checked_mul(plane)?).ok()?;
+        let copy = self.copy_shape();
+        let mut reads = Vec::new();
+        for (by_row, by_column) in self.out_phases() {
+            let taps = self.taps_at(by_row, by_column);
+            let offsets = self.products.offsets(copy, plane, row, &taps);
+            reads.push(Reads {
+                last_offset: offsets.iter().max().map_or(0, |&o| o as usize),
+                offsets,
+                blocks: self.products.blocks(self.shape(taps.len())),
+            });
+        }
+        Some(Layout {
+            images,
+            row,
+            plane,
+            reads,
+        })
+    }
+
+    /// The output phases of rows and columns, column phases innermost.
+    fn out_phases(&self) -> impl Iterator<Item = (&OutPhase, &OutPhase)> {
+        let rows = self.rows.out_phases.iter();
+        rows.flat_map(|row| {
+            self.columns
+                .out_phases
+                .iter()
+                .map(move |column| (row, column))
+        })
+    }
+
+    fn taps_at(&self, by_row: &OutPhase, by_column: &OutPhase) -> Vec<TapAt> {
+        let mut taps = Vec::new();
+        for r in &by_row.taps {
+            for (index, c) in by_column.taps.iter().enumerate() {
+                taps.push(TapAt {
+                    entries: [r.entry, c.entry],
+                    phases: [r.in_phase, c.in_phase],
+                    shifts: [r.shift, c.shift],
+                    column: index,
+                });
+            }
+        }
+        taps
+    }
+
+    fn shape(&self, taps: usize) -> Taps {
+        Taps {
+            outer: self.outer,
+            inner: self.inner,
+            taps,
+        }
     }
 
     /// Elements per channel of the input and of the output.
@@ -142,10 +210,10 @@ impl<P: Products> Conv<P> {
 
     /// The length of a plane that holds the receptive field of a strip: an odd number of cache
     /// lines, so that planes do not map to the same cache sets.
-    fn plane_of(&self, strip: usize) -> Option<usize> {
+    fn plane_of(&self, strip: usize, row: usize) -> Option<usize> {
         let lines = self
             .receptive_rows(strip)
-            .checked_mul(self.row)?
+            .checked_mul(row)?
             .div_ceil(MAX_LANES);
         Some((lines | 1) * MAX_LANES)
     }
@@ -192,42 +260,42 @@ impl<P: Products> Conv<P> {
     fn footprint(&self, rows: usize) -> Option<Footprint> {
         let positions = rows * self.columns.output();
         Some(Footprint {
-            copy: self.plane_of(rows)?.checked_mul(self.copied_planes())?,
+            copy: self
+                .plane_of(rows, self.row)?
+                .checked_mul(self.copied_planes())?,
             panel: self.panel_len(rows),
             sums: positions * self.height(),
+            weights: self.inner * self.outer * self.taps(),
         })
     }
 
     /// The number of images that are multiplied with weights while these are in the cache.
     fn images_per_strip(&self) -> usize {
-        let weights = self.inner * self.outer * self.taps();
-        match self.strip >= self.rows.output() {
-            true => self.products.images(weights, self.panel_len(self.strip)),
-            false => 1,
+        let is_decomposed = P::IMAGES_IN_ROWS && self.out_phases().count() > 1;
+        match self.footprint(self.strip) {
+            Some(footprint) if self.strip >= self.rows.output() && !is_decomposed => {
+                let width = self.columns.output();
+                self.products.images(footprint, width)
+            }
+            _ => 1,
         }
     }
 
     /// The taps of all output phases.
     fn taps(&self) -> usize {
-        let of_axis = |axis: &Axis| axis.out_phases.iter().map(|p| p.taps.len()).sum::<usize>();
-        of_axis(&self.rows) * of_axis(&self.columns)
+        let phases = self.out_phases();
+        let taps = phases.map(|(row, column)| row.taps.len() * column.taps.len());
+        taps.sum()
     }
 
     /// Elements of the panels of all output phases of a strip of some rows.
     fn panel_len(&self, rows: usize) -> usize {
         let columns = self.strip_positions(rows);
-        let mut len = 0;
-        for row in &self.rows.out_phases {
-            for column in &self.columns.out_phases {
-                let shape = Taps {
-                    outer: self.outer,
-                    inner: self.inner,
-                    taps: row.taps.len() * column.taps.len(),
-                };
-                len += self.products.panel(shape, columns);
-            }
-        }
-        len
+        let panel = |(row, column): (&OutPhase, &OutPhase)| {
+            let shape = self.shape(row.taps.len() * column.taps.len());
+            self.products.panel(shape, columns)
+        };
+        self.out_phases().map(panel).sum()
     }
 
     /// The most positions of an output phase in a strip, with the padding between rows.
@@ -245,31 +313,16 @@ impl<P: Products> Conv<P> {
         let mut phases = Vec::new();
         for (row, by_row) in self.rows.out_phases.iter().enumerate() {
             for (column, by_column) in self.columns.out_phases.iter().enumerate() {
-                let mut taps = Vec::new();
-                for r in &by_row.taps {
-                    for (index, c) in by_column.taps.iter().enumerate() {
-                        taps.push(TapAt {
-                            entry: r.entry * entries[1] + c.entry,
-                            phases: [r.in_phase, c.in_phase],
-                            shifts: [r.shift, c.shift],
-                            column: index,
-                        });
-                    }
-                }
-                let copy = self.copy_shape();
-                let offsets = self.products.offsets(copy, self.plane, self.row, &taps);
+                let taps = self.taps_at(by_row, by_column);
                 let weight = |group: usize, out: usize, channel: usize, tap: usize| {
                     let kernel = match op {
                         ConvOp::Forward(_) => (group * self.outer + out) * self.inner + channel,
                         ConvOp::Adjoint(_) => (group * self.inner + channel) * self.outer + out,
                     };
-                    w[kernel * entries[0] * entries[1] + taps[tap].entry]
+                    let [r, c] = taps[tap].entries;
+                    w[(kernel * entries[0] + r) * entries[1] + c]
                 };
-                let shape = Taps {
-                    outer: self.outer,
-                    inner: self.inner,
-                    taps: taps.len(),
-                };
+                let shape = self.shape(taps.len());
                 let pack = |group| {
                     self.products.pack(self.isa, shape, |out, channel, tap| {
                         weight(group, out, channel, tap)
@@ -278,10 +331,8 @@ impl<P: Products> Conv<P> {
                 phases.push(Phase {
                     row,
                     column,
+                    taps: taps.len(),
                     weights: (0..self.groups).map(pack).collect::<Option<_>>()?,
-                    last_offset: offsets.iter().max().map_or(0, |&o| o as usize),
-                    offsets,
-                    blocks: self.products.blocks(shape),
                 });
             }
         }
@@ -299,23 +350,48 @@ impl<P: Products> Conv<P> {
     /// The distance between the accumulators of two channels: the positions of a strip in all images
     /// that are multiplied together.
     fn stride(&self) -> usize {
-        self.images * self.image_stride()
+        let rows = self
+            .layouts
+            .iter()
+            .map(|layout| self.strip.max(1) * layout.row);
+        let longest = rows.max().unwrap_or(0).next_multiple_of(MAX_LANES);
+        longest.max(self.images * self.image_stride())
     }
 
-    /// The positions of a strip in an image, and the padding between rows, in whole vectors.
+    /// The positions of a strip in an image, with the padding between rows unless images lie side by
+    /// side, in whole vectors.
     fn image_stride(&self) -> usize {
-        let sums = self.strip.max(1) * self.row.max(self.columns.output());
-        sums.next_multiple_of(MAX_LANES)
+        let width = self.columns.output();
+        let row = match self.layouts.len() {
+            1 => self.row.max(width),
+            _ => width,
+        };
+        (self.strip.max(1) * row).next_multiple_of(MAX_LANES)
     }
 
     fn copy_len(&self) -> usize {
         // The last vector may extend beyond the last plane.
-        let reach = self.row + 2 * MAX_LANES;
-        (self.copied_planes() * self.plane + reach).next_multiple_of(MAX_LANES)
+        let len = |layout: &Layout| {
+            let reach = layout.row + 2 * MAX_LANES;
+            (self.copied_planes() * layout.plane + reach).next_multiple_of(MAX_LANES)
+        };
+        self.layouts.iter().map(len).max().unwrap_or(0)
     }
 
     /// The height of the highest tile.
     fn height(&self) -> usize {
         self.products.height(self.isa, self.outer)
+    }
+}
+
+impl Conv<Shifted> {
+    /// Whether it is expected to take less time than [`products::Unfolded`]: not if strips are so short
+    /// that most rows are copied several times.
+    pub(crate) fn is_faster_shifted(&self) -> bool {
+        let rows = self.rows.out_phases.iter().map(|p| p.taps.len());
+        let width = self.columns.output();
+        self.columns.out_stride() == 1
+            && 2 * self.strip * self.rows.in_stride() >= self.receptive_rows(self.strip)
+            && Shifted::is_faster(self.copy_shape(), self.outer, rows.sum(), width)
     }
 }

@@ -5,6 +5,7 @@ use super::avx512::Avx512Bf16;
 use super::{LEFT_TILE, TILE, Term, TileProduct, TileShape};
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Constructed only if the processor has AMX-BF16, and the operating system permits it.
@@ -40,11 +41,19 @@ impl Amx {
         } = *product;
         configure(shape);
         let widest = if row_tiles == 2 { 2 } else { 4 };
-        // Left operands are read again for each group of columns: those of a chunk of the depth stay
-        // in the first-level cache.
-        let chunk = (CHUNK_BLOCKS / terms.len().min(2)).max(1);
+        // Left operands are read again for each group of columns: if there are many, those of a chunk
+        // of the depth stay in the first-level cache.
+        let chunk = match column_tiles >= MANY_GROUPS * widest {
+            true => 2 * SPLIT_BLOCKS / terms.len().min(2),
+            false => shape.blocks.max(1),
+        };
+        // Terms are summed in this order wherever a product is chunked.
+        let alternating = match terms.len() {
+            1 => chunk,
+            _ => SPLIT_BLOCKS,
+        };
         for start in (0..shape.blocks.max(1)).step_by(chunk) {
-            let blocks = chunk.min(shape.blocks - start);
+            let end = shape.blocks.min(start + chunk);
             for first in (0..column_tiles).step_by(widest) {
                 let columns = widest.min(column_tiles - first);
                 // SAFETY: by the contract; only the functions of this module use tiles, and nothing
@@ -55,21 +64,10 @@ impl Amx {
                         0 => clear_accumulators(),
                         _ => load_accumulators(row_tiles, columns, to, shape.rows, stride),
                     }
-                    for Term { left, right } in terms {
-                        let a = left.as_ptr().add(start * LEFT_TILE);
-                        let b = Blocks {
-                            first: right.words.as_ptr().add(first * right.tile_stride),
-                            offsets: &right.offsets[start..start + blocks],
-                            row_stride: right.row_stride,
-                            tile_stride: right.tile_stride,
-                        };
-                        match (row_tiles, columns) {
-                            (2, 2) => accumulate_2x2(shape, a, b),
-                            (2, _) => accumulate_2x1(shape, a, b),
-                            (_, 4) => accumulate_1x4(shape, a, b),
-                            (_, 3) => accumulate_1x3(shape, a, b),
-                            (_, 2) => accumulate_1x2(shape, a, b),
-                            _ => accumulate_1x1(shape, a, b),
+                    for start in (start..end).step_by(alternating) {
+                        let blocks = start..end.min(start + alternating);
+                        for term in terms {
+                            accumulate(shape, term, row_tiles, first, columns, blocks.clone());
                         }
                     }
                     store_accumulators(row_tiles, columns, to, shape.rows, stride);
@@ -79,8 +77,45 @@ impl Amx {
     }
 }
 
-/// Blocks of the depth that are multiplied at a time: two row tiles of them take 32 KiB.
-const CHUNK_BLOCKS: usize = 16;
+/// Adds some blocks of a term to the accumulators of one or two row tiles and some column tiles.
+///
+/// # Safety
+/// The tiles are configured for the shape; the term has the row tiles, the column tiles and the blocks.
+#[inline(always)]
+unsafe fn accumulate(
+    shape: TileShape,
+    term: &Term<'_>,
+    row_tiles: usize,
+    first: usize,
+    columns: usize,
+    blocks: Range<usize>,
+) {
+    let right = term.right;
+    // SAFETY: by the contract.
+    unsafe {
+        let a = term.left.as_ptr().add(blocks.start * LEFT_TILE);
+        let b = Blocks {
+            first: right.words.as_ptr().add(first * right.tile_stride),
+            offsets: &right.offsets[blocks],
+            row_stride: right.row_stride,
+            tile_stride: right.tile_stride,
+        };
+        match (row_tiles, columns) {
+            (2, 2) => accumulate_2x2(shape, a, b),
+            (2, _) => accumulate_2x1(shape, a, b),
+            (_, 4) => accumulate_1x4(shape, a, b),
+            (_, 3) => accumulate_1x3(shape, a, b),
+            (_, 2) => accumulate_1x2(shape, a, b),
+            _ => accumulate_1x1(shape, a, b),
+        }
+    }
+}
+
+/// Blocks of the depth of which two terms are summed at a time, or of one twice as many: the row tiles
+/// of them take 32 KiB.
+const SPLIT_BLOCKS: usize = 8;
+/// From so many groups of columns on that is faster than to keep accumulators in tiles.
+const MANY_GROUPS: usize = 4;
 
 /// Whether the processor has tiles and products of bf16, and the operating system saves them.
 fn has_tiles() -> bool {
@@ -290,15 +325,15 @@ macro_rules! move_accumulators {
             stride: usize,
         ) {
             macro_rules! one {
-                                ($tile:literal, $at:expr) => {
-                                    asm!(
-                                        concat!($before, $tile, $after),
-                                        at = in(reg) $at,
-                                        stride = in(reg) stride * size_of::<f32>(),
-                                        options(nostack, preserves_flags)
-                                    )
-                                };
-                            }
+                                                ($tile:literal, $at:expr) => {
+                                                    asm!(
+                                                        concat!($before, $tile, $after),
+                                                        at = in(reg) $at,
+                                                        stride = in(reg) stride * size_of::<f32>(),
+                                                        options(nostack, preserves_flags)
+                                                    )
+                                                };
+                                            }
             // SAFETY: by the contract.
             unsafe {
                 one!("0", at);

@@ -9,7 +9,7 @@
 //!   whole tiles. Tiles then lie in the copy for all rows of the window: a third of the copying for
 //!   3x3, but a block of the depth holds the channels of one tap only.
 
-use super::Phase;
+use super::Reads;
 use crate::kernels::MAX_IMAGES;
 use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::rows::{copy_forward, copy_padded_row};
@@ -29,6 +29,8 @@ pub(crate) struct Footprint {
     pub(crate) panel: usize,
     /// The accumulators of the highest tile.
     pub(crate) sums: usize,
+    /// The weights that a strip is multiplied with.
+    pub(crate) weights: usize,
 }
 
 /// The shape of the weights of an output phase.
@@ -51,13 +53,13 @@ pub(crate) struct CopyShape {
     pub(crate) column_taps: usize,
 }
 
-/// A tap of the window: its number, and which entry of which input phase position 0 reads.
+/// A tap of the window: its row and column, and which entry of which input phase position 0 reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TapAt {
-    pub(crate) entry: usize,
+    pub(crate) entries: [usize; 2],
     pub(crate) phases: [usize; 2],
     pub(crate) shifts: [usize; 2],
-    /// The number of its column.
+    /// The number of its column among those of the output phase.
     pub(crate) column: usize,
 }
 
@@ -89,6 +91,9 @@ pub(crate) struct Interior<'a> {
     pub(crate) columns: Range<usize>,
     pub(crate) row: usize,
     pub(crate) copied_rows: usize,
+    /// Of images side by side in a row: the number of this one, and the columns of each.
+    pub(crate) image: usize,
+    pub(crate) width: usize,
 }
 
 impl Interior<'_> {
@@ -96,14 +101,23 @@ impl Interior<'_> {
         self.rows.is_empty() || self.columns.is_empty()
     }
 
+    /// Whether it has the rows for itself.
+    fn is_alone(&self) -> bool {
+        self.image == 0 && self.width == self.row
+    }
+
     /// Whether its elements follow each other, in the input and in the plane.
     fn is_contiguous(&self) -> bool {
         self.step == 1 && self.row_stride == self.row && self.columns == (0..self.row)
     }
 
-    /// Clears the rows of a plane that are padding, and returns the others.
+    /// Clears the rows of a plane that are padding, and returns the others. The first of several images
+    /// does it for all.
     fn clear_padding<'a>(&self, plane: &'a mut [f32]) -> &'a mut [f32] {
         let plane = &mut plane[..self.copied_rows * self.row];
+        if self.image > 0 {
+            return &mut plane[self.rows.start * self.row..self.rows.end * self.row];
+        }
         if self.is_empty() {
             plane.fill(0.0);
             return &mut [];
@@ -138,9 +152,13 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     /// The packed weights of a group, for one output phase.
     type Weights: Send + Sync + 'static;
 
+    /// Whether several images that are multiplied together lie side by side in the rows of one copy.
+    const IMAGES_IN_ROWS: bool = false;
+
     fn precision(self) -> StepPrecision;
-    /// The length of the rows of the copy.
-    fn row(self, columns: &Axis) -> usize {
+    /// The length of the rows of the copy of some images; without [`Products::IMAGES_IN_ROWS`] each image
+    /// has a copy of its own.
+    fn row(self, columns: &Axis, _images: usize) -> usize {
         columns.receptive_field(&(0..columns.output())).len()
     }
     /// Planes of the copy.
@@ -157,8 +175,9 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     fn panel(self, shape: Taps, positions: usize) -> usize;
     /// Whether a strip fits the caches.
     fn fits(self, footprint: Footprint) -> bool;
-    /// The number of images to multiply together, if a strip is an image.
-    fn images(self, weights: usize, panel: usize) -> usize;
+    /// The number of images to multiply together, if a strip is an image; their rows have `width`
+    /// positions.
+    fn images(self, footprint: Footprint, width: usize) -> usize;
     /// Packs the weights `weight(out, channel, tap)`; `None` if memory is exhausted.
     fn pack(
         self,
@@ -181,7 +200,7 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     fn unfold<S: Simd>(
         self,
         _simd: S,
-        _phase: &Phase<Self::Weights>,
+        _reads: &Reads,
         _shape: Taps,
         _positions: &Positions<'_>,
         _image: usize,
@@ -193,7 +212,7 @@ pub(crate) trait Products: Copy + Send + Sync + 'static {
     fn multiply<S: Simd>(
         self,
         simd: S,
-        phase: &Phase<Self::Weights>,
+        reads: &Reads,
         weights: &Self::Weights,
         shape: Taps,
         tile: RowTile,
@@ -280,7 +299,7 @@ impl Products for F32 {
         footprint.copy <= COPY_ELEMENTS && footprint.sums <= TILE_ACCUMULATORS
     }
 
-    fn images(self, _: usize, _: usize) -> usize {
+    fn images(self, _: Footprint, _: usize) -> usize {
         1
     }
 
@@ -334,7 +353,7 @@ impl Products for F32 {
     fn multiply<S: Simd>(
         self,
         simd: S,
-        phase: &Phase<PackedMatrix>,
+        reads: &Reads,
         weights: &PackedMatrix,
         _: Taps,
         tile: RowTile,
@@ -344,10 +363,10 @@ impl Products for F32 {
     ) {
         let columns = ColumnPanel {
             b: positions.copy,
-            offsets: &phase.offsets,
+            offsets: &reads.offsets,
             first: positions.first,
             count: positions.count,
-            last_offset: phase.last_offset,
+            last_offset: reads.last_offset,
             accumulate: false,
             prefetches: positions.prefetches,
         };
@@ -366,6 +385,8 @@ impl Products for F32 {
 const PANEL_ELEMENTS: usize = 1 << 17;
 /// The accumulators of two row tiles to aim at: 48 KiB, a first-level cache.
 const BF16_ACCUMULATORS: usize = 12 << 10;
+/// The elements of copies of several images to aim at: 1.5 MiB, most of a second-level cache.
+const SEVERAL_COPIES: usize = 3 << 17;
 /// From so many weights on, they are multiplied with several images at a time: 256 KiB.
 const MANY_WEIGHTS: usize = 1 << 17;
 
@@ -390,16 +411,21 @@ impl Bf16 {
         let mut rows = interior.rows.clone();
         let (mut columns, mut row, mut row_stride) =
             (interior.columns.clone(), interior.row, interior.row_stride);
-        let start = rows.start * row;
-        if interior.is_contiguous() {
+        let mut start = rows.start * row + interior.image * interior.width;
+        let mut width = match interior.is_alone() {
+            true => row,
+            false => interior.width,
+        };
+        if interior.is_contiguous() && interior.is_alone() {
             // One long row.
+            start = rows.start * row;
             (columns, row) = (0..rows.len() * row, rows.len() * row);
-            (rows, row_stride) = (0..1, row);
+            (rows, row_stride, width) = (0..1, row, row);
         }
         let last = interior.first + (rows.len() - 1) * row_stride;
         assert!(last + (columns.len() - 1) * interior.step < channel);
         assert!(interior.channels * channel <= from.len());
-        let end = start + rows.len() * row;
+        let end = start + (rows.len() - 1) * row + width;
         assert!((parts - 1) * low + (planes - 1) * next + end <= copy.len());
         let mut part = |index: usize| match index < parts {
             true => copy[index * low + start..].as_mut_ptr(),
@@ -420,7 +446,7 @@ impl Bf16 {
             len: columns.len(),
             step: interior.step,
             lead: columns.start,
-            width: row,
+            width,
         };
         // SAFETY: the elements are in the channels, and the rows in their planes, by the assertions.
         #[allow(unsafe_code)]
@@ -474,13 +500,15 @@ impl Products for Unfolded {
     }
 
     fn fits(self, footprint: Footprint) -> bool {
-        let Footprint { copy, panel, sums } = footprint;
+        let Footprint {
+            copy, panel, sums, ..
+        } = footprint;
         copy + panel <= PANEL_ELEMENTS && sums <= BF16_ACCUMULATORS
     }
 
-    fn images(self, weights: usize, panel: usize) -> usize {
-        match weights >= MANY_WEIGHTS {
-            true => (2 * PANEL_ELEMENTS / panel.max(1)).clamp(1, MAX_IMAGES),
+    fn images(self, footprint: Footprint, _: usize) -> usize {
+        match footprint.weights >= MANY_WEIGHTS {
+            true => (2 * PANEL_ELEMENTS / footprint.panel.max(1)).clamp(1, MAX_IMAGES),
             false => 1,
         }
     }
@@ -515,7 +543,7 @@ impl Products for Unfolded {
     fn unfold<S: Simd>(
         self,
         simd: S,
-        phase: &Phase<PackedRows>,
+        reads: &Reads,
         shape: Taps,
         positions: &Positions<'_>,
         image: usize,
@@ -524,10 +552,10 @@ impl Products for Unfolded {
         let shape = Self::tiles(shape);
         let column_tiles = positions.count.div_ceil(TILE);
         let part = positions.images * column_tiles * shape.right();
-        let depth = phase.offsets.len() / self.0.parts.count();
+        let depth = reads.offsets.len() / self.0.parts.count();
         let from = &positions.copy[positions.first..];
-        assert!(phase.last_offset + column_tiles * TILE <= from.len());
-        for (index, offsets) in phase.offsets.chunks_exact(depth).enumerate() {
+        assert!(reads.last_offset + column_tiles * TILE <= from.len());
+        for (index, offsets) in reads.offsets.chunks_exact(depth).enumerate() {
             let to = &mut panel[index * part + image * column_tiles * shape.right()..];
             let to = to.chunks_exact_mut(shape.right()).take(column_tiles);
             for (tile, to) in to.enumerate() {
@@ -550,7 +578,7 @@ impl Products for Unfolded {
     fn multiply<S: Simd>(
         self,
         _: S,
-        phase: &Phase<PackedRows>,
+        reads: &Reads,
         weights: &PackedRows,
         shape: Taps,
         tile: RowTile,
@@ -561,7 +589,7 @@ impl Products for Unfolded {
         let shape = Self::tiles(shape);
         let column_tiles = positions.images * positions.count.div_ceil(TILE);
         let left = weights.left(self.0.parts);
-        let right = Right::panel(positions.panel, shape, column_tiles, &phase.blocks);
+        let right = Right::panel(positions.panel, shape, column_tiles, &reads.blocks);
         let tiles = 0..column_tiles;
         self.0
             .multiply(shape, left, tile, right, tiles, sums, stride);
@@ -617,8 +645,13 @@ impl Shifted {
         let unfolded = (1 + taps) * pairs * MOVE + products((taps * pairs).div_ceil(TILE));
         let blocks = taps * Self::blocks_of_tap(shape.inner);
         let shifted = shape.column_taps * pairs * MOVE + products(blocks);
-        let padded = [width + shape.column_taps - 1, width.next_multiple_of(TILE)];
-        shifted * padded[1] < unfolded * padded[0]
+        // Rows of several images side by side have less padding.
+        let images = match shape.inner * outer * taps >= MANY_WEIGHTS {
+            true => MAX_IMAGES,
+            false => 1,
+        };
+        let row = (images * width).next_multiple_of(TILE);
+        shifted * row < unfolded * images * (width + shape.column_taps - 1)
     }
 }
 
@@ -629,9 +662,11 @@ impl Products for Shifted {
         self.0.parts.into()
     }
 
+    const IMAGES_IN_ROWS: bool = true;
+
     /// Whole tiles.
-    fn row(self, columns: &Axis) -> usize {
-        columns.output().next_multiple_of(TILE)
+    fn row(self, columns: &Axis, images: usize) -> usize {
+        (images * columns.output()).next_multiple_of(TILE)
     }
 
     /// High parts, then low parts; of each, for all phases of rows and columns of the window, pairs of
@@ -682,12 +717,30 @@ impl Products for Shifted {
         0
     }
 
+    /// If weights are many, longer strips read them less often.
     fn fits(self, footprint: Footprint) -> bool {
-        footprint.copy <= PANEL_ELEMENTS && footprint.sums <= BF16_ACCUMULATORS
+        let copies = match footprint.weights >= MANY_WEIGHTS {
+            true => SEVERAL_COPIES,
+            false => PANEL_ELEMENTS,
+        };
+        footprint.copy <= copies && footprint.sums <= BF16_ACCUMULATORS
     }
 
-    fn images(self, _: usize, _: usize) -> usize {
-        1
+    /// As many as fill rows best.
+    fn images(self, footprint: Footprint, width: usize) -> usize {
+        if footprint.weights < MANY_WEIGHTS {
+            return 1;
+        }
+        let row = |images: usize| (images * width).next_multiple_of(TILE);
+        let fits = |&images: &usize| {
+            let rows = row(images).div_ceil(row(1));
+            footprint.copy * rows <= SEVERAL_COPIES && footprint.sums * rows <= BF16_ACCUMULATORS
+        };
+        let padding = |images: usize| row(images) * MAX_IMAGES / images;
+        let candidates = (1..=MAX_IMAGES).rev().filter(fits);
+        candidates
+            .min_by_key(|&images| padding(images))
+            .unwrap_or(1)
     }
 
     fn pack(
@@ -721,7 +774,12 @@ impl Products for Shifted {
         [plane, low]: [usize; 2],
     ) {
         self.0.copy_pairs(interior, copy, [plane, low]);
-        for part in 0..self.0.parts.count() {
+        let clears = if interior.image == 0 {
+            self.0.parts.count()
+        } else {
+            0
+        };
+        for part in 0..clears {
             for pair in pairs(interior.channels)..Self::padded_pairs(interior.channels) {
                 let zeros = &mut copy[part * low + pair * plane..];
                 zeros[..interior.copied_rows * interior.row].fill(0.0);
@@ -733,7 +791,7 @@ impl Products for Shifted {
     fn multiply<S: Simd>(
         self,
         _: S,
-        phase: &Phase<PackedRows>,
+        reads: &Reads,
         weights: &PackedRows,
         shape: Taps,
         tile: RowTile,
@@ -745,7 +803,7 @@ impl Products for Shifted {
         let right = Right {
             words: &positions.copy[positions.first..],
             part: positions.copied / self.0.parts.count(),
-            offsets: &phase.offsets,
+            offsets: &reads.offsets,
             row_stride: positions.plane,
             tile_stride: TILE,
         };

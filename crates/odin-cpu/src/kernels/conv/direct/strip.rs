@@ -1,7 +1,7 @@
 //! Execution of a direct convolution, strip by strip.
 
-use super::products::{self, Interior, Products, Taps};
-use super::{Conv, Phase};
+use super::products::{self, Interior, Products};
+use super::{Conv, Layout, Phase};
 use crate::kernels::conv::rows::{copy_forward, scatter_row};
 use crate::kernels::epilogue::{BoundEpilogue, Span, StridedPtr};
 use crate::kernels::gemm::packing::RowTile;
@@ -46,13 +46,29 @@ impl<P: Products> SimdKernel for Conv<P> {
         let own = row_slice.of(grains);
         let rows = (own.start * grain).min(rows)..(own.end * grain).min(rows);
         let mut buffers = self.buffers(worker.scratch.floats.as_mut_slice());
-        for images in images.chunks(self.images) {
+        let together = images.len() / self.images * self.images;
+        let (several, rest) = images.split_at(match self.layouts.len() {
+            1 => images.len(),
+            _ => together,
+        });
+        let of_layout = |layout: &Layout| {
+            if P::IMAGES_IN_ROWS {
+                layout.images
+            } else {
+                self.images
+            }
+        };
+        let [first, last] = [&self.layouts[0], &self.layouts[self.layouts.len() - 1]];
+        let chunks = several.chunks(of_layout(last)).map(|images| (last, images));
+        let chunks = chunks.chain(rest.chunks(of_layout(first)).map(|images| (first, images)));
+        for (layout, images) in chunks {
             let bound: Vec<BoundEpilogue<'_>> = images.iter().map(|i| self.bind(i)).collect();
             for first in rows.clone().step_by(self.strip) {
-                let strip = self.strip(first..rows.end.min(first + self.strip), channel_slice);
+                let own = first..rows.end.min(first + self.strip);
+                let strip = self.strip(layout, own, channel_slice);
                 for group in group_slice.of(self.groups) {
                     for (index, image) in images.iter().enumerate() {
-                        self.copy_padded(simd, image, group, &strip, buffers.copy);
+                        self.copy_padded(simd, image, index, group, &strip, buffers.copy);
                         self.unfold(simd, &strip, [index, images.len()], &mut buffers);
                     }
                     self.multiply_tiles(simd, images, &bound, group, &strip, &mut buffers);
@@ -74,7 +90,8 @@ struct Buffers<'a> {
 }
 
 /// Some output rows, and their receptive field in every channel.
-struct Strip {
+struct Strip<'a> {
+    layout: &'a Layout,
     rows: Range<usize>,
     /// This thread's slice of the output channels of a group.
     channel_slice: WorkSlice,
@@ -138,7 +155,12 @@ impl<P: Products> Conv<P> {
         self.epilogue.bind(self.isa, &image.x, signs, output)
     }
 
-    fn strip(&self, rows: Range<usize>, channel_slice: WorkSlice) -> Strip {
+    fn strip<'a>(
+        &self,
+        layout: &'a Layout,
+        rows: Range<usize>,
+        channel_slice: WorkSlice,
+    ) -> Strip<'a> {
         let all = 0..self.columns.output();
         let (lines, columns) = (
             self.rows.receptive_field(&rows),
@@ -165,12 +187,13 @@ impl<P: Products> Conv<P> {
             let first_row = own_rows.start.saturating_sub(lines.start);
             let first_column = own_columns.start.saturating_sub(columns.start);
             Positions {
-                first: first_row * self.row + first_column,
+                first: first_row * layout.row + first_column,
                 rows: own_rows,
                 columns: own_columns,
             }
         };
         Strip {
+            layout,
             positions: self.phases.iter().map(positions).collect(),
             copied_rows: lines.len(),
             rows,
@@ -185,17 +208,23 @@ impl<P: Products> Conv<P> {
         &self,
         simd: S,
         image: &ImageIo<'_>,
+        index: usize,
         group: usize,
-        strip: &Strip,
+        strip: &Strip<'_>,
         copy: &mut [f32],
     ) {
         let size = self.planes()[0];
         let from = &image.x.floats(0)[group * self.inner * size..][..self.inner * size];
         let (rows, columns) = (&self.rows, &self.columns);
+        let layout = strip.layout;
+        let width = match layout.images {
+            1 => layout.row,
+            _ => columns.output(),
+        };
         for source in self.products.sources(self.copy_shape(), columns) {
             let inside =
                 &strip.inside[source.phases[0] * columns.in_phases.len() + source.phases[1]];
-            let own = shifted(&inside.columns, source.shift, self.row);
+            let own = shifted(&inside.columns, source.shift, width);
             let skipped = (own.start + source.shift).saturating_sub(inside.columns.start);
             let interior = Interior {
                 from,
@@ -208,11 +237,13 @@ impl<P: Products> Conv<P> {
                 step: columns.in_stride(),
                 rows: inside.rows.clone(),
                 columns: own,
-                row: self.row,
+                row: layout.row,
                 copied_rows: strip.copied_rows,
+                image: if layout.images > 1 { index } else { 0 },
+                width,
             };
-            let distances = source.distances.map(|planes| planes * self.plane);
-            let copy = &mut copy[source.first * self.plane..];
+            let distances = source.distances.map(|planes| planes * layout.plane);
+            let copy = &mut copy[source.first * layout.plane..];
             self.products.copy(simd, &interior, copy, distances);
         }
     }
@@ -222,49 +253,60 @@ impl<P: Products> Conv<P> {
     fn unfold<S: Simd>(
         &self,
         simd: S,
-        strip: &Strip,
+        strip: &Strip<'_>,
         [image, images]: [usize; 2],
         buffers: &mut Buffers<'_>,
     ) {
         let mut panel = &mut buffers.panel[..];
-        for (phase, positions) in self.phases.iter().zip(&strip.positions) {
+        let phases = self.phases.iter().zip(&strip.positions);
+        for ((phase, positions), reads) in phases.zip(&strip.layout.reads) {
             let own;
-            (own, panel) = panel.split_at_mut(self.panel_of(phase, positions, images));
-            if phase.is_empty() || positions.count(self.row) == 0 {
+            (own, panel) = panel.split_at_mut(self.panel_of(phase, positions, strip, images));
+            if phase.is_empty() || positions.count(strip.layout.row) == 0 {
                 continue;
             }
-            let positions = products::Positions {
-                copy: buffers.copy,
-                panel: &[],
-                first: positions.first,
-                plane: self.plane,
-                copied: self.copied_planes() * self.plane,
-                count: positions.count(self.row),
-                images,
-                prefetches: [Prefetch::NONE; 3],
-            };
-            let shape = self.taps_of(phase);
+            let positions = self.operand(positions, strip, images, buffers.copy, &[]);
+            let shape = self.shape(phase.taps);
             self.products
-                .unfold(simd, phase, shape, &positions, image, own);
+                .unfold(simd, reads, shape, &positions, image, own);
+        }
+    }
+
+    /// The positions of an output phase as operand.
+    fn operand<'a>(
+        &self,
+        positions: &Positions,
+        strip: &Strip<'_>,
+        images: usize,
+        copy: &'a [f32],
+        panel: &'a [f32],
+    ) -> products::Positions<'a> {
+        let Layout { row, plane, .. } = *strip.layout;
+        products::Positions {
+            copy,
+            panel,
+            first: positions.first,
+            plane,
+            copied: self.copied_planes() * plane,
+            count: match strip.layout.images {
+                1 => positions.count(row),
+                _ => positions.rows.len() * row,
+            },
+            images,
+            prefetches: [Prefetch::NONE; 3],
         }
     }
 
     /// Elements of the panel of an output phase.
-    fn panel_of(&self, phase: &Phase<P::Weights>, positions: &Positions, images: usize) -> usize {
-        let count = positions.count(self.row);
-        images * self.products.panel(self.taps_of(phase), count)
-    }
-
-    fn taps_of(&self, phase: &Phase<P::Weights>) -> Taps {
-        let (row, column) = (
-            &self.rows.out_phases[phase.row],
-            &self.columns.out_phases[phase.column],
-        );
-        Taps {
-            outer: self.outer,
-            inner: self.inner,
-            taps: row.taps.len() * column.taps.len(),
-        }
+    fn panel_of(
+        &self,
+        phase: &Phase<P::Weights>,
+        positions: &Positions,
+        strip: &Strip<'_>,
+        images: usize,
+    ) -> usize {
+        let count = positions.count(strip.layout.row);
+        images * self.products.panel(self.shape(phase.taps), count)
     }
 
     /// Multiplies each tile of weights with the copies, and applies the epilogue to its part of the
@@ -276,7 +318,7 @@ impl<P: Products> Conv<P> {
         images: &[ImageIo<'_>],
         bound: &[BoundEpilogue<'_>],
         group: usize,
-        strip: &Strip,
+        strip: &Strip<'_>,
         buffers: &mut Buffers<'_>,
     ) {
         let [width, plane] = [self.columns.output(), self.planes()[1]];
@@ -293,9 +335,9 @@ impl<P: Products> Conv<P> {
             let prefetches = self.prefetches(&images[0], &bound[0], start);
             let distance =
                 self.multiply_tile(simd, group, index, strip, images.len(), buffers, prefetches);
-            let dense = match &self.phases[..] {
-                [_] => &*buffers.sums,
-                _ => &*buffers.interleaved,
+            let dense = match self.phases.len() == 1 && strip.layout.images == 1 {
+                true => &*buffers.sums,
+                false => &*buffers.interleaved,
             };
             let last = (images.len() - 1) * distance + (tile.height - 1) * self.stride();
             assert!(last + span.len <= dense.len());
@@ -340,7 +382,7 @@ impl<P: Products> Conv<P> {
         simd: S,
         group: usize,
         index: usize,
-        strip: &Strip,
+        strip: &Strip<'_>,
         images: usize,
         buffers: &mut Buffers<'_>,
         prefetches: [Prefetch<'_>; 3],
@@ -353,75 +395,100 @@ impl<P: Products> Conv<P> {
         } = buffers;
         let is_single = self.phases.len() == 1;
         if !is_single && self.phases.iter().any(Phase::is_empty) {
-            interleaved.fill(0.0);
+            let height = P::tiles(&self.phases[0].weights[group])[index].height;
+            interleaved[..height * self.stride()].fill(0.0);
         }
+        let layout = strip.layout;
         let mut panel = &panel[..];
         let mut distance = self.image_stride();
-        for (phase, positions) in self.phases.iter().zip(&strip.positions) {
-            let (own, rest) = panel.split_at(self.panel_of(phase, positions, images));
+        let phases = self.phases.iter().zip(&strip.positions);
+        for ((phase, positions), reads) in phases.zip(&layout.reads) {
+            let (own, rest) = panel.split_at(self.panel_of(phase, positions, strip, images));
             panel = rest;
-            let count = positions.count(self.row);
+            let count = positions.count(layout.row);
             if count == 0 || phase.is_empty() && !is_single {
                 continue;
             }
             let weights = &phase.weights[group];
             let tile = P::tiles(weights)[index];
-            let operand = products::Positions {
-                copy,
-                panel: own,
-                first: positions.first,
-                plane: self.plane,
-                copied: self.copied_planes() * self.plane,
-                count,
-                images,
-                prefetches,
-            };
-            let shape = self.taps_of(phase);
-            self.products.multiply(
-                simd,
-                phase,
-                weights,
-                shape,
-                tile,
-                &operand,
-                sums,
-                self.stride(),
-            );
+            let mut operand = self.operand(positions, strip, images, copy, own);
+            operand.prefetches = prefetches;
+            let (shape, stride) = (self.shape(phase.taps), self.stride());
+            self.products
+                .multiply(simd, reads, weights, shape, tile, &operand, sums, stride);
             let of_image = count.next_multiple_of(MAX_LANES);
             for image in 0..images {
-                let sums = &mut sums[image * of_image..];
-                match is_single {
-                    true => self.remove_row_padding(simd, tile, strip.rows.len(), sums),
-                    false => {
+                match (is_single, layout.images) {
+                    (true, 1) => {
+                        let sums = &mut sums[image * of_image..];
+                        self.remove_row_padding(simd, tile, strip, sums);
+                        distance = of_image;
+                    }
+                    (true, _) => {
                         let to = &mut interleaved[image * distance..];
-                        self.interleave(simd, phase, positions, tile, strip.rows.start, sums, to);
+                        self.gather(simd, tile, strip, image, sums, to);
+                    }
+                    (false, _) => {
+                        let to = &mut interleaved[image * distance..];
+                        let sums = &sums[image * of_image..];
+                        self.interleave(simd, phase, positions, tile, strip, sums, to);
                     }
                 }
-            }
-            if is_single {
-                distance = of_image;
             }
         }
         distance
     }
 
+    /// Gathers the sums of one of several images side by side.
+    #[inline(always)]
+    fn gather<S: Simd>(
+        &self,
+        simd: S,
+        tile: RowTile,
+        strip: &Strip<'_>,
+        image: usize,
+        sums: &[f32],
+        to: &mut [f32],
+    ) {
+        let (width, row, rows) = (self.columns.output(), strip.layout.row, strip.rows.len());
+        for channel in 0..tile.height {
+            let from = &sums[channel * self.stride() + image * width..];
+            let to = &mut to[channel * self.stride()..][..rows * width];
+            assert!((rows - 1) * row + width <= from.len());
+            for line in 0..rows {
+                // SAFETY: both hold the rows, by the assertion and the range.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = to.as_mut_ptr().add(line * width);
+                    copy_forward(simd, from.as_ptr().add(line * row), to, width);
+                }
+            }
+        }
+    }
+
     /// Removes the padding between the rows of sums.
     #[inline(always)]
-    fn remove_row_padding<S: Simd>(&self, simd: S, tile: RowTile, rows: usize, sums: &mut [f32]) {
-        let width = self.columns.output();
-        if self.row == width {
+    fn remove_row_padding<S: Simd>(
+        &self,
+        simd: S,
+        tile: RowTile,
+        strip: &Strip<'_>,
+        sums: &mut [f32],
+    ) {
+        let (width, row, rows) = (self.columns.output(), strip.layout.row, strip.rows.len());
+        if row == width {
             return;
         }
         for channel in 0..tile.height {
             let sums = &mut sums[channel * self.stride()..];
-            assert!((rows - 1) * self.row + width <= sums.len() && width <= self.row);
-            for row in 1..rows {
+            assert!((rows - 1) * row + width <= sums.len() && width <= row);
+            for line in 1..rows {
                 // SAFETY: both rows are among the sums, by the assertion. Elements move to lower
                 // addresses in ascending order, so that none is overwritten before it is read.
                 #[allow(unsafe_code)]
                 unsafe {
                     let sums = sums.as_mut_ptr();
-                    copy_forward(simd, sums.add(row * self.row), sums.add(row * width), width);
+                    copy_forward(simd, sums.add(line * row), sums.add(line * width), width);
                 }
             }
         }
@@ -436,7 +503,7 @@ impl<P: Products> Conv<P> {
         phase: &Phase<P::Weights>,
         positions: &Positions,
         tile: RowTile,
-        first_row: usize,
+        strip: &Strip<'_>,
         sums: &[f32],
         interleaved: &mut [f32],
     ) {
@@ -451,9 +518,9 @@ impl<P: Products> Conv<P> {
             let sums = &sums[channel * self.stride()..];
             let to = &mut interleaved[channel * self.stride()..];
             for (i, t) in rows.clone().enumerate() {
-                let line = self.rows.output_at(row_phase, t) - first_row;
+                let line = self.rows.output_at(row_phase, t) - strip.rows.start;
                 let to = &mut to[line * self.columns.output()..][..self.columns.output()];
-                let from = &sums[i * self.row..][..columns.len()];
+                let from = &sums[i * strip.layout.row..][..columns.len()];
                 scatter_row(simd, from, self.columns.out_stride(), &mut to[first..]);
             }
         }

@@ -234,7 +234,11 @@ impl Bf16Gemm {
                     },
                 };
                 let columns = column_tiles.start * TILE..self.gemm.n.min(column_tiles.end * TILE);
+                let mut next = self.next_columns(index, images.len(), column_tiles.end, item.tiles);
                 for &tile in item.tiles {
+                    for line in next.next().unwrap_or_default().chunks(TILE) {
+                        simd.prefetch_l2(line.as_ptr());
+                    }
                     let stride = COLUMN_TILES * TILE;
                     let sums = &mut *buffers.sums;
                     let tiles = own_tiles.clone();
@@ -256,6 +260,26 @@ impl Bf16Gemm {
                 }
             }
         }
+    }
+
+    /// The words of the constant right operand that come next, divided among the tiles of the last image
+    /// that are multiplied before they are needed.
+    fn next_columns(
+        &self,
+        image: usize,
+        images: usize,
+        column_tile: usize,
+        tiles: &[RowTile],
+    ) -> std::slice::Chunks<'_, f32> {
+        let words = self.packed.panel.as_ref().map_or(&[][..], |p| p.as_slice());
+        let block = COLUMN_TILES * self.tiles().right();
+        let start = (column_tile * self.tiles().right()).min(words.len());
+        let next = match image + 1 == images {
+            true => &words[start..words.len().min(start + block)],
+            false => &[],
+        };
+        let part = next.len().div_ceil(tiles.len().max(1));
+        next.chunks(part.next_multiple_of(TILE).max(TILE))
     }
 
     /// Packs this thread's rows of the left operands, unless they are constant.
