@@ -18,15 +18,18 @@ class FitSummary:
     ``+`` (or :meth:`merge`) that of the images of both, in any order, and
     :meth:`Detector.fit_summary <odin_ood.Detector.fit_summary>` fits to all of them. It can be pickled.
 
-    What is fitted is that of one process: bit for bit for ``knn``, ``nn-guide``, ``vim``, ``vra``,
-    ``react`` and ``temperature-scaling``, and to the last bits of sums in double precision for the others (the rounding
+    What is fitted is that of one process: bit for bit for ``knn``, ``nn-guide``, ``vim`` (of up to 65,536
+    images), ``vra``, ``react`` and ``temperature-scaling``, and to the last bits of sums in double precision for the others (the rounding
     of their inverse covariances to single precision can turn that into 1e-7 of a Mahalanobis distance).
 
     Its size, for C classes and D features of the last linear layer: ``8 D`` bytes for ``fdbd``,
     ``nci`` and ``dice``, ``8 (D + C D + D² / 2)`` for Mahalanobis distances and as much for those of
     normalised features, ``8 C D`` for ``she``, ``8 C²`` for ``kl-matching``; ``4 (D + 1)``
-    an image for ``knn``, ``nn-guide``, ``vim``, ``vra`` and ``weiper-kld``, ``4 (C + 1)`` an image for ``temperature-scaling``, and 3 to 6 a
-    different activation for ``react`` without those.
+    an image for ``knn``, ``nn-guide``, ``vim``, ``vra`` and ``weiper-kld``, ``4 (C + 1)`` an image for
+    ``temperature-scaling``, both of 65,536 images at most, and 3 to 6 a different activation for ``react``.
+    Of more images those with the least hashes of what the network says of them are kept: parameters of
+    :meth:`Detector.fit_summary <odin_ood.Detector.fit_summary>` that draw others, such as another
+    ``knn_seed``, are errors then.
 
     >>> parts = [detector.summarize(part, scores=["vim", "nci"]) for part in (known[:50], known[50:])]
     >>> parts[0] + parts[1]

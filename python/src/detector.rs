@@ -410,14 +410,17 @@ fn set_parameter(
     value: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     match name {
+        "kept_images" => parameters.kept_images = value.extract()?,
         "gen_gamma" => parameters.gen_gamma = value.extract()?,
         "gen_top" => parameters.gen_top = value.extract()?,
         "knn_k" => parameters.knn_k = value.extract()?,
         "knn_share" => parameters.knn_share = value.extract()?,
         "knn_seed" => parameters.knn_seed = value.extract()?,
+        "knn_images" => parameters.knn_images = value.extract()?,
         "nn_guide_k" => parameters.nn_guide_k = value.extract()?,
         "nn_guide_share" => parameters.nn_guide_share = value.extract()?,
         "nn_guide_seed" => parameters.nn_guide_seed = value.extract()?,
+        "nn_guide_images" => parameters.nn_guide_images = value.extract()?,
         "weiper_distance" => parameters.weiper_distance = value.extract()?,
         "weiper_repeats" => parameters.weiper_repeats = value.extract()?,
         "weiper_lambda1" => parameters.weiper_lambda1 = value.extract()?,
@@ -446,9 +449,9 @@ fn set_parameter(
         "nci_alpha" => parameters.nci_alpha = value.extract()?,
         _ => {
             return Err(invalid(
-                "there is no such parameter; they are gen_gamma, gen_top, knn_k, knn_share, \
-                 knn_seed, nn_guide_k, \
-                 nn_guide_share, nn_guide_seed, weiper_distance, weiper_repeats, weiper_lambda1, \
+                "there is no such parameter; they are kept_images, gen_gamma, gen_top, knn_k, \
+                 knn_share, knn_seed, knn_images, nn_guide_k, \
+                 nn_guide_share, nn_guide_seed, nn_guide_images, weiper_distance, weiper_repeats, weiper_lambda1, \
                  weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
                  ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned, adascale_o, \
                  adascale_epsilon, adascale_k1, adascale_k2, adascale_lambda, adascale_pmin, \

@@ -5,8 +5,8 @@ use crate::fitted::Fitted;
 use crate::head::{Head, check_match, check_shapes};
 use crate::method::Method;
 use crate::parameters::Parameters;
-use crate::scores::{Fitting, fit_score, neighbours};
-use crate::summary::TrainingSummary;
+use crate::scores::{Fitting, fit_score, kept_share, neighbours};
+use crate::summary::{Draw, TrainingSummary, draw_of};
 use crate::training::Training;
 
 /// Makes the scores, with the default [`Parameters`]. What a method does not need may be missing.
@@ -156,6 +156,7 @@ fn notes(
         missing_labels(method, summary),
         classes_without_images(method, summary),
         nearest_images(method, parameters, summary),
+        drawn_images(method, parameters, summary),
         shift_note(method, summary),
     ];
     notes.into_iter().flatten().collect()
@@ -213,12 +214,12 @@ fn nearest_images(
     summary: &TrainingSummary,
 ) -> Option<String> {
     let images = summary.images();
-    let (k, share) = match method {
-        Method::Knn => (neighbours(parameters, summary), parameters.knn_share),
-        Method::NnGuide => (parameters.nn_guide_k, parameters.nn_guide_share),
+    let k = match method {
+        Method::Knn => neighbours(parameters, summary),
+        Method::NnGuide => parameters.nn_guide_k,
         _ => return None,
     };
-    let drawn = (share * images as f64).ceil() as u64;
+    let drawn = draw_of(method, parameters)?.count(images);
     if drawn < k as u64 {
         let whose = match drawn == images {
             true => "the number of training images",
@@ -232,6 +233,37 @@ fn nearest_images(
             "k is {k}: 50, but at most a tenth of the images of the smallest class, and at least 1."
         )
     })
+}
+
+/// Of how many images it is, where there are more than are kept.
+fn drawn_images(
+    method: Method,
+    parameters: &Parameters,
+    summary: &TrainingSummary,
+) -> Option<String> {
+    let images = summary.images();
+    let kept = |most: u64| (images > most).then(|| format!("{most} of {images} training images"));
+    let drawn = |draw: Draw, share: u64| {
+        let kept = kept(draw.most).filter(|_| draw.most < share)?;
+        Some(format!(
+            "{kept} are kept, drawn by hashes and the seed {}; a larger number for the parameter \
+             images keeps more, and takes as much more memory and time.",
+            draw.seed
+        ))
+    };
+    let what = match method {
+        Method::Knn | Method::NnGuide => {
+            let draw = draw_of(method, parameters)?;
+            return drawn(draw, (draw.share * images as f64).ceil() as u64);
+        }
+        Method::Vim => "Alpha is",
+        Method::Vra => "The quantiles are",
+        Method::TemperatureScaling => "The temperature is",
+        Method::AdaScaleA | Method::AdaScaleL => "The distribution of shifts is",
+        _ => return None,
+    };
+    let kept = kept(summary.kept_images())?;
+    Some(format!("{what} of {kept}, drawn by hashes."))
 }
 
 /// Why the score may rank wrongly.
@@ -304,7 +336,8 @@ fn far_neighbour(
         _ => return None,
     };
     // Of a part that is drawn, as many as are to be expected.
-    let kept = |images: &u64| (parameters.knn_share * *images as f64) as u64;
+    let share = kept_share(parameters, summary.images());
+    let kept = |images: &u64| (share * *images as f64) as u64;
     let images: Vec<u64> = summary.class_images().iter().map(kept).collect();
     let small = images.iter().filter(|&&images| images < k).count();
     let fewest = images.iter().min().filter(|_| small > 0)?;

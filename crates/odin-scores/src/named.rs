@@ -42,11 +42,13 @@ fn of(method: Method) -> &'static [Parameter] {
         },
         parameter!("share", knn_share),
         parameter!("seed", knn_seed),
+        parameter!("images", knn_images),
     ];
     const NN_GUIDE: &[Parameter] = &[
         parameter!("k", nn_guide_k),
         parameter!("share", nn_guide_share),
         parameter!("seed", nn_guide_seed),
+        parameter!("images", nn_guide_images),
     ];
     const WEIPER: &[Parameter] = &[
         parameter!("distance", weiper_distance),
@@ -123,7 +125,7 @@ impl Parameters {
     /// let mut parameters = Parameters::default();
     /// assert_eq!(parameters.read("knn:k=5")?, Method::Knn);
     /// assert_eq!(parameters.read("ash:0.65")?, Method::Ash);
-    /// assert_eq!(parameters.describe(Method::Knn), "k = 5, share = 1, seed = 0");
+    /// assert_eq!(parameters.describe(Method::Knn), "k = 5, share = 1, seed = 0, images = 65536");
     /// assert!(parameters.read("energy:t=2").is_err());
     /// # Ok::<(), odin_scores::Error>(())
     /// ```
@@ -205,17 +207,17 @@ mod tests {
             (
                 "knn",
                 Method::Knn,
-                "k = by the training images, share = 1, seed = 0",
+                "k = by the training images, share = 1, seed = 0, images = 65536",
             ),
             (
                 "knn:share=0.1:seed=7",
                 Method::Knn,
-                "k = by the training images, share = 0.1, seed = 7",
+                "k = by the training images, share = 0.1, seed = 7, images = 65536",
             ),
             (
                 "nn-guide:k=5:share=0.01",
                 Method::NnGuide,
-                "k = 5, share = 0.01, seed = 0",
+                "k = 5, share = 0.01, seed = 0, images = 65536",
             ),
             (
                 "weiper-kld:repeats=5:lambda1=1",
@@ -229,7 +231,11 @@ mod tests {
                 Method::Vra,
                 "lower = 0.5, upper = 0.95",
             ),
-            ("knn:5", Method::Knn, "k = 5, share = 1, seed = 0"),
+            (
+                "knn:5",
+                Method::Knn,
+                "k = 5, share = 1, seed = 0, images = 65536",
+            ),
             ("gen:gamma=0.2:top=7", Method::Gen, "gamma = 0.2, top = 7"),
             ("vim:d=32", Method::Vim, "d = 32"),
             ("ash:0.65", Method::Ash, "pruned = 0.65"),

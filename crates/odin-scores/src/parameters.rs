@@ -3,6 +3,10 @@
 use crate::error::{Error, ErrorKind};
 use crate::observation::Shift;
 
+/// Of single images so many are kept at most, unless a parameter says otherwise: half a gigabyte of
+/// 2,048 features.
+const KEPT_IMAGES: usize = 1 << 16;
+
 /// The parameters of the scores. The defaults are those of the papers, as [`Method`] says of each.
 ///
 /// [`Method`]: crate::Method
@@ -14,6 +18,9 @@ use crate::observation::Shift;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Parameters {
+    /// To how many training images at most ViM's α, VRA, temperature scaling and AdaSCALE are fitted,
+    /// at least 1; 65,536. They are drawn by hashes of what the network says of them.
+    pub kept_images: usize,
     /// γ of GEN, above 0; 0.1.
     pub gen_gamma: f64,
     /// M of GEN, how many of the largest probabilities count, at least 1; 100.
@@ -25,12 +32,16 @@ pub struct Parameters {
     pub knn_share: f64,
     /// The seed by which KNN draws them, where it does not keep all; 0.
     pub knn_seed: u64,
+    /// How many training images KNN keeps at most, at least 1; 65,536.
+    pub knn_images: usize,
     /// k of NNGuide, at least 1; 10.
     pub nn_guide_k: usize,
     /// The share of the training images that NNGuide keeps, in (0, 1]; 1.
     pub nn_guide_share: f64,
     /// The seed by which NNGuide draws them, where it does not keep all; 0.
     pub nn_guide_seed: u64,
+    /// How many training images NNGuide keeps at most, at least 1; 65,536.
+    pub nn_guide_images: usize,
     /// δ of WeiPer+KLD, the length of perturbations in that of the weights, above 0; 1.8.
     pub weiper_distance: f64,
     /// r of WeiPer+KLD, how often the last layer is perturbed, from 1 to 1000; 100.
@@ -94,14 +105,17 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
+            kept_images: KEPT_IMAGES,
             gen_gamma: 0.1,
             gen_top: 100,
             knn_k: None,
             nn_guide_k: 10,
             knn_share: 1.0,
             knn_seed: 0,
+            knn_images: KEPT_IMAGES,
             nn_guide_share: 1.0,
             nn_guide_seed: 0,
+            nn_guide_images: KEPT_IMAGES,
             weiper_distance: 1.8,
             weiper_repeats: 100,
             weiper_lambda1: 2.5,
@@ -165,6 +179,7 @@ impl Parameters {
         let weight = |value: f64| value >= 0.0 && value.is_finite();
         let part = |value: f64| value > 0.0 && value <= 1.0;
         let checks = [
+            ("kept_images", self.kept_images >= 1, "at least 1"),
             (
                 "gen_gamma",
                 self.gen_gamma > 0.0 && self.gen_gamma.is_finite(),
@@ -173,7 +188,9 @@ impl Parameters {
             ("gen_top", self.gen_top >= 1, "at least 1"),
             ("knn_k", self.knn_k != Some(0), "at least 1"),
             ("knn_share", part(self.knn_share), "above 0 and at most 1"),
+            ("knn_images", self.knn_images >= 1, "at least 1"),
             ("nn_guide_k", self.nn_guide_k >= 1, "at least 1"),
+            ("nn_guide_images", self.nn_guide_images >= 1, "at least 1"),
             (
                 "nn_guide_share",
                 self.nn_guide_share > 0.0 && self.nn_guide_share <= 1.0,

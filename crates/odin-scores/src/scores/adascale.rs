@@ -46,7 +46,7 @@ impl AdaScale {
             features: head.features(),
             shift,
             percentiles: [parameters.adascale_pmin, parameters.adascale_pmax],
-            shifts: summary.ordered_shifts(),
+            shifts: summary.shifts(),
         })
     }
 

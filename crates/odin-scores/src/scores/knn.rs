@@ -1,9 +1,9 @@
 //! KNN: the distance to the k-th nearest training image.
 
-use super::draw::drawn;
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;
+use crate::method::Method;
 use crate::numeric::{norm, squared_distance};
 use crate::observation::Observation;
 use crate::parameters::Parameters;
@@ -28,13 +28,14 @@ impl Knn {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let summary = fitting.summary()?;
         let parameters = fitting.parameters;
-        let rows = summary.rows().ordered();
-        let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
-        let images = drawn(images, parameters.knn_share, parameters.knn_seed);
-        let bank = images.iter().flat_map(|features| normalised(features));
+        let rows = summary.rows(Method::Knn, parameters)?;
+        let mut bank = Vec::with_capacity(rows.len() * summary.features());
+        for row in &rows {
+            bank.extend(normalised(&row[1..]));
+        }
         Ok(Self {
-            bank: Matrix::new(summary.features(), bank.collect()),
-            k: neighbours(parameters, summary).min(images.len()),
+            bank: Matrix::new(summary.features(), bank),
+            k: neighbours(parameters, summary).min(rows.len()),
         })
     }
 
@@ -58,9 +59,15 @@ const MOST: f64 = 50.0;
 pub(crate) fn neighbours(parameters: &Parameters, summary: &TrainingSummary) -> usize {
     let classes = summary.class_images().iter();
     let fewest = classes.copied().filter(|&images| images > 0).min();
-    let kept = parameters.knn_share * fewest.unwrap_or(0) as f64;
+    let kept = kept_share(parameters, summary.images()) * fewest.unwrap_or(0) as f64;
     let default = (kept / 10.0).clamp(1.0, MOST) as usize;
     parameters.knn_k.unwrap_or(default)
+}
+
+/// Which share of so many images KNN keeps.
+pub(crate) fn kept_share(parameters: &Parameters, images: u64) -> f64 {
+    let most = parameters.knn_images as f64 / images.max(1) as f64;
+    parameters.knn_share.min(most)
 }
 
 fn normalised(features: &[f32]) -> Vec<f32> {

@@ -2,7 +2,6 @@
 
 mod adascale;
 mod dice;
-mod draw;
 mod fdbd;
 mod feature_map;
 mod gaussian;
@@ -38,7 +37,7 @@ use crate::tensor::{Reader, Writer};
 use adascale::{AdaScale, Scaled};
 use gaussian::{Space, Within};
 
-pub(crate) use knn::neighbours;
+pub(crate) use knn::{kept_share, neighbours};
 
 pub use shaping::kept_features;
 

@@ -1,11 +1,11 @@
 //! NNGuide: the energy, guided by the nearest training images.
 
-use super::draw::drawn;
 use super::logits::{doubles, energy};
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::head::Head;
 use crate::matrix::Matrix;
+use crate::method::Method;
 use crate::numeric::{dot, log_sum_exp, unit};
 use crate::observation::Observation;
 use crate::tensor::Writer;
@@ -26,17 +26,16 @@ impl NnGuide {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let (head, summary) = (fitting.head()?, fitting.summary()?);
         let parameters = fitting.parameters;
-        let rows = summary.rows().ordered();
-        let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
-        let images = drawn(images, parameters.nn_guide_share, parameters.nn_guide_seed);
-        let bank = images.iter().flat_map(|features| {
-            let energy = energy_of(head, features);
-            let scaled = move |h: f64| (energy * h) as f32;
-            unit(features).into_iter().map(scaled)
-        });
+        let rows = summary.rows(Method::NnGuide, parameters)?;
+        let mut bank = Vec::with_capacity(rows.len() * summary.features());
+        for row in &rows {
+            let energy = energy_of(head, &row[1..]);
+            let unit = unit(&row[1..]).into_iter();
+            bank.extend(unit.map(|h| (energy * h) as f32));
+        }
         Ok(Self {
-            bank: Matrix::new(summary.features(), bank.collect()),
-            k: parameters.nn_guide_k.min(images.len()),
+            bank: Matrix::new(summary.features(), bank),
+            k: parameters.nn_guide_k.min(rows.len()),
         })
     }
 

@@ -54,10 +54,9 @@ impl React {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         Ok(Self {
             threshold: {
-                let summary = fitting.summary()?;
-                let activations = summary.images() * summary.features() as u64;
-                let ranked = |rank| summary.ranked_activation(rank);
-                quantile(activations, ranked, fitting.parameters.react_quantile)
+                let levels = fitting.summary()?.activations();
+                let share = fitting.parameters.react_quantile;
+                quantile(levels.count(), |rank| levels.ranked(rank), share)
             },
             columns: fitting.columns()?,
         })

@@ -26,7 +26,7 @@ impl Temperature {
             let message = "the training images have no labels";
             return Err(Error::new(ErrorKind::Missing, message));
         }
-        let rows = summary.logits().ordered();
+        let rows = summary.logits();
         let [mut low, mut high] = [RANGE[1].recip(), RANGE[0].recip()];
         check_bracket(slope(&rows, low).0, slope(&rows, high).0)?;
         let mut beta = 1.0;

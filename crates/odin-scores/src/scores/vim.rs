@@ -3,8 +3,9 @@
 use super::logits::energy;
 use super::{Fitting, Restoring, Score};
 use crate::error::{Error, ErrorKind};
-use crate::linalg::{Covariance, pseudoinverse_times};
+use crate::linalg::{Covariance, check_features, pseudoinverse_times};
 use crate::matrix::Matrix;
+use crate::method::Method;
 use crate::numeric::{difference, dot};
 use crate::observation::Observation;
 use crate::tensor::Writer;
@@ -43,9 +44,17 @@ impl Vim {
         for value in &mut origin {
             *value = -*value;
         }
-        let rows = summary.rows().ordered();
+        check_features(features)?;
+        let rows = summary.rows(Method::Vim, fitting.parameters)?;
         let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
-        let residual = Covariance::about(&origin, &images)?.residual(principal)?;
+        let covariance = match summary.spread() {
+            None => Covariance::about(&origin, &images)?,
+            Some(spread) => {
+                let products = spread.total(&[summary.images()], &origin);
+                Covariance::of_products(products, summary.images())
+            }
+        };
+        let residual = covariance.residual(principal)?;
         let logits: f64 = rows.iter().map(|row| f64::from(row[0])).sum();
         let norms: f64 = images
             .iter()

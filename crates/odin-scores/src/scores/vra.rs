@@ -8,6 +8,7 @@ use super::shaping::{add_column, energy};
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;
+use crate::method::Method;
 use crate::observation::Observation;
 use crate::tensor::Writer;
 
@@ -26,11 +27,10 @@ pub(super) struct Vra {
 impl Vra {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let (summary, parameters) = (fitting.summary()?, fitting.parameters);
-        let rows = summary.rows().values();
+        let rows = summary.rows(Method::Vra, parameters)?;
         let shares = [parameters.vra_lower, parameters.vra_upper];
         let quantiles = (1..=summary.features()).map(|feature| {
-            let of_feature = rows.iter().skip(feature).step_by(summary.features() + 1);
-            let values: Vec<f32> = of_feature.copied().collect();
+            let values: Vec<f32> = rows.iter().map(|row| row[feature]).collect();
             shares.map(|share| quantile(&values, share))
         });
         let (lower, upper) = quantiles.map(|[lower, upper]| (lower, upper)).unzip();

@@ -1,11 +1,11 @@
 //! WeiPer+KLD: how the features and the logits of perturbed last layers are distributed.
 
-use super::draw::drawn;
 use super::logits::doubles;
 use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::head::Head;
 use crate::matrix::Matrix;
+use crate::method::Method;
 use crate::numeric::dot_mixed;
 use crate::observation::Observation;
 use crate::tensor::{Reader, Writer};
@@ -56,10 +56,8 @@ pub(super) struct WeiperKld {
 impl WeiperKld {
     pub(super) fn fit(fitting: &Fitting<'_>) -> Result<Self, Error> {
         let (head, parameters) = (fitting.head()?, fitting.parameters);
-        let rows = fitting.summary()?.rows().ordered();
+        let rows = fitting.summary()?.rows(Method::WeiperKld, parameters)?;
         let images: Vec<&[f32]> = rows.iter().map(|row| &row[1..]).collect();
-        let share = parameters.weiper_images as f64 / images.len() as f64;
-        let images = drawn(images, share.min(1.0), parameters.weiper_seed);
         let mut random = Random(parameters.weiper_seed);
         let repeats = 0..parameters.weiper_repeats;
         let rows = repeats.flat_map(|_| perturbed(head, parameters.weiper_distance, &mut random));

@@ -3,14 +3,15 @@
 //! | bytes | what |
 //! |---|---|
 //! | 7 | `ODIN-TS` |
-//! | 1 | version: 2, or 1 where it is not known how many features are negative |
+//! | 1 | version: 3 |
 //! | LEB128, and for each 1 and its length | the methods that it is made for, by name, in the order of [`Method::ALL`](crate::Method::ALL) |
 //! | 32 | the network |
 //! | 1 | labels: 0 without images, 1 without labels, 2 with labels |
 //! | 3 LEB128 | classes C, features D, images n |
 //! | C LEB128 | images that are predicted to be of each class |
 //! | C LEB128 | with labels: images of each class |
-//! | LEB128 | version 2: how many features of all images are negative |
+//! | LEB128 | 1 more than how many features of all images are negative; 0 where that is not known |
+//! | LEB128 | to how many images at most scores are fitted that need single images, K |
 //!
 //! Then what is kept, in this order, numbers in little-endian order:
 //!
@@ -23,8 +24,13 @@
 //! | the same sums and products of the features divided by their norm | as those |
 //! | how many images of each class are classified correctly | C LEB128 |
 //! | the sum of the features of those, of each class that has one | D f64 each |
-//! | with labels: rows of the logit of the label and all logits, in their order | C + 1 f32 each |
-//! | rows of the largest logit and the features, in their order | D + 1 f32 each |
+//! | with labels: the number of rows of the logit of the label and all logits, and those rows, in their order | LEB128, and C + 1 f32 each |
+//! | the number of draws of features, and for each, the seeds rising: | LEB128 |
+//! | the seed, how many are drawn at most | 2 LEB128 |
+//! | the share that is drawn | f64 |
+//! | the number of rows of the largest logit and the features, and those rows, in their order | LEB128, and D + 1 f32 each |
+//! | for ViM, of more than K images: the sum of the features, and products about their mean as above | D (D + 3) / 2 f64 |
+//! | whether activations are rounded to 16 binary digits | 1 |
 //! | the number of different activations, and for each its ordered bits less those before it, and its count | LEB128 |
 //!
 //! Where a method needs them, the feature maps follow:
@@ -39,13 +45,19 @@
 //! | what | bytes |
 //! |---|---|
 //! | o, ε, k₁, k₂, λ | f64 each |
-//! | the number of images whose shifts are known | LEB128 |
-//! | those, rising | f64 each |
+//! | the number of images whose shifts are known, and of those that are kept | 2 LEB128 |
+//! | a hash of the image's features, rising, and the shift | u64, f64 each |
+//!
+//! Versions 1 and 2 are read. They had the rows and shifts of all images, the latter rising and without
+//! hashes; no K, no number of rows, no draws, no products for ViM, and nothing of activations where there
+//! were rows of features. Version 1 did not say how many features are negative, and version 2 only where
+//! features were read, without 1 more.
 
 use nalgebra::DMatrix;
 
+use super::sample::{compare, mixed};
 use super::{
-    Bank, Keeps, Levels, MAX_COUNT, Moments, Patterns, TrainingSummary, coarse,
+    Draw, Keeps, Levels, MAX_COUNT, Moments, Patterns, Sample, Shifts, TrainingSummary, coarse,
     levels::from_ordered_bits,
 };
 use crate::activation_shift::ActivationShift;
@@ -53,15 +65,16 @@ use crate::error::{Error, ErrorKind};
 use crate::method::Method;
 
 const MAGIC: &[u8; 7] = b"ODIN-TS";
-/// Without and with the number of negative features.
-const VERSIONS: [u8; 2] = [1, 2];
+/// What is written. Before version 2 it was not known how many features are negative, and before version
+/// 3 the rows of all images were kept.
+const VERSION: u8 = 3;
 
 impl TrainingSummary {
     /// The summary as bytes, which [`from_bytes`](Self::from_bytes) reads on any machine. Those of
     /// what is kept of single images, and of counts, do not depend on the order of the images.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.push(VERSIONS[usize::from(self.negative.is_some())]);
+        bytes.push(VERSION);
         write_number(&mut bytes, self.methods.len() as u64);
         for method in &self.methods {
             bytes.push(method.name().len() as u8);
@@ -75,9 +88,11 @@ impl TrainingSummary {
         let by_label = self.class_images.iter().filter(|_| self.has_labels());
         let numbers = [self.classes as u64, self.features as u64, self.images];
         let counts = self.predicted_images.iter().chain(by_label);
-        for &number in numbers.iter().chain(counts).chain(&self.negative) {
+        for &number in numbers.iter().chain(counts) {
             write_number(&mut bytes, number);
         }
+        write_number(&mut bytes, self.negative.map_or(0, |negative| negative + 1));
+        write_number(&mut bytes, self.kept_images);
         self.write_sums(&mut bytes);
         self.write_images(&mut bytes);
         bytes
@@ -87,11 +102,7 @@ impl TrainingSummary {
         let typical = self.typical.iter().flatten();
         write_doubles(bytes, typical.chain(&self.sum));
         for moments in [&self.moments, &self.unit_moments].into_iter().flatten() {
-            write_doubles(bytes, moments.sums().iter().flatten());
-            let products = moments.within();
-            for row in 0..self.features {
-                write_doubles(bytes, products.view((row, 0), (1, row + 1)).iter());
-            }
+            write_moments(bytes, moments);
         }
         for &images in self.patterns.images() {
             write_number(bytes, images);
@@ -100,25 +111,44 @@ impl TrainingSummary {
     }
 
     fn write_images(&self, bytes: &mut Vec<u8>) {
-        for bank in [&self.logits, &self.rows] {
-            for value in bank.ordered().into_iter().flatten() {
-                bytes.extend(value.to_le_bytes());
-            }
+        if self.keeps.has(Keeps::LOGITS) && self.has_labels() {
+            write_sample(bytes, &self.logits);
+        }
+        if self.keeps.has(Keeps::FEATURES) && self.features > 0 {
+            self.write_rows(bytes);
         }
         if self.keeps.has(Keeps::ACTIVATIONS) {
-            write_levels(bytes, &self.levels);
+            let levels = self.levels.settled();
+            bytes.push(levels.is_coarse().into());
+            write_levels(bytes, &levels);
         }
         if self.keeps.has(Keeps::MAP_ACTIVATIONS) {
             write_number(bytes, self.mapped_images);
-            write_levels(bytes, &self.map_levels);
+            write_levels(bytes, &self.map_levels.settled());
         }
         if self.keeps.has(Keeps::SHIFTS) {
             let numbers = self.activation_shift.numbers();
             numbers.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
-            write_number(bytes, self.shifts.len() as u64);
-            for shift in self.ordered_shifts() {
-                bytes.extend(shift.to_le_bytes());
+            let shifts = self.shifts.kept();
+            write_number(bytes, self.shifts.images());
+            write_number(bytes, shifts.len() as u64);
+            for value in shifts.into_iter().flat_map(|(hash, shift)| [hash, shift]) {
+                bytes.extend(value.to_le_bytes());
             }
+        }
+    }
+
+    fn write_rows(&self, bytes: &mut Vec<u8>) {
+        write_number(bytes, self.rows.samples().len() as u64);
+        for sample in self.rows.samples() {
+            let Draw { seed, most, share } = sample.draw();
+            write_number(bytes, seed);
+            write_number(bytes, most);
+            bytes.extend(share.to_le_bytes());
+            write_sample(bytes, sample);
+        }
+        if let Some(spread) = self.rows.spread() {
+            write_moments(bytes, spread);
         }
     }
 
@@ -129,7 +159,11 @@ impl TrainingSummary {
     /// what no images give: a number that is not finite, counts that do not add up, rows out of
     /// their order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader { bytes, offset: 0 };
+        let mut reader = Reader {
+            bytes,
+            offset: 0,
+            version: VERSION,
+        };
         let mut summary = reader.header()?;
         reader.counts(&mut summary)?;
         reader.typical(&mut summary)?;
@@ -146,8 +180,24 @@ impl TrainingSummary {
     }
 }
 
+fn write_moments(bytes: &mut Vec<u8>, moments: &Moments) {
+    write_doubles(bytes, moments.sums().iter().flatten());
+    let products = moments.within();
+    for row in 0..products.nrows() {
+        write_doubles(bytes, products.view((row, 0), (1, row + 1)).iter());
+    }
+}
+
+fn write_sample(bytes: &mut Vec<u8>, sample: &Sample) {
+    let rows = sample.ordered();
+    write_number(bytes, rows.len() as u64);
+    for value in rows.into_iter().flatten() {
+        bytes.extend(value.to_le_bytes());
+    }
+}
+
+/// Of settled ones.
 fn write_levels(bytes: &mut Vec<u8>, levels: &Levels) {
-    let levels = levels.settled();
     write_number(bytes, levels.len() as u64);
     let mut before = 0;
     for (key, count) in levels.iter() {
@@ -180,6 +230,7 @@ fn largest_sum(images: u64) -> f64 {
 struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
+    version: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -190,9 +241,10 @@ impl<'a> Reader<'a> {
             return Err(self.error("a summary, which begins with ODIN-TS", "other bytes"));
         }
         let start = *self;
-        let version = self.byte()?;
-        if !VERSIONS.contains(&version) {
-            return Err(start.error("version 1 or 2", &format!("version {version}")));
+        self.version = self.byte()?;
+        if !(1..=VERSION).contains(&self.version) {
+            let found = format!("version {}", self.version);
+            return Err(start.error("version 1, 2 or 3", &found));
         }
         let methods = self.methods()?;
         let start = *self;
@@ -226,11 +278,6 @@ impl<'a> Reader<'a> {
         let mut summary = TrainingSummary::new(&methods, classes, features);
         summary.labelled = labelled;
         summary.images = summary.images_with(images)?;
-        if version == VERSIONS[0] {
-            summary.negative = None;
-        } else if summary.negative.is_none() {
-            return Err(start.error("version 1, because no features are read", "version 2"));
-        }
         for (to, from) in summary.network.iter_mut().zip(network) {
             *to = *from;
         }
@@ -270,14 +317,36 @@ impl<'a> Reader<'a> {
                 return Err(self.error("as many images in all classes as there are", "others"));
             }
         }
-        if let Some(negative) = &mut summary.negative {
+        self.negative(summary)?;
+        if self.version >= 3 {
             let start = *self;
-            *negative = self.number()?;
-            if *negative > summary.images * summary.features as u64 {
-                return Err(start.error("as many negative features as there are, or fewer", "more"));
+            let kept_images = self.number()?;
+            if kept_images == 0 {
+                return Err(start.error("one kept image or more", "none"));
             }
+            let summary_keeping = std::mem::replace(summary, TrainingSummary::new(&[], 0, 0));
+            *summary = summary_keeping.keeping(kept_images, &[]);
         }
         Ok(())
+    }
+
+    fn negative(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let start = *self;
+        let read = summary.negative.is_some();
+        summary.negative = match self.version {
+            1 => None,
+            2 if read => Some(self.number()?),
+            2 => return Err(start.error("version 1, because no features are read", "version 2")),
+            _ => self.number()?.checked_sub(1),
+        };
+        let most = summary.images * summary.features as u64;
+        match summary.negative {
+            Some(_) if !read => Err(start.error("0, because no features are read", "more")),
+            Some(negative) if negative > most => {
+                Err(start.error("as many negative features as there are, or fewer", "more"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn typical(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
@@ -360,36 +429,118 @@ impl<'a> Reader<'a> {
     }
 
     fn banks(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
-        let (classes, features) = (summary.classes, summary.features);
+        let images = summary.images;
         if summary.keeps.has(Keeps::LOGITS) && summary.has_labels() {
-            summary.logits = self.bank(classes, summary.images)?;
+            self.sample(&mut summary.logits, summary.classes, images)?;
         }
-        if summary.keeps.has(Keeps::FEATURES) && features > 0 {
-            summary.rows = self.bank(features, summary.images)?;
+        if summary.keeps.has(Keeps::FEATURES) && summary.features > 0 {
+            match self.version {
+                1 | 2 => self.all_rows(summary)?,
+                _ => self.rows(summary)?,
+            }
         }
         Ok(())
     }
 
-    /// `rows` of `others` values and one before them.
-    fn bank(&mut self, others: usize, rows: u64) -> Result<Bank, Error> {
+    /// Of a version that kept all rows, and counted no activations beside them.
+    fn all_rows(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let counts = summary.keeps.has(Keeps::ACTIVATIONS);
+        let (rows, levels) = (&mut summary.rows, &mut summary.levels);
+        self.bank(summary.features, summary.images, |first, features| {
+            rows.push(first, features);
+            if counts {
+                levels.add(features);
+            }
+        })
+    }
+
+    fn rows(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        let (features, images) = (summary.features, summary.images);
         let start = *self;
-        let values = (others as u64).saturating_add(1).saturating_mul(rows);
-        let bytes = self.take(values.saturating_mul(4))?;
-        let (values, _) = bytes.as_chunks::<4>();
-        let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        let finite = values.iter().all(|value| value.is_finite());
-        let bank = Bank::of(others + 1, values);
-        match finite && bank.is_ordered() {
-            true => Ok(bank),
-            false => Err(start.error("rows of finite numbers in their order", "others")),
+        let count = self.number()?;
+        // Each has a seed, two numbers and a share.
+        let (count, mut draws, mut samples) = (self.size(count, 11)?, Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (seed, most) = (self.number()?, self.number()?);
+            let share = f64::from_le_bytes(self.eight()?);
+            let draw = Draw { seed, most, share };
+            let rises = draws.last().is_none_or(|last: &Draw| last.seed < seed);
+            if !rises || most == 0 || !(share > 0.0 && share <= 1.0) {
+                return Err(start.error("draws of rising seeds and shares up to 1", "others"));
+            }
+            let mut sample = Sample::new(draw, features + 1);
+            self.sample(&mut sample, features, images)?;
+            draws.push(draw);
+            samples.push(sample);
+        }
+        summary.rows = summary.rows_of(summary.kept_images, &draws);
+        summary.rows.set_samples(samples);
+        if summary.rows.needs_spread() {
+            let sums = self.class_sums(features, &[images])?;
+            let products = self.products(features, 4.0 * largest_sum(images))?;
+            summary.rows.set_spread(Moments::of(sums, products));
+        }
+        Ok(())
+    }
+
+    /// The rows that are drawn of so many, of `others` values and one before them.
+    fn sample(&mut self, sample: &mut Sample, others: usize, images: u64) -> Result<(), Error> {
+        let start = *self;
+        let count = if self.version < 3 {
+            images
+        } else {
+            self.number()?
+        };
+        self.bank(others, count, |first, others| sample.push(first, others))?;
+        match self.version < 3 || sample.set_seen(images) {
+            true => Ok(()),
+            false => Err(start.error("as many rows as are drawn", "others")),
         }
     }
 
+    /// `rows` of `others` values and one before them, which `take` is given.
+    fn bank(
+        &mut self,
+        others: usize,
+        rows: u64,
+        mut take: impl FnMut(f32, &[f32]),
+    ) -> Result<(), Error> {
+        let width = (others as u64).saturating_add(1).saturating_mul(4);
+        let start = *self;
+        let bytes = self.take(width.saturating_mul(rows))?;
+        let mut before: Vec<f32> = Vec::new();
+        for row in bytes.chunks_exact(width as usize) {
+            let (values, _) = row.as_chunks::<4>();
+            let row: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let rises = before.is_empty() || compare(&before, &row).is_le();
+            if !rises || row.iter().any(|value| !value.is_finite()) {
+                return Err(start.error("rows of finite numbers in their order", "others"));
+            }
+            take(row[0], &row[1..]);
+            before = row;
+        }
+        Ok(())
+    }
+
     fn activations(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
-        if !summary.keeps.has(Keeps::ACTIVATIONS) {
+        let in_rows = self.version < 3 && summary.keeps.has(Keeps::FEATURES);
+        if !summary.keeps.has(Keeps::ACTIVATIONS) || in_rows {
             return Ok(());
         }
-        let (levels, sum) = self.levels(|value| value.is_finite())?;
+        let start = *self;
+        let coarse = match self.version {
+            1 | 2 => 0,
+            _ => self.byte()?,
+        };
+        let can_be: fn(f32) -> bool = match coarse {
+            0 => |_| true,
+            _ => Levels::can_be_coarse,
+        };
+        let (levels, sum) = self.levels(coarse == 1, |value| value.is_finite() && can_be(value))?;
+        let as_said = self.version < 3 || levels.is_coarse() == (coarse == 1);
+        if coarse > 1 || !as_said {
+            return Err(start.error("whether activations are rounded", "another number"));
+        }
         if sum != u128::from(summary.images) * summary.features as u128 {
             return Err(self.error("as many activations as the images have", "others"));
         }
@@ -405,7 +556,7 @@ impl<'a> Reader<'a> {
         let mapped = self.number()?;
         let is_coarse =
             |value: f32| value.is_finite() && coarse(value).to_bits() == value.to_bits();
-        let (levels, sum) = self.levels(is_coarse)?;
+        let (levels, sum) = self.levels(false, is_coarse)?;
         let of_images = match mapped {
             0 => sum == 0,
             _ => sum > 0 && sum.is_multiple_of(u128::from(mapped)),
@@ -424,12 +575,20 @@ impl<'a> Reader<'a> {
         let start = *self;
         let mut numbers = [0.0; ActivationShift::NUMBERS];
         for number in &mut numbers {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(self.take(8)?);
-            *number = f64::from_le_bytes(bytes);
+            *number = f64::from_le_bytes(self.eight()?);
         }
         summary.activation_shift = ActivationShift::from_numbers(numbers)
             .map_err(|_| start.error("parameters of AdaSCALE in their ranges", "others"))?;
+        summary.shifts = match self.version {
+            1 | 2 => self.all_shifts(summary)?,
+            _ => self.drawn_shifts(summary)?,
+        };
+        Ok(())
+    }
+
+    /// Of a version that kept all, without hashes: they get some of their own, by which those of equal
+    /// shifts differ.
+    fn all_shifts(&mut self, summary: &TrainingSummary) -> Result<Shifts, Error> {
         let start = *self;
         let count = self.number()?;
         let shifts = self.doubles(count, f64::MAX)?;
@@ -437,12 +596,39 @@ impl<'a> Reader<'a> {
         if count > summary.images || !rise {
             return Err(start.error("rising shifts of the images", "others"));
         }
-        summary.shifts = shifts;
-        Ok(())
+        let mut kept = summary.shifts.clone();
+        for (place, shift) in (0..).zip(shifts) {
+            kept.push(mixed(mixed(0, shift.to_bits()), place), shift);
+        }
+        Ok(kept)
+    }
+
+    fn drawn_shifts(&mut self, summary: &TrainingSummary) -> Result<Shifts, Error> {
+        let start = *self;
+        let (images, count) = (self.number()?, self.number()?);
+        let length = self.size(count, 16)?;
+        let mut values = Vec::with_capacity(length);
+        for _ in 0..length {
+            let hash = u64::from_le_bytes(self.eight()?);
+            values.push((hash, u64::from_le_bytes(self.eight()?)));
+        }
+        let can_be = |&(_, bits): &(u64, u64)| {
+            let shift = f64::from_bits(bits);
+            shift.is_finite() && shift.is_sign_positive()
+        };
+        let drawn = count == images.min(summary.kept_images) && values.is_sorted();
+        if images > summary.images || !drawn || !values.iter().all(can_be) {
+            return Err(start.error("shifts of the images, by their hashes", "others"));
+        }
+        Ok(Shifts::of(summary.kept_images, images, values))
     }
 
     /// Levels of values that can be, and how many values there are.
-    fn levels(&mut self, can_be: impl Fn(f32) -> bool) -> Result<(Levels, u128), Error> {
+    fn levels(
+        &mut self,
+        coarse: bool,
+        can_be: impl Fn(f32) -> bool,
+    ) -> Result<(Levels, u128), Error> {
         let length = self.number()?;
         // Each has a key and a count.
         let length = self.size(length, 2)?;
@@ -466,7 +652,7 @@ impl<'a> Reader<'a> {
             counts.push(count);
             (before, sum) = (Some(key), sum + u128::from(count));
         }
-        Ok((Levels::of(keys, counts), sum))
+        Ok((Levels::of(keys, counts, coarse), sum))
     }
 
     /// So many numbers, each up to `largest` in magnitude.
@@ -501,6 +687,12 @@ impl<'a> Reader<'a> {
         let taken = &self.bytes[self.offset..][..count];
         self.offset += count;
         Ok(taken)
+    }
+
+    fn eight(&mut self) -> Result<[u8; 8], Error> {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(self.take(8)?);
+        Ok(bytes)
     }
 
     fn byte(&mut self) -> Result<u8, Error> {

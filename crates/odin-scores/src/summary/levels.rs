@@ -2,10 +2,18 @@
 
 /// Values that wait are sorted once there are so many, or as many as there are levels.
 const WAITING: usize = 1 << 16;
+/// So many different values are counted exactly.
+const MOST: usize = 1 << 22;
+/// Where there are more, they are rounded to 16 binary digits, of which there are 2²⁴ at most.
+const DROPPED: u32 = 8;
 
-/// The different values of activations and how often each occurs: a histogram that loses nothing.
-#[derive(Debug, Clone, Default)]
+/// The different values of activations and how often each occurs: a histogram that loses nothing of up to
+/// 2²² different values. Those of more are rounded to 16 binary digits, whatever order they came in.
+#[derive(Debug, Clone)]
 pub(crate) struct Levels {
+    most: usize,
+    /// Whether they are rounded.
+    coarse: bool,
     /// Ordered bits, rising.
     keys: Vec<u32>,
     /// How often each occurs, from 1.
@@ -14,14 +22,34 @@ pub(crate) struct Levels {
     waiting: Vec<u32>,
 }
 
+impl Default for Levels {
+    fn default() -> Self {
+        Self::up_to(MOST)
+    }
+}
+
 impl Levels {
-    /// Of rising keys, each with a count from 1.
-    pub(crate) fn of(keys: Vec<u32>, counts: Vec<u64>) -> Self {
+    /// Without a value, and exact of so many different ones.
+    fn up_to(most: usize) -> Self {
         Self {
-            keys,
-            counts,
+            most,
+            coarse: false,
+            keys: Vec::new(),
+            counts: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+
+    /// Of rising keys, each with a count from 1.
+    pub(crate) fn of(keys: Vec<u32>, counts: Vec<u64>, coarse: bool) -> Self {
+        let mut levels = Self {
+            keys,
+            counts,
+            coarse,
+            ..Self::default()
+        };
+        levels.bound();
+        levels
     }
 
     pub(crate) fn add(&mut self, values: &[f32]) {
@@ -36,6 +64,10 @@ impl Levels {
         self.settle();
         self.waiting.extend_from_slice(&other.waiting);
         self.add_levels(&other.keys, &other.counts);
+        if other.coarse {
+            self.round();
+        }
+        self.bound();
     }
 
     /// The same with no value waiting.
@@ -54,13 +86,55 @@ impl Levels {
             .map(|run| (run[0], run.len() as u64))
             .unzip();
         self.add_levels(&keys, &counts);
+        if self.coarse {
+            self.round();
+        }
+        self.bound();
+    }
+
+    /// Rounds them where they are too many. Whether they ever are depends on the values alone.
+    fn bound(&mut self) {
+        if self.keys.len() > self.most && !self.coarse {
+            self.round();
+        }
+    }
+
+    fn round(&mut self) {
+        self.coarse = true;
+        let rounded = |key: u32| ordered_bits(rounded(from_ordered_bits(key), DROPPED));
+        let mut kept = 0;
+        for i in 0..self.keys.len() {
+            let key = rounded(self.keys[i]);
+            let count = self.counts[i];
+            if kept > 0 && self.keys[kept - 1] == key {
+                self.counts[kept - 1] += count;
+            } else {
+                (self.keys[kept], self.counts[kept]) = (key, count);
+                kept += 1;
+            }
+        }
+        self.keys.truncate(kept);
+        self.counts.truncate(kept);
+    }
+
+    /// Whether they are rounded; of settled ones.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.coarse
+    }
+
+    /// Whether a value can be among rounded ones.
+    pub(crate) fn can_be_coarse(value: f32) -> bool {
+        rounded(value, DROPPED).to_bits() == value.to_bits()
     }
 
     fn add_levels(&mut self, keys: &[u32], counts: &[u64]) {
         let own = self.keys.iter().copied().zip(self.counts.iter().copied());
         let other = keys.iter().copied().zip(counts.iter().copied());
         let (mut own, mut other) = (own.peekable(), other.peekable());
-        let mut merged = Self::default();
+        let mut merged = Self {
+            coarse: self.coarse,
+            ..Self::up_to(self.most)
+        };
         let length = self.keys.len().max(keys.len());
         merged.keys.reserve(length);
         merged.counts.reserve(length);
@@ -109,10 +183,14 @@ impl Levels {
 /// The nearest number of 12 binary digits, of which there are so few that all of them can be counted:
 /// within a share of 2⁻¹² of the value, and equal to it at 0.
 pub(crate) fn coarse(value: f32) -> f32 {
-    const DROPPED: u32 = 12;
+    rounded(value, 12)
+}
+
+/// The nearest number whose last `dropped` bits are 0.
+fn rounded(value: f32, dropped: u32) -> f32 {
     let bits = value.to_bits();
-    let cut = |bits: u32| f32::from_bits(bits >> DROPPED << DROPPED);
-    let nearest = cut(bits + (1 << (DROPPED - 1)));
+    let cut = |bits: u32| f32::from_bits(bits >> dropped << dropped);
+    let nearest = cut(bits + (1 << (dropped - 1)));
     match nearest.is_finite() {
         true => nearest,
         // The largest numbers are rounded down.
@@ -199,6 +277,56 @@ mod tests {
         for rank in [0, 1, 77, 100_000, 180_000, 199_999] {
             assert_eq!(levels.ranked(rank), sorted[rank as usize]);
             assert_eq!(right.ranked(rank), sorted[rank as usize]);
+        }
+    }
+
+    /// Rounded or not, they are the same in any order and parts.
+    #[test]
+    fn many_values_are_rounded_in_any_order() {
+        let values: Vec<f32> = (0..200_000u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6 - 3.0)
+            .collect();
+        let mut sorted = values.clone();
+        sorted.sort_by(f32::total_cmp);
+        sorted.dedup();
+        let of = |most: usize, values: &[f32], part: usize| {
+            let mut levels = Levels::up_to(most);
+            values.chunks(part).for_each(|part| levels.add(part));
+            levels
+        };
+        for (most, coarse) in [
+            (sorted.len(), false),
+            (sorted.len() - 1, true),
+            (70_000, true),
+        ] {
+            let whole = of(most, &values, 777).settled();
+            assert_eq!(whole.is_coarse(), coarse, "{most}");
+            assert_eq!(whole.count(), 200_000);
+            let (few, many) = (
+                of(most, &values[..1000], 10),
+                of(most, &values[1000..], 90_000),
+            );
+            for (mut one, other) in [(few.clone(), &many), (many.clone(), &few)] {
+                one.merge(other);
+                let one = one.settled();
+                assert_eq!(one.is_coarse(), coarse, "{most}");
+                assert!(one.iter().eq(whole.iter()), "{most}");
+            }
+            let all = of(values.len(), &values, 777);
+            for rank in [0, 77, 100_000, 199_999] {
+                let (near, value) = (whole.ranked(rank), all.ranked(rank));
+                assert!(
+                    (near - value).abs() <= value.abs() / 65_536.0,
+                    "{near} {value}"
+                );
+                assert!(coarse || near == value);
+            }
+            assert!(
+                !coarse
+                    || whole
+                        .iter()
+                        .all(|(key, _)| Levels::can_be_coarse(from_ordered_bits(key)))
+            );
         }
     }
 }

@@ -1,25 +1,33 @@
 //! What scores are fitted from, made where the images are and merged.
 
-mod bank;
 mod bytes;
 mod keeps;
 mod levels;
 mod moments;
 mod patterns;
+mod rows;
+mod sample;
+mod shifts;
 
 use crate::activation_shift::ActivationShift;
 use crate::error::{Error, ErrorKind};
 use crate::head::{Head, check_match};
+use crate::linalg::check_features;
 use crate::method::Method;
 use crate::numeric::{add, argmax, max, softmax, unit};
 use crate::parameters::Parameters;
 use crate::training::Training;
 
-pub(crate) use bank::Bank;
-pub(crate) use keeps::Keeps;
-pub(crate) use levels::{Levels, coarse, ordered_bits, ranked};
+use keeps::draws_of;
+use rows::Rows;
+use sample::hash;
+use shifts::Shifts;
+
+pub(crate) use keeps::{Keeps, draw_of};
+pub(crate) use levels::{Levels, coarse};
 pub(crate) use moments::Moments;
 pub(crate) use patterns::Patterns;
+pub(crate) use sample::{Draw, Sample};
 
 /// So many features of all images, or images without any. Counts up to here are exact as f64.
 const MAX_COUNT: u64 = 1 << 53;
@@ -36,26 +44,30 @@ const MAX_COUNT: u64 = 1 << 53;
 /// | `mahalanobis-pp`, `relative-mahalanobis-pp` | the same but for the first, of the features divided by their norm | 8 (C D + D²), and 4096 D |
 /// | `she` | the sums of the features of the correctly classified images of each class | 8 C D |
 /// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
-/// | `temperature-scaling` | the logits of each image, and that of its label | 4 (C + 1) an image |
-/// | `knn`, `vim`, `nn-guide`, `vra`, `weiper-kld` | the features of each image, and its largest logit | 4 (D + 1) an image |
-/// | `adascale-a`, `adascale-l` | how far the largest activations of each image shift | 8 an image |
+/// | `temperature-scaling` | the logits of images that are drawn, and that of the label | 4 (C + 1) an image |
+/// | `knn`, `nn-guide`, `vim`, `vra`, `weiper-kld` | the features of images that are drawn, and the largest logit; those of one seed are kept once | 4 (D + 1) an image |
+/// | `vim`, of more images | and the products of the features of all about their mean | 8 (D + D²), and 4096 D |
+/// | `adascale-a`, `adascale-l` | how far the largest activations of images that are drawn shift | 16 an image |
 /// | `react-map` | how often each activation of the feature maps occurs, rounded to 12 binary digits | up to 16 a different one of those: 16 MiB |
-/// | `react`, unless features are kept | how often each activation occurs | up to 16 a different activation |
+/// | `react` | how often each activation occurs, rounded to 16 binary digits where more than 2²² are different | up to 12 a different one |
 ///
-/// ViM needs the features because its α is the mean length of residuals in directions that are
-/// known only once all images were seen; ReAct needs the whole distribution because a quantile of
-/// the parts says nothing of that of all, and VRA those of each feature; WeiPer+KLD draws images. Counts of images are kept,
-/// 16 C bytes, and of features that are negative wherever features are read, those of `ash`, `scale`,
+/// **Memory** does not grow with the number of images beyond those that are drawn: up to
+/// [`kept_images`](Parameters::kept_images), 65,536, and for KNN, NNGuide and WeiPer+KLD the numbers
+/// that their own parameters say. Up to there all images count and nothing is approximated. Drawn are those with the least
+/// hashes of their features (or logits), a random sample unless images repeat. ViM needs single images because its α is the mean length of residuals in
+/// directions that are known only once all images were seen, VRA because it takes quantiles of each feature. A quantile q of n images drawn has the
+/// rank q to within √(q (1 - q) / n), one standard deviation: 0.002 for 65,536. α and the temperature are within a few thousandths for
+/// the same reason; the principal directions of ViM are those of all images. ReAct counts all activations: its quantile is within a share of 2⁻¹⁶ of
+/// the exact one. Counts of images are kept, 16 C bytes, and of features that are negative wherever features are read, those of `ash`, `scale`,
 /// `lts` and `grad-norm` among them, which are not fitted: they are warned of.
 ///
-/// **Any order.** Images that are kept are ordered by their content, and counts are whole numbers.
+/// **Any order.** Images are drawn by what is in them and ordered by it, and counts are whole numbers.
 /// What is fitted from those is therefore the same, bit for bit, however the images were cut into
-/// parts and in whatever order they are merged: `knn`, `nn-guide`, `vim`, `react`, `react-map`, `vra`,
-/// AdaSCALE and
-/// `temperature-scaling`.
+/// parts and in whatever order they are merged: `knn`, `nn-guide`, `weiper-kld`, `react`, `react-map`, `vra`,
+/// AdaSCALE, `temperature-scaling`, and `vim` of as many images as are kept.
 /// Sums are in f64, and their last bits depend on the order: sums of n numbers to within n · 2⁻⁵³
 /// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`,
-/// `dice`, `she` and `kl-matching` differ by as little; Mahalanobis distances by that times the condition number of
+/// `dice`, `she`, `kl-matching` and `vim` of more images differ by as little; Mahalanobis distances by that times the condition number of
 /// the covariance, and at least by the 2⁻²⁴ of their inverse root, which is kept in f32.
 ///
 /// ```
@@ -103,15 +115,16 @@ pub struct TrainingSummary {
     /// How many features of all images are negative; unknown where none are read, and of summaries
     /// that an earlier version wrote.
     negative: Option<u64>,
-    logits: Bank,
-    rows: Bank,
+    /// To how many images at most scores are fitted that need single images.
+    kept_images: u64,
+    logits: Sample,
+    rows: Rows,
     levels: Levels,
     map_levels: Levels,
     /// Images whose feature maps are in the levels.
     mapped_images: u64,
     activation_shift: ActivationShift,
-    /// In no order.
-    shifts: Vec<f64>,
+    shifts: Shifts,
 }
 
 impl TrainingSummary {
@@ -129,7 +142,7 @@ impl TrainingSummary {
             let kept = keeps.has(part) && features > 0;
             kept.then(|| Moments::new(classes, features))
         };
-        Self {
+        let summary = Self {
             methods,
             keeps,
             network: [0; 32],
@@ -145,24 +158,59 @@ impl TrainingSummary {
             unit_moments: moments(Keeps::UNIT_PRODUCTS),
             patterns: Patterns::new(of(Keeps::PATTERNS, classes)),
             negative: (features > 0).then_some(0),
-            logits: Bank::new(classes.saturating_add(1)),
-            rows: Bank::new(features.saturating_add(1)),
+            kept_images: 0,
+            logits: Sample::new(Draw::new(0, 1, 1.0), 1),
+            rows: Rows::new(0, &[], None),
             levels: Levels::default(),
             map_levels: Levels::default(),
             mapped_images: 0,
             activation_shift: ActivationShift::new(&Parameters::default()),
-            shifts: Vec::new(),
+            shifts: Shifts::new(0),
+        };
+        summary.with_parameters(&Parameters::default())
+    }
+
+    /// The same, without images, to be fitted with these parameters; the defaults unless set. What is
+    /// kept depends on those that say how many images are: `kept_images`, and the images, shares and
+    /// seeds of KNN, NNGuide and WeiPer+KLD; and on o, ε, k₁, k₂ and λ of AdaSCALE. Images that were
+    /// added already are kept as they are.
+    #[must_use]
+    pub fn with_parameters(self, parameters: &Parameters) -> Self {
+        let activation_shift = ActivationShift::new(parameters);
+        if self.images > 0 {
+            return Self {
+                activation_shift,
+                ..self
+            };
+        }
+        let draws = draws_of(&self.methods, parameters);
+        Self {
+            activation_shift,
+            ..self.keeping(parameters.kept_images as u64, &draws)
         }
     }
 
-    /// The same, to be fitted with these parameters; the defaults unless set. What is kept depends on
-    /// those of AdaSCALE: o, ε, k₁, k₂ and λ.
-    #[must_use]
-    pub fn with_parameters(self, parameters: &Parameters) -> Self {
+    /// The same, without images, of which so many are to be kept, and of the features those of draws.
+    fn keeping(self, kept_images: u64, draws: &[Draw]) -> Self {
+        let of_logits = Draw {
+            seed: 0,
+            most: kept_images,
+            share: 1.0,
+        };
         Self {
-            activation_shift: ActivationShift::new(parameters),
+            kept_images,
+            logits: Sample::new(of_logits, self.classes.saturating_add(1)),
+            rows: self.rows_of(kept_images, draws),
+            shifts: Shifts::new(kept_images),
             ..self
         }
+    }
+
+    fn rows_of(&self, kept_images: u64, draws: &[Draw]) -> Rows {
+        let draws = if self.features > 0 { draws } else { &[] };
+        let spreads = self.methods.contains(&Method::Vim) && check_features(self.features).is_ok();
+        let spread_beyond = (spreads && !draws.is_empty()).then_some(kept_images);
+        Rows::new(self.features, draws, spread_beyond)
     }
 
     /// The same, of the network that these bytes identify, such as a hash; zeros unless set.
@@ -204,7 +252,11 @@ impl TrainingSummary {
 
     /// Whether it keeps what a method needs, one that it was made for or another.
     pub fn is_for(&self, method: Method) -> bool {
-        self.keeps.suffice_for(method, self.features)
+        let made =
+            self.methods.contains(&method) || draw_of(method, &Parameters::default()).is_none();
+        let in_features = Keeps::are_in_features(method) && self.keeps.has(Keeps::FEATURES);
+        (made && self.keeps.suffice_for(method, self.features))
+            || (in_features && self.images <= self.kept_images && self.rows.all().is_some())
     }
 
     /// Adds images. Where the last layer is given, those of the first images are compared with it.
@@ -244,10 +296,10 @@ impl TrainingSummary {
 
     fn add_shifts(&mut self, training: &Training<'_>) {
         if self.keeps.has(Keeps::SHIFTS) && self.features > 0 {
-            let pairs = training.feature_rows().zip(training.shifted_rows());
-            let shifts =
-                pairs.map(|(features, shifted)| self.activation_shift.of(features, shifted));
-            self.shifts.extend(shifts);
+            for (features, shifted) in training.feature_rows().zip(training.shifted_rows()) {
+                let shift = self.activation_shift.of(features, shifted);
+                self.shifts.push(hash(features, 0), shift);
+            }
         }
     }
 
@@ -320,7 +372,7 @@ impl TrainingSummary {
         self.levels.merge(&other.levels);
         self.map_levels.merge(&other.map_levels);
         self.mapped_images += other.mapped_images;
-        self.shifts.extend_from_slice(&other.shifts);
+        self.shifts.merge(&other.shifts);
         let counts = [
             (&mut self.class_images, &other.class_images),
             (&mut self.predicted_images, &other.predicted_images),
@@ -358,6 +410,9 @@ impl TrainingSummary {
             "were made for different scores; make both for the same"
         } else if self.keeps.has(Keeps::SHIFTS) && self.activation_shift != other.activation_shift {
             "were made with different parameters of AdaSCALE; make both with the same"
+        } else if (self.kept_images, self.rows.draws()) != (other.kept_images, other.rows.draws()) {
+            "were made to keep different numbers of images, or draw them by different shares or seeds; \
+             make both with the same parameters"
         } else {
             return Ok(());
         };
@@ -436,14 +491,41 @@ impl TrainingSummary {
             .map(|negative| negative as f64 / all.max(1) as f64)
     }
 
-    /// Rows of the logit of the label and all logits.
-    pub(crate) fn logits(&self) -> &Bank {
-        &self.logits
+    /// To how many images at most scores are fitted that need single images.
+    pub(crate) fn kept_images(&self) -> u64 {
+        self.kept_images
     }
 
-    /// Rows of the largest logit and the features.
-    pub(crate) fn rows(&self) -> &Bank {
-        &self.rows
+    /// Rows of the logit of the label and all logits, of labelled images that are drawn.
+    pub(crate) fn logits(&self) -> Vec<&[f32]> {
+        self.logits.ordered()
+    }
+
+    /// Rows of the largest logit and the features, of the images that this method draws.
+    pub(crate) fn rows(
+        &self,
+        method: Method,
+        parameters: &Parameters,
+    ) -> Result<Vec<&[f32]>, Error> {
+        let kept_images = usize::try_from(self.kept_images).unwrap_or(usize::MAX);
+        let parameters = Parameters {
+            kept_images,
+            ..*parameters
+        };
+        let drawn = draw_of(method, &parameters).and_then(|draw| self.rows.drawn(&draw));
+        drawn.ok_or_else(|| {
+            let message = format!(
+                "the summary of {} training images does not keep those that this score draws; make \
+                 it with the parameters by which the score is fitted",
+                self.images
+            );
+            Error::new(ErrorKind::Summary, message)
+        })
+    }
+
+    /// The products of the features of all images as one class, where there are more than are kept.
+    pub(crate) fn spread(&self) -> Option<&Moments> {
+        self.rows.spread()
     }
 
     /// Whether the feature maps of all images were there.
@@ -463,24 +545,23 @@ impl TrainingSummary {
 
     /// Whether the shifted features of all images were there.
     pub(crate) fn has_shifts(&self) -> bool {
-        self.shifts.len() as u64 == self.images
+        self.shifts.images() == self.images
     }
 
-    /// How far the largest activations of each image shift, rising.
-    pub(crate) fn ordered_shifts(&self) -> Vec<f64> {
-        let mut shifts = self.shifts.clone();
-        shifts.sort_unstable_by(f64::total_cmp);
-        shifts
+    /// How far the largest activations of images shift, of those that are drawn, rising.
+    pub(crate) fn shifts(&self) -> Vec<f64> {
+        self.shifts.rising()
     }
 
-    /// The activation of a rank from 0 in ascending order.
-    pub(crate) fn ranked_activation(&self, rank: u64) -> f32 {
-        if !self.keeps.has(Keeps::FEATURES) {
-            return self.levels.ranked(rank);
+    /// How often each activation occurs.
+    pub(crate) fn activations(&self) -> Levels {
+        if self.keeps.has(Keeps::ACTIVATIONS) {
+            return self.levels.settled();
         }
-        let rows = self.rows.values().chunks_exact(self.features + 1);
-        let activations = rows.flat_map(|row| &row[1..]);
-        ranked(activations.map(|&value| (ordered_bits(value), 1)), rank)
+        let mut levels = Levels::default();
+        let rows = self.rows.all().unwrap_or_default();
+        rows.iter().for_each(|row| levels.add(&row[1..]));
+        levels.settled()
     }
 }
 

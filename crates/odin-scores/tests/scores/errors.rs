@@ -159,7 +159,10 @@ fn what_images_do_not_determine_is_an_error() {
 
 #[test]
 fn parameters_are_checked() {
-    let wrong: [fn(&mut Parameters); 32] = [
+    let wrong: [fn(&mut Parameters); 35] = [
+        |p| p.kept_images = 0,
+        |p| p.knn_images = 0,
+        |p| p.nn_guide_images = 0,
         |p| p.gen_gamma = 0.0,
         |p| p.gen_gamma = f64::NAN,
         |p| p.gen_top = 0,
