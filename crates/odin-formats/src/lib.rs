@@ -26,6 +26,7 @@ mod element;
 mod error;
 pub mod onnx;
 mod safetensors;
+mod single_logit;
 mod torch;
 mod weights;
 pub mod zoo;

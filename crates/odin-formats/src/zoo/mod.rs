@@ -23,6 +23,7 @@ mod wide_resnet;
 
 use odin_graph::{Graph, Tensor};
 
+use crate::single_logit::{NO_SIGMOID, SINGLE_LOGIT, two_classes};
 use crate::{Checkpoint, Error, ErrorKind};
 use net::{Net, Params};
 use odin_error::first_shown;
@@ -87,7 +88,7 @@ const FAMILIES: [Family; 3] = [
 ///
 /// # Errors
 /// When the names are those of no family, when a tensor is missing, left over or of the wrong
-/// shape, when there is only one class, or when the image is too small or has another number of channels. The message names
+/// shape, or when the image is too small or has another number of channels. The message names
 /// the tensor as the file does.
 pub fn build(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result<Model, Error> {
     build_any(checkpoint, image_shape).map_err(|e| e.about(checkpoint.name()))
@@ -97,7 +98,7 @@ fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
     let part::Part {
         params,
         family,
-        notices,
+        mut notices,
     } = part::choose(checkpoint)?;
     let image_shape = image_shape_for(&params, image_shape)?;
     let mut net = Net::new(params, image_shape)?;
@@ -105,17 +106,17 @@ fn build_any(checkpoint: &Checkpoint, image_shape: Option<[usize; 3]>) -> Result
     let built = built.and_then(|built| net.check_all_used().map(|()| built));
     let Built {
         architecture,
-        logits,
+        mut logits,
     } = built.map_err(|e| e.about(format_args!("read as {}", family.name)))?;
 
-    let classes = net.channels(logits);
-    if classes < 2 {
-        return Err(net::mismatch(format!(
-            "a network of {classes} class: its softmax is 1 for every image, so that no score \
-             tells two images apart; at least 2 classes are needed"
-        )));
-    }
+    let mut classes = net.channels(logits);
     let mut graph = net.into_graph();
+    if classes == 1 {
+        let both = two_classes(&mut graph, logits);
+        logits = both.map_err(|e| net::mismatch(e.to_string()))?;
+        classes = 2;
+        notices.push(format!("the last layer gives {SINGLE_LOGIT}{NO_SIGMOID}"));
+    }
     graph.output(LOGITS, logits);
     Ok(Model {
         graph,

@@ -3,8 +3,9 @@
 
 use super::builder::invalid;
 use crate::Error;
-use odin_graph::op::{Axis, Binary, Concat, Gemm, Reduce, ReduceKind, Unary};
-use odin_graph::{Dim, Graph, Op, Shape, Tensor, ValueId, linear_head_of};
+use crate::single_logit::{NO_SIGMOID, SINGLE_LOGIT, two_classes};
+use odin_graph::op::{Axis, Binary, Concat, Reduce, ReduceKind, Unary};
+use odin_graph::{Dim, Graph, Op, Shape, ValueId, linear_head_of};
 use std::collections::HashMap;
 
 /// How many operators behind each other are looked through.
@@ -34,9 +35,8 @@ pub(super) fn logits(
     let found = end.logits(output, notices);
     let rows = as_rows(graph, found, name)?;
     if graph.shape(rows).dims()[1].at(1) == 1 {
-        notices.push(format!(
-            "the output {name:?} is a single number z for two classes: the logits are -z/2 and z/2, whose softmax is the sigmoid of z"
-        ));
+        let doubt = if found == output { NO_SIGMOID } else { "" };
+        notices.push(format!("the output {name:?} is {SINGLE_LOGIT}{doubt}"));
         return two_classes(graph, rows).map_err(invalid);
     }
     let called_probabilities = ["prob", "softmax"].iter().any(|part| {
@@ -72,32 +72,6 @@ fn as_rows(graph: &mut Graph, logits: ValueId, name: &str) -> Result<ValueId, Er
             graph.shape(logits)
         ))),
     }
-}
-
-/// `-z/2` and `z/2` of a single logit `z [N, 1]`. A linear layer stays one, with two classes.
-fn two_classes(graph: &mut Graph, z: ValueId) -> Result<ValueId, odin_graph::Error> {
-    let both = |half: &dyn Fn(f32) -> f32, row: &[f32]| -> Vec<f32> {
-        let negative = row.iter().map(|&v| -half(v));
-        negative.chain(row.iter().map(|&v| half(v))).collect()
-    };
-    let half = |v: f32| v / 2.0;
-    let Ok(head) = linear_head_of(graph, z) else {
-        let weight = Tensor::new(vec![1, 2], vec![-0.5, 0.5])?;
-        let weight = graph.constant(weight)?;
-        return graph.mat_mul(z, weight);
-    };
-    let width = head.weight.data().len();
-    let features = graph.reshape(head.features, Shape::batched(&[width]))?;
-    let weight = Tensor::new(vec![2, width], both(&half, head.weight.data()))?;
-    let weight = graph.constant(weight)?;
-    let bias = graph.constant(Tensor::vector(both(&half, head.bias.data())))?;
-    let gemm = Gemm {
-        alpha: 1.0,
-        beta: 1.0,
-        trans_a: false,
-        trans_b: true,
-    };
-    graph.add(Op::Gemm(gemm), &[features, weight, bias])
 }
 
 /// The value without the changes of shape behind it.

@@ -214,6 +214,14 @@ fn a_single_logit_is_two_classes() {
         assert!(linear_head(&read.graph).is_ok(), "{name}");
         let said = read.notices.iter().any(|n| n.contains("sigmoid of z"));
         assert!(said, "{name}: {:?}", read.notices);
+        // Without a sigmoid it may be a quantity.
+        let doubted = read.notices.iter().any(|n| n.contains("regression"));
+        assert_eq!(
+            doubted,
+            !name.contains("Sigmoid"),
+            "{name}: {:?}",
+            read.notices
+        );
     }
     let deep = vec![product(), node("Tanh", &["a"], &["y"])];
     let read = read(ending(deep)).unwrap();
