@@ -22,6 +22,7 @@ mod precision;
 mod published;
 mod registry;
 mod score_file;
+mod score_tune;
 mod separation;
 mod separation_plots;
 mod terms;
@@ -49,6 +50,7 @@ pub use score_file::{
     check_score_file, read_column, read_score_names, read_scores, record_from_json, record_to_json,
     set_to_csv,
 };
+pub use score_tune::{ScoreTuneReport, ScoreTuneTest};
 pub use separation::Separation;
 pub use terms::counted;
 pub use tune::{TuneReport, TuneTest};

@@ -6,10 +6,10 @@ use crate::parameters::Parameters;
 use std::fmt::Write;
 
 /// A parameter of a method: its name, how it is read from text, how it is shown.
-struct Parameter {
-    name: &'static str,
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
     set: fn(&mut Parameters, &str) -> Option<()>,
-    get: fn(&Parameters) -> String,
+    pub(crate) get: fn(&Parameters) -> String,
 }
 
 macro_rules! parameter {
@@ -26,7 +26,7 @@ macro_rules! parameter {
 }
 
 /// The parameters of a method that can be set.
-fn of(method: Method) -> &'static [Parameter] {
+pub(crate) fn of(method: Method) -> &'static [Parameter] {
     const GEN: &[Parameter] = &[parameter!("gamma", gen_gamma), parameter!("top", gen_top)];
     const KNN: &[Parameter] = &[
         Parameter {
@@ -115,6 +115,41 @@ fn of(method: Method) -> &'static [Parameter] {
     }
 }
 
+/// The parameter that a text such as `k=5` sets, and the value; without a name that of the only one.
+pub(crate) fn named(method: Method, text: &str) -> Result<(&'static Parameter, &str), Error> {
+    let known = of(method);
+    let named = match text.split_once('=') {
+        Some((name, value)) => {
+            let name = name.trim();
+            known
+                .iter()
+                .find(|p| p.name == name)
+                .map(|p| (p, value.trim()))
+        }
+        // Of KNN it was once the only one.
+        None => match (method, known) {
+            (_, [only]) | (Method::Knn, [only, ..]) => Some((only, text)),
+            _ => None,
+        },
+    };
+    named.ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|p| p.name).collect();
+        match names.is_empty() {
+            true => invalid(format!(
+                "{method} has no parameters, and {text:?} was given"
+            )),
+            false => invalid(format!(
+                "{method} has no parameter {text:?}; write {method}:{}=VALUE",
+                names.join(&format!("=VALUE, or {method}:"))
+            )),
+        }
+    })
+}
+
+fn invalid(problem: String) -> Error {
+    Error::new(ErrorKind::Invalid, problem)
+}
+
 impl Parameters {
     /// Reads a score with its parameters: its name, then `:NAME=VALUE` for each parameter that is
     /// to be another than the paper's, or `:VALUE` for the only one.
@@ -145,41 +180,23 @@ impl Parameters {
     }
 
     fn read_one(&mut self, method: Method, text: &str) -> Result<(), Error> {
-        let invalid = |problem: String| Err(Error::new(ErrorKind::Invalid, problem));
-        let known = of(method);
-        let named = match text.split_once('=') {
-            Some((name, value)) => {
-                let name = name.trim();
-                known
-                    .iter()
-                    .find(|p| p.name == name)
-                    .map(|p| (p, value.trim()))
-            }
-            // Of KNN it was once the only one.
-            None => match (method, known) {
-                (_, [only]) | (Method::Knn, [only, ..]) => Some((only, text)),
-                _ => None,
-            },
-        };
-        let Some((parameter, value)) = named else {
-            let names: Vec<&str> = known.iter().map(|p| p.name).collect();
-            return match names.is_empty() {
-                true => invalid(format!(
-                    "{method} has no parameters, and {text:?} was given"
-                )),
-                false => invalid(format!(
-                    "{method} has no parameter {text:?}; write {method}:{}=VALUE",
-                    names.join(&format!("=VALUE, or {method}:"))
-                )),
-            };
-        };
-        match (parameter.set)(self, value) {
-            Some(()) => Ok(()),
-            None => invalid(format!(
+        let (parameter, value) = named(method, text)?;
+        self.set(method, parameter, value)
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        method: Method,
+        parameter: &Parameter,
+        value: &str,
+    ) -> Result<(), Error> {
+        let set = (parameter.set)(self, value);
+        set.ok_or_else(|| {
+            invalid(format!(
                 "{method}: {value:?} is no value for {}",
                 parameter.name
-            )),
-        }
+            ))
+        })
     }
 
     /// The parameters of a method with their values, such as `gamma = 0.1, top = 100`; empty where

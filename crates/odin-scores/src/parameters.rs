@@ -174,6 +174,35 @@ impl Parameters {
         }
     }
 
+    /// Whether a [`TrainingSummary`] that is made for one of them serves the other as well, so that
+    /// the training images need not be gone through again: they differ only in what is applied when
+    /// a score is fitted.
+    ///
+    /// [`TrainingSummary`]: crate::TrainingSummary
+    pub fn fits_same_summary(&self, other: &Self) -> bool {
+        let usual = Self::default();
+        let before_fitting = |parameters: &Self| Self {
+            gen_gamma: usual.gen_gamma,
+            gen_top: usual.gen_top,
+            knn_k: usual.knn_k,
+            nn_guide_k: usual.nn_guide_k,
+            react_quantile: usual.react_quantile,
+            ash_pruned: usual.ash_pruned,
+            scale_pruned: usual.scale_pruned,
+            lts_pruned: usual.lts_pruned,
+            dice_pruned: usual.dice_pruned,
+            adascale_pmin: usual.adascale_pmin,
+            adascale_pmax: usual.adascale_pmax,
+            react_map_quantile: usual.react_map_quantile,
+            ash_map_pruned: usual.ash_map_pruned,
+            scale_map_pruned: usual.scale_map_pruned,
+            mcm_temperature: usual.mcm_temperature,
+            nci_alpha: usual.nci_alpha,
+            ..*parameters
+        };
+        before_fitting(self) == before_fitting(other)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let weight = |value: f64| value >= 0.0 && value.is_finite();

@@ -76,8 +76,9 @@ pub use detect::{
 };
 pub use error::{Error, ErrorKind};
 pub use evaluate::{
-    Choice, Evaluation, InOnlyRule, Intervals, MeasureOptions, Measured, MetricsMode, Objective,
-    Rule, Search, TuneOptions, Tuned, Tuner, choose, evaluate, measure,
+    CandidateScores, Choice, Evaluation, InOnlyRule, Intervals, MeasureOptions, Measured,
+    MetricsMode, Objective, Rule, ScoreCandidate, ScoreSearch, ScoreTuner, Search, TuneOptions,
+    Tuned, Tuner, choose, evaluate, measure,
 };
 pub use export::{
     Agreement, CompileOptions, CompiledDetector, CompiledScore, IMAGES, ScoreAgreement, compile,
@@ -93,7 +94,7 @@ pub use odin_cpu::{InstructionSet, Program, ProgramStep};
 pub use odin_data::{DataSet, Image, OpenOptions, Sample, Transform};
 pub use odin_metrics::{Metrics, minimum_images};
 pub use odin_scores::{
-    Fitted, Method, Needs, Observation, Parameters, Scorer, Shift, TrainingSummary,
+    Fitted, Method, Needs, Observation, ParameterGrid, Parameters, Scorer, Shift, TrainingSummary,
 };
 pub use setting::{Precision, Setting};
 

@@ -54,7 +54,7 @@ pub(crate) struct Calibrate {
     #[command(flatten)]
     pub(crate) setting: SettingOptions,
 
-    /// The setting that `odin tune -o tuned.toml` chose
+    /// The setting, or the parameters of a score, that `odin tune -o tuned.toml` chose
     #[arg(long, value_name = "FILE", conflicts_with_all = ["temperature", "magnitude", "precision"])]
     pub(crate) tuned: Option<PathBuf>,
 

@@ -29,8 +29,9 @@ pub(crate) use score::{Score, ScoreFormatArg};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{LogArg, Serve};
 pub(crate) use shared::{
-    ComputeOptions, DeviceOptions, ImageSize, Magnitude, NetworkOptions, NnOption, PrecisionOption,
-    RegistryOptions, ReportOptions, RunOptions, ScoreOptions, SettingOptions, SplitArg, UsageError,
+    ComputeOptions, DeviceOptions, FIT_IMAGES, ImageSize, Magnitude, NetworkOptions, NnOption,
+    PrecisionOption, RegistryOptions, ReportOptions, RunOptions, ScoreOptions, SettingOptions,
+    SplitArg, UsageError,
 };
 pub(crate) use tune::Tune;
 pub(crate) use verify::Verify;

@@ -231,6 +231,9 @@ pub(crate) struct ReportOptions {
     pub(crate) plots: Option<PathBuf>,
 }
 
+/// How many training images scores are fitted to at most, unless it is said.
+pub(crate) const FIT_IMAGES: usize = 50_000;
+
 /// Scores beside ODIN.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ScoreOptions {
@@ -256,7 +259,7 @@ pub(crate) struct ScoreOptions {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 50_000,
+        default_value_t = FIT_IMAGES,
         value_parser = positive::<usize>,
         help_heading = "Other scores"
     )]
@@ -328,6 +331,12 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 pub(crate) struct ImageSize {
     pub(crate) height: usize,
     pub(crate) width: usize,
+}
+
+impl std::fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
 }
 
 impl std::str::FromStr for ImageSize {

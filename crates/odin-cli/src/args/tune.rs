@@ -17,6 +17,7 @@ Examples:
   odin tune --nn net.onnx --in-dataset photos/                    no out-of-distribution images
   odin tune --nn net.onnx --in-dataset photos/ --in-only=synthetic --magnitudes 0:0.01:21
   odin tune --nn net.onnx --in-dataset photos/ --transfer --out-dataset a/ --out-dataset b/
+  odin tune --nn net.onnx --in-dataset photos/ --for adascale-a --fit-on train/ --tune-on other/
 
 Beside grid.csv it writes grid-heat-map.svg, grid-against-temperature.svg and
 grid-against-magnitude.svg. High scores mean in-distribution, which is the positive class.")]
@@ -68,6 +69,20 @@ pub(crate) struct Tune {
     #[command(flatten)]
     pub(crate) precision: PrecisionOption,
 
+    /// Tune the parameters of this score instead of T and ε: its name, for the values that authors or
+    /// benchmarks choose from (docs/tuning.md), or with others such as ash:pruned=0.5/0.7/0.9 or
+    /// adascale-a:pmin=0.6:pmax=0.8/0.9; --fit-on names the training images of scores that are
+    /// fitted. Without --tune-on, on sets made from the in-set
+    #[arg(
+        long = "for",
+        value_name = "SCORE",
+        value_parser = parameter_grid,
+        conflicts_with_all = [
+            "temperatures", "magnitudes", "transfer", "scores-beside-odin", "report", "plots"
+        ]
+    )]
+    pub(crate) score_grid: Option<odin::ParameterGrid>,
+
     /// The objective: fpr95, auroc, detection-error, aupr-in or aupr-out [default: fpr95, or auroc
     /// with --in-only]
     #[arg(long, value_name = "METRIC")]
@@ -94,6 +109,10 @@ pub(crate) struct Tune {
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+fn parameter_grid(text: &str) -> Result<odin::ParameterGrid, String> {
+    odin::ParameterGrid::read(text).map_err(|e| e.to_string())
 }
 
 /// A list of magnitudes.

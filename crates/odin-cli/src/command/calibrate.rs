@@ -1,7 +1,7 @@
 //! `odin calibrate`: finds the threshold and writes the calibrated detector.
 
 use super::scoring::score;
-use crate::args::{Calibrate, SplitArg, UsageError};
+use crate::args::{Calibrate, ScoreOptions, SplitArg, UsageError};
 use crate::output::atomic::Output;
 use crate::output::progress::say;
 use crate::output::report_files::ReportFiles;
@@ -9,7 +9,7 @@ use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::OpenSet;
 use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
-use odin::{CalibrationOptions, DetectorBuilder, DetectorRecord, Setting, ThresholdRule, Tuned};
+use odin::{CalibrationOptions, DetectorBuilder, DetectorRecord, ThresholdRule, Tuned};
 use odin_report::{CalibrationReport, ComputedIn, counted};
 use std::path::Path;
 
@@ -20,7 +20,12 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     setup.selection.split = args.split;
     setup.selection.limit = args.limit;
     setup.selection.preferred = SplitArg::Validation;
-    let setting = setting(args, &setup)?;
+    let tuned = tuned(args, &setup)?;
+    let setting = match &tuned {
+        Some(tuned) if tuned.score.is_none() => tuned.setting,
+        _ => setup.setting(&args.setting)?,
+    };
+    let scores_beside = with_tuned(&args.scores_beside, tuned.as_ref())?;
     let in_spec = setup.in_spec(args.in_dataset.as_deref())?;
     let out_spec = args.out_dataset.as_deref();
     let out_spec = out_spec.map(|name| setup.spec(name, "--out-dataset"));
@@ -29,7 +34,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let out_set = out_spec.map(|spec| setup.open(spec, in_set.images.len()));
     let out_set = out_set.transpose()?;
     let classifier = &setup.classifier;
-    let mut sources = setup.sources(&args.scores_beside);
+    let mut sources = setup.sources(&scores_beside);
     sources.extend(
         [&in_set]
             .into_iter()
@@ -44,7 +49,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     out.is_none_of(&sources)?;
     let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
 
-    let scores = setup.scores(&args.scores_beside, setting.precision)?;
+    let scores = setup.scores(&scores_beside, setting.precision)?;
     let builder = scores.add_to(setup.builder().setting(setting));
     let has = |wanted: &str| scores.names().iter().any(|name| name == wanted);
     let builder = builder.odin(has("odin"));
@@ -85,24 +90,59 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     write_stdout(&args.format.text(|| report.to_table(), || report.to_json()))
 }
 
-/// The setting that was tuned, or that the options name.
-fn setting(args: &Calibrate, setup: &Setup<'_>) -> Result<Setting> {
+/// What was tuned for this network.
+fn tuned(args: &Calibrate, setup: &Setup<'_>) -> Result<Option<Tuned>> {
     let Some(path) = &args.tuned else {
-        return setup.setting(&args.setting);
+        return Ok(None);
     };
     let tuned = Tuned::open(path)?;
     tuned.check_model(&setup.classifier)?;
     if !args.run.quiet.on {
+        let what = match &tuned.score {
+            Some(score) => score.clone(),
+            None => tuned.setting.to_string(),
+        };
         say(&format!(
-            "{}: {}, tuned on {} against {}",
+            "{}: {what}, tuned on {} against {}",
             path.display(),
-            tuned.setting,
             tuned.in_dataset,
             tuned.tuned_on
         ));
     }
     setup.check_precision(tuned.setting.precision)?;
-    Ok(tuned.setting)
+    Ok(Some(tuned))
+}
+
+/// The scores asked for, that which was tuned with its parameters: the only one where none is
+/// named.
+fn with_tuned(asked_for: &ScoreOptions, tuned: Option<&Tuned>) -> Result<ScoreOptions> {
+    let mut options = asked_for.clone();
+    let Some(score) = tuned.and_then(|tuned| tuned.score.as_ref()) else {
+        return Ok(options);
+    };
+    let name = |text: &str| {
+        text.split(':')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_string()
+    };
+    let own = options
+        .scores
+        .iter()
+        .position(|text| name(text) == name(score));
+    match own {
+        Some(place) => options.scores[place].clone_from(score),
+        None if options.scores.is_empty() => options.scores.push(score.clone()),
+        None => {
+            let problem = format!(
+                "--tuned: the file tunes {score}, which --score does not name; name {}, or leave out --score",
+                name(score)
+            );
+            return Err(UsageError(problem).into());
+        }
+    }
+    Ok(options)
 }
 
 fn rule(args: &Calibrate) -> ThresholdRule {

@@ -14,6 +14,7 @@ pub(crate) mod score;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
 pub(crate) mod tune;
+mod tune_score;
 pub(crate) mod verify;
 
 mod eval_page;

@@ -1,8 +1,10 @@
 //! `odin tune`: searches for the temperature and the magnitude.
 
 use super::scoring::{or_skip_bad, tell_skipped};
+use super::tune_score;
 use crate::args::{SettingOptions, Tune, UsageError};
 use crate::output::atomic::{Output, SourceFile};
+use crate::output::command_line::{kept_options, option};
 use crate::output::progress::{Meter, say};
 use crate::output::report_files::ReportFiles;
 use crate::output::stdout::write_stdout;
@@ -19,6 +21,9 @@ use std::path::Path;
 
 pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
     let out = check_out(args)?;
+    if let Some(grid) = &args.score_grid {
+        return tune_score::run(args, grid, out);
+    }
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.limit = args.limit;
     let (in_spec, out_specs) = setup.specs(args.in_dataset.as_deref(), &args.out_dataset)?;
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
     Ok(())
 }
 
-fn is_toml(path: &Path) -> bool {
+pub(super) fn is_toml(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "toml")
 }
@@ -117,9 +122,37 @@ struct Tuning<'a> {
 }
 
 /// A set of which a part tunes and another tests.
-struct TwoParts {
-    set: OpenSet,
-    tests: Images,
+pub(super) struct TwoParts {
+    pub(super) set: OpenSet,
+    pub(super) tests: Images,
+}
+
+/// The in-set, the set to tune on and the others.
+pub(super) fn open(
+    setup: &Setup<'_>,
+    in_spec: Spec,
+    out_specs: impl IntoIterator<Item = Spec>,
+) -> Result<Vec<TwoParts>> {
+    let (in_set, tests) = setup.open_in_two(in_spec, [1000, 9000])?;
+    let noise = [in_set.images.len(), tests.len()];
+    let (mut sets, mut rest) = (vec![in_set], vec![tests]);
+    for spec in out_specs {
+        let (set, tests) = setup.open_in_two(spec, noise)?;
+        sets.push(set);
+        rest.push(tests);
+    }
+    tell_apart(&mut sets);
+    setup.announce(None, None, &sets);
+    let sets = sets.into_iter().zip(rest);
+    Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
+}
+
+/// How many in-distribution images a set is compared with.
+pub(super) fn compared_with(out_set: &OpenSet, n_in: usize, n_out: usize) -> usize {
+    match out_set.spec.shortens_in_set() {
+        true => n_in.min(n_out),
+        false => n_in,
+    }
 }
 
 impl Tuning<'_> {
@@ -131,7 +164,7 @@ impl Tuning<'_> {
         grid: Grid,
     ) -> Result<(TuneReport, Option<Tuned>)> {
         let tune_on_one = tune_on.is_some();
-        let sets = self.open(in_spec, tune_on.into_iter().chain(out_specs))?;
+        let sets = open(&self.setup, in_spec, tune_on.into_iter().chain(out_specs))?;
         let Some((in_set, out_sets)) = sets.split_first() else {
             bail!("there is no set to tune on");
         };
@@ -196,26 +229,6 @@ impl Tuning<'_> {
         });
         drop(meter);
         or_skip_bad(search, self.args.run.skip_bad)
-    }
-
-    /// The in-set, the set to tune on and the others.
-    fn open(
-        &self,
-        in_spec: Spec,
-        out_specs: impl IntoIterator<Item = Spec>,
-    ) -> Result<Vec<TwoParts>> {
-        let (in_set, tests) = self.setup.open_in_two(in_spec, [1000, 9000])?;
-        let noise = [in_set.images.len(), tests.len()];
-        let (mut sets, mut rest) = (vec![in_set], vec![tests]);
-        for spec in out_specs {
-            let (set, tests) = self.setup.open_in_two(spec, noise)?;
-            sets.push(set);
-            rest.push(tests);
-        }
-        tell_apart(&mut sets);
-        self.setup.announce(None, None, &sets);
-        let sets = sets.into_iter().zip(rest);
-        Ok(sets.map(|(set, tests)| TwoParts { set, tests }).collect())
     }
 
     /// The paper's setting in the precision of the search.
@@ -284,10 +297,7 @@ impl Tuning<'_> {
         searches: &[Search],
     ) -> Result<TuneTest> {
         let n_out = out_scores.msp.len();
-        let n_in = match out_set.spec.shortens_in_set() {
-            true => in_scores.msp.len().min(n_out),
-            false => in_scores.msp.len(),
-        };
+        let n_in = compared_with(out_set, in_scores.msp.len(), n_out);
         let exact = MeasureOptions::default();
         let measure = |in_scores: &[f64], out_scores: &[f64]| -> Result<Metrics> {
             Ok(measure(&in_scores[..n_in], out_scores, &exact)?.metrics)
@@ -314,8 +324,8 @@ impl Tuning<'_> {
     }
 }
 
-/// The setting, for `odin calibrate --tuned`.
-fn write_tuned(tuned: Option<&Tuned>, out: &Output, quiet: bool) -> Result<()> {
+/// What was chosen, for `odin calibrate --tuned`.
+pub(super) fn write_tuned(tuned: Option<&Tuned>, out: &Output, quiet: bool) -> Result<()> {
     let tuned = tuned.context("--out: several settings were chosen, which no file holds")?;
     out.write(tuned.to_toml().as_bytes())?;
     if !quiet {
@@ -360,14 +370,21 @@ fn suggest(args: &Tune, report: &TuneReport, usual: Setting) {
         return;
     };
     let setting = match &args.out {
-        Some(path) if is_toml(path) => format!(" --tuned {}", path.display()),
+        Some(path) if is_toml(path) => option("--tuned", path.display()),
         _ => differing(search.choice.setting, usual),
     };
+    let in_dataset = args.in_dataset.as_deref().unwrap_or(&report.in_dataset);
     say(&format!(
-        "Next, a threshold: odin calibrate --nn {} --in-dataset {}{setting} -o detector.toml",
-        args.nn.name,
-        args.in_dataset.as_deref().unwrap_or(&report.in_dataset)
+        "Next, a threshold: {}{setting} -o detector.toml",
+        calibrate(args, in_dataset)
     ));
+}
+
+/// The command that finds the threshold, with what the user said of network and images.
+pub(super) fn calibrate(args: &Tune, in_dataset: &str) -> String {
+    let (nn, kept) = (option("--nn", &args.nn.name), kept_options(&args.run));
+    let in_dataset = option("--in-dataset", in_dataset);
+    format!("odin calibrate{nn}{in_dataset}{kept}")
 }
 
 /// The options for a setting where it is not what `odin calibrate` takes anyway.

@@ -45,8 +45,7 @@ impl Scores {
                 ..Self::default()
             });
         }
-        let training = training(options, selection, registry)?;
-        let training = training.map(|images| images.skip_bad(run.skip_bad));
+        let training = training(options, run, selection, registry)?;
         let fitting = Fitting {
             run,
             builder,
@@ -182,8 +181,9 @@ fn by_reason(left_out: Vec<(Method, String)>) -> Vec<(String, Vec<String>)> {
 }
 
 /// The training images, where the options name some.
-fn training(
+pub(super) fn training(
     options: &ScoreOptions,
+    run: &RunOptions,
     selection: &Selection,
     registry: &Registry,
 ) -> Result<Option<Images>> {
@@ -191,7 +191,8 @@ fn training(
         return Ok(None);
     };
     let spec = Spec::resolve(name, "--fit-on", selection, registry)?;
-    Ok(Some(spec.open_training(selection, options.fit_images)?))
+    let images = spec.open_training(selection, options.fit_images)?;
+    Ok(Some(images.skip_bad(run.skip_bad)))
 }
 
 struct Fitting<'a> {

@@ -134,6 +134,11 @@ impl<'a> Setup<'a> {
         )
     }
 
+    /// The training images that the options name for scores that are fitted.
+    pub(crate) fn training(&self, options: &ScoreOptions) -> Result<Option<Images>> {
+        super::scores::training(options, self.run, &self.selection, &self.registry)
+    }
+
     /// What is read beside the sets: the model, its `model.toml`, the registry, and the images that
     /// scores are fitted to.
     pub(crate) fn sources(&self, scores: &ScoreOptions) -> Vec<SourceFile> {

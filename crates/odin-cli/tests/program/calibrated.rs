@@ -745,6 +745,78 @@ fn transfer_tunes_on_each_set_and_tests_on_all() {
     assert!(table.contains("tuned on, by evaluated on"), "{table}");
 }
 
+const TUNE_SCORE: &str = "tune --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --limit 60 --fit-on {demo}/validation.npy --quiet";
+
+/// The best of the grid is chosen, and the defaults are tried beside it.
+#[test]
+fn parameters_of_scores_are_tuned() {
+    let folder = tempfile::tempdir().unwrap();
+    for (score, candidates, objective, larger) in [
+        ("knn:k=1/3/40", 4, "fpr95", false),
+        (
+            "adascale-a:pmin=0.6/0.8:pmax=0.85:lambda=1/10",
+            4,
+            "auroc",
+            true,
+        ),
+        ("scale-map", 7, "auroc", true),
+        ("gen", 42, "aupr-out", true),
+    ] {
+        let run = format!("{TUNE_SCORE} --for {score} --objective {objective}");
+        let run = format!("{run} --tune-on {{demo}}/near.npy --out-dataset {{demo}}/near.npy");
+        let report = json(folder.path(), &format!("{run} --format json -o grid.csv"));
+        let column = match objective {
+            "fpr95" => "fpr_at_95_tpr".to_string(),
+            name => name.replace('-', "_"),
+        };
+        let value = |row: &Value| row[&column].as_f64().unwrap();
+        let grid = report["grid"].as_array().unwrap();
+        assert_eq!(grid.len(), candidates, "{score}");
+        let values = grid.iter().map(value);
+        let best = match larger {
+            true => values.fold(f64::NEG_INFINITY, f64::max),
+            false => values.fold(f64::INFINITY, f64::min),
+        };
+        let chosen = &report["chosen"]["score"];
+        let row = grid.iter().find(|row| row["score"] == *chosen).unwrap();
+        assert!((value(row) - best).abs() < 1e-9, "{score}");
+        assert!(grid.iter().any(|row| row["score"] == report["default"]));
+        let test = &report["tests"][0];
+        assert_eq!((&test["n_in"], &test["n_out"]), (&60.into(), &60.into()));
+        assert_eq!(test["grid"].as_array().unwrap().len(), candidates);
+        let csv = fs::read_to_string(folder.path().join("grid.csv")).unwrap();
+        assert_eq!(csv.lines().count(), candidates + 1, "{csv}");
+    }
+}
+
+#[test]
+fn tuned_parameters_are_what_is_calibrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let tune = format!("{TUNE_SCORE} --for ash:pruned=0.35/0.55 --in-only -o tuned.toml");
+    let report = stdout(folder.path(), &tune);
+    assert!(report.contains("made of them"), "{report}");
+    let tuned = fs::read_to_string(folder.path().join("tuned.toml")).unwrap();
+    let score = tuned.lines().find_map(|line| line.strip_prefix("score = "));
+    let score = score.unwrap().trim_matches('"');
+    let calibrate = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy";
+    let threshold = |options: &str| {
+        stdout(folder.path(), &format!("{calibrate} {options} -o d.toml"));
+        let detector = fs::read_to_string(folder.path().join("d.toml")).unwrap();
+        let line = detector.lines().find(|line| line.starts_with("threshold"));
+        line.unwrap().to_string()
+    };
+    let by_name = threshold(&format!("--score {score}"));
+    assert_eq!(threshold("--tuned tuned.toml"), by_name);
+    assert_eq!(threshold("--tuned tuned.toml --score ash,energy"), by_name);
+    assert_ne!(threshold("--score ash"), by_name);
+    let refused = odin(
+        folder.path(),
+        &format!("{calibrate} --tuned tuned.toml --score energy -o d.toml"),
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("name ash, or leave out --score"));
+}
+
 #[test]
 fn tuning_that_cannot_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -757,6 +829,17 @@ fn tuning_that_cannot_be_is_refused() {
         ("-o grid.svg", 2, ".csv"),
         ("--temperatures 0", 2, "positive"),
         ("--detectors vim", 2, "--fit-on"),
+        ("--for energy", 2, "no parameters to tune"),
+        ("--for vim", 2, "vim:d=A/B/C"),
+        ("--for knn", 2, "--fit-on"),
+        ("--for ash:pruned=2", 2, "below 1"),
+        (
+            "--for ash --in-only=mean-score",
+            2,
+            "this rule is for T and",
+        ),
+        ("--for ash --temperatures 1", 2, "--temperatures"),
+        ("--for ash --score energy", 2, "--score"),
     ] {
         let output = odin(
             folder.path(),

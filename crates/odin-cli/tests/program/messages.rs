@@ -95,6 +95,23 @@ const SAID: &[Said] = &[
         &["--magnitude"],
     ),
     (
+        "tune {demo on} --limit 20 --mean 0.5 --std 0.25 --image-size 8 --transform resize:8x8 --skip-bad --batch-size 7",
+        0,
+        &[
+            "{demo}/in.npy --transform resize:8x8:bilinear --skip-bad --mean 0.5 --std 0.25 --image-size 8x8 -o detector.toml\n",
+        ],
+        &["--batch-size"],
+    ),
+    (
+        "tune {demo on} --limit 20 --for knn:k=2/4 --fit-on {demo}/validation.npy --fit-images 90 --tune-on {demo}/near.npy --mean 0.5 --std 0.25",
+        0,
+        &[
+            " --mean 0.5 --std 0.25 --score knn",
+            " --fit-on {demo}/validation.npy --fit-images 90 -o detector.toml\n",
+        ],
+        &["--temperature"],
+    ),
+    (
         "compile --detector d.toml -o d.onnx",
         0,
         &[

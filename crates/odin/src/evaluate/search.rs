@@ -94,7 +94,7 @@ pub struct Search {
 }
 
 /// The name of the synthetic sets in results.
-const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
+pub(super) const SYNTHETIC: &str = "sets made from the in-set: shuffled pixels, blends, noise";
 
 /// Larger ε are chosen on synthetic sets for artefacts that other sets lack (`docs/tuning.md`).
 const LARGEST_MODERATE: f64 = 0.002;
@@ -295,7 +295,7 @@ impl Tuner {
 ///
 /// # Errors
 /// When there are fewer than two images, or the first cannot be read.
-fn synthetic_sets(images: &Images, seed: u64) -> Result<[Images; 3], Error> {
+pub(super) fn synthetic_sets(images: &Images, seed: u64) -> Result<[Images; 3], Error> {
     Ok([
         images.synthetic(SyntheticKind::PixelShuffle, seed)?,
         images.synthetic(SyntheticKind::Blend, seed)?,
@@ -336,7 +336,7 @@ fn unzip(named: Vec<(String, Metrics)>) -> (Vec<String>, Vec<Metrics>) {
 }
 
 /// For each place, the mean of the metrics that the lists have there.
-fn mean_by_place(lists: Vec<Vec<Metrics>>) -> Vec<Metrics> {
+pub(super) fn mean_by_place(lists: Vec<Vec<Metrics>>) -> Vec<Metrics> {
     let places = lists.iter().map(Vec::len).min().unwrap_or(0);
     let mean = |place: usize, pick: fn(&Metrics) -> f64| {
         lists.iter().map(|list| pick(&list[place])).sum::<f64>() / lists.len() as f64

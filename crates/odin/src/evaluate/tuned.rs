@@ -1,9 +1,10 @@
 //! A tuned setting, and its file `tuned.toml`.
 
+use super::score_tune::{CandidateScores, ScoreSearch, ScoreTuner};
 use super::search::{Rule, Search};
 use crate::files::write_atomically;
 use crate::model::read_text_of;
-use crate::{Classifier, Error, ErrorKind, Precision, Setting, SweepScores};
+use crate::{Classifier, Error, ErrorKind, Parameters, Precision, Setting, SweepScores};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -11,8 +12,11 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Tuned {
-    /// The setting.
+    /// The setting; [`Setting::PAPER`] where a score was tuned.
     pub setting: Setting,
+    /// The score whose parameters were tuned, with them, such as `ash:pruned=0.8`; `None` where the
+    /// setting was.
+    pub score: Option<String>,
     /// The SHA-256 of the model file, in hexadecimal digits; `None` for one that is no file.
     pub model_sha256: Option<String>,
     /// The rule that chose it, such as `fpr95` or `mean-score`.
@@ -29,9 +33,11 @@ pub struct Tuned {
     pub version: String,
 }
 
-/// The version of the keys of a `tuned.toml`. The second knows `precision`, and is written only where
-/// this is another than the exact one that the first takes for granted.
-const FORMATS: [u32; 2] = [1, 2];
+/// The version of the keys of a `tuned.toml`.
+const FORMAT: u32 = 1;
+/// The same of files that know `precision`, which are written only where this is another than the exact
+/// one that the first takes for granted, or a score, which have no setting.
+const SECOND_FORMAT: u32 = 2;
 const MAX_FILE: u64 = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -39,11 +45,15 @@ const MAX_FILE: u64 = 1 << 20;
 struct Raw {
     odin_tuned: u32,
     version: String,
-    temperature: f64,
-    magnitude: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magnitude: Option<f64>,
     /// Missing where it is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model_sha256: Option<String>,
     rule: String,
@@ -58,6 +68,7 @@ impl Tuned {
     pub fn new(classifier: &Classifier, search: &Search, in_set: &SweepScores) -> Self {
         Self {
             setting: search.choice.setting,
+            score: None,
             model_sha256: classifier.file().sha256.clone(),
             rule: match search.rule {
                 Rule::Metric(objective) => objective.to_string(),
@@ -76,6 +87,34 @@ impl Tuned {
             },
             version: env!("CARGO_PKG_VERSION").to_string(),
         }
+    }
+
+    /// What a search among parameters of a score chose for the network.
+    ///
+    /// # Errors
+    /// When the search is of another tuner.
+    pub fn of_score(
+        classifier: &Classifier,
+        tuner: &ScoreTuner,
+        search: &ScoreSearch,
+        in_set: &CandidateScores,
+    ) -> Result<Self, Error> {
+        let chosen = tuner.candidates().nth(search.chosen);
+        let chosen = chosen.ok_or_else(|| {
+            let problem = "the search is of other parameters than the tuner's";
+            Error::new(ErrorKind::Invalid, problem)
+        })?;
+        Ok(Self {
+            setting: Setting::PAPER,
+            score: Some(chosen.spec.clone()),
+            model_sha256: classifier.file().sha256.clone(),
+            rule: search.objective.to_string(),
+            in_dataset: in_set.name.clone(),
+            in_images: in_set.images(),
+            tuned_on: search.tuned_on.clone(),
+            out_images: search.n_out,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        })
     }
 
     /// Reads a `tuned.toml`.
@@ -99,17 +138,20 @@ impl Tuned {
 
     /// The text of the `tuned.toml`.
     pub fn to_toml(&self) -> String {
-        let Setting {
-            temperature,
-            magnitude,
-            precision,
-        } = self.setting;
+        let setting = self.score.is_none().then_some(self.setting);
+        let precision = Some(self.setting.precision).filter(|&p| p != Precision::Exact);
+        let (format, what) = match (&self.score, precision) {
+            (None, None) => (FORMAT, "A setting of ODIN"),
+            (None, Some(_)) => (SECOND_FORMAT, "A setting of ODIN"),
+            (Some(_), _) => (SECOND_FORMAT, "Parameters of a score"),
+        };
         let raw = Raw {
-            odin_tuned: FORMATS[usize::from(precision != Precision::Exact)],
+            odin_tuned: format,
             version: self.version.clone(),
-            temperature,
-            magnitude,
-            precision: (precision != Precision::Exact).then(|| precision.to_string()),
+            temperature: setting.map(|setting| setting.temperature),
+            magnitude: setting.map(|setting| setting.magnitude),
+            precision: precision.map(|precision| precision.to_string()),
+            score: self.score.clone(),
             model_sha256: self.model_sha256.clone(),
             rule: self.rule.clone(),
             in_dataset: self.in_dataset.clone(),
@@ -120,7 +162,7 @@ impl Tuned {
         // Every value of the struct has a form in TOML.
         let body = toml::to_string(&raw).unwrap_or_default();
         format!(
-            "# A setting of ODIN that tuning chose, for one model.\n#   odin calibrate --tuned THIS_FILE ...\n{body}"
+            "# {what} that tuning chose, for one model.\n#   odin calibrate --tuned THIS_FILE ...\n{body}"
         )
     }
 
@@ -143,6 +185,27 @@ impl Tuned {
     }
 }
 
+/// The setting of the file, or where it tells of a score the paper's.
+fn setting(raw: &Raw) -> Result<Setting, String> {
+    let precision = raw.precision.as_deref().map(str::parse::<Precision>);
+    let precision = precision.transpose();
+    let precision = precision.map_err(|e| format!("`precision`: {e}"))?;
+    let setting = match (&raw.score, raw.temperature, raw.magnitude) {
+        (None, Some(temperature), Some(magnitude)) => {
+            Setting::new(temperature, magnitude).map_err(|e| e.to_string())?
+        }
+        (Some(score), None, None) => {
+            let read = Parameters::default().read(score);
+            read.map_err(|e| format!("score: {e}"))?;
+            Setting::PAPER
+        }
+        _ => {
+            return Err("there must be `temperature` and `magnitude`, or else `score`".to_string());
+        }
+    };
+    Ok(setting.with_precision(precision.unwrap_or_default()))
+}
+
 /// Errors are texts without the name of the file.
 fn read(text: &str) -> Result<Tuned, String> {
     let problem = |e: toml::de::Error| e.to_string().trim_end().to_string();
@@ -153,22 +216,17 @@ fn read(text: &str) -> Result<Tuned, String> {
                 "this is no tuned setting (it has no `odin_tuned`); tuning writes one".to_string(),
             );
         }
-        Some(format) if FORMATS.iter().any(|&known| i64::from(known) == format) => {}
+        Some(format) if (FORMAT..=SECOND_FORMAT).any(|known| format == i64::from(known)) => {}
         Some(format) => {
             return Err(format!(
-                "the setting has format {format}, this version reads those up to {}; use a newer version, or tune again",
-                FORMATS[1]
+                "the setting has format {format}, this version reads {FORMAT} and {SECOND_FORMAT}; use a newer version, or tune again"
             ));
         }
     }
     let raw: Raw = toml::from_str(text).map_err(problem)?;
-    let precision = raw.precision.map(|text| text.parse());
-    let precision: Option<Precision> = precision
-        .transpose()
-        .map_err(|e: Error| format!("`precision`: {e}"))?;
-    let setting = Setting::new(raw.temperature, raw.magnitude).map_err(|e| e.to_string())?;
     Ok(Tuned {
-        setting: setting.with_precision(precision.unwrap_or_default()),
+        setting: setting(&raw)?,
+        score: raw.score,
         model_sha256: raw.model_sha256,
         rule: raw.rule,
         in_dataset: raw.in_dataset,

@@ -1,7 +1,10 @@
 //! Tuning ends in a setting that can be written, read again, and is held to its model.
 
 use crate::{demo, folder, open, refused};
-use odin::{Detector, ErrorKind, Grid, InOnlyRule, Objective, Setting, TuneOptions, Tuned, Tuner};
+use odin::{
+    Detector, ErrorKind, Grid, InOnlyRule, Objective, ParameterGrid, ScoreTuner, Setting,
+    TuneOptions, Tuned, Tuner,
+};
 use std::sync::LazyLock;
 
 fn options() -> TuneOptions {
@@ -77,6 +80,82 @@ fn the_setting_is_that_of_the_search() {
     assert_eq!(metrics[search.choice.index].fpr_at_95_tpr, least);
 }
 
+/// Every candidate scores as a detector with its parameters, bit for bit; also where candidates need
+/// several passes over the training images and images that are shifted differently.
+#[test]
+fn candidates_score_as_detectors_with_their_parameters() {
+    let classifier = open(demo("model.safetensors"));
+    let images = |file| classifier.open_images(demo(file)).unwrap().at_most(25, 0);
+    let (training, inside, near) = (
+        images("validation.npy"),
+        images("in.npy"),
+        images("near.npy"),
+    );
+    for (text, candidates) in [
+        ("knn:k=1/3", 3),
+        ("react", 4),
+        ("gen:top=3", 8),
+        (
+            "adascale-l:pmin=0.6:pmax=0.9:lambda=1/10:epsilon=0.25/0.5",
+            5,
+        ),
+    ] {
+        let grid = ParameterGrid::read(text).unwrap();
+        let builder = Detector::builder(&classifier).threads(2);
+        let tuner = ScoreTuner::new(builder.clone(), &grid, Some(&training), 0, |_| {}).unwrap();
+        assert_eq!(tuner.left_out().len(), 0, "{text}");
+        assert_eq!(tuner.candidates().len(), candidates, "{text}");
+        let default = tuner
+            .candidates()
+            .nth(tuner.default_candidate().unwrap())
+            .unwrap();
+        assert_eq!(default.parameters, odin::Parameters::default());
+        let scored = tuner.score(&near, |_| {}).unwrap();
+        for (candidate, column) in tuner.candidates().zip(&scored.columns) {
+            let builder = builder.clone().parameters(candidate.parameters);
+            let fitted = builder
+                .clone()
+                .fit(&[grid.method()], Some(&training), |_| {});
+            let detector = builder.fitted(fitted.unwrap()).build().unwrap();
+            let set = detector.score_set(&near, |_| {}).unwrap();
+            let expected = set.scores(grid.method().name()).unwrap();
+            assert_eq!(*column, expected, "{}", candidate.spec);
+        }
+        let in_set = tuner.score(&inside, |_| {}).unwrap();
+        let search = tuner.against(Objective::Auroc, &in_set, &scored).unwrap();
+        let best = search.metrics.iter().map(|m| m.auroc).fold(0.0, f64::max);
+        assert!((search.metrics[search.chosen].auroc - best).abs() < 1e-9);
+        let tuned = Tuned::of_score(&classifier, &tuner, &search, &in_set).unwrap();
+        let folder = folder(&[("tuned.toml", tuned.to_toml().into())]);
+        let read = Tuned::open(folder.path().join("tuned.toml")).unwrap();
+        assert_eq!(read, tuned);
+        let mut parameters = odin::Parameters::default();
+        parameters.read(&read.score.unwrap()).unwrap();
+        assert!(tuner.candidates().any(|c| c.parameters == parameters));
+    }
+}
+
+/// Points that the training images do not allow are left out, and if all are, that is an error.
+#[test]
+fn what_cannot_be_fitted_is_left_out() {
+    let classifier = open(demo("model.safetensors"));
+    let training = classifier.open_images(demo("validation.npy")).unwrap();
+    let builder = Detector::builder(&classifier);
+    let tuner = |text: &str| {
+        let grid = ParameterGrid::read(text).unwrap();
+        ScoreTuner::new(builder.clone(), &grid, Some(&training), 0, |_| {})
+    };
+    let some = tuner("vim:d=2/100000").unwrap();
+    let names: Vec<&str> = some.candidates().map(|c| c.spec.as_str()).collect();
+    assert_eq!(names, ["vim:d=2", "vim"]);
+    assert_eq!(some.left_out()[0].0, "vim:d=100000");
+    refused(
+        tuner("vim:d=100000").map(|_| ()),
+        ErrorKind::Scores,
+        &["vim:d=100000"],
+    );
+}
+
 #[test]
 fn a_setting_is_written_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +195,12 @@ fn broken_files_are_refused_by_name() {
         (String::new(), "no tuned setting"),
         ("a cat".to_string(), "TOML"),
         ("temperature = 1000.0".to_string(), "no tuned setting"),
-        (replaced("odin_tuned", "odin_tuned = 2"), "format 2"),
+        (replaced("odin_tuned", "odin_tuned = 3"), "format 3"),
+        (format!("{text}\nscore = \"ash\"\n"), "or else `score`"),
+        (
+            replaced("temperature", "score = \"ash:2\"").replacen(line("magnitude"), "", 1),
+            "below 1",
+        ),
         (
             replaced("odin_tuned", "odin_tuned = \"1\""),
             "no tuned setting",
