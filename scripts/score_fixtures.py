@@ -95,6 +95,7 @@ def of_logits(case):
         "max-logit": z.max(1),
         "max-minus-mean": z.max(1) - z.mean(1),
         "energy": energy(z),
+        "joint-energy": np.logaddexp(0, z).sum(1),
         "entropy": -entropy(p, axis=1),
         "gen": -((top * (1 - top)) ** GAMMA).sum(1),
     }
@@ -290,7 +291,7 @@ def expected(case):
 
 # Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
 # Where VRA sets features to 0, it clips them. SHE it has only where every class is predicted rightly once: elsewhere.
-OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she", "weiper-kld"}
+OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she", "weiper-kld", "joint-energy"}
 
 
 def by_pytorch_ood(case):

@@ -96,12 +96,24 @@ pub fn transform(classifier: &Graph, channel_axis: usize) -> Result<Graph, Error
     transform_with(classifier, channel_axis, Extras::default())
 }
 
+/// What the logits of a classifier are turned into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Probabilities {
+    /// Of classes that exclude each other: a softmax.
+    #[default]
+    Softmax,
+    /// Of labels that do not, in a multi-label network: a sigmoid of each.
+    Sigmoid,
+}
+
 /// Optional outputs of [`transform_with`]; all are off by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
     /// Whether the direction of the perturbation, which has the size of the images, is an output:
     /// [`names::DIRECTION`].
     pub direction: bool,
+    /// What S is.
+    pub probabilities: Probabilities,
     /// Whether the gradient itself is an output, [`names::GRADIENT`]: that of `-log S_ŷ(z; T)` with
     /// respect to the images in normalised units, times `T / (1 - S_ŷ)`.
     pub gradient: bool,
@@ -133,7 +145,11 @@ pub fn transform_with(
     let step = g.input(names::STEP, Type::float(step_shape))?;
 
     let prediction = g.add(Op::ArgMax(Axis(1)), &[logits])?;
-    let gradient = gradient(&mut g, ends, prediction, temperature)?;
+    let loss = Loss {
+        probabilities: extras.probabilities,
+        temperature,
+    };
+    let gradient = gradient(&mut g, ends, prediction, loss)?;
     let direction = sign(&mut g, gradient)?;
     let perturbed = perturb(&mut g, x, direction, step)?;
     let perturbed_logits = g.replay(logits, x, perturbed)?;
@@ -175,6 +191,7 @@ pub fn directions(
     classifier: &Graph,
     temperatures: usize,
     features: Option<ValueId>,
+    probabilities: Probabilities,
 ) -> Result<Graph, Error> {
     let ends = ends(classifier)?;
     let mut g = with_own_names(classifier.clone(), &[]);
@@ -186,7 +203,11 @@ pub fn directions(
         g.at("ODIN");
         let scalar = Type::float(Shape::default());
         let temperature = g.input(&temperature_name(i), scalar)?;
-        let gradient = gradient(&mut g, ends, prediction, temperature)?;
+        let loss = Loss {
+            probabilities,
+            temperature,
+        };
+        let gradient = gradient(&mut g, ends, prediction, loss)?;
         let direction = sign(&mut g, gradient)?;
         g.output(direction_name(i), direction);
     }
@@ -236,6 +257,8 @@ pub struct Settings {
     pub odin: bool,
     /// Whether there are logits of the images with one perturbed coordinate (i-ODIN).
     pub i_odin: bool,
+    /// What the logits are turned into.
+    pub probabilities: Probabilities,
 }
 
 /// A classifier extended by the passes of a detector, whose only input is the classifier's. It has no
@@ -279,17 +302,20 @@ pub fn detector(
     };
     let moves = settings.step.iter().any(|&step| step != 0.0);
     if moves && (settings.odin || settings.i_odin) {
-        passes.perturb(ends, settings.temperature, step)?;
+        passes.perturb(ends, settings, step)?;
     }
     Ok(passes)
 }
 
 impl Detector {
-    fn perturb(&mut self, ends: Ends, temperature: f32, step: Tensor) -> Result<(), Error> {
+    fn perturb(&mut self, ends: Ends, settings: &Settings, step: Tensor) -> Result<(), Error> {
         let (Ends { x, logits }, g) = (ends, &mut self.graph);
-        let temperature = g.scalar(temperature)?;
+        let loss = Loss {
+            probabilities: settings.probabilities,
+            temperature: g.scalar(settings.temperature)?,
+        };
         let step = g.constant(step)?;
-        let gradient = gradient(g, ends, self.prediction, temperature)?;
+        let gradient = gradient(g, ends, self.prediction, loss)?;
         let direction = sign(g, gradient)?;
         if self.perturbed_logits.is_some() {
             let perturbed = perturb(g, x, direction, step)?;
@@ -352,15 +378,24 @@ fn per_channel(images: &Shape, channel_axis: usize) -> Result<Shape, Error> {
     Ok(Shape::new(dims))
 }
 
-/// The gradient of `-log S_ŷ(z; T)` with respect to the images, times a positive factor for
-/// each image.
+/// The loss `-log S_ŷ(z; T)`.
+#[derive(Clone, Copy)]
+struct Loss {
+    probabilities: Probabilities,
+    temperature: ValueId,
+}
+
+/// The gradient of the loss with respect to the images, times a positive factor for each image.
 fn gradient(
     g: &mut Graph,
     Ends { x, logits }: Ends,
     prediction: ValueId,
-    temperature: ValueId,
+    loss: Loss,
 ) -> Result<ValueId, Error> {
-    let loss_gradient = loss_gradient(g, logits, prediction, temperature)?;
+    let loss_gradient = match loss.probabilities {
+        Probabilities::Softmax => softmax_gradient(g, logits, prediction, loss.temperature)?,
+        Probabilities::Sigmoid => sigmoid_gradient(g, logits, prediction)?,
+    };
     let gradient = vjp(g, logits, loss_gradient, x)?;
     g.at("ODIN");
     Ok(gradient)
@@ -370,7 +405,7 @@ fn gradient(
 /// S_ŷ(z; T)` with respect to the logits z, which is `softmax(z / T) - onehot(ŷ)`, times `T / (1 -
 /// S_ŷ)`. Only the signs of the input gradient are used, which the positive factor keeps. Without
 /// it, confident predictions, whose `S_ŷ` rounds to 1, would cancel or underflow.
-fn loss_gradient(
+fn softmax_gradient(
     g: &mut Graph,
     logits: ValueId,
     prediction: ValueId,
@@ -384,6 +419,15 @@ fn loss_gradient(
     let others = g.select(is_predicted, lowest, scaled)?;
     let softmax = g.softmax(others, 1)?;
     g.sub(softmax, one_hot)
+}
+
+/// -1 for ŷ and 0 for the others: the gradient of `-log S_ŷ(z; T)`, which is `(S_ŷ - 1) / T` for ŷ,
+/// times `T / (1 - S_ŷ)`. The labels do not exclude each other, and the others have no part in it.
+fn sigmoid_gradient(g: &mut Graph, logits: ValueId, prediction: ValueId) -> Result<ValueId, Error> {
+    let labels = g.shape(logits).dims()[1].at(1);
+    let one_hot = g.add(Op::OneHot(labels), &[prediction])?;
+    let zero = g.scalar(0.0)?;
+    g.sub(zero, one_hot)
 }
 
 /// +1 where `x >= 0`, -1 elsewhere: zero counts as positive.
@@ -413,6 +457,27 @@ fn largest_coordinate(g: &mut Graph, x: ValueId) -> Result<ValueId, Error> {
 fn perturb(g: &mut Graph, x: ValueId, direction: ValueId, step: ValueId) -> Result<ValueId, Error> {
     let movement = g.mul(direction, step)?;
     g.sub(x, movement)
+}
+
+/// Adds the largest of the probabilities at temperature T of each row `[N, C]`.
+///
+/// # Errors
+/// When the logits have no second axis.
+pub fn max_probability(
+    g: &mut Graph,
+    logits: ValueId,
+    temperature: f32,
+    probabilities: Probabilities,
+) -> Result<ValueId, Error> {
+    match probabilities {
+        Probabilities::Softmax => max_softmax(g, logits, temperature),
+        Probabilities::Sigmoid => {
+            let temperature = g.scalar(temperature)?;
+            let max = g.reduce(logits, ReduceKind::Max, vec![1], false)?;
+            let scaled = g.div(max, temperature)?;
+            g.unary(Unary::Sigmoid, scaled)
+        }
+    }
 }
 
 /// Adds `max_i softmax(z / T)_i` of each row `[N, C]`, as `1 / Σ exp((z - max z) / T)`: no

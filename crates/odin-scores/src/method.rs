@@ -34,6 +34,12 @@ pub enum Method {
     /// W. Liu, X. Wang, J. Owens, Y. Li, *Energy-based Out-of-distribution Detection*, NeurIPS
     /// 2020.
     Energy,
+    /// JointEnergy: `Σ log(1 + exp z)` over the labels, the energies of all labels together. For
+    /// multi-label networks, whose labels do not exclude each other (a sigmoid of each).
+    ///
+    /// H. Wang, W. Liu, A. Bocchieri, Y. Li, *Can multi-label classification networks know what they
+    /// don't know?*, NeurIPS 2021.
+    JointEnergy,
     /// `Σ p log p`, the negated entropy of the softmax, in nats.
     ///
     /// Used as a score by D. Hendrycks, K. Gimpel, ICLR 2017, and many since.
@@ -252,11 +258,12 @@ struct Facts {
 
 impl Method {
     /// All scores, in the order of the table in the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Msp,
         Self::MaxLogit,
         Self::MaxMinusMean,
         Self::Energy,
+        Self::JointEnergy,
         Self::Entropy,
         Self::Gen,
         Self::KlMatching,
@@ -332,6 +339,30 @@ impl Method {
         matches!(self, Self::AdaScaleA | Self::AdaScaleL)
     }
 
+    /// Whether it takes a softmax over the logits, or their log-sum-exp, or boundaries between
+    /// classes: what classes that exclude each other have, and the labels of a multi-label network
+    /// have not.
+    pub fn takes_exclusive_classes(self) -> bool {
+        !matches!(
+            self,
+            Self::MaxLogit
+                | Self::JointEnergy
+                | Self::Mahalanobis
+                | Self::RelativeMahalanobis
+                | Self::MahalanobisPp
+                | Self::RelativeMahalanobisPp
+                | Self::Knn
+                | Self::She
+                | Self::Nci
+        )
+    }
+
+    /// Whether it sums over labels that do not exclude each other, which only multi-label networks
+    /// have.
+    pub fn takes_labels(self) -> bool {
+        self == Self::JointEnergy
+    }
+
     /// Whether it cannot be fitted without labels of the training images.
     pub fn needs_labels(self) -> bool {
         self == Self::TemperatureScaling
@@ -367,6 +398,7 @@ impl Method {
             Self::MaxLogit => ("max-logit", "Max logit", "Hendrycks et al., ICML 2022", LOGITS),
             Self::MaxMinusMean => ("max-minus-mean", "Max minus mean logit", "Liang et al., ICLR 2018 (limit)", LOGITS),
             Self::Energy => ("energy", "Energy", "Liu et al., NeurIPS 2020", LOGITS),
+            Self::JointEnergy => ("joint-energy", "JointEnergy", "Wang et al., NeurIPS 2021", LOGITS),
             Self::Entropy => ("entropy", "Entropy", "Hendrycks & Gimpel, ICLR 2017", LOGITS),
             Self::Gen => ("gen", "GEN", "Liu et al., CVPR 2023", LOGITS),
             Self::KlMatching => ("kl-matching", "KL matching", "Hendrycks et al., ICML 2022", LOGITS_TRAINING),

@@ -169,6 +169,18 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) weights: Option<String>,
 
+    /// Whether the network is a multi-label one, whose classes are labels that do not exclude each
+    /// other (trained with a sigmoid of each) [default: whether an ONNX file ends in a Sigmoid of
+    /// several numbers]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) multi_label: Option<bool>,
+
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
 }

@@ -76,6 +76,7 @@ fn network_options(network: &NetworkOptions) -> Vec<String> {
             .weights
             .as_ref()
             .map(|name| option("--weights", name)),
+        network.multi_label.map(|is| format!(" --multi-label={is}")),
         data_dir.map(|dir| option("--data-dir", dir.display())),
     ];
     let files = registry.files.iter();

@@ -89,6 +89,7 @@ pub(crate) fn given_options(network: &NetworkOptions) -> String {
         ("--layout", network.layout.is_some()),
         ("--output", network.output.is_some()),
         ("--weights", network.weights.is_some()),
+        ("--multi-label", network.multi_label.is_some()),
     ];
     let given = options.into_iter().filter(|(_, given)| *given);
     given.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
@@ -162,6 +163,7 @@ fn given(network: &NetworkOptions) -> Result<ModelConfig> {
     given.layout = network.layout;
     given.output = network.output.clone();
     given.weights = network.weights.clone();
+    given.multi_label = network.multi_label;
     given.scale = network.scale;
     given.channels = network.channels;
     Ok(given)

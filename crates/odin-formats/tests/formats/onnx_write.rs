@@ -3,7 +3,7 @@
 use crate::common::fixture_path;
 use odin_formats::onnx::{InputType, Labels, read_graph, write};
 use odin_formats::{Checkpoint, zoo};
-use odin_graph::odin::{Settings, detector, max_softmax};
+use odin_graph::odin::{Probabilities, Settings, detector, max_softmax};
 use odin_graph::{Array, Graph, Value, interpret};
 
 const FILES: [&str; 9] = [
@@ -63,6 +63,7 @@ fn detectors_compute_the_same_once_read_back() {
             step: vec![0.01, 0.02, 0.03],
             odin: true,
             i_odin: false,
+            probabilities: Probabilities::Softmax,
         };
         let graph = odin_graph_of(&model.graph, &settings);
         let bytes = write(&graph, InputType::Float, &Labels::default()).unwrap();

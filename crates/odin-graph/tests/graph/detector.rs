@@ -41,6 +41,7 @@ fn with_scores(step: [f32; 2], odin: bool, i_odin: bool) -> Graph {
         step: step.to_vec(),
         odin,
         i_odin,
+        probabilities: odin::Probabilities::Softmax,
     };
     let mut detector = detector(&network(), 1, &settings).unwrap();
     let g = &mut detector.graph;
@@ -224,6 +225,7 @@ fn what_cannot_be_bound_is_refused() {
         temperature: TEMPERATURE,
         odin: true,
         i_odin: false,
+        probabilities: odin::Probabilities::Softmax,
     };
     assert!(detector(&network(), 1, &steps).is_err());
 }

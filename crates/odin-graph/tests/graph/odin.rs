@@ -1,6 +1,8 @@
 //! The ODIN transform on a small network, in f64.
 
-use odin_graph::odin::{Extras, directions, names, temperature_name, transform_with};
+use odin_graph::odin::{
+    Extras, Probabilities, directions, names, temperature_name, transform_with,
+};
 use odin_graph::op::Window;
 use odin_graph::{
     Array, Error, Graph, Real, Shape, Tensor, Type, Value, interpret, passes, verify,
@@ -197,7 +199,7 @@ fn what_is_no_classifier_is_refused() {
 #[test]
 fn directions_of_several_temperatures_are_those_of_each() {
     let temperatures = [1.0, 2.0, 1000.0];
-    let graph = directions(&network(), temperatures.len(), None).unwrap();
+    let graph = directions(&network(), temperatures.len(), None, Probabilities::Softmax).unwrap();
     verify(&graph).unwrap();
     let names: Vec<String> = (0..3).map(temperature_name).collect();
     let images = numbers(BATCH * PIXELS, 9.0);

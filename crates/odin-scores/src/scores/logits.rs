@@ -15,6 +15,7 @@ pub(super) const MSP: OfLogits = OfLogits(|logits| msp(logits, 1.0));
 pub(super) const MAX_LOGIT: OfLogits = OfLogits(max);
 pub(super) const MAX_MINUS_MEAN: OfLogits = OfLogits(|logits| max(logits) - mean(logits));
 pub(super) const ENERGY: OfLogits = OfLogits(energy);
+pub(super) const JOINT_ENERGY: OfLogits = OfLogits(joint_energy);
 pub(super) const ENTROPY: OfLogits = OfLogits(negative_entropy);
 
 impl Score for OfLogits {
@@ -34,6 +35,13 @@ pub(super) fn msp(logits: &[f32], temperature: f64) -> f64 {
 
 pub(super) fn energy(logits: &[f32]) -> f64 {
     log_sum_exp(doubles(logits))
+}
+
+/// `Σ log(1 + exp z)`; the exponential cannot overflow.
+fn joint_energy(logits: &[f32]) -> f64 {
+    doubles(logits)
+        .map(|z| z.max(0.0) + (-z.abs()).exp().ln_1p())
+        .sum()
 }
 
 fn mean(logits: &[f32]) -> f64 {

@@ -65,6 +65,7 @@ impl Keeps {
             | Method::MaxLogit
             | Method::MaxMinusMean
             | Method::Energy
+            | Method::JointEnergy
             | Method::Entropy
             | Method::Gen
             | Method::Mcm

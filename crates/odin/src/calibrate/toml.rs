@@ -56,6 +56,8 @@ struct RawModel {
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    multi_label: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     class_names: Option<Vec<String>>,
 }
 
@@ -278,8 +280,10 @@ impl From<&DetectorRecord> for Raw {
     fn from(detector: &DetectorRecord) -> Self {
         let statistics = detector.statistics.as_ref();
         let model = RawModel::from(&detector.model);
-        let as_format_1 =
-            model.scale.is_none() && model.channels.is_none() && model.weights.is_none();
+        let as_format_1 = model.scale.is_none()
+            && model.channels.is_none()
+            && model.weights.is_none()
+            && model.multi_label.is_none();
         let precision = detector.setting.precision;
         let precision = (precision != Precision::Exact).then(|| precision.to_string());
         let format = match (&precision, as_format_1) {
@@ -333,6 +337,7 @@ impl From<&SavedModel> for RawModel {
             transform: config.transform.as_ref().map(|t| t.notation()),
             output: config.output.clone(),
             weights: config.weights.clone(),
+            multi_label: config.multi_label.filter(|&is| is),
             class_names: config.class_names.clone(),
         }
     }
@@ -480,6 +485,7 @@ impl RawModel {
                 class_names: self.class_names,
                 output: self.output,
                 weights: self.weights,
+                multi_label: Some(self.multi_label.unwrap_or(false)),
             },
         })
     }

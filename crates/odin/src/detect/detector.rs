@@ -2,7 +2,7 @@
 
 use super::backend::{Backend, Device, EngineOptions};
 use super::cache::{Kind, OutputCache, Outputs, network_key, of_images, shift_key};
-use super::score::{argmax, max_softmax};
+use super::score::{argmax, max_probability};
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
 use crate::model::{add_needed, features};
@@ -279,6 +279,7 @@ impl DetectorBuilder {
         let extras = Extras {
             features: self.features(needs)?,
             largest_coordinate: self.scorers.i_odin,
+            probabilities: self.classifier.probabilities(),
             ..Extras::default()
         };
         let axis = self.classifier.layout().channel_axis();
@@ -575,16 +576,16 @@ impl Detector {
             .with_features(&outputs.features)
             .with_feature_map(&outputs.feature_map)
             .with_shifted_features(&outputs.shifted_features);
-        let t = self.setting.temperature;
+        let (t, of) = (self.setting.temperature, self.classifier.probabilities());
         let mut values = Vec::with_capacity(self.score_names.len());
         if self.scorers.msp {
-            values.push(max_softmax(&outputs.logits, 1.0));
+            values.push(max_probability(&outputs.logits, 1.0, of));
         }
         if self.scorers.odin {
-            values.push(max_softmax(&outputs.perturbed_logits, t));
+            values.push(max_probability(&outputs.perturbed_logits, t, of));
         }
         if self.scorers.i_odin {
-            values.push(max_softmax(&outputs.i_odin_logits, t));
+            values.push(max_probability(&outputs.i_odin_logits, t, of));
         }
         values.extend(self.scorers.iter().map(|scorer| scorer.score(&observation)));
         Score::new(outputs.prediction, &self.score_names, values)

@@ -38,21 +38,26 @@ impl DetectorBuilder {
     }
 
     /// Adds the scores that cost nothing beside ODIN and need nothing but logits, unless they are
-    /// computed already: max logit, max minus mean logit, energy, entropy, GEN.
+    /// computed already: max logit, max minus mean logit, energy, entropy, GEN; of multi-label
+    /// networks max logit and JointEnergy.
     ///
     /// # Errors
     /// When a parameter is out of its range.
     pub fn free_scores(mut self) -> Result<Self, Error> {
-        const FREE: [Method; 5] = [
+        const FREE: [Method; 6] = [
             Method::MaxLogit,
             Method::MaxMinusMean,
             Method::Energy,
+            Method::JointEnergy,
             Method::Entropy,
             Method::Gen,
         ];
-        let fitted = &mut self.scorers.fitted;
+        let fitted = &self.scorers.fitted;
         let known: Vec<Method> = fitted.iter().map(Fitted::method).collect();
-        let new: Vec<Method> = FREE.into_iter().filter(|m| !known.contains(m)).collect();
+        let possible = |method: &Method| self.classifier.check_labels(*method).is_ok();
+        let new = FREE.into_iter().filter(|m| !known.contains(m));
+        let new: Vec<Method> = new.filter(possible).collect();
+        let fitted = &mut self.scorers.fitted;
         fitted.extend(fit_with(&self.parameters, &new, None, None)?);
         Ok(self)
     }

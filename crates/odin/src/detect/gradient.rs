@@ -50,6 +50,7 @@ impl Detector {
         let classifier = self.classifier();
         let extras = Extras {
             gradient: true,
+            probabilities: classifier.probabilities(),
             ..Extras::default()
         };
         let axis = classifier.layout().channel_axis();

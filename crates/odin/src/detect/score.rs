@@ -2,6 +2,7 @@
 
 use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{Error, ErrorKind};
+use odin_graph::odin::Probabilities;
 use std::sync::Arc;
 
 /// What a detector says of one image. All scores are high for in-distribution images.
@@ -41,13 +42,13 @@ impl Score {
         })
     }
 
-    /// The baseline: the maximum softmax probability at T = 1; `None` of a detector that does [not
-    /// compute it](crate::DetectorBuilder::msp).
+    /// The baseline: the maximum softmax probability at T = 1, of a multi-label network the largest
+    /// sigmoid; `None` of a detector that does [not compute it](crate::DetectorBuilder::msp).
     pub fn msp(&self) -> Option<f64> {
         self.get(MSP)
     }
 
-    /// The ODIN score: the maximum softmax probability at temperature T of the perturbed image;
+    /// The ODIN score: the same at temperature T of the perturbed image;
     /// `None` of a detector that does [not compute it](crate::DetectorBuilder::odin).
     pub fn odin(&self) -> Option<f64> {
         self.get(ODIN)
@@ -76,9 +77,29 @@ impl Score {
     }
 }
 
+/// The largest of the probabilities at temperature T.
+pub(crate) fn max_probability(
+    logits: &[f32],
+    temperature: f64,
+    probabilities: Probabilities,
+) -> f64 {
+    match probabilities {
+        Probabilities::Softmax => max_softmax(logits, temperature),
+        Probabilities::Sigmoid => max_sigmoid(logits, temperature),
+    }
+}
+
+/// `max_i sigmoid(z_i / T)`; NaN where a logit is.
+fn max_sigmoid(logits: &[f32], temperature: f64) -> f64 {
+    let logits = logits.iter().map(|&z| f64::from(z));
+    let larger = |max: f64, z: f64| if z > max || z.is_nan() { z } else { max };
+    let max = logits.fold(f64::NEG_INFINITY, larger);
+    1.0 / (1.0 + (-max / temperature).exp())
+}
+
 /// `max_i softmax(z / T)_i`, in f64: at T = 1000 the scores of a set span a thousandth, which
 /// f32 cannot tell apart.
-pub(crate) fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
+fn max_softmax(logits: &[f32], temperature: f64) -> f64 {
     let scaled = || logits.iter().map(|&z| f64::from(z) / temperature);
     let max = scaled().fold(f64::NEG_INFINITY, f64::max);
     1.0 / scaled().map(|z| (z - max).exp()).sum::<f64>()

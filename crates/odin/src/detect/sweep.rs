@@ -4,13 +4,13 @@ use super::backend::Backend;
 use super::collect::usable;
 use super::detector::{DetectorBuilder, Scorers};
 use super::run::{ImageError, Progress};
-use super::score::{argmax, max_softmax};
+use super::score::{argmax, max_probability};
 use crate::input::{Batches, InputPipeline};
 use crate::model::add_needed;
 use crate::{Error, ErrorKind, Images, Precision, Setting};
 use odin_cpu::{Output, WeightCache};
 use odin_data::Image;
-use odin_graph::odin::{directions, temperature_name};
+use odin_graph::odin::{Probabilities, directions, temperature_name};
 use odin_scores::{Needs, Observation};
 use std::fmt;
 
@@ -141,6 +141,7 @@ pub struct Sweep {
     forward: Backend,
     input: InputPipeline,
     classes: usize,
+    probabilities: Probabilities,
     batch_size: usize,
     threads: usize,
     precision: Precision,
@@ -185,7 +186,8 @@ impl DetectorBuilder {
         let needs = self.needs()?;
         let features = self.features(needs)?;
         let graph = self.classifier.graph();
-        let mut gradients = directions(graph, temperatures.len(), features)?;
+        let probabilities = self.classifier.probabilities();
+        let mut gradients = directions(graph, temperatures.len(), features, probabilities)?;
         add_needed(&mut gradients, &self.classifier, needs)?;
         let weights = WeightCache::default();
         Ok(Sweep {
@@ -193,6 +195,7 @@ impl DetectorBuilder {
             forward: Backend::with_weights(graph, &self.engine, precision, &weights)?,
             input: InputPipeline::of(&self.classifier),
             classes: self.classifier.classes(),
+            probabilities,
             batch_size: self.batch_size,
             threads: self.engine.threads,
             precision,
@@ -296,7 +299,8 @@ impl Sweep {
         } = self.clean(images.len(), &pixels)?;
         let score = |logits: &[f32], temperature: f64| -> Result<Vec<f64>, Error> {
             let rows = logits.chunks_exact(self.classes);
-            let scores: Vec<f64> = rows.map(|row| max_softmax(row, temperature)).collect();
+            let score = |row| max_probability(row, temperature, self.probabilities);
+            let scores: Vec<f64> = rows.map(score).collect();
             match scores.iter().all(|score| score.is_finite()) {
                 true => Ok(scores),
                 false => Err(Error::new(

@@ -10,7 +10,7 @@ use crate::{
     ThresholdRule,
 };
 use odin_formats::onnx;
-use odin_graph::odin::{self, detector, max_softmax, names};
+use odin_graph::odin::{self, detector, max_probability, names};
 use odin_graph::{Graph, passes};
 use odin_scores::{Fitted, Method, Needs, Scorer};
 
@@ -210,6 +210,7 @@ fn detector_graph(classifier: &Classifier, options: &CompileOptions) -> Result<G
         step: classifier.normalization().step(options.setting.magnitude),
         odin: options.has(ODIN),
         i_odin: options.has(I_ODIN),
+        probabilities: classifier.probabilities(),
     };
     let network = classifier.graph();
     let mut detector = detector(network, classifier.layout().channel_axis(), &settings)?;
@@ -249,17 +250,18 @@ fn outputs(
     let (temperature, g) = (options.setting.temperature as f32, &mut detector.graph);
     g.output(names::LOGITS, logits);
     g.output(names::PREDICTION, prediction);
-    let msp = max_softmax(g.at("MSP"), logits, 1.0)?;
+    let of = classifier.probabilities();
+    let msp = max_probability(g.at("MSP"), logits, 1.0, of)?;
     g.output(MSP, msp);
     let mut deciding = (options.decision.score() == MSP).then_some(msp);
     for score in &options.scores {
         let value = match (score, perturbed, i_odin) {
             (Compiled::Fitted(fitted), ..) => scores::add(g, &ends, fitted)?,
             (Compiled::Odin, Some(logits), _) => {
-                max_softmax(g.at("ODIN score"), logits, temperature)?
+                max_probability(g.at("ODIN score"), logits, temperature, of)?
             }
             (Compiled::IOdin, _, Some(logits)) => {
-                max_softmax(g.at("i-ODIN score"), logits, temperature)?
+                max_probability(g.at("i-ODIN score"), logits, temperature, of)?
             }
             _ => continue,
         };
@@ -292,6 +294,7 @@ fn card(classifier: &Classifier, options: &CompileOptions) -> DetectorCard {
         normalization: classifier.normalization().clone(),
         transform: classifier.transform().cloned(),
         architecture: classifier.architecture().to_string(),
+        multi_label: classifier.is_multi_label(),
         class_names: classifier.class_names().map(<[String]>::to_vec),
         source_sha256: classifier.file().sha256.clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),

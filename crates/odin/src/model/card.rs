@@ -11,7 +11,8 @@ use std::str::FromStr;
 /// old ones would misread the new ones, and is the lowest that says all: the second has `odin.scale`
 /// and `odin.channels`, where these are not what the first took for granted; the third says by which
 /// score and which thresholds the file decides, where that is not one threshold for ODIN; the fourth has
-/// `odin.precision`, where it is not exact.
+/// `odin.precision`, where it is not exact, and says whether the classes are labels which do not exclude
+/// each other.
 const FORMATS: [&str; 4] = ["1", "2", "3", "4"];
 
 /// The scores of a file that does not name them.
@@ -90,6 +91,8 @@ pub struct DetectorCard {
     pub transform: Option<Transform>,
     /// The network's architecture.
     pub architecture: String,
+    /// Whether the classes are labels that do not exclude each other.
+    pub multi_label: bool,
     /// The names of the classes, in the order of the logits.
     pub class_names: Option<Vec<String>>,
     /// The SHA-256 of the file that the network was read from, in hexadecimal digits.
@@ -109,6 +112,7 @@ impl DetectorCard {
         let former_scores = self.scores.join(",") == FORMER_SCORES;
         let precision = self.setting.precision;
         let format = match (precision, plain_pixels, by_odin && former_scores) {
+            _ if self.multi_label => FORMATS[3],
             (Precision::Exact, true, true) => FORMATS[0],
             (Precision::Exact, false, true) => FORMATS[1],
             (Precision::Exact, _, false) => FORMATS[2],
@@ -152,6 +156,10 @@ impl DetectorCard {
                 self.transform.as_ref().map(Transform::notation),
             ),
             ("odin.architecture", Some(self.architecture.clone())),
+            (
+                "odin.multi_label",
+                self.multi_label.then(|| "true".to_string()),
+            ),
             ("odin.class_names", self.class_names.as_deref().map(lines)),
             ("odin.source_sha256", self.source_sha256.clone()),
             ("odin.version", Some(self.version.clone())),
@@ -219,6 +227,10 @@ impl DetectorCard {
             normalization,
             transform: transform.transpose()?,
             architecture: required("odin.architecture")?.to_string(),
+            multi_label: match get("odin.multi_label") {
+                None => false,
+                Some(text) => parse("odin.multi_label", text)?,
+            },
             class_names: get("odin.class_names")
                 .map(|text| text.split('\n').map(str::to_string).collect()),
             source_sha256: get("odin.source_sha256").map(str::to_string),
@@ -272,6 +284,7 @@ mod tests {
             normalization: Normalization::cifar(),
             transform: Some("resize:40:bicubic,centre-crop:32".parse().unwrap()),
             architecture: "ResNet-20".to_string(),
+            multi_label: false,
             class_names: Some(vec!["a cat".to_string(), "Käfer, \"rot\"".to_string()]),
             source_sha256: Some("00ff".to_string()),
             version: "0.1.0".to_string(),
@@ -312,8 +325,13 @@ mod tests {
             setting: Setting::PAPER.with_precision(Precision::Fast),
             ..card()
         };
+        let of_labels = DetectorCard {
+            multi_label: true,
+            ..card()
+        };
         let cards = [
             (card(), "1"),
+            (of_labels, "4"),
             (bare, "1"),
             (caffe, "2"),
             (by_energy, "3"),

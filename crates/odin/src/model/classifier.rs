@@ -10,7 +10,7 @@ use super::{
 use crate::{Error, names};
 use odin_data::Transform;
 use odin_formats::{Checkpoint, zoo};
-use odin_graph::odin::with_own_names;
+use odin_graph::odin::{Probabilities, with_own_names};
 use odin_graph::{Graph, passes};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,7 @@ struct Inner {
     graph: Graph,
     architecture: String,
     classes: usize,
+    multi_label: bool,
     class_names: Option<Vec<String>>,
     preprocessing: Preprocessing,
     file: ModelFile,
@@ -202,6 +203,9 @@ impl Classifier {
         }
         Ok(Self(Arc::new(Inner {
             classes,
+            multi_label: stack
+                .first(|config| config.multi_label.as_ref())
+                .is_some_and(|said| said.value),
             class_names: class_names.map(|names| names.value),
             preprocessing: Preprocessing {
                 normalization: normalization(&network, channels, stack)?,
@@ -231,6 +235,20 @@ impl Classifier {
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.0.classes
+    }
+
+    /// Whether the classes are labels that do not exclude each other: the network was trained with a
+    /// sigmoid of each, so that MSP and ODIN are those of the largest sigmoid and not of a softmax.
+    pub fn is_multi_label(&self) -> bool {
+        self.0.multi_label
+    }
+
+    /// What its logits are turned into.
+    pub(crate) fn probabilities(&self) -> Probabilities {
+        match self.is_multi_label() {
+            true => Probabilities::Sigmoid,
+            false => Probabilities::Softmax,
+        }
     }
 
     /// The names of the classes, in the order of the logits, where known.
@@ -305,6 +323,7 @@ impl Classifier {
             class_names: self.class_names().map(<[String]>::to_vec),
             output: outputs.first().filter(|_| named).map(|o| o.name.clone()),
             weights: self.file().weights.clone(),
+            multi_label: Some(self.is_multi_label()),
         }
     }
 
@@ -317,6 +336,7 @@ impl Classifier {
             output, weights, ..
         } = self.config();
         let normalization = self.normalization();
+        let multi_label = self.is_multi_label().then(|| "multi-label".to_string());
         let parts = [
             text(self.file().sha256.clone()),
             self.architecture().to_string(),
@@ -330,6 +350,9 @@ impl Classifier {
             text(output),
             text(weights),
         ];
+        // Others have the fingerprint that they had before there were such networks.
+        let parts = parts.into_iter().chain(multi_label);
+        let parts: Vec<String> = parts.collect();
         Sha256::digest(parts.join("\0")).into()
     }
 }

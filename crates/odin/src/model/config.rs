@@ -37,6 +37,10 @@ pub struct ModelConfig {
     /// Which weights of a checkpoint to take, where it holds several: the key that they lie under
     /// (`state_dict_ema`), what their names begin with (`ema_model`), or a word of one (`ema`).
     pub weights: Option<String>,
+    /// Whether the network is a multi-label one: each logit is that of a label, which does not
+    /// exclude the others, and was trained with a sigmoid. Unless it is said, an ONNX file shows it
+    /// by a final Sigmoid of several numbers, and a checkpoint is none.
+    pub multi_label: Option<bool>,
 }
 
 impl From<Normalization> for ModelConfig {
@@ -113,6 +117,7 @@ struct RawConfig {
     class_names: Option<RawNames>,
     output: Option<String>,
     weights: Option<String>,
+    multi_label: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +194,7 @@ impl RawConfig {
                 .transpose()?,
             output: self.output,
             weights: self.weights,
+            multi_label: self.multi_label,
         })
     }
 }

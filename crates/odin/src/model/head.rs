@@ -107,12 +107,13 @@ impl Classifier {
         Ok(Head::new(weight, bias)?)
     }
 
-    /// Whether the network has what a score is computed from: a last linear layer, a feature map
-    /// before it, an input gradient.
+    /// Whether the network has what a score is computed from: classes that exclude each other, or
+    /// labels that do not, a last linear layer, a feature map before it, an input gradient.
     ///
     /// # Errors
     /// When it has not; the message says what stands in its place.
     pub fn check_score(&self, method: Method) -> Result<(), Error> {
+        self.check_labels(method)?;
         if method.needs_head() || method.needs_features() {
             self.head()?;
         }
@@ -120,6 +121,23 @@ impl Classifier {
         needs.feature_map = method.needs_feature_map();
         needs.shift = method.needs_shift().then(|| Parameters::default().shift());
         add_needed(&mut self.graph().clone(), self, needs)
+    }
+
+    /// # Errors
+    /// When the score is of classes that exclude each other, and these do not, or the reverse.
+    pub(crate) fn check_labels(&self, method: Method) -> Result<(), Error> {
+        let reason = match self.is_multi_label() {
+            true if method.takes_exclusive_classes() => {
+                "the score is of classes that exclude each other (a softmax over them, or boundaries between them), and those of this multi-label network do not; take msp, odin, max-logit or joint-energy, which are of its labels, or a distance of features"
+            }
+            false if method.takes_labels() => {
+                "the score is of labels that do not exclude each other, and this network has classes that do; energy is the same for those. `multi_label = true` in a model.toml says otherwise"
+            }
+            _ => return Ok(()),
+        };
+        let name = &self.file().name;
+        let message = format!("{name}: {method} cannot be computed: {reason}");
+        Err(Error::new(ErrorKind::Classifier, message))
     }
 
     /// The last linear layer, where one of these scores needs it.

@@ -159,6 +159,7 @@ fn of_metadata(model: &onnx::Model) -> Result<ModelConfig, Error> {
     // The file itself says of what shape its input is.
     config.size = None;
     config.class_names = model.class_names.clone();
+    config.multi_label = model.multi_label.then_some(true);
     if model.input_is_bytes {
         config.normalization = Some(Normalization::bytes());
     }
@@ -179,6 +180,7 @@ fn of_detector(card: &DetectorCard) -> ModelConfig {
         layout: Some(layout),
         transform: card.transform.clone(),
         class_names: card.class_names.clone(),
+        multi_label: Some(card.multi_label),
         ..ModelConfig::default()
     }
 }

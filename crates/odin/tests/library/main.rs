@@ -19,6 +19,7 @@ mod evaluate;
 mod examples;
 mod in_memory;
 mod model_config;
+mod multi_label;
 mod names;
 mod onnx;
 #[cfg(feature = "onnxruntime")]

@@ -37,6 +37,9 @@ pub struct Model {
     pub graph: Graph,
     /// The number of classes.
     pub classes: usize,
+    /// Whether each logit is that of a label which does not exclude the others: the file takes a
+    /// sigmoid of each.
+    pub multi_label: bool,
     /// The names of the classes, where the file says them, as those of scikit-learn do.
     pub class_names: Option<Vec<String>>,
     /// The input's extents without the batch axis: `[C, H, W]`, `[H, W, C]`, `[C, L]`, `[F]`.
@@ -98,7 +101,10 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
     let value = importer.output(output)?;
 
     let mut graph = importer.builder.graph;
-    let logits = ending::logits(&mut graph, value, output, &mut notices)?;
+    let ending::Logits {
+        value: logits,
+        multi_label,
+    } = ending::logits(&mut graph, value, output, &mut notices)?;
     let classes = graph.shape(logits).dims()[1].at(1);
     graph.output(output, logits);
     let elem_type = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
@@ -109,6 +115,7 @@ fn read(file: &File, options: &ReadOptions) -> Result<Model, Error> {
             .collect(),
         graph: passes::eliminate_dead_code(&graph).map_err(invalid)?,
         classes,
+        multi_label,
         class_names: class_names(&file.nodes_for(&[output]), classes),
         input_is_bytes: elem_type.is_some_and(|t| t.elem_type == data_type::UINT8),
         producer: producer(file),

@@ -18,7 +18,14 @@ const SOFTMAX_REMOVED: &str = "the final Softmax of the model was removed: ODIN 
 const SIGMOID_REMOVED: &str = "the final Sigmoid of the model was removed: ODIN works on logits";
 const SOFTMAX_TWICE: &str =
     "the model takes the softmax of a softmax: the logits are what the first is taken of";
-const MULTI_LABEL: &str = "the model ends in a Sigmoid, not in a softmax, and is read as a multi-label network, whose classes do not exclude each other: the logits are what the Sigmoid is taken of. Scores that take a softmax over them, as MSP and ODIN do, mean little; max-logit is the maximum over the labels";
+const MULTI_LABEL: &str = "the model ends in a Sigmoid, not in a softmax, and is read as a multi-label network, whose classes do not exclude each other: the logits are what the Sigmoid is taken of, msp and odin are the largest sigmoid, joint-energy is the sum over the labels, and scores that take a softmax over them are refused. `multi_label = false` in a model.toml says otherwise";
+
+/// What a network's output is made of.
+pub(super) struct Logits {
+    pub(super) value: ValueId,
+    /// Whether each is the logit of a label of its own, and not of one of several classes.
+    pub(super) multi_label: bool,
+}
 
 /// The logits `[N, classes]` of what a file gives: of probabilities those that they are the softmax
 /// of, of a single number those of two classes.
@@ -27,17 +34,24 @@ pub(super) fn logits(
     output: ValueId,
     name: &str,
     notices: &mut Vec<String>,
-) -> Result<ValueId, Error> {
+) -> Result<Logits, Error> {
     let mut end = Ending {
         graph,
         logarithms: HashMap::new(),
     };
-    let found = end.logits(output, notices);
+    let Logits {
+        value: found,
+        multi_label,
+    } = end.logits(output, notices);
     let rows = as_rows(graph, found, name)?;
     if graph.shape(rows).dims()[1].at(1) == 1 {
         let doubt = if found == output { NO_SIGMOID } else { "" };
         notices.push(format!("the output {name:?} is {SINGLE_LOGIT}{doubt}"));
-        return two_classes(graph, rows).map_err(invalid);
+        let value = two_classes(graph, rows).map_err(invalid)?;
+        return Ok(Logits {
+            value,
+            multi_label: false,
+        });
     }
     let called_probabilities = ["prob", "softmax"].iter().any(|part| {
         let name = name.to_ascii_lowercase();
@@ -49,7 +63,10 @@ pub(super) fn logits(
             "the output {name:?} is called probabilities, but comes from {place}, behind which no logits were found: its values are taken as logits. If they are probabilities, all scores mean little; export the logits"
         ));
     }
-    Ok(rows)
+    Ok(Logits {
+        value: rows,
+        multi_label,
+    })
 }
 
 /// `[N, classes]`, axes of extent 1 left out; `[N]` is one class.
@@ -91,22 +108,29 @@ struct Ending<'g> {
 
 impl Ending<'_> {
     /// What the probabilities that the output may be are made of; otherwise the output.
-    fn logits(&mut self, output: ValueId, notices: &mut Vec<String>) -> ValueId {
+    fn logits(&mut self, output: ValueId, notices: &mut Vec<String>) -> Logits {
+        let of_classes = |value| Logits {
+            value,
+            multi_label: false,
+        };
         if let Some(logits) = self.behind_softmax(output) {
             notices.push(SOFTMAX_REMOVED.into());
             let first = self.behind_softmax(logits);
             notices.extend(first.map(|_| SOFTMAX_TWICE.into()));
-            return first.unwrap_or(logits);
+            return of_classes(first.unwrap_or(logits));
         }
         let (Op::Unary(Unary::Sigmoid), &[logits]) = self.parts(output) else {
-            return output;
+            return of_classes(output);
         };
-        let extents = self.graph.shape(output).at(1);
-        notices.push(match extents.iter().product() {
-            1 => SIGMOID_REMOVED.into(),
-            _ => MULTI_LABEL.into(),
+        let multi_label = self.graph.shape(output).at(1).iter().product::<usize>() != 1;
+        notices.push(match multi_label {
+            true => MULTI_LABEL.into(),
+            false => SIGMOID_REMOVED.into(),
         });
-        logits
+        Logits {
+            value: logits,
+            multi_label,
+        }
     }
 
     /// What a value comes from, changes of shape left out.

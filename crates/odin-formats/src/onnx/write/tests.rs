@@ -5,7 +5,7 @@ use super::*;
 use crate::onnx::proto::attribute_type::*;
 use crate::onnx::proto::*;
 use crate::{Checkpoint, zoo};
-use odin_graph::odin::{Settings, detector, max_softmax};
+use odin_graph::odin::{Probabilities, Settings, detector, max_softmax};
 use odin_graph::op::*;
 use odin_graph::{Array, Dim, Graph, Op, Shape, Tensor, Type, ValueId, interpret};
 use proptest::prelude::*;
@@ -101,6 +101,7 @@ fn a_detector_stores_its_weights_once() {
             step: vec![0.01; model.image_shape[0]],
             odin: true,
             i_odin: false,
+            probabilities: Probabilities::Softmax,
         };
         let weights: usize = model
             .graph

@@ -32,6 +32,13 @@ pub(super) fn energy(t: &mut Terms<'_>) -> Term {
     t.energy(logits)
 }
 
+/// `Σ log(1 + exp z)`.
+pub(super) fn joint_energy(t: &mut Terms<'_>) -> Term {
+    let logits = t.logits();
+    let of_labels = t.g.unary(Unary::Softplus, logits)?;
+    t.sum(of_labels)
+}
+
 /// `Σ p log p`.
 pub(super) fn entropy(t: &mut Terms<'_>) -> Term {
     let logits = t.logits();

@@ -40,6 +40,7 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::MaxLogit => logits::max_logit(t),
         Method::MaxMinusMean => logits::max_minus_mean(t),
         Method::Energy => logits::energy(t),
+        Method::JointEnergy => logits::joint_energy(t),
         Method::Entropy => logits::entropy(t),
         Method::Gen => logits::generalised_entropy(t),
         Method::KlMatching => logits::kl_matching(t),

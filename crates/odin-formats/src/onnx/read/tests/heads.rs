@@ -179,6 +179,7 @@ fn outer_functions_are_removed() {
         assert_close(part, &logits(&read, &X), &[2.0, 1.0, 3.5, 6.0]);
         let said = read.notices.iter().any(|notice| notice.contains(part));
         assert!(said, "{part}: {:?}", read.notices);
+        assert_eq!(read.multi_label, part == "multi-label", "{part}");
     }
 }
 
