@@ -25,6 +25,7 @@ class Options(TypedDict):
     class_names: Sequence[str] | None
     output: str | None
     weights: str | None
+    multi_label: bool | None
     config: Path | None
 
 class Engine(TypedDict):
@@ -215,6 +216,7 @@ class Detector:
         self,
         images: Images,
         names: Sequence[str] | None,
+        parameters: dict[str, Any],
         skip_errors: bool = False,
         progress: Progress | None = None,
     ) -> FitSummary: ...

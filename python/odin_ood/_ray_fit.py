@@ -71,6 +71,7 @@ def fit(
         errors=errors,
         num_cpus=num_cpus,
         images_per_task=images_per_task,
+        **parameters,
     )
     return detector.fit_summary(summary, scores=scores, **parameters)
 
@@ -86,6 +87,7 @@ def summarize(
     errors: Errors = "raise",
     num_cpus: int = 1,
     images_per_task: int = 1024,
+    **parameters: Any,
 ) -> FitSummary:
     """What scores are fitted from, of images on the machines of a Ray cluster.
 
@@ -106,6 +108,7 @@ def summarize(
         num_cpus: Of each task, which has as many threads.
         images_per_task: How many images a task has, or a little more where row groups of Parquet files end.
             What comes here is a summary for each task, whose size :class:`FitSummary` states.
+        parameters: As of :meth:`Detector.summarize`.
 
     Raises:
         OdinOSError: An input is not there.
@@ -128,7 +131,8 @@ def summarize(
     cpus()  # Ray is started or joined.
     tasks, count = _of_files(files, labels, detector, size) if are_images else _of_tables(files, size)
     scorer = BatchScorer.for_workers(detector, image_column)
-    work = ray.put(_Work(scorer, None if scores is None else list(scores), label_column, errors))
+    names = None if scores is None else list(scores)
+    work = ray.put(_Work(scorer, names, parameters, label_column, errors))
     remote = ray.remote(num_cpus=num_cpus)(_summary)
     summary = FitSummary._joined(_received([remote.remote(work, task) for task in tasks]))
     if summary is None or not summary.images:
@@ -163,6 +167,7 @@ class _Work:
 
     scorer: BatchScorer
     scores: list[str] | None
+    parameters: dict[str, Any]
     label_column: str | None
     errors: Errors
 
@@ -274,7 +279,8 @@ def _summary(work: _Work, task: Task) -> bytes:
     assert isinstance(detector, Detector)
     images = (part for rows in task.batches(work) for part in _opened(detector, rows, work.errors))
     native, skip = detector._native(), work.errors == "skip"
-    summary = FitSummary._joined(native.summarize(part, work.scores, skip) for part in images)
+    parts = (native.summarize(part, work.scores, work.parameters, skip) for part in images)
+    summary = FitSummary._joined(parts)
     return b"" if summary is None else summary.to_bytes()
 
 

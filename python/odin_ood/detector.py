@@ -93,6 +93,7 @@ class Detector(Base[Recipe, _native.Detector]):
         layout: str | None = None,
         output: str | None = None,
         weights: str | None = None,
+        multi_label: bool | None = None,
         config: Path | None = None,
         i_odin: bool = False,
         batch_size: int = 32,
@@ -117,6 +118,8 @@ class Detector(Base[Recipe, _native.Detector]):
             layout: The order of the input's axes, such as ``"NCHW"``.
             output: The output that holds the logits, where there are several.
             weights: Which weights of a checkpoint to take, such as ``"ema"``.
+            multi_label: Whether the classes are labels that do not exclude each other; unless given,
+                whether the file ends in a sigmoid of each.
             config: A ``model.toml`` that says all this.
             i_odin: Whether to compute i-ODIN, too: another forward pass.
             batch_size: How many images are scored together. Scores do not depend on it.
@@ -142,6 +145,7 @@ class Detector(Base[Recipe, _native.Detector]):
             "class_names": None if class_names is None else list(class_names),
             "output": output,
             "weights": weights,
+            "multi_label": multi_label,
             "config": config,
         }
         data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else None
@@ -359,6 +363,7 @@ class Detector(Base[Recipe, _native.Detector]):
         scores: Sequence[str] | None = None,
         layout: Layout | None = None,
         progress: Progress = None,
+        **parameters: Any,
     ) -> FitSummary:
         """What :meth:`fit` fits scores from, of the training images that are here.
 
@@ -370,6 +375,9 @@ class Detector(Base[Recipe, _native.Detector]):
             labels: The true classes ``(N,)``; predicted classes stand in for them unless all of *these*
                 images have one. Either all summaries have labels or none, or they are not merged.
             scores: The names of those to be fitted, the same for all summaries; all unless given.
+            parameters: As of :meth:`fit`. Those that training images are gone through with, such as
+                ``adascale_epsilon``, must be the same here and in :meth:`fit_summary`; others have no
+                effect here.
 
         Raises:
             OdinValueError: An image has not the shape that the network takes, or is damaged; a score needs
@@ -382,17 +390,24 @@ class Detector(Base[Recipe, _native.Detector]):
         """
         names = None if scores is None else list(scores)
         with reporting(progress) as report:
-            summary = FitSummary._joined(self._summaries(train_images, labels, names, layout, report))
+            parts = self._summaries(train_images, labels, names, parameters, layout, report)
+            summary = FitSummary._joined(parts)
         if summary is None:
             raise OdinValueError("there is no image")
         return summary
 
     def _summaries(
-        self, images: ImagesLike, labels: Labels, names: list[str] | None, layout: Layout | None, report: Any
+        self,
+        images: ImagesLike,
+        labels: Labels,
+        names: list[str] | None,
+        parameters: dict[str, Any],
+        layout: Layout | None,
+        report: Any,
     ) -> Iterator[_FitSummary]:
         done = 0
         for batch in batches(self._classifier(), images, labels, layout):
-            yield self._native().summarize(batch, names, False, behind(done, report))
+            yield self._native().summarize(batch, names, parameters, False, behind(done, report))
             done += len(batch)
 
     def fit_summary(

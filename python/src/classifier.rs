@@ -27,6 +27,7 @@ struct Options {
     class_names: Option<Vec<String>>,
     output: Option<String>,
     weights: Option<String>,
+    multi_label: Option<bool>,
     config: Option<PathBuf>,
 }
 
@@ -47,6 +48,7 @@ impl Options {
         given.class_names = self.class_names;
         given.output = self.output;
         given.weights = self.weights;
+        given.multi_label = self.multi_label;
         given.channels = parsed(self.channels)?;
         given.layout = parsed(self.layout)?;
         let transform = self.transform.map(|text| text.parse());

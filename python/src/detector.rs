@@ -262,18 +262,20 @@ impl Detector {
         fitted?.map_err(|e: odin::Error| raised(e))?.told(py)
     }
 
-    /// What scores are fitted from; of all that are, where no names are given.
-    #[pyo3(signature = (images, names, skip_errors=false, progress=None))]
+    /// What scores are fitted from, with these parameters; of all that are, where no names are given.
+    #[pyo3(signature = (images, names, parameters, skip_errors=false, progress=None))]
     fn summarize(
         &self,
         py: Python<'_>,
         images: &Images,
         names: Option<Vec<String>>,
+        parameters: &Bound<'_, PyDict>,
         skip_errors: bool,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<FitSummary> {
         let methods = methods_or_all(names)?;
-        let (builder, images) = (self.builder.clone(), images.of_job());
+        let builder = self.builder.clone().parameters(parameters_of(parameters)?);
+        let images = images.of_job();
         let summary = interruptible(py, progress, move |job| {
             let images = images(job).skip_bad(skip_errors);
             builder.summarize(&methods, &images, |p| job.progress(p.done, p.total))

@@ -75,6 +75,20 @@ def test_one_summary_is_the_fit(detector: Any, known: np.ndarray, near: np.ndarr
     assert of_batches.to_bytes() == detector.summarize(known[:90], scores=names[:3]).to_bytes()
 
 
+def test_parameters_that_images_are_gone_through_with(detector: Any, known: np.ndarray, near: np.ndarray) -> None:
+    """How AdaSCALE shifts images is said when they are summarised, and again when scores are fitted."""
+    names, parameters = ["adascale-a"], {"adascale_epsilon": 0.25, "adascale_lambda": 5.0}
+    alone = detector.fit(known[:60], scores=names, **parameters).score(near[:20])
+    parts = [detector.summarize(known[i : i + 30], scores=names, **parameters) for i in (0, 30)]
+    merged = parts[0] + parts[1]
+    scored = detector.fit_summary(merged, scores=names, **parameters).score(near[:20])
+    assert (scored["adascale-a"] == alone["adascale-a"]).all()
+    with pytest.raises(odin_ood.OdinValueError, match="was made with"):
+        detector.fit_summary(merged, scores=names)
+    with pytest.raises(odin_ood.OdinValueError, match="adascale_epsilon"):
+        detector.summarize(known[:30], scores=names, adascale_epsilon="far")
+
+
 def test_all_scores_unless_named(detector: Any, known: np.ndarray) -> None:
     summary = detector.summarize(known[:60])
     assert set(EXACT + OF_SUMS) < set(summary.scores)
