@@ -2,4 +2,5 @@
 
 pub mod model;
 pub mod process;
+pub mod run;
 pub mod timing;

@@ -1,13 +1,14 @@
 //! Rounding errors of ODIN's scores against PyTorch's in f64, on real images: those of PyTorch in
-//! f32 and of the engine, with and without Winograd's method, side by side as a Markdown table.
+//! f32 and of the engine, with and without Winograd's method and in bf16, side by side as a Markdown
+//! table.
 //!
 //!     cargo run --release -p odin-benches --bin rounding -- ../shared/refdata
 
 use anyhow::{Context, Result, ensure};
 use odin::{Classifier, Normalization};
-use odin_cpu::{Engine, Options, Output, Winograd};
-use odin_data::{DataSet, OpenOptions, open};
-use odin_graph::odin::{names, transform};
+use odin_benches::run::{Run, fast};
+use odin_cpu::{Bf16Instructions, Options, Winograd};
+use odin_data::{OpenOptions, open};
 use std::path::{Path, PathBuf};
 
 /// The settings of the reference files.
@@ -15,7 +16,6 @@ const TEMPERATURE: f64 = 1000.0;
 const MAGNITUDE: f64 = 0.0014;
 /// The sets of which there are scores in f64.
 const SETS: [&str; 2] = ["cifar10", "Imagenet_resize"];
-const BATCH: usize = 32;
 
 /// The prediction, the maximum softmax probability and ODIN's score of each image.
 type Scores = Vec<(usize, f64, f64)>;
@@ -36,13 +36,25 @@ fn main() -> Result<()> {
         let exact = read(&golden("f64"))?;
         row(set, "PyTorch, f32", &read(&golden("f32"))?, &exact)?;
         let images = open(&folder.join("sets").join(set), &OpenOptions::default())?;
+        let mut ways = Vec::new();
         for (name, winograd) in [
             ("direct convolution only", Winograd::Never),
             ("chosen by shape", Winograd::Auto),
             ("2x2 wherever possible", Winograd::Tiles2),
             ("4x4 wherever possible", Winograd::Tiles4),
         ] {
-            row(set, name, &score(&classifier, &*images, winograd)?, &exact)?;
+            let mut options = Options::default();
+            options.winograd = winograd;
+            ways.push((name.to_string(), options));
+        }
+        for bf16 in Bf16Instructions::available() {
+            ways.push((format!("fast, {bf16}"), fast(bf16)));
+        }
+        for (name, options) in ways {
+            let run = Run::new(&classifier, options, [TEMPERATURE, MAGNITUDE])?;
+            let scores = run.scores(&*images)?.into_iter();
+            let scores = scores.map(|s| (s.prediction, s.msp, s.odin)).collect();
+            row(set, &name, &scores, &exact)?;
         }
     }
     Ok(())
@@ -57,66 +69,6 @@ fn read(path: &Path) -> Result<Scores> {
         Ok((next()?.parse()?, next()?.parse()?, next()?.parse()?))
     };
     text.lines().skip(1).map(parse).collect()
-}
-
-fn score(classifier: &Classifier, images: &dyn DataSet, winograd: Winograd) -> Result<Scores> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options::default();
-    options.winograd = winograd;
-    let graph = transform(classifier.graph(), 1)?;
-    let engine = Engine::with_options(&graph, threads, options)?;
-    let input = classifier.graph().inputs().next();
-    let name = input
-        .map(|(_, input)| input.name.clone())
-        .context("a network without an input")?;
-    let (mean, std) = (
-        classifier.normalization().mean(),
-        classifier.normalization().std(),
-    );
-    let step: Vec<f32> = std
-        .iter()
-        .map(|&std| (MAGNITUDE / f64::from(std)) as f32)
-        .collect();
-    let mut scores = Scores::new();
-    for first in (0..images.len()).step_by(BATCH) {
-        let batch = first..images.len().min(first + BATCH);
-        let mut pixels = Vec::new();
-        for i in batch.clone() {
-            let image = images.get(i)?.image;
-            let planes = image.pixels.chunks(image.height * image.width);
-            for (plane, (mean, std)) in planes.zip(mean.iter().zip(std)) {
-                pixels.extend(plane.iter().map(|pixel| (pixel - mean) / std));
-            }
-        }
-        let inputs: [(&str, &[f32]); 3] = [
-            (&name, &pixels),
-            (names::TEMPERATURE, &[TEMPERATURE as f32]),
-            (names::STEP, &step),
-        ];
-        let outputs = engine.run(batch.len(), &inputs)?;
-        let floats = |name: &str| {
-            let mut all = graph.outputs().iter().zip(&outputs);
-            match all.find(|(output, _)| output.name == name) {
-                Some((_, Output::Float(floats))) => Ok(floats.chunks(classifier.classes())),
-                _ => anyhow::bail!("the graph has no output {name}"),
-            }
-        };
-        for (clean, perturbed) in floats(names::LOGITS)?.zip(floats(names::PERTURBED_LOGITS)?) {
-            let (prediction, _) = (clean.iter().enumerate())
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .context("a network without classes")?;
-            let (msp, odin) = (softmax(clean, 1.0), softmax(perturbed, TEMPERATURE));
-            scores.push((prediction, msp, odin));
-        }
-    }
-    Ok(scores)
-}
-
-/// The largest, in f64.
-fn softmax(logits: &[f32], temperature: f64) -> f64 {
-    let scaled = || logits.iter().map(|&z| f64::from(z) / temperature);
-    let max = scaled().fold(f64::NEG_INFINITY, f64::max);
-    1.0 / scaled().map(|z| (z - max).exp()).sum::<f64>()
 }
 
 fn row(set: &str, by: &str, found: &Scores, exact: &Scores) -> Result<()> {

@@ -19,13 +19,14 @@ impl Graph {
     }
 
     /// Whether an output depends on a value otherwise than through signs and arg-maxima.
-    pub(crate) fn needed_exactly(&self) -> Vec<bool> {
+    fn needed_exactly(&self) -> Vec<bool> {
         let mut exact = vec![false; self.nodes().len()];
         for output in self.outputs() {
             exact[output.value.index()] = true;
         }
         for value in self.values().rev() {
-            if exact[value.index()] && !self.is_border(value) {
+            let is_border = self.is_sign(value) || matches!(self.node(value).op, Op::ArgMax(_));
+            if exact[value.index()] && !is_border {
                 for operand in &self.node(value).operands {
                     exact[operand.index()] = true;
                 }
@@ -34,13 +35,8 @@ impl Graph {
         exact
     }
 
-    /// Whether a value is a sign or an arg-max.
-    fn is_border(&self, value: ValueId) -> bool {
-        self.is_sign(value) || matches!(self.node(value).op, Op::ArgMax(_))
-    }
-
     /// Whether a value is `x >= 0 ? 1 : -1`.
-    pub(crate) fn is_sign(&self, value: ValueId) -> bool {
+    fn is_sign(&self, value: ValueId) -> bool {
         let node = self.node(value);
         let (Op::Where, &[condition, a, b]) = (&node.op, &node.operands[..]) else {
             return false;

@@ -51,12 +51,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
 
     let scores = setup.scores(&scores_beside, setting.precision)?;
     let builder = scores.add_to(setup.builder().setting(setting));
-    let has = |wanted: &str| scores.names().iter().any(|name| name == wanted);
-    let builder = builder.odin(has("odin"));
-    let builder = match has("msp") {
-        true => builder.msp(true),
-        false => builder,
-    };
+    let builder = builder.odin(scores.names().iter().any(|name| name == "odin"));
     let detector = setup.prepare(builder.free_scores()?, DetectorBuilder::build)?;
     let sets = [&in_set].into_iter().chain(&out_set);
     setup.announce(Some(setting), Some(&detector), sets);

@@ -22,7 +22,7 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     let specs = setup.specs(eval.in_dataset.as_deref(), &eval.out_dataset)?;
     let setting = setup.setting(&asked_for(eval, None))?;
     let scores = setup.scores(&eval.scores_beside, setting.precision)?;
-    let builder = scores.add_to(setup.builder().setting(setting).msp(true));
+    let builder = scores.add_to(setup.builder().setting(setting));
     let files = report_files(eval, &setup, &specs)?;
     let experiment = Experiment {
         eval,

@@ -6,11 +6,9 @@ mod expand_max_pool_grad;
 mod fold_batch_norm;
 mod fold_constants;
 mod rebuild;
-mod separate_direction;
 
 pub use bind_input::bind_input;
 pub use dead_code::eliminate_dead_code;
 pub use expand_max_pool_grad::expand_max_pool_grad;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fold_constants::fold_constants;
-pub use separate_direction::separate_direction;

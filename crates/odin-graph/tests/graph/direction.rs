@@ -2,7 +2,7 @@
 
 use odin_graph::odin::{Extras, forward, names, transform_with};
 use odin_graph::op::{Axis, Compare, Window};
-use odin_graph::{Array, Error, Graph, Op, Shape, Tensor, Type, ValueId, interpret, passes};
+use odin_graph::{Error, Graph, Op, Shape, Tensor, Type, ValueId, passes};
 
 /// `[N, 2, 4, 4]` to 3 logits, by a convolution and a fully connected layer.
 fn network() -> Graph {
@@ -155,36 +155,4 @@ fn what_no_output_needs_is_neither() {
     let index = g.add(Op::ArgMax(Axis(1)), &[unused]).unwrap();
     let direction = g.direction();
     assert!(!direction[unused.index()] && !direction[index.index()]);
-}
-
-/// The logits of the images get a forward pass of their own, and nothing else changes.
-#[test]
-fn separated_directions_do_not_depend_on_the_outputs() {
-    let none = Extras::default();
-    let all = [names::LOGITS, names::PREDICTION, names::PERTURBED_LOGITS];
-    for (outputs, before, after) in [
-        (&all[..], "ssddss", "dsdsddss"),
-        (&all[1..], "ddddss", "ddddss"),
-        (&[names::LOGITS, names::PREDICTION], "ss", "ss"),
-    ] {
-        let g = odin(none, outputs);
-        let separated = passes::separate_direction(&g).unwrap();
-        assert_eq!(products(&g), before, "{outputs:?}");
-        assert_eq!(products(&separated), after, "{outputs:?}");
-        let of = |g: &Graph| {
-            let pixels: Vec<f64> = (0..64).map(|i| f64::from(i % 7) - 3.0).collect();
-            let inputs = [
-                ("x", Array::new(vec![2, 2, 4, 4], pixels)),
-                (names::TEMPERATURE, Array::new(vec![], vec![1000.0])),
-                (names::STEP, Array::new(vec![1, 2, 1, 1], vec![0.1, 0.2])),
-            ];
-            let declared: Vec<_> = g.inputs().map(|(_, input)| input.name.clone()).collect();
-            let given = inputs
-                .into_iter()
-                .filter(|(name, _)| declared.iter().any(|n| n == name));
-            let given: Vec<(&str, Array<f64>)> = given.collect();
-            format!("{:?}", interpret(g, &given).unwrap())
-        };
-        assert_eq!(of(&g), of(&separated), "{outputs:?}");
-    }
 }

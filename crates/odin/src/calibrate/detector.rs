@@ -525,7 +525,7 @@ impl OpenDetector {
                 })?
             }
         };
-        let builder = builder.msp(has(MSP)).odin(has(ODIN)).i_odin(has(I_ODIN));
+        let builder = builder.odin(has(ODIN)).i_odin(has(I_ODIN));
         Ok(builder.fitted(fitted).scorers(own))
     }
 }

@@ -3,7 +3,6 @@
 use crate::{Error, ErrorKind, Precision};
 use odin_cpu::{Options, Output, WeightCache};
 use odin_graph::Graph;
-use odin_graph::passes::separate_direction;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -177,17 +176,8 @@ impl Backend {
         match (options.device, precision) {
             (Device::Cpu, _) => {
                 let (threads, of_cpu) = (options.threads, of_cpu(precision));
-                let engine = match precision {
-                    Precision::Exact => {
-                        odin_cpu::Engine::with_weights(graph, threads, of_cpu, weights)
-                    }
-                    // A direction is then the same, whatever the outputs are.
-                    Precision::Fast => {
-                        let graph = separate_direction(graph)?;
-                        odin_cpu::Engine::with_weights(&graph, threads, of_cpu, weights)
-                    }
-                };
-                Ok(Self::BuiltIn(engine?))
+                let engine = odin_cpu::Engine::with_weights(graph, threads, of_cpu, weights)?;
+                Ok(Self::BuiltIn(engine))
             }
             (_, Precision::Exact) => Self::by_onnx_runtime(graph, options),
             (device, Precision::Fast) => Err(Error::new(

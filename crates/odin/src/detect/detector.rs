@@ -7,11 +7,11 @@ use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
 use crate::model::{add_needed, features};
 use crate::names::{I_ODIN, MSP, ODIN};
-use crate::{Classifier, Error, ErrorKind, Images, Precision, Score, Setting};
+use crate::{Classifier, Error, ErrorKind, Images, Score, Setting};
 use odin_cpu::{Output, Program};
 use odin_data::Image;
+use odin_graph::ValueId;
 use odin_graph::odin::{Extras, forward, names, transform_with};
-use odin_graph::{Graph, ValueId};
 use odin_scores::{Fitted, Method, Needs, Observation, Parameters, Scorer};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use std::time::Duration;
 /// let images = detector.open_images(demo.join("near.npy"))?.range(0..3);
 /// for row in detector.rows(&images) {
 ///     let row = row?;
-///     println!("{}: class {}, MSP {}", row.name, row.score.prediction, row.score.values()[0]);
+///     println!("{}: class {}, MSP {}", row.name, row.score.prediction, row.score.msp());
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -67,10 +67,9 @@ impl fmt::Debug for Detector {
     }
 }
 
-/// What is computed.
+/// The scores beside the baseline.
 #[derive(Debug, Clone)]
 pub(crate) struct Scorers {
-    msp: bool,
     odin: bool,
     i_odin: bool,
     pub(crate) fitted: Vec<Fitted>,
@@ -78,10 +77,9 @@ pub(crate) struct Scorers {
 }
 
 impl Default for Scorers {
-    /// The baseline and ODIN.
+    /// ODIN.
     fn default() -> Self {
         Self {
-            msp: true,
             odin: true,
             i_odin: false,
             fitted: Vec::new(),
@@ -94,16 +92,6 @@ impl Scorers {
     /// Whether one needs an input gradient and a second forward pass.
     fn needs_gradient(&self) -> bool {
         self.odin || self.i_odin
-    }
-
-    /// Whether there is none but the baseline.
-    fn is_nothing(&self) -> bool {
-        !self.needs_gradient() && self.iter().next().is_none()
-    }
-
-    /// Whether one reads the logits of the images as they are.
-    fn needs_logits(&self) -> bool {
-        self.msp || self.iter().next().is_some()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn Scorer> {
@@ -121,15 +109,16 @@ impl Scorers {
         Ok(needs?)
     }
 
-    /// The names of all scores, `msp` first, if it is computed.
+    /// The names of all scores, `msp` first.
     ///
     /// # Errors
     /// When two have the same name.
     fn names(&self) -> Result<Arc<[String]>, Error> {
-        let fixed = [(self.msp, MSP), (self.odin, ODIN), (self.i_odin, I_ODIN)];
-        let fixed = fixed
+        let passes = [(self.odin, ODIN), (self.i_odin, I_ODIN)];
+        let passes = passes
             .into_iter()
             .filter_map(|(is, name)| is.then_some(name));
+        let fixed = std::iter::once(MSP).chain(passes);
         let mut names: Vec<String> = Vec::new();
         for name in fixed.chain(self.iter().map(|scorer| scorer.name())) {
             if names.iter().any(|known| known == name) {
@@ -151,8 +140,6 @@ pub struct DetectorBuilder {
     pub(super) engine: EngineOptions,
     pub(super) batch_size: usize,
     pub(super) scorers: Scorers,
-    /// Whether the baseline is computed, if that was said.
-    msp: Option<bool>,
     pub(super) parameters: Parameters,
     pub(super) cache: Option<OutputCache>,
 }
@@ -226,14 +213,6 @@ impl DetectorBuilder {
         self
     }
 
-    /// Whether the baseline is computed. Unless set it is in [`Precision::Exact`], where it costs nothing
-    /// beside ODIN; in [`Precision::Fast`] it takes a forward pass of its own, and is only computed where
-    /// nothing else is. Measures of how well ODIN does need it.
-    pub fn msp(mut self, msp: bool) -> Self {
-        self.msp = Some(msp);
-        self
-    }
-
     /// Whether ODIN is computed; it is, unless set. Without it, and without i-ODIN, the network is run
     /// forward only: a third of the time.
     pub fn odin(mut self, odin: bool) -> Self {
@@ -270,10 +249,8 @@ impl DetectorBuilder {
     /// # Errors
     /// When a setting is out of its range, an operator of the network has no gradient, or the
     /// device is not there. No other device steps in for one that is not.
-    pub fn build(mut self) -> Result<Detector, Error> {
+    pub fn build(self) -> Result<Detector, Error> {
         let setting = self.setting.check()?;
-        let otherwise = setting.precision == Precision::Exact;
-        self.scorers.msp = self.msp.unwrap_or(otherwise) || self.scorers.is_nothing();
         let score_names = self.scorers.names()?;
         let needs = self.needs()?;
         let extras = Extras {
@@ -288,12 +265,6 @@ impl DetectorBuilder {
             false => forward(self.classifier.graph(), extras.features)?,
         };
         add_needed(&mut graph, &self.classifier, needs)?;
-        // A cache keeps the logits for other scores.
-        if self.scorers.needs_logits() || self.cache.is_some() {
-            remove_output(&mut graph, names::PREDICTION);
-        } else {
-            remove_output(&mut graph, names::LOGITS);
-        }
         let outputs = graph.outputs().iter().map(|output| output.name.clone());
         let engine = Backend::new(&graph, &self.engine, setting.precision)?;
         Ok(Detector {
@@ -339,7 +310,6 @@ impl Detector {
             engine: EngineOptions::default(),
             batch_size: 32,
             scorers: Scorers::default(),
-            msp: None,
             parameters: Parameters::default(),
             cache: None,
         }
@@ -398,8 +368,8 @@ impl Detector {
         self.engine.instructions()
     }
 
-    /// The names of the scores that it computes: `msp` unless it is [left out](DetectorBuilder::msp),
-    /// then `odin` unless it is [left out](DetectorBuilder::odin), i-ODIN, where it is asked for, and the scores of the builder.
+    /// The names of the scores that it computes: `msp`, then `odin` unless it is
+    /// [left out](DetectorBuilder::odin), i-ODIN, where it is asked for, and the scores of the builder.
     pub fn score_names(&self) -> &[String] {
         &self.score_names
     }
@@ -494,10 +464,11 @@ impl Detector {
         Ok(outputs.into_iter().map(|o| self.raw(o)).collect())
     }
 
-    /// The engine's outputs; those that depend on the setting, with it.
+    /// The engine's outputs of real numbers; those that depend on the setting, with it.
     fn kinds<'a>(&'a self, setting: &'a [f32]) -> impl Iterator<Item = Kind<'a>> {
         let names = self.outputs.iter().map(String::as_str);
-        names.map(move |name| match name {
+        let numbers = names.filter(|name| *name != names::PREDICTION);
+        numbers.map(move |name| match name {
             names::LOGITS | names::FEATURES | names::FEATURE_MAP => (name, &setting[..0]),
             names::SHIFTED_FEATURES => (name, &self.shift[..]),
             _ => (name, setting),
@@ -509,14 +480,12 @@ impl Detector {
         let (temperature, step) = self.parameters();
         let inputs = self.inputs(batch, &temperature, &step);
         let outputs = self.engine.run(images, &inputs)?;
-        let numbers = outputs.into_iter().map(|output| match output {
-            Output::Float(values) => values,
-            Output::Int(classes) => classes.into_iter().map(|class| class as f32).collect(),
-            Output::Bool(_) => Vec::new(),
+        let numbers = outputs.iter().filter_map(|output| match output {
+            Output::Float(values) => Some(&values[..]),
+            _ => None,
         });
-        let numbers: Vec<Vec<f32>> = numbers.collect();
-        let numbers: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
-        match numbers.len() == self.outputs.len() {
+        let numbers: Vec<&[f32]> = numbers.collect();
+        match numbers.len() == self.kinds(&[]).count() {
             true => Ok(of_images(&numbers, images)),
             false => {
                 let problem = "the engine left out an output of the network";
@@ -530,12 +499,7 @@ impl Detector {
         let mut raw = RawOutputs::default();
         for ((name, _), values) in self.kinds(&[]).zip(outputs) {
             match name {
-                names::LOGITS => {
-                    raw.prediction = argmax(&values);
-                    raw.logits = values;
-                }
-                // Exact: there are fewer classes than integers that f32 can tell apart.
-                names::PREDICTION => raw.prediction = values.first().map_or(0, |&c| c as usize),
+                names::LOGITS => raw.logits = values,
                 names::FEATURES => raw.features = values,
                 names::FEATURE_MAP => raw.feature_map = values,
                 names::SHIFTED_FEATURES => raw.shifted_features = values,
@@ -543,6 +507,7 @@ impl Detector {
                 _ => raw.i_odin_logits = values,
             }
         }
+        raw.prediction = argmax(&raw.logits);
         raw
     }
 
@@ -577,10 +542,7 @@ impl Detector {
             .with_feature_map(&outputs.feature_map)
             .with_shifted_features(&outputs.shifted_features);
         let (t, of) = (self.setting.temperature, self.classifier.probabilities());
-        let mut values = Vec::with_capacity(self.score_names.len());
-        if self.scorers.msp {
-            values.push(max_probability(&outputs.logits, 1.0, of));
-        }
+        let mut values = vec![max_probability(&outputs.logits, 1.0, of)];
         if self.scorers.odin {
             values.push(max_probability(&outputs.perturbed_logits, t, of));
         }
@@ -645,13 +607,4 @@ fn of_batch(i: usize, error: Error) -> Error {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, message)
-}
-
-/// Removes an output of a graph, and leaves the others in order.
-fn remove_output(graph: &mut Graph, name: &str) {
-    let outputs = graph.outputs().to_vec();
-    graph.clear_outputs();
-    for output in outputs.into_iter().filter(|output| output.name != name) {
-        graph.output(output.name, output.value);
-    }
 }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// The predicted class: argmax of the logits. In [`Precision::Fast`](crate::Precision::Fast), where no
-    /// score reads them, of the pass that the gradient is taken of.
+    /// The predicted class: argmax of the logits.
     pub prediction: usize,
+    /// The first is the baseline.
     names: Arc<[String]>,
     values: Vec<f64>,
 }
 
 impl Score {
-    /// `values` are those of `names`.
+    /// `values` are those of `names`, of which the first is [`MSP`].
     ///
     /// # Errors
     /// When a value is no finite number.
@@ -42,10 +42,10 @@ impl Score {
         })
     }
 
-    /// The baseline: the maximum softmax probability at T = 1, of a multi-label network the largest
-    /// sigmoid; `None` of a detector that does [not compute it](crate::DetectorBuilder::msp).
-    pub fn msp(&self) -> Option<f64> {
-        self.get(MSP)
+    /// The baseline: the maximum softmax probability at T = 1; of a multi-label network the largest
+    /// sigmoid.
+    pub fn msp(&self) -> f64 {
+        self.values[0]
     }
 
     /// The ODIN score: the same at temperature T of the perturbed image;
@@ -54,13 +54,13 @@ impl Score {
         self.get(ODIN)
     }
 
-    /// The score of this name, of those that the detector computes.
+    /// The score of this name: `msp`, and what the detector computes beside it.
     pub fn get(&self, name: &str) -> Option<f64> {
         let place = self.names.iter().position(|own| own == name)?;
         self.values.get(place).copied()
     }
 
-    /// The names of the scores, `msp` first, if it is computed.
+    /// The names of the scores, `msp` first.
     pub fn names(&self) -> &[String] {
         &self.names
     }

@@ -88,10 +88,7 @@ fn scores_of_every_family_are_those_of_pytorch() {
                 true => 200.0,
                 false => 1.0,
             };
-            let (msp, odin) = (
-                msp[i] - score.msp().unwrap(),
-                odin[i] - score.odin().unwrap(),
-            );
+            let (msp, odin) = (msp[i] - score.msp(), odin[i] - score.odin().unwrap());
             assert!(msp.abs() < 2e-5 * rounding, "{place}: msp differs by {msp}");
             assert!(
                 odin.abs() < 1e-6 * rounding,

@@ -58,9 +58,7 @@ impl Difference {
         let mut difference = Self::default();
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert_eq!(a.prediction, b.prediction, "{name}, image {i}");
-            difference.msp = difference
-                .msp
-                .max((a.msp().unwrap() - b.msp().unwrap()).abs());
+            difference.msp = difference.msp.max((a.msp() - b.msp()).abs());
             difference.odin = difference
                 .odin
                 .max((a.odin().unwrap() - b.odin().unwrap()).abs());

@@ -100,7 +100,7 @@ fn check(golden: &Golden, scored: &ScoredSet) {
     for ((file, prediction, msp, odin), row) in golden.rows.iter().zip(&scored.rows) {
         assert_eq!(*file, row.name, "{}", golden.name);
         assert_eq!(*prediction, row.score.prediction, "{}: {file}", golden.name);
-        let msp_error = (msp - row.score.msp().unwrap()).abs();
+        let msp_error = (msp - row.score.msp()).abs();
         assert!(
             msp_error <= 1e-5 * factor,
             "{}: {file}: msp is off by {msp_error:e}",
