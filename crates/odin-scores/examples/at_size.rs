@@ -8,13 +8,10 @@
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
-use std::hint::black_box;
 use std::time::Instant;
 
 use nalgebra::DMatrix;
-use odin_scores::{
-    Fitted, Head, Method, Observation, Parameters, Scorer, Training, TrainingSummary, fit_summary,
-};
+use odin_scores::{Head, Method, Parameters, Training, TrainingSummary, fit_summary};
 
 const BATCH: usize = 256;
 
@@ -64,42 +61,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .copied()
         .filter(|method| !banks.contains(method));
-    let test = network.batch(16);
-    println!(
-        "{:<20}{:>10}{:>12}{:>16}",
-        "fitted", "s", "peak, MB", "ms to score one"
-    );
+    println!("{:<40}{:>10}{:>12}", "fitted", "s", "peak, MB");
     for methods in [others.collect(), vec![Method::Knn], vec![Method::NnGuide]] {
         let start = Instant::now();
         let fitted = fit_summary(&parameters, &methods, Some(&head), Some(&summary))?;
-        let seconds = start.elapsed().as_secs_f64();
-        let (name, peak) = match fitted.len() {
-            1 => (fitted[0].method().to_string(), memory("VmHWM:")),
-            count => (format!("the {count} others"), memory("VmHWM:")),
+        let name = match fitted.len() {
+            1 => fitted[0].method().to_string(),
+            count => format!("the {count} others"),
         };
-        let score = milliseconds(&test, &fitted, (features, classes));
-        println!("{name:<20}{seconds:>10.1}{peak:>12}{score:>16.2}");
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{name:<40}{seconds:>10.1}{:>12}", memory("VmHWM:"));
     }
     Ok(())
-}
-
-/// For each image.
-fn milliseconds(test: &Batch, scores: &[Fitted], (features, classes): (usize, usize)) -> f64 {
-    let rows = test
-        .features
-        .chunks(features)
-        .zip(test.shifted.chunks(features));
-    let start = Instant::now();
-    for (logits, (features, shifted)) in test.logits.chunks(classes).zip(rows) {
-        let observation = Observation::new(logits).with_features(features);
-        let observation = observation
-            .with_feature_map(features)
-            .with_shifted_features(shifted);
-        for score in scores {
-            black_box(score.score(&observation));
-        }
-    }
-    1e3 * start.elapsed().as_secs_f64() / test.labels.len() as f64
 }
 
 /// Megabytes, of a line of the process's status; 0 where there is none.
