@@ -128,15 +128,15 @@ impl Classifier {
     pub(crate) fn check_labels(&self, method: Method) -> Result<(), Error> {
         let reason = match self.is_multi_label() {
             true if method.takes_exclusive_classes() => {
-                "the score is of classes that exclude each other (a softmax over them, or boundaries between them), and those of this multi-label network do not; take msp, odin, max-logit or joint-energy, which are of its labels, or a distance of features"
+                "is a multi-label network, and this score is of classes that exclude each other (a softmax over them, or boundaries between them); take msp, odin, max-logit or joint-energy, which are of labels, or a distance of features"
             }
             false if method.takes_labels() => {
-                "the score is of labels that do not exclude each other, and this network has classes that do; energy is the same for those. `multi_label = true` in a model.toml says otherwise"
+                "has classes that exclude each other, and this score is of labels that do not; energy is the same for classes. `multi_label = true` in a model.toml says otherwise"
             }
             _ => return Ok(()),
         };
         let name = &self.file().name;
-        let message = format!("{name}: {method} cannot be computed: {reason}");
+        let message = format!("the score {method}: {name} {reason}");
         Err(Error::new(ErrorKind::Classifier, message))
     }
 

@@ -182,7 +182,7 @@ fn scores_of_the_other_kind_are_refused() {
     refused(
         fitted,
         ErrorKind::Classifier,
-        &["energy cannot be computed", "joint-energy"],
+        &["the score energy", "joint-energy"],
     );
 }
 
