@@ -162,7 +162,7 @@ def main():
     args.work.mkdir(parents=True, exist_ok=True)
     model = network(args.work)
     sets(args.work, args)
-    table(evaluate(args.work, args.odin))
+    table(evaluate(args.work, args.odin.resolve()))
     differences(args.work)
     for name in (IN_SET, OUT_SET):
         compare_with_torch(model, args.work, name)

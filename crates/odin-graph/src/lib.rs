@@ -24,6 +24,7 @@
 //! ```
 
 mod activation_shift;
+mod attention;
 mod budget;
 mod builder;
 pub mod cost;
@@ -39,11 +40,13 @@ pub mod op;
 pub mod passes;
 mod reachability;
 mod shape;
+mod sign;
 mod tensor;
 mod verify;
 mod vjp;
 
 pub use activation_shift::{Shift, shifted_features};
+pub use attention::has_attention;
 pub use budget::Budget;
 pub use error::{Error, ErrorKind};
 pub use feature_map::{FeatureMap, feature_map};
@@ -52,6 +55,7 @@ pub use head::{LinearHead, linear_head, linear_head_of};
 pub use interpreter::{Array, Real, Value, interpret};
 pub use op::Op;
 pub use shape::{DType, Dim, Shape, Type};
+pub use sign::maybe_negative;
 pub use tensor::Tensor;
 pub use verify::verify;
 pub use vjp::{vjp, without_gradient};

@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fitted::Fitted;
 use crate::head::{Head, check_match, check_shapes};
 use crate::method::Method;
+use crate::network::made_for_rectified;
 use crate::parameters::Parameters;
 use crate::scores::{Fitting, fit_score, kept_share, neighbours};
 use crate::summary::{Draw, TrainingSummary, draw_of};
@@ -77,7 +78,8 @@ pub fn fit_summary(
             })?;
             let notes = notes(method, parameters, summary);
             let warnings = warnings(method, parameters, summary);
-            Ok(Fitted::new(method, score, notes).warned(warnings))
+            let signs_seen = summary.is_some_and(|summary| summary.negative_share().is_some());
+            Ok(Fitted::new(method, score, notes).warned(warnings, signs_seen))
         })
         .collect()
 }
@@ -286,15 +288,10 @@ fn warnings(
 fn negative_features(method: Method, summary: &TrainingSummary) -> Option<String> {
     let share = summary.negative_share().filter(|share| *share > 0.0)?;
     method.assumes_rectified().then(|| {
-        format!(
-            "{} of the features of the training images are negative, and the score is made for \
-             features behind a ReLU: it may rank in-distribution images below others. {}, {} and {} \
-             make no such assumption.",
-            percent(share),
-            Method::MahalanobisPp,
-            Method::Knn,
-            Method::Vim
-        )
+        made_for_rectified(&format!(
+            "{} of the features of the training images are negative",
+            percent(share)
+        ))
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 use crate::head::Head;
 use crate::method::Method;
+use crate::network::NetworkFacts;
 use crate::observation::{Needs, Observation, Scorer};
 use crate::scores::{Restoring, Score, restore_score};
 use crate::tensor::{NamedTensor, Reader, Writer};
@@ -18,6 +19,8 @@ pub struct Fitted {
     score: Arc<dyn Score>,
     notes: Vec<String>,
     warnings: Vec<String>,
+    /// Whether it is known if features of training images are negative.
+    signs_seen: bool,
 }
 
 impl Fitted {
@@ -27,11 +30,24 @@ impl Fitted {
             score,
             notes,
             warnings: Vec::new(),
+            signs_seen: false,
         }
     }
 
-    pub(crate) fn warned(self, warnings: Vec<String>) -> Self {
-        Self { warnings, ..self }
+    pub(crate) fn warned(self, warnings: Vec<String>, signs_seen: bool) -> Self {
+        Self {
+            warnings,
+            signs_seen,
+            ..self
+        }
+    }
+
+    /// The same, with warnings of what is known of its network.
+    #[must_use]
+    pub fn for_network(mut self, facts: &NetworkFacts) -> Self {
+        let warnings = facts.warnings(self.method, self.signs_seen);
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Which score it is.
@@ -48,7 +64,8 @@ impl Fitted {
     /// Why the score is not to be trusted, in whole sentences: that classes have fewer training
     /// images than [`Knn`](Method::Knn) has neighbours, that features are negative where the score
     /// is made for others, that there are fewer images than features. Of scores that are not fitted
-    /// only where there are training images all the same. Not saved.
+    /// only where there are training images all the same, or what [`Fitted::for_network`] knows. Not
+    /// saved.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -129,6 +146,22 @@ impl Fitted {
     pub fn tensors(&self) -> Vec<NamedTensor> {
         tensors(std::slice::from_ref(self))
     }
+}
+
+/// The warnings of several scores, each once, behind the names of those that it is about.
+pub fn warnings(fitted: &[Fitted]) -> Vec<String> {
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for score in fitted {
+        for warning in &score.warnings {
+            let name = score.method.name();
+            match found.iter_mut().find(|(known, _)| known == warning) {
+                Some((_, names)) => names.push(name),
+                None => found.push((warning, vec![name])),
+            }
+        }
+    }
+    let text = |(warning, names): (&str, Vec<&str>)| format!("{}: {warning}", names.join(", "));
+    found.into_iter().map(text).collect()
 }
 
 /// A part of an observation.

@@ -368,7 +368,7 @@ impl Method {
         self == Self::TemperatureScaling
     }
 
-    /// Whether its authors assume features that are not negative.
+    /// Whether its authors assume features, or activations before pooling, that are not negative.
     pub(crate) fn assumes_rectified(self) -> bool {
         matches!(
             self,
@@ -379,6 +379,9 @@ impl Method {
                 | Self::Vra
                 | Self::Dice
                 | Self::GradNorm
+                | Self::ReactMap
+                | Self::AshMap
+                | Self::ScaleMap
         )
     }
 

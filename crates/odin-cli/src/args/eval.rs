@@ -15,6 +15,7 @@ Examples:
   odin eval --nn densenet10.pth --in-dataset cifar-10-python.tar.gz --out-dataset Imagenet.tar.gz
   odin eval --nn net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
             --in-dataset test/ --out-dataset other/ --out-dataset Uniform --ci
+  odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --score all --fit-on train/
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --format json --scores scores/
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --ci --report out.html
   odin eval --nn net.onnx --in-dataset test/ --out-dataset other/ --gpu 0

@@ -83,6 +83,7 @@ pub(crate) fn run() -> Result<()> {
         engine: detector.engine(),
         mode: MetricsMode::Exact,
         seed: SEED,
+        warnings: detector.warnings(),
         results,
     };
     write_stdout(&report.to_table())?;

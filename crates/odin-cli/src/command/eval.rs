@@ -214,6 +214,7 @@ impl Experiment<'_> {
             engine: self.detector.engine(),
             mode: self.eval.metrics.into(),
             seed: self.eval.run.seed,
+            warnings: self.detector.warnings(),
             results,
         })
     }

@@ -6,7 +6,7 @@ use super::device;
 use crate::args::{RunOptions, ScoreOptions, UsageError};
 use crate::output::progress::{Meter, say};
 use anyhow::Result;
-use odin::scores::ErrorKind;
+use odin::scores::{ErrorKind, warnings};
 use odin::{DetectorBuilder, Device, Fitted, Images, Method, Parameters};
 use odin_data::registry::Registry;
 
@@ -57,10 +57,8 @@ impl Scores {
             false => fitting.fit(&names.methods)?,
             true => fitting.fit_possible()?,
         };
-        for fitted in &fitted {
-            for warning in fitted.warnings() {
-                say(&format!("warning: {}: {warning}", fitted.method()));
-            }
+        for warning in warnings(&fitted) {
+            say(&format!("warning: {warning}"));
         }
         if !run.quiet.on {
             for fitted in &fitted {

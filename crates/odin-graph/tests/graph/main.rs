@@ -1,5 +1,5 @@
-//! The graph: shapes, costs, passes, gradients, the ODIN transform and its direction, AdaSCALE's shift, and the
-//! search for the last layer and its feature map.
+//! The graph: shapes, costs, passes, gradients, the ODIN transform and its direction, AdaSCALE's shift,
+//! the search for the last layer and its feature map, and what is known of signs.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,3 +18,4 @@ mod head;
 mod infer;
 mod odin;
 mod passes;
+mod sign;

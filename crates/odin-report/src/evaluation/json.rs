@@ -26,6 +26,7 @@ pub(super) fn render(report: &Report) -> String {
         "metrics": report.mode.as_str(),
         "positive_class": POSITIVE_CLASS,
         "seed": report.seed,
+        "warnings": report.warnings,
         "results": results,
     });
     json::indented(&value)

@@ -29,6 +29,8 @@ pub struct Report {
     pub mode: MetricsMode,
     /// The seed of noise, crops and resampling.
     pub seed: u64,
+    /// Why scores are not to be trusted.
+    pub warnings: Vec<String>,
     /// One entry for each out-of-distribution set.
     pub results: Vec<Comparison>,
 }

@@ -70,6 +70,7 @@ fn made(out_datasets: &[&str], most: usize, intervals: Option<Intervals>) -> Mad
             engine: detector.engine(),
             mode,
             seed: 0,
+            warnings: detector.warnings(),
             results: out_datasets.iter().map(result).collect(),
         },
     }

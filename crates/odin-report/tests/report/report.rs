@@ -38,6 +38,7 @@ fn report(outside: usize, mode: MetricsMode, intervals: Option<Intervals>) -> Re
         engine: detector.engine(),
         mode,
         seed: 0,
+        warnings: Vec::new(),
         results: vec![result("one"), result("two")],
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::common::Network;
 use odin_scores::{
-    Error, ErrorKind, Head, Method, NamedTensor, Needs, Observation, Parameters, Scorer, Shift,
-    Training, Values, fit, fit_with, restore, tensors,
+    Error, ErrorKind, Head, Method, NamedTensor, Needs, NetworkFacts, Observation, Parameters,
+    Scorer, Shift, Training, Values, fit, fit_with, restore, tensors, warnings as warnings_of,
 };
 use proptest::prelude::*;
 
@@ -461,7 +461,7 @@ fn warnings(network: &Network, method: Method) -> String {
 /// What is made for features behind a ReLU says so of others, fitted or not.
 #[test]
 fn negative_features_are_warned_of() {
-    const RECTIFIED: [Method; 7] = [
+    const RECTIFIED: [Method; 10] = [
         Method::React,
         Method::Ash,
         Method::Scale,
@@ -469,6 +469,9 @@ fn negative_features_are_warned_of() {
         Method::Vra,
         Method::Dice,
         Method::GradNorm,
+        Method::ReactMap,
+        Method::AshMap,
+        Method::ScaleMap,
     ];
     let network = Network::new(7, 3, 8, 60);
     assert!(network.training.iter().all(|h| *h >= 0.0));
@@ -490,6 +493,47 @@ fn negative_features_are_warned_of() {
             assert_eq!(found.contains(share), expected, "{method}: {found}");
             assert_eq!(found.contains("behind a ReLU"), expected, "{method}");
             assert!(!warnings(&network, method).contains("negative"), "{method}");
+        }
+    }
+}
+
+/// What the graph leaves open is said where no training image shows it; equal warnings are one.
+#[test]
+fn what_is_known_of_the_network_is_warned_of() {
+    let network = Network::new(7, 3, 8, 60);
+    let facts = |from: Option<&str>, attends| NetworkFacts {
+        negative_features_from: from.map(str::to_string),
+        attends,
+    };
+    let methods = [Method::Ash, Method::Scale, Method::Energy, Method::Gen];
+    let seen = [&methods[..], &[Method::Nci]].concat();
+    for (facts, seen_by_images, expected) in [
+        (facts(None, false), false, &[][..]),
+        (
+            facts(Some("act: Mul"), false),
+            false,
+            &["ash, scale: The features come from act: Mul"],
+        ),
+        (facts(Some("act: Mul"), false), true, &[]),
+        (facts(None, true), false, &["energy: The network attends"]),
+        (
+            facts(Some("norm: Add"), true),
+            false,
+            &[
+                "ash, scale: The features come from norm: Add",
+                "energy: The network attends",
+            ],
+        ),
+    ] {
+        let fitted = match seen_by_images {
+            true => network.fit(&Parameters::default(), &seen),
+            false => fit(&methods, Some(&network.head()), None).unwrap(),
+        };
+        let fitted: Vec<_> = fitted.into_iter().map(|f| f.for_network(&facts)).collect();
+        let found = warnings_of(&fitted);
+        assert_eq!(found.len(), expected.len(), "{facts:?}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
         }
     }
 }

@@ -374,6 +374,12 @@ impl Detector {
         &self.score_names
     }
 
+    /// Why scores of [`DetectorBuilder::fit`] are not to be trusted, each reason once, behind the
+    /// names of the scores that it is about.
+    pub fn warnings(&self) -> Vec<String> {
+        odin_scores::warnings(self.fitted())
+    }
+
     /// What the scores of [`DetectorBuilder::fit`] have fitted, as a safetensors file in memory;
     /// empty where nothing was fitted.
     ///

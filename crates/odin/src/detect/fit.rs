@@ -34,7 +34,8 @@ impl DetectorBuilder {
         self.check(methods)?;
         let (head, summary) = self.summary_of(methods, training, progress)?;
         let (head, summary) = (head.as_ref(), summary.as_ref());
-        Ok(fit_summary(&self.parameters, methods, head, summary)?)
+        let fitted = fit_summary(&self.parameters, methods, head, summary)?;
+        Ok(self.of_network(fitted))
     }
 
     /// Adds the scores that cost nothing beside ODIN and need nothing but logits, unless they are
@@ -137,12 +138,21 @@ impl DetectorBuilder {
         let check = |&method: &Method| self.classifier.check_score(method).map(|()| method);
         let checked: Vec<_> = methods.iter().map(check).collect();
         let possible = checked.iter().flatten().copied();
-        let mut fitted = fit(&possible.collect::<Vec<Method>>())?.into_iter();
+        let fitted = fit(&possible.collect::<Vec<Method>>())?.into_iter();
+        let facts = self.classifier.facts();
+        let mut fitted = fitted.map(|score| Ok(score?.for_network(&facts)));
         let each = checked.into_iter().map(|checked| {
             checked?;
             fitted.next().unwrap_or_else(|| Err(left_out()))
         });
         Ok(each.collect())
+    }
+
+    /// With warnings of what is known of the network.
+    fn of_network(&self, fitted: Vec<Fitted>) -> Vec<Fitted> {
+        let facts = self.classifier.facts();
+        let fitted = fitted.into_iter();
+        fitted.map(|score| score.for_network(&facts)).collect()
     }
 
     /// Makes scores from a summary, or a merge of several, made for them or for more by
@@ -160,7 +170,8 @@ impl DetectorBuilder {
         self.check(methods)?;
         let head = self.classifier.head_for(methods)?;
         let head = head.as_ref();
-        Ok(fit_summary(&self.parameters, methods, head, Some(summary))?)
+        let fitted = fit_summary(&self.parameters, methods, head, Some(summary))?;
+        Ok(self.of_network(fitted))
     }
 
     /// As [`DetectorBuilder::fit_summary`], with what is wrong with each score apart.

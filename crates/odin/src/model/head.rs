@@ -3,8 +3,10 @@
 
 use crate::{Classifier, Error, ErrorKind};
 use odin_graph::odin::names;
-use odin_graph::{FeatureMap, Graph, Shift, ValueId, shifted_features};
-use odin_scores::{Head, Method, Needs, Parameters};
+use odin_graph::{
+    FeatureMap, Graph, Shift, ValueId, has_attention, maybe_negative, shifted_features,
+};
+use odin_scores::{Head, Method, Needs, NetworkFacts, Parameters};
 
 /// The input of the last linear layer.
 pub(crate) fn features(classifier: &Classifier) -> Result<ValueId, Error> {
@@ -138,6 +140,16 @@ impl Classifier {
         let name = &self.file().name;
         let message = format!("the score {method}: {name} {reason}");
         Err(Error::new(ErrorKind::Classifier, message))
+    }
+
+    /// What its graph tells of the scores that do not suit it.
+    pub(crate) fn facts(&self) -> NetworkFacts {
+        let graph = self.graph();
+        let source = features(self).ok().and_then(|v| maybe_negative(graph, v));
+        NetworkFacts {
+            negative_features_from: source.map(|value| graph.describe(value)),
+            attends: has_attention(graph),
+        }
     }
 
     /// The last linear layer, where one of these scores needs it.
