@@ -32,6 +32,7 @@ mod refdata;
 mod summary;
 mod sweep;
 mod tuned;
+mod unfit;
 
 use odin::data::NoiseKind;
 use odin::{Classifier, ClassifierOptions, Error, ErrorKind, Image, Images};
