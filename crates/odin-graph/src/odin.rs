@@ -286,6 +286,20 @@ pub fn detector(
     channel_axis: usize,
     settings: &Settings,
 ) -> Result<Detector, Error> {
+    detector_with_gradient_times(1.0, classifier, channel_axis, settings)
+}
+
+/// As [`detector`], with a gradient that is multiplied by a power of two, which changes none of its
+/// signs: for files that compute it in a type of few exponents.
+///
+/// # Errors
+/// As [`detector`].
+pub fn detector_with_gradient_times(
+    factor: f32,
+    classifier: &Graph,
+    channel_axis: usize,
+    settings: &Settings,
+) -> Result<Detector, Error> {
     let ends = ends(classifier)?;
     let Ends { x, logits } = ends;
     let step_shape = per_channel(classifier.shape(x), channel_axis)?;
@@ -302,20 +316,26 @@ pub fn detector(
     };
     let moves = settings.step.iter().any(|&step| step != 0.0);
     if moves && (settings.odin || settings.i_odin) {
-        passes.perturb(ends, settings, step)?;
+        passes.perturb(ends, settings, step, factor)?;
     }
     Ok(passes)
 }
 
 impl Detector {
-    fn perturb(&mut self, ends: Ends, settings: &Settings, step: Tensor) -> Result<(), Error> {
+    fn perturb(
+        &mut self,
+        ends: Ends,
+        settings: &Settings,
+        step: Tensor,
+        factor: f32,
+    ) -> Result<(), Error> {
         let (Ends { x, logits }, g) = (ends, &mut self.graph);
         let loss = Loss {
             probabilities: settings.probabilities,
             temperature: g.scalar(settings.temperature)?,
         };
         let step = g.constant(step)?;
-        let gradient = gradient(g, ends, self.prediction, loss)?;
+        let gradient = gradient_times(factor, g, ends, self.prediction, loss)?;
         let direction = sign(g, gradient)?;
         if self.perturbed_logits.is_some() {
             let perturbed = perturb(g, x, direction, step)?;
@@ -386,16 +406,27 @@ struct Loss {
 }
 
 /// The gradient of the loss with respect to the images, times a positive factor for each image.
-fn gradient(
+fn gradient(g: &mut Graph, ends: Ends, prediction: ValueId, loss: Loss) -> Result<ValueId, Error> {
+    gradient_times(1.0, g, ends, prediction, loss)
+}
+
+/// As [`gradient`], times a positive factor, which keeps small gradients within the range of short
+/// types.
+fn gradient_times(
+    factor: f32,
     g: &mut Graph,
     Ends { x, logits }: Ends,
     prediction: ValueId,
     loss: Loss,
 ) -> Result<ValueId, Error> {
-    let loss_gradient = match loss.probabilities {
+    let mut loss_gradient = match loss.probabilities {
         Probabilities::Softmax => softmax_gradient(g, logits, prediction, loss.temperature)?,
         Probabilities::Sigmoid => sigmoid_gradient(g, logits, prediction)?,
     };
+    if factor != 1.0 {
+        let factor = g.scalar(factor)?;
+        loss_gradient = g.mul(loss_gradient, factor)?;
+    }
     let gradient = vjp(g, logits, loss_gradient, x)?;
     g.at("ODIN");
     Ok(gradient)

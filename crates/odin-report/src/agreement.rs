@@ -39,10 +39,11 @@ impl AgreementReport {
         let mut text = format!(
             "\
 Images:                  {}
+Precision:               {}
 Largest difference
   of a logit:            {:.3e} (the largest logit is {:.3e})
 ",
-            agreement.images, agreement.logits, agreement.logit_scale,
+            agreement.images, agreement.precision, agreement.logits, agreement.logit_scale,
         );
         for score in &agreement.scores {
             let what = match score.name.as_str() {
@@ -88,6 +89,7 @@ Largest difference
             "engine": self.engine,
             "images": agreement.images,
             "temperature": agreement.temperature,
+            "precision": agreement.precision.as_str(),
             "largest_difference": differences,
             "not_compared": agreement.not_compared,
             "largest_logit": agreement.logit_scale,

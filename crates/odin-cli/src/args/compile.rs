@@ -17,6 +17,7 @@ Examples:
   odin compile --nn densenet10.pth -o detector.onnx
   odin compile --detector detector.toml -o detector.onnx      with its scores and thresholds
   odin compile --detector detector.toml --p-value -o detector.onnx
+  odin compile --nn net.onnx --precision fast -o detector.onnx   gradient in float16 by Cast
   odin compile --nn net.onnx --magnitude 0.002 --threshold 0.1004 --input pixels-u8 \\
                --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
 

@@ -40,7 +40,8 @@ pub(crate) struct Verify {
     pub(crate) seed: u64,
 
     /// The largest difference allowed: of logits and scores relative to the largest of them (at
-    /// least 1), of MSP as it is, of ODIN scores multiplied by T like that of logits
+    /// least 1), of MSP as it is, of ODIN scores multiplied by T like that of logits, and ten times
+    /// as much where the precision is fast
     #[arg(long, default_value_t = 0.001, value_name = "X")]
     pub(crate) tolerance: f64,
 

@@ -9,7 +9,7 @@ use crate::resolve::{network, registry};
 use anyhow::{Result, anyhow, bail};
 use odin::{
     Agreement, CalibratedDetector, Classifier, CompiledDetector, Detector, DetectorBuilder,
-    DetectorInput, ErrorKind, Image, Images, Progress,
+    DetectorInput, Device, ErrorKind, Image, Images, Precision, Progress, Setting,
 };
 use odin_data::registry::Registry;
 use odin_report::AgreementReport;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
         }
     }
     let builder = builder
-        .setting(file.card().setting)
+        .setting(setting(&file, device))
         .threads(threads(args.threads));
     let detector = device::build(builder, device, &args.device)?;
     device::announce(&detector, &classifier, args.quiet.on);
@@ -55,6 +55,15 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
             args.nn,
             args.tolerance
         ),
+    }
+}
+
+/// The setting of the file; exact on devices that know no other precision.
+fn setting(file: &CompiledDetector, device: Device) -> Setting {
+    let setting = file.card().setting;
+    match device {
+        Device::Cpu => setting,
+        _ => setting.with_precision(Precision::Exact),
     }
 }
 

@@ -10,4 +10,4 @@ mod read;
 mod write;
 
 pub use read::{File, Model, ReadOptions, open, open_graph, read, read_graph};
-pub use write::{InputType, Labels, OPSET, write};
+pub use write::{InputType, Labels, OPSET, Typing, write, write_typed};

@@ -229,3 +229,31 @@ fn what_cannot_be_bound_is_refused() {
     };
     assert!(detector(&network(), 1, &steps).is_err());
 }
+
+/// A power of two changes no digit of a gradient, and no sign.
+#[test]
+fn a_scaled_gradient_has_the_same_direction() {
+    let settings = Settings {
+        temperature: TEMPERATURE,
+        step: STEP.to_vec(),
+        odin: true,
+        i_odin: true,
+    };
+    let logits = |factor| {
+        let network = network();
+        let mut detector =
+            odin::detector_with_gradient_times(factor, &network, 1, &settings).unwrap();
+        let perturbed = [detector.perturbed_logits, detector.i_odin_logits];
+        for (name, value) in ["odin", "i-odin"].into_iter().zip(perturbed) {
+            detector.graph.output(name, value.unwrap());
+        }
+        interpret(&detector.graph, &[("x", images())]).unwrap()
+    };
+    let plain = logits(1.0);
+    for factor in [256.0, 1.0 / 1024.0] {
+        let scaled = logits(factor);
+        for (scaled, plain) in scaled.iter().zip(&plain) {
+            assert_eq!(scaled.floats(), plain.floats());
+        }
+    }
+}

@@ -6,16 +6,20 @@ use super::scores::{self, Ends};
 use crate::model::{linear_head, needed};
 use crate::names::{I_ODIN, MSP, ODIN};
 use crate::{
-    Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Layout, Setting,
-    ThresholdRule,
+    Classifier, DetectorCard, DetectorInput, DetectorRecord, Error, ErrorKind, Layout, Precision,
+    Setting, ThresholdRule,
 };
 use odin_formats::onnx;
-use odin_graph::odin::{self, detector, max_probability, names};
+use odin_graph::odin::{self, detector_with_gradient_times, max_probability, names};
 use odin_graph::{Graph, passes};
 use odin_scores::{Fitted, Method, Needs, Scorer};
 
 /// The name of a detector's input that holds pixels.
 pub const IMAGES: &str = "images";
+
+/// What gradients in `float16` are multiplied by. Where logits have a gradient of 1, those of the values
+/// in networks are mostly between 1e-5 and 10; `float16` is precise from 6e-5 to 65504.
+const HALF_SCALE: f32 = 256.0;
 
 /// Settings of [`compile`].
 #[derive(Debug, Clone)]
@@ -111,7 +115,9 @@ impl CompileOptions {
         })
     }
 
-    /// The temperature and the magnitude, the latter on the [0, 1] pixel scale whatever the input.
+    /// The temperature, the magnitude, the latter on the [0, 1] pixel scale whatever the input, and the
+    /// precision: in [`Precision::Fast`] the file computes the gradient in `float16`, all else in
+    /// `float32`.
     pub fn setting(mut self, setting: Setting) -> Self {
         self.setting = setting;
         self
@@ -177,8 +183,12 @@ pub fn compile(classifier: &Classifier, options: &CompileOptions) -> Result<Vec<
         DetectorInput::PixelsU8 => onnx::InputType::Byte,
         DetectorInput::Normalized | DetectorInput::PixelsF32 => onnx::InputType::Float,
     };
+    let typing = match options.setting.precision {
+        Precision::Exact => onnx::Typing::Float,
+        Precision::Fast => onnx::Typing::HalfDirection,
+    };
     let graph = detector_graph(classifier, options)?;
-    Ok(onnx::write(&graph, input, &labels)?)
+    Ok(onnx::write_typed(&graph, input, typing, &labels)?)
 }
 
 /// Signals have a unit of their own; bytes that stand for 0 to 1 are none of them where their mean
@@ -213,7 +223,12 @@ fn detector_graph(classifier: &Classifier, options: &CompileOptions) -> Result<G
         probabilities: classifier.probabilities(),
     };
     let network = classifier.graph();
-    let mut detector = detector(network, classifier.layout().channel_axis(), &settings)?;
+    let factor = match options.setting.precision {
+        Precision::Exact => 1.0,
+        Precision::Fast => HALF_SCALE,
+    };
+    let axis = classifier.layout().channel_axis();
+    let mut detector = detector_with_gradient_times(factor, network, axis, &settings)?;
     outputs(&mut detector, classifier, options)?;
     match (options.input, network.inputs().next()) {
         (DetectorInput::Normalized, _) | (_, None) => Ok(detector.graph),

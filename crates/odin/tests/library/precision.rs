@@ -3,8 +3,9 @@
 
 use crate::{demo, folder, open, refused};
 use odin::{
-    CalibratedDetector, CalibrationOptions, Classifier, Detector, DetectorBuilder, DetectorRecord,
-    Device, ErrorKind, Grid, Images, OutputCache, Precision, Setting, TuneOptions, Tuned,
+    Agreement, CalibratedDetector, CalibrationOptions, Classifier, CompileOptions,
+    CompiledDetector, Detector, DetectorBuilder, DetectorRecord, Device, ErrorKind, Grid, Images,
+    OutputCache, Precision, Setting, TuneOptions, Tuned, compile,
 };
 
 fn setting(precision: Precision) -> Setting {
@@ -151,5 +152,46 @@ fn a_cache_tells_precisions_apart() {
         let detector = builder.build().unwrap();
         detector.score_set(&set, |_| {}).unwrap();
         assert_eq!(cache.computed(), computed, "{precision}");
+    }
+}
+
+/// The file says its precision, keeps its size, and is still the detector that it was made of, in
+/// either precision.
+#[test]
+fn compiled_files_carry_their_precision() {
+    let classifier = open(demo("model.safetensors"));
+    let images = images(&classifier);
+    let images: Vec<_> = (0..20).map(|i| images.get(i).unwrap().image).collect();
+    let compiled = |precision| {
+        let options = CompileOptions::default().setting(setting(precision));
+        compile(&classifier, &options).unwrap()
+    };
+    let size = compiled(Precision::Exact).len();
+    for precision in [Precision::Exact, Precision::Fast] {
+        let bytes = compiled(precision);
+        assert!(bytes.len() < size + size / 4, "{} of {size}", bytes.len());
+        let folder = folder(&[("detector.onnx", bytes)]);
+        let file = CompiledDetector::open(folder.path().join("detector.onnx"), 1).unwrap();
+        assert_eq!(file.card().setting, setting(precision));
+        for own in [Precision::Exact, Precision::Fast] {
+            let detector = builder(&classifier, own).build().unwrap();
+            let agreement = Agreement::of(&file, &detector, &images).unwrap();
+            let both_exact = [precision, own] == [Precision::Exact; 2];
+            assert_eq!(agreement.precision == Precision::Exact, both_exact);
+            assert!(agreement.holds(1e-3), "{agreement:?}");
+        }
+    }
+}
+
+/// What was calibrated in one precision is compiled in it.
+#[test]
+fn a_calibrated_detector_is_compiled_in_its_precision() {
+    for precision in [Precision::Exact, Precision::Fast] {
+        let calibrated = calibrated(precision);
+        let options = calibrated.compile_options().unwrap();
+        let bytes = compile(calibrated.classifier(), &options).unwrap();
+        let read = Classifier::from_bytes(&bytes, "d.onnx", ClassifierOptions::default()).unwrap();
+        let card = read.detector_card().unwrap();
+        assert_eq!(card.setting, setting(precision));
     }
 }

@@ -1,11 +1,12 @@
 //! The state of a file that is being written: names, nodes, constants.
 
 use super::form::Form;
+use super::half::{Typing, half_values};
 use super::names::Names;
 use super::weights::{Packing, packing, role};
 use crate::Error;
 use crate::onnx::proto::{NodeProto, TensorProto, data_type};
-use odin_graph::{Dim, Graph, Tensor, ValueId};
+use odin_graph::{DType, Dim, Graph, Tensor, ValueId};
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
@@ -25,6 +26,8 @@ pub(super) struct Encoder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) input: InputType,
     pub(super) names: Names,
+    /// Whether a value is computed in 16 bits.
+    pub(super) half: Vec<bool>,
     /// The name of each value written so far.
     pub(super) values: Vec<Option<String>>,
     pub(super) nodes: Vec<NodeProto>,
@@ -33,6 +36,8 @@ pub(super) struct Encoder<'a> {
     stored: HashMap<Content, String>,
     /// The ways in which each constant is read, and the name for each.
     packings: HashMap<String, Vec<(Packing, String)>>,
+    /// What was cast, by what it was to be called.
+    pub(super) casts: HashMap<String, String>,
     /// The name of the number of images, a tensor `[1]`, once it is needed.
     batch_size: Option<String>,
 }
@@ -41,7 +46,7 @@ pub(super) struct Encoder<'a> {
 type Content = (i32, Vec<i64>, Bytes);
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(graph: &'a Graph, input: InputType) -> Result<Self, Error> {
+    pub(super) fn new(graph: &'a Graph, input: InputType, typing: Typing) -> Result<Self, Error> {
         let mut names = Names::default();
         let inputs = graph.inputs().map(|(_, i)| &i.name);
         for name in inputs.chain(graph.outputs().iter().map(|o| &o.name)) {
@@ -55,11 +60,13 @@ impl<'a> Encoder<'a> {
             graph,
             input,
             names,
+            half: half_values(graph, typing),
             values: vec![None; graph.nodes().len()],
             nodes: Vec::new(),
             initializers: Vec::new(),
             stored: HashMap::new(),
             packings: HashMap::new(),
+            casts: HashMap::new(),
             batch_size: None,
         })
     }
@@ -82,8 +89,19 @@ impl<'a> Encoder<'a> {
         self.values[value.index()].clone().unwrap_or_default()
     }
 
-    /// The name of an operand; a constant is called after the first node that reads it.
+    /// The name of an operand in the type that its reader computes in; a constant is called after the
+    /// first node that reads it.
     pub(super) fn operand(&mut self, reader: ValueId, position: usize) -> String {
+        let name = self.untyped(reader, position);
+        let operand = self.graph.node(reader).operands[position];
+        let is_real = self.graph.ty(operand).dtype == DType::Float;
+        match is_real {
+            true => self.typed(name, self.half[operand.index()], reader),
+            false => name,
+        }
+    }
+
+    fn untyped(&mut self, reader: ValueId, position: usize) -> String {
         let node = self.graph.node(reader);
         let operand = node.operands[position];
         let Some(tensor) = self.graph.constant_value(operand) else {

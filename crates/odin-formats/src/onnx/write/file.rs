@@ -1,6 +1,7 @@
 //! Writes the ONNX model: the nodes, inputs and outputs, operator-set version, metadata.
 
 use super::encoder::{Encoder, InputType};
+use super::half::Typing;
 use crate::Error;
 use crate::onnx::proto::*;
 use odin_graph::{DType, Dim, Graph, Type, passes};
@@ -37,10 +38,23 @@ pub struct Labels {
 /// When an operator has no ONNX form, which names the node; when an input and an output have
 /// one name; when the file would exceed 2 GiB.
 pub fn write(graph: &Graph, input: InputType, labels: &Labels) -> Result<Vec<u8>, Error> {
+    write_typed(graph, input, Typing::Float, labels)
+}
+
+/// As [`write`], with the types that the file computes in. Its inputs and outputs are the same.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_typed(
+    graph: &Graph,
+    input: InputType,
+    typing: Typing,
+    labels: &Labels,
+) -> Result<Vec<u8>, Error> {
     let graph = passes::expand_max_pool_grad(graph)
         .and_then(|expanded| passes::eliminate_dead_code(&expanded))
         .map_err(|e| Error::unsupported(e.to_string()))?;
-    let encoded = Encoder::new(&graph, input)?.encode()?;
+    let encoded = Encoder::new(&graph, input, typing)?.encode()?;
     let inputs = graph.inputs().map(|(_, i)| {
         let elem_type = match input {
             InputType::Float => element_type(i.ty.dtype),

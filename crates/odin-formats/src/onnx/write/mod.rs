@@ -5,6 +5,7 @@ mod conv_transpose;
 mod encoder;
 mod file;
 mod form;
+mod half;
 mod names;
 mod operators;
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod tests;
 mod weights;
 
 pub use encoder::InputType;
-pub use file::{Labels, OPSET, write};
+pub use file::{Labels, OPSET, write, write_typed};
+pub use half::Typing;

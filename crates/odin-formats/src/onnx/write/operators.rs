@@ -30,8 +30,8 @@ impl Encoder<'_> {
                 return Err(self.no_form(value, "the gradient of a maximum pool"));
             }
             Op::Unary(Unary::Clip { min, max }) => {
-                let lower = self.bound(*min);
-                let upper = self.bound(*max);
+                let lower = self.bound(*min, value);
+                let upper = self.bound(*max, value);
                 form.input(lower).input(upper)
             }
             Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Where | Op::MatMul => {
@@ -39,7 +39,7 @@ impl Encoder<'_> {
             }
             Op::Concat(concat) => form.int("axis", concat.axis as i64),
             Op::Slice(slice) => self.slice(form, slice, name),
-            Op::Pad(pad) => self.pad(form, pad, node.ty.shape.rank(), name),
+            Op::Pad(pad) => self.pad(form, pad, value, name),
             Op::Reshape(to) => {
                 let from = graph.shape(node.operands[0]);
                 if to.dims().contains(&Dim::Fixed(0)) {
@@ -82,9 +82,9 @@ impl Encoder<'_> {
     }
 
     /// An operand is left out by an empty name.
-    fn bound(&mut self, bound: f32) -> String {
+    fn bound(&mut self, bound: f32, reader: ValueId) -> String {
         match bound.is_finite() {
-            true => self.number(bound),
+            true => self.number_for(bound, reader),
             false => String::new(),
         }
     }
@@ -101,15 +101,22 @@ impl Encoder<'_> {
         })
     }
 
-    fn pad(&mut self, form: Form, pad: &Pad, rank: usize, name: &str) -> Form {
+    /// A number in the type that a node computes in.
+    fn number_for(&mut self, number: f32, reader: ValueId) -> String {
+        let name = self.number(number);
+        self.typed(name, false, reader)
+    }
+
+    fn pad(&mut self, form: Form, pad: &Pad, value: ValueId, name: &str) -> Form {
+        let rank = self.graph.shape(value).rank();
         let mut pads = vec![0; 2 * rank];
         for border in &pad.axes {
             pads[border.axis] = border.before as i64;
             pads[border.axis + rank] = border.after as i64;
         }
         let pads = self.integers(&pads, &format!("{name}/pads"));
-        let value = self.number(pad.value);
-        form.input(pads).input(value)
+        let border = self.number_for(pad.value, value);
+        form.input(pads).input(border)
     }
 
     /// Up to this operator set only sums take their axes as an operand. No axes mean all in

@@ -10,7 +10,7 @@ use odin_graph::op::*;
 use odin_graph::{Array, Dim, Graph, Op, Shape, Tensor, Type, ValueId, interpret};
 use proptest::prelude::*;
 use prost::Message;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 fn decode(graph: &Graph) -> ModelProto {
@@ -123,6 +123,81 @@ fn a_detector_stores_its_weights_once() {
         let outputs: Vec<&str> = body(&file).output.iter().map(|o| o.name.as_str()).collect();
         assert_eq!(outputs, ["logits", "prediction", "msp", "odin"]);
         assert_eq!((file.ir_version, file.opset_import[0].version), (8, OPSET));
+    }
+}
+
+/// The element type of each value, where every node reads real numbers of one type.
+fn element_types(file: &GraphProto) -> HashMap<String, i32> {
+    let mut types: HashMap<String, i32> = HashMap::new();
+    let stored = file.initializer.iter();
+    types.extend(stored.map(|i| (i.name.clone(), i.data_type)));
+    let given = file.input.iter().map(|input| {
+        let tensor = input.r#type.as_ref().unwrap().tensor_type.as_ref().unwrap();
+        (input.name.clone(), tensor.elem_type)
+    });
+    types.extend(given);
+    let is_real = |ty: &i32| [data_type::FLOAT, data_type::FLOAT16].contains(ty);
+    for node in &file.node {
+        let read = node.input.iter().filter(|name| !name.is_empty());
+        let read: Vec<i32> = read.map(|name| types[name]).collect();
+        let real: HashSet<i32> = read.iter().copied().filter(is_real).collect();
+        assert!(real.len() <= 1, "{} reads {read:?}", node.name);
+        let result = match node.op_type.as_str() {
+            "Cast" => node.attribute[0].i as i32,
+            "Greater" | "GreaterOrEqual" => data_type::BOOL,
+            "ArgMax" | "Shape" => data_type::INT64,
+            _ => real.into_iter().next().unwrap_or(read[0]),
+        };
+        types.extend(node.output.iter().map(|name| (name.clone(), result)));
+    }
+    types
+}
+
+#[test]
+fn only_the_direction_is_computed_in_16_bits() {
+    let products = ["Conv", "ConvTranspose", "Gemm", "MatMul"];
+    for model in zoo_fixtures() {
+        let settings = |i_odin| Settings {
+            temperature: 1000.0,
+            step: vec![0.01; model.image_shape[0]],
+            odin: true,
+            i_odin,
+        };
+        for i_odin in [false, true] {
+            let graph = odin_graph_of(&model.graph, &settings(i_odin));
+            let labels = Labels::default();
+            let typed = |typing| {
+                let bytes = write_typed(&graph, InputType::Float, typing, &labels).unwrap();
+                (ModelProto::decode(&bytes[..]).unwrap(), bytes.len())
+            };
+            let (exact, bytes) = typed(Typing::Float);
+            let (fast, bytes_of_fast) = typed(Typing::HalfDirection);
+            check_names(body(&fast));
+            let name = &model.architecture;
+            assert!(
+                bytes_of_fast < bytes + bytes / 4,
+                "{name}: {bytes_of_fast} of {bytes}"
+            );
+            let types = element_types(body(&fast));
+            for output in &body(&fast).output {
+                assert_ne!(types[&output.name], data_type::FLOAT16, "{}", output.name);
+            }
+            // The weights of a layer are read by three passes; one of them is the gradient.
+            let count = |file: &ModelProto, ty| {
+                let types = element_types(body(file));
+                let nodes = body(file).node.iter();
+                let of_type = nodes.filter(|n| types[&n.output[0]] == ty);
+                of_type.filter(|n| products.contains(&&*n.op_type)).count()
+            };
+            let all = count(&exact, data_type::FLOAT);
+            let half = count(&fast, data_type::FLOAT16);
+            assert_eq!(count(&exact, data_type::FLOAT16), 0);
+            assert_eq!(count(&fast, data_type::FLOAT) + half, all, "{name}");
+            assert!(
+                half * 4 >= all && half * 2 <= all,
+                "{name}: {half} of {all}"
+            );
+        }
     }
 }
 
