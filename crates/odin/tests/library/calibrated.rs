@@ -180,12 +180,12 @@ fn a_changed_file_is_refused() {
         ),
         (format!("{text}\n[more]\n"), "unknown field `more`"),
         (
-            replaced("odin_detector = ", "odin_detector = 3"),
-            "the detector has format 3, this version reads those up to 2",
+            replaced("odin_detector = ", "odin_detector = 4"),
+            "the detector has format 4, this version reads those up to 3",
         ),
         (
-            replaced("odin_detector = ", "odin_detector = 3\nsurprise = 1"),
-            "format 3",
+            replaced("odin_detector = ", "odin_detector = 4\nsurprise = 1"),
+            "format 4",
         ),
         (replaced("odin_detector = ", "odin_detector = 2"), changed),
         (
