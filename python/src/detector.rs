@@ -170,7 +170,7 @@ impl Detector {
         i_odin: bool,
     ) -> PyResult<Self> {
         let setting = Setting::new(temperature, magnitude).map_err(raised)?;
-        let precision = precision.parse().map_err(|e: odin::Error| raised(e))?;
+        let precision: odin::Precision = precision.parse().map_err(|e: odin::Error| raised(e))?;
         let setting = setting.with_precision(precision);
         let engine = engine.extract::<Engine>()?;
         let builder = engine.builder(&classifier.inner, setting)?;

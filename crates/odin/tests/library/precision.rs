@@ -3,9 +3,9 @@
 
 use crate::{demo, folder, open, refused};
 use odin::{
-    Agreement, CalibratedDetector, CalibrationOptions, Classifier, CompileOptions,
-    CompiledDetector, Detector, DetectorBuilder, DetectorRecord, Device, ErrorKind, Grid, Images,
-    OutputCache, Precision, Setting, TuneOptions, Tuned, compile,
+    Agreement, CalibratedDetector, CalibrationOptions, Classifier, ClassifierOptions,
+    CompileOptions, CompiledDetector, Detector, DetectorBuilder, DetectorRecord, Device, ErrorKind,
+    Grid, Images, OutputCache, Precision, Setting, TuneOptions, Tuned, compile,
 };
 
 fn setting(precision: Precision) -> Setting {
