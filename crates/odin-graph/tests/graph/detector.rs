@@ -238,6 +238,7 @@ fn a_scaled_gradient_has_the_same_direction() {
         step: STEP.to_vec(),
         odin: true,
         i_odin: true,
+        probabilities: odin::Probabilities::Softmax,
     };
     let logits = |factor| {
         let network = network();

@@ -162,6 +162,7 @@ fn only_the_direction_is_computed_in_16_bits() {
             step: vec![0.01; model.image_shape[0]],
             odin: true,
             i_odin,
+            probabilities: Probabilities::Softmax,
         };
         for i_odin in [false, true] {
             let graph = odin_graph_of(&model.graph, &settings(i_odin));
