@@ -9,7 +9,8 @@
 //! - The gradient of a ReLU needs the signs of its output: one bit per element.
 //! - Operands of a concatenation are computed inside of its result; slices are views.
 //! - Kernels exist for AVX-512, AVX2 with FMA, NEON, and, portably, for every other processor
-//!   ([`InstructionSet`]).
+//!   ([`InstructionSet`]); with [`Precision::Fast`] products are of bf16, by AMX or AVX-512 BF16
+//!   ([`Bf16Instructions`]).
 //!
 //! No operator of [`odin_graph`] mixes the images of a batch. Threads compute images independently
 //! while there are enough; they share the last ones. Every sum is accumulated in a fixed order, so

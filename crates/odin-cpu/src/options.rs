@@ -79,7 +79,7 @@ pub enum Precision {
     #[default]
     Exact,
     /// bf16 for values that reach the outputs only through a sign or an arg-max, such as the gradient
-    /// of ODIN; for the others two bf16 parts for each operand, which is nearly f32. On processors
-    /// without bf16 as [`Precision::Exact`].
+    /// of ODIN ([`Graph::direction`]); for the others two bf16 parts for each operand, which is nearly
+    /// f32, or f32. On processors without bf16 as [`Precision::Exact`].
     Fast,
 }

@@ -43,6 +43,14 @@ pub struct Program {
 }
 
 impl Program {
+    /// The instructions that it is computed with, such as `AVX-512 and AMX`.
+    pub fn instruction_names(&self) -> String {
+        match self.bf16 {
+            Some(bf16) => format!("{} and {bf16}", self.instructions),
+            None => self.instructions.to_string(),
+        }
+    }
+
     /// Floating-point operations for one image.
     pub fn flops(&self) -> u64 {
         self.steps.iter().map(|step| step.flops).sum()

@@ -95,7 +95,7 @@ impl<'a> ExplainReport<'a> {
         let kilobytes = |bytes: u64| format!("{:.0} KB", bytes as f64 / 1e3);
         entry("Model", &self.network.file);
         entry("Precision", self.precision.as_str());
-        entry("Instructions", &self.program.instructions.to_string());
+        entry("Instructions", &self.program.instruction_names());
         entry(
             "Arithmetic",
             &format!("{:.3} GFLOP an image", giga(self.program.flops())),
@@ -133,8 +133,8 @@ impl<'a> ExplainReport<'a> {
         let shape = widest(&mut steps.iter().map(|s| extents(&s.shape).len())).max(6);
         let _ = writeln!(
             lines,
-            "\n{:>4}  {:<what$}  {:>shape$}  {:>9}  {:>9}  {:>9}  {:>8}  Layer",
-            "#", "Step", "Output", "MFLOP", "KB moved", "µs", "GFLOP/s"
+            "\n{:>4}  {:<what$}  {:>shape$}  {:>9}  {:>9}  {:>9}  {:>8}  {:<8}  Layer",
+            "#", "Step", "Output", "MFLOP", "KB moved", "µs", "GFLOP/s", "Products"
         );
         for (i, (step, &time)) in steps.iter().zip(self.times).enumerate() {
             let speed = match step.flops {
@@ -143,12 +143,16 @@ impl<'a> ExplainReport<'a> {
             };
             let _ = writeln!(
                 lines,
-                "{i:>4}  {:<what$}  {:>shape$}  {:>9.2}  {:>9.1}  {:>9.1}  {speed:>8}  {}",
+                "{i:>4}  {:<what$}  {:>shape$}  {:>9.2}  {:>9.1}  {:>9.1}  {speed:>8}  {:<8}  {}",
                 escape(&step.what),
                 extents(&step.shape),
                 step.flops as f64 / 1e6,
                 step.bytes as f64 / 1e3,
                 time.as_secs_f64() * 1e6,
+                match step.flops {
+                    0 => "-".to_string(),
+                    _ => step.precision.to_string(),
+                },
                 escape(&step.origin)
             );
         }
@@ -202,6 +206,7 @@ impl<'a> ExplainReport<'a> {
                     "shape": step.shape,
                     "flops": step.flops,
                     "bytes": step.bytes,
+                    "precision": step.precision.to_string(),
                     "seconds": time.as_secs_f64(),
                 })
             })
@@ -209,7 +214,7 @@ impl<'a> ExplainReport<'a> {
         let report = json!({
             "model": self.network.file,
             "precision": self.precision.as_str(),
-            "instructions": self.program.instructions.to_string(),
+            "instructions": self.program.instruction_names(),
             "flops": self.program.flops(),
             "image_bytes": self.program.image_bytes,
             "thread_bytes": self.program.thread_bytes,

@@ -250,7 +250,7 @@ impl Backend {
     /// does so.
     pub(crate) fn instructions(&self) -> Option<String> {
         let program = self.built_in().map(odin_cpu::Engine::program);
-        program.map(|program| program.instructions.to_string())
+        program.map(|program| program.instruction_names())
     }
 
     /// Its name in reports.
