@@ -41,7 +41,11 @@ fn layers() -> Vec<Layer> {
         Conv(128, 128, vec![14, 14], window(3, 1, 1), 1),
         Conv(160, 96, vec![15, 4], window(3, 2, 1), 1),
         Conv(8, 12, vec![9, 9], window(3, 1, 1), 2),
-        Conv(7, 5, vec![50], Window::new(&[5]).pad(2), 1),
+        Conv(7, 9, vec![50], Window::new(&[5]).pad(2), 1),
+        // More padding than a vector.
+        Conv(4, 8, vec![20, 20], window(35, 1, 17), 1),
+        Conv(4, 8, vec![40, 41], window(37, 2, 18), 1),
+        Adjoint(8, 6, vec![20, 20], window(35, 1, 17), 1),
         Conv(342, 48, vec![16, 16], window(1, 1, 0), 1),
         Conv(513, 300, vec![7, 7], window(1, 1, 0), 1),
         Conv(1, 1, vec![1, 1], window(1, 1, 0), 1),

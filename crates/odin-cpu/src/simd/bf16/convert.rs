@@ -102,7 +102,10 @@ unsafe fn load_step<const STEP: usize>(
     // SAFETY: by the contract; masked elements are not accessed.
     unsafe {
         match STEP {
-            1 => _mm512_maskz_loadu_ps(first(len) << inside.start, from),
+            1 => {
+                let mask = u32::from(first(len)) << inside.start;
+                _mm512_maskz_loadu_ps(mask as __mmask16, from)
+            }
             2 => {
                 // From the first element that is wanted to the last.
                 let elements = (1u64 << (2 * len).saturating_sub(1)) - 1;

@@ -41,10 +41,10 @@ pub fn write(graph: &Graph, input: InputType, labels: &Labels) -> Result<Vec<u8>
     write_typed(graph, input, Typing::Float, labels)
 }
 
-/// As [`write`], with the types that the file computes in. Its inputs and outputs are the same.
+/// As [`write()`], with the types that the file computes in. Its inputs and outputs are the same.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_typed(
     graph: &Graph,
     input: InputType,
