@@ -63,6 +63,50 @@ fn the_demonstration_prints_its_table() {
     }
 }
 
+/// Without training images the network's graph tells; the warning is one, and in JSON.
+#[test]
+fn scores_that_do_not_suit_the_network_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let silu = "{onnx}/efficientnet.torchscript13.onnx";
+    for (network, scores, expected) in [
+        (
+            silu,
+            "ash,energy,lts,scale",
+            "ash, lts, scale: The features come from",
+        ),
+        (silu, "energy,entropy", ""),
+        (
+            "{onnx}/resnet.torchscript9.onnx",
+            "ash,energy,lts,scale",
+            "",
+        ),
+        (
+            "{onnx}/swin.dynamo18.onnx",
+            "energy,gen",
+            "energy: The network attends",
+        ),
+    ] {
+        let args = "--in-dataset Uniform --out-dataset Uniform --limit 5 --format json";
+        let output = odin(
+            folder.path(),
+            &format!("eval --nn {network} {args} --score {scores}"),
+        );
+        let (said, report) = (text(&output.stderr), json(&output));
+        let warnings = report["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(!expected.is_empty()), "{said}");
+        for warning in warnings {
+            let warning = warning.as_str().unwrap();
+            assert!(warning.starts_with(expected), "{warning}");
+            let line = format!("warning: {warning}\n");
+            assert_eq!(said.matches(&line).count(), 1, "{said}");
+        }
+        assert_eq!(
+            said.contains("The features come"),
+            expected.contains("features")
+        );
+    }
+}
+
 /// The numbers are PyTorch's, computed by demo/train.py in f64.
 #[test]
 fn eval_agrees_with_pytorch_on_the_demonstration() {
