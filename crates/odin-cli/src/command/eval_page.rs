@@ -113,7 +113,9 @@ impl PageParts {
 /// ODIN's scores of the images as they are.
 fn unperturbed(detector: &Detector, images: &Images) -> Result<Vec<f64>> {
     let temperature = detector.setting().temperature;
-    let detector = detector.with_setting(Setting::new(temperature, 0.0)?)?;
+    let precision = detector.setting().precision;
+    let still = Setting::new(temperature, 0.0)?.with_precision(precision);
+    let detector = detector.with_setting(still)?;
     let rows = detector.rows(images);
     rows.map(|row| match row {
         Ok(row) => Ok(odin_of(&row)),

@@ -375,7 +375,10 @@ fn grids_have_the_form_that_they_had() {
                 }
                 let frozen = version.table(&version.frozen, file);
                 let found = version.table(version.here.path(), file);
-                assert_eq!(frozen.head, found.head, "{file}");
+                // Tables tell the precision since there are two.
+                let mut head = found.head.clone();
+                head.retain(|name| name != "precision");
+                assert_eq!(frozen.head, head, "{file}");
                 assert_eq!(frozen.rows.len(), found.rows.len(), "{file}");
                 let setting = |table: &Table| -> Vec<Vec<String>> {
                     let place = |name| table.head.iter().position(|n| n == name).unwrap();

@@ -72,7 +72,12 @@ fn every_report_states_the_precision() {
         let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let head = lines.next().unwrap();
         let column = head.iter().position(|name| *name == "precision").unwrap();
-        assert!(lines.all(|line| line[column] == "fast"), "{csv}");
+        // From the end: the names of sets before it may have commas.
+        let behind = head.len() - column;
+        assert!(
+            lines.all(|line| line[line.len() - behind] == "fast"),
+            "{csv}"
+        );
     }
 }
 
