@@ -337,6 +337,9 @@ impl Products for F32 {
         for channel in 0..interior.channels {
             let from = &interior.from[channel * interior.channel..][..interior.channel];
             let to = interior.clear_padding(&mut copy[channel * distance..]);
+            if interior.is_empty() {
+                continue;
+            }
             if interior.is_contiguous() {
                 to.copy_from_slice(&from[interior.first..][..to.len()]);
                 continue;
