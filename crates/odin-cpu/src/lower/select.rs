@@ -473,7 +473,7 @@ impl KernelSelector<'_> {
 }
 
 /// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not by two parts where
-/// Winograd's method saves as much, and not if most rows of a tile were empty.
+/// Winograd's method saves as much, and not if most rows of the tiles of a group were empty.
 fn is_faster_in_bf16(
     options: Options,
     parts: Parts,
@@ -483,5 +483,5 @@ fn is_faster_in_bf16(
 ) -> bool {
     const FEWEST_OUTPUTS: usize = 8;
     let saves = || Winograd::choose(options, op, x, y).is_some();
-    y[1] >= FEWEST_OUTPUTS && (parts == Parts::One || !saves())
+    y[1] / op.groups() >= FEWEST_OUTPUTS && (parts == Parts::One || !saves())
 }

@@ -2,7 +2,7 @@
 //! their operands.
 
 use crate::numbers;
-use odin_cpu::{Bf16Instructions, Engine, Options, Output, Precision};
+use odin_cpu::{Bf16Instructions, Engine, Options, Output, Precision, StepPrecision};
 use odin_graph::op::{Compare, Window};
 use odin_graph::{Array, Graph, Shape, Tensor, Type, ValueId, interpret, vjp};
 
@@ -40,7 +40,7 @@ fn layers() -> Vec<Layer> {
         Conv(130, 140, vec![8, 8], window(3, 1, 1), 1),
         Conv(128, 128, vec![14, 14], window(3, 1, 1), 1),
         Conv(160, 96, vec![15, 4], window(3, 2, 1), 1),
-        Conv(8, 12, vec![9, 9], window(3, 1, 1), 2),
+        Conv(8, 20, vec![9, 9], window(3, 1, 1), 2),
         Conv(7, 9, vec![50], Window::new(&[5]).pad(2), 1),
         // More padding than a vector.
         Conv(4, 8, vec![20, 20], window(35, 1, 17), 1),
@@ -247,6 +247,53 @@ fn instruction_sets_agree_to_the_rounding_of_sums() {
                 let error = (found - expected).abs();
                 assert!(error <= 1e-5 * scale, "{layer:?}, {other}: {error:e}");
             }
+        }
+    }
+}
+
+/// Which precision a layer has where it is scored, and where it is a direction.
+#[test]
+fn the_shapes_and_the_outputs_choose_the_precision() {
+    use Layer::*;
+    use StepPrecision::{Bf16, F32, TwiceBf16};
+    let Some(&bf16) = Bf16Instructions::available().first() else {
+        return;
+    };
+    for (layer, scored, direction) in [
+        (
+            Conv(64, 40, vec![14, 14], window(1, 1, 0), 1),
+            TwiceBf16,
+            Bf16,
+        ),
+        (
+            Conv(64, 40, vec![14, 14], window(3, 2, 1), 1),
+            TwiceBf16,
+            Bf16,
+        ),
+        // By Winograd's method.
+        (Conv(64, 40, vec![16, 16], window(3, 1, 1), 1), F32, Bf16),
+        // Few outputs, in all or in a group.
+        (Conv(64, 7, vec![14, 14], window(1, 1, 0), 1), F32, F32),
+        (Conv(64, 64, vec![14, 14], window(3, 2, 1), 64), F32, F32),
+        (Conv(64, 64, vec![14, 14], window(3, 2, 1), 16), F32, F32),
+        (
+            Conv(64, 64, vec![14, 14], window(3, 2, 1), 2),
+            TwiceBf16,
+            Bf16,
+        ),
+        (Linear(197, 64, 80), TwiceBf16, Bf16),
+    ] {
+        for (part, expected) in [(Part::Result, scored), (Part::Signs, direction)] {
+            let network = network(&layer, part, |w| w);
+            let engine = Engine::with_options(&network.graph, 1, fast(bf16)).unwrap();
+            let program = engine.program();
+            let step = program.steps.iter().find(|step| step.flops > 0).unwrap();
+            assert_eq!(step.precision, expected, "{layer:?}, {part:?}");
+            assert_eq!(
+                program.bf16.is_some(),
+                expected != F32,
+                "{layer:?}, {part:?}"
+            );
         }
     }
 }

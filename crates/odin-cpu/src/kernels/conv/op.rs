@@ -33,6 +33,11 @@ impl ConvOp {
         })
     }
 
+    /// The groups into which channels are split, at least one.
+    pub(crate) fn groups(&self) -> usize {
+        self.window().1.max(1)
+    }
+
     pub(super) fn window(&self) -> (&Window, usize) {
         match self {
             ConvOp::Forward(conv) => (&conv.window, conv.groups),
