@@ -15,6 +15,11 @@
 //!
 //! bf16 instructions take subnormal numbers as zero, and so does the engine.
 #![allow(unsafe_code)]
+// On other architectures `Bf16Isa` has no value, and nothing here is ever used.
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, unreachable_patterns, unused_mut, unused_variables)
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
