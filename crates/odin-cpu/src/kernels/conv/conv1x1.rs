@@ -188,8 +188,6 @@ impl SimdKernel for Conv1x1 {
         ScratchSize::floats(self.buffers().iter().sum())
     }
 
-    /// Threads partition the strips where there are enough; else the channels of the output, unless
-    /// packing the input in each thread costs more than the products.
     #[inline(always)]
     fn run_images<S: Simd>(&self, simd: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
         let (packed, sums) = worker
@@ -198,12 +196,8 @@ impl SimdKernel for Conv1x1 {
             .as_mut_slice()
             .split_at_mut(self.buffers()[0]);
         let strips = self.strips(images.len());
-        let by_strips = strips >= 4 * worker.slice.count
-            || strips.is_multiple_of(worker.slice.count) && self.inner >= self.outer;
-        let [strip_slice, channel_slice] = match by_strips {
-            true => [worker.slice, WorkSlice::WHOLE],
-            false => [WorkSlice::WHOLE, worker.slice],
-        };
+        let [strip_slice, channel_slice] =
+            partition(worker.slice, strips, [self.inner, self.outer]);
         let tiles = self.weights.tiles();
         let tiles = &tiles[channel_slice.of(tiles.len())];
         if tiles.is_empty() && channel_slice.index != 0 {
@@ -412,5 +406,17 @@ impl Conv1x1 {
                 bound[image].epilogue.apply(span, from, to);
             }
         }
+    }
+}
+
+/// A thread's slices of the strips and of the channels of the output: threads partition the strips where
+/// there are enough; else the channels, unless packing the input in each thread costs more than the
+/// products.
+fn partition(slice: WorkSlice, strips: usize, [inner, outer]: [usize; 2]) -> [WorkSlice; 2] {
+    let by_strips =
+        strips >= 4 * slice.count || strips.is_multiple_of(slice.count) && inner >= outer;
+    match by_strips {
+        true => [slice, WorkSlice::WHOLE],
+        false => [WorkSlice::WHOLE, slice],
     }
 }

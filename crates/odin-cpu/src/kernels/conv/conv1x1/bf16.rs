@@ -1,12 +1,12 @@
 //! 1x1 convolutions in bf16: matrix products over strips of positions, whose input is converted to a
 //! panel while it is packed.
 
-use super::is_pointwise;
+use super::{is_pointwise, partition};
 use crate::kernels::conv::op::ConvOp;
 use crate::kernels::epilogue::{BoundEpilogue, Epilogue, Span, StridedPtr};
 use crate::kernels::gemm::bf16::{Bf16, PackedRows, Right, pairs, panel_offsets, tile_shape};
 use crate::kernels::gemm::packing::RowTile;
-use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
+use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, Worker};
 use crate::memory::ScratchSize;
 use crate::program::StepPrecision;
 use crate::simd::bf16::{Channels, PairTarget, TILE, TileShape};
@@ -146,17 +146,11 @@ impl SimdKernel for Bf16Conv1x1 {
         ScratchSize::floats(self.buffers().iter().sum())
     }
 
-    /// Threads partition the strips where there are enough; else the channels of the output, unless
-    /// packing the input in each thread costs more than the products.
     #[inline(always)]
     fn run_images<S: Simd>(&self, _: S, images: &[ImageIo<'_>], worker: &mut Worker<'_>) {
         let strips = images.len().div_ceil(self.images) * self.plane.div_ceil(self.strip);
-        let by_strips = strips >= 4 * worker.slice.count
-            || strips.is_multiple_of(worker.slice.count) && self.inner >= self.outer;
-        let [strip_slice, channel_slice] = match by_strips {
-            true => [worker.slice, WorkSlice::WHOLE],
-            false => [WorkSlice::WHOLE, worker.slice],
-        };
+        let [strip_slice, channel_slice] =
+            partition(worker.slice, strips, [self.inner, self.outer]);
         let tiles = self.weights.tiles();
         let tiles = &tiles[channel_slice.of(tiles.len())];
         if tiles.is_empty() && channel_slice.index != 0 {
