@@ -450,4 +450,5 @@ def test_explore(service):
     assert all(picture.startswith("data:image/png;base64,") for picture in answer["pictures"].values())
     answer = service.ask("/v1/explore?temperature=10&magnitude=0", ONE, PNG).json
     assert not answer["calibrated"] and answer["unperturbed"] == answer["scores"]["odin"]
-    assert answer["setting"] == {"temperature": 10.0, "magnitude": 0.0}
+    setting = answer["setting"]
+    assert [setting["temperature"], setting["magnitude"], setting["precision"]] == [10.0, 0.0, "exact"]
