@@ -379,7 +379,8 @@ describe("the page", { concurrency: 3 }, () => {
       const explored = page.waitForResponse(/v1\/explore/);
       await openExplorer(page);
       const answer = await (await explored).json();
-      assert.deepEqual([answer.setting, answer.calibrated], [{ temperature: 137.5, magnitude: 0.01234 }, true]);
+      const { temperature, magnitude, precision } = answer.setting;
+      assert.deepEqual([temperature, magnitude, precision, answer.calibrated], [137.5, 0.01234, "exact", true]);
       await contains(page.locator(".outcome"), "T = 137.5, ε = 0.01234", "decides by energy");
       await checkAccessibility(page);
       assert.equal(await page.evaluate((token) => Object.values(localStorage).some((value) => value.includes(token)), TOKEN), false);

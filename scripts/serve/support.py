@@ -195,9 +195,13 @@ class Service:
 
     def stop(self, seconds=45):
         """SIGTERM; gives the exit code and the seconds that it took."""
-        begun = time.monotonic()
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
+        return self.ended(seconds)
+
+    def ended(self, seconds=45):
+        """The same after a signal: a second one would end it at once, with exit code 1."""
+        begun = time.monotonic()
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -450,9 +450,15 @@ def test_grpc_deadlines_and_full_queues():
             with ThreadPoolExecutor(8) as pool:
                 got = set(pool.map(ask, range(24)))
             assert got == {None, "StatusCode.RESOURCE_EXHAUSTED"}, got
-            with pytest.raises(InferenceServerException) as caught:
-                client.infer("detector", [grpc_input("BYTES", count=8)], client_timeout=0.0005)
-            assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+            # A fast machine may answer within the first.
+            for timeout in (0.0005, 0.0002, 0.0001, 0.00001):
+                try:
+                    client.infer("detector", [grpc_input("BYTES", count=8)], client_timeout=timeout)
+                except InferenceServerException as error:
+                    assert error.status() == "StatusCode.DEADLINE_EXCEEDED"
+                    break
+            else:
+                pytest.fail("every deadline was met")
             # Nobody waits for these any more: there is room again once the batch at hand is done.
             until = time.monotonic() + 5
             while service.metric("odin_queue_images") > 0 and time.monotonic() < until:
