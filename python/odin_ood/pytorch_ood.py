@@ -215,7 +215,7 @@ class OdinOOD(_Detector):  # type: ignore[misc]
         asked = {name: value for name, value in self._asked.items() if value is not None}
         if all(getattr(detector, name) == value for name, value in asked.items()):
             return detector
-        return detector.with_setting(**asked)
+        return detector.with_setting(asked.get("temperature"), asked.get("magnitude"))
 
     def _setting(self, name: str, default: float) -> float:
         if self._detector is not None:
