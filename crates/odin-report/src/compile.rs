@@ -34,6 +34,7 @@ impl CompileReport {
         let element = match card.input {
             DetectorInput::PixelsU8 => "pixels, uint8 from 0 to 255",
             DetectorInput::PixelsF32 => "pixels, float32 in [0, 1]",
+            DetectorInput::PhotoU8 => "photos of any size, uint8 from 0 to 255",
             _ => "the model's own input, float32",
         };
         for (name, shape) in &self.inputs {
@@ -60,10 +61,16 @@ impl CompileReport {
         };
         entry("decides", format!("by {}, {threshold}", card.decides_by));
         if let Some(transform) = &card.transform {
-            entry(
-                "before",
-                format!("images are to be transformed: {}", transform.notation()),
-            );
+            let notation = transform.notation();
+            match card.input {
+                DetectorInput::PhotoU8 => {
+                    entry("inside", format!("photos are transformed: {notation}"))
+                }
+                _ => entry(
+                    "before",
+                    format!("images are to be transformed: {notation}"),
+                ),
+            }
         }
         if let Some(sha256) = &card.source_sha256 {
             entry("made of", format!("a file with the SHA-256 {sha256}"));

@@ -22,7 +22,8 @@ Examples:
                --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o detector.onnx
 
 Inputs: pixels-u8 is `images`, uint8 [N, H, W, C]; pixels-f32 is `images`, float32 [N, C, H, W] in
-[0, 1]; normalized is the model's own input. The magnitude is on the [0, 1] pixel scale always.")]
+[0, 1]; normalized is the model's own input; photo-u8 is `images`, uint8 [N, height, width, C] of any
+size, which the file resizes and crops as the transform says. The magnitude is on the [0, 1] pixel scale always.")]
 pub(crate) struct Compile {
     /// The trained network: an ONNX file, a PyTorch checkpoint or safetensors file, or a registry
     /// name; with --detector, the present path of its model
@@ -50,10 +51,15 @@ pub(crate) struct Compile {
     #[arg(long, requires = "detector")]
     pub(crate) p_value: bool,
 
-    /// The input of the file: pixels-u8, pixels-f32 or normalized [default: normalized for ONNX
-    /// models, pixels-f32 for others]
+    /// The input of the file: pixels-u8, pixels-f32, photo-u8 or normalized [default: normalized for
+    /// ONNX models, pixels-f32 for others]
     #[arg(long, value_name = "KIND")]
     pub(crate) input: Option<odin::DetectorInput>,
+
+    /// Transform every image, such as resize:256,centre-crop:224 [default: what model.toml says, or
+    /// nothing; a detector says it itself]
+    #[arg(long, value_name = "STEPS", conflicts_with = "detector")]
+    pub(crate) transform: Option<odin_data::Transform>,
 
     /// The file to write
     #[arg(short = 'o', long = "out", value_name = "FILE")]

@@ -56,7 +56,7 @@ fn source(args: &Compile) -> Result<Source> {
         let registry = registry::open(&args.network.registry)?;
         let nn = args.nn.as_deref().unwrap_or_default();
         return Ok(Source {
-            classifier: network::open(nn, &args.network, None, &registry)?,
+            classifier: network::open(nn, &args.network, args.transform.as_ref(), &registry)?,
             calibrated: None,
         });
     };
@@ -109,8 +109,18 @@ fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
     let graph = onnx::read_graph(bytes, &name).context(unreadable)?;
     let network = Classifier::from_bytes(bytes, &name, ClassifierOptions::default());
     let network = network.context(unreadable)?;
-    let inputs = graph.inputs();
-    let inputs = inputs.map(|(_, input)| (input.name.clone(), input.ty.shape.to_string()));
+    let card = network.detector_card().context(unreadable)?.clone();
+    let inputs = graph.inputs().map(|(_, input)| match card.input {
+        // What is read back begins behind resizing and cropping.
+        DetectorInput::PhotoU8 => {
+            let channels = network.image_shape()[0];
+            (
+                odin::IMAGES.to_string(),
+                format!("[N, height, width, {channels}]"),
+            )
+        }
+        _ => (input.name.clone(), input.ty.shape.to_string()),
+    });
     let outputs = graph.outputs().iter();
     let outputs = outputs.map(|output| (output.name.clone(), graph.ty(output.value).to_string()));
     Ok(CompileReport {
@@ -119,6 +129,6 @@ fn read_back(file: &Path, bytes: &[u8]) -> Result<CompileReport> {
         bytes: bytes.len(),
         inputs: inputs.collect(),
         outputs: outputs.collect(),
-        card: network.detector_card().context(unreadable)?.clone(),
+        card,
     })
 }

@@ -135,7 +135,7 @@ fn read(batch: &Images, input: DetectorInput) -> Result<Vec<Image>> {
     let mut images = Vec::with_capacity(batch.len());
     for i in 0..batch.len() {
         let mut image = batch.get(i)?.image;
-        if input == DetectorInput::PixelsU8 {
+        if matches!(input, DetectorInput::PixelsU8 | DetectorInput::PhotoU8) {
             for pixel in &mut image.pixels {
                 *pixel = (*pixel * 255.0).round() / 255.0;
             }

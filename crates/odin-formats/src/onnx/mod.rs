@@ -5,9 +5,11 @@
 //! has. What is computed from constants, and what functions and branches unfold to, is counted
 //! before it is made.
 
+mod photo;
 mod proto;
 mod read;
 mod write;
 
+pub use photo::{Kernel, Photo, PhotoStep};
 pub use read::{File, Model, ReadOptions, open, open_graph, read, read_graph};
 pub use write::{InputType, Labels, OPSET, Typing, write, write_typed};

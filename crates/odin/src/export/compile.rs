@@ -1,6 +1,7 @@
 //! Compiles a classifier, all of ODIN and other scores to one ONNX file.
 
 use super::decision::Decision;
+use super::photo::photo;
 use super::preprocessing::preprocessing;
 use super::scores::{self, Ends};
 use crate::model::{linear_head, needed};
@@ -181,6 +182,7 @@ pub fn compile(classifier: &Classifier, options: &CompileOptions) -> Result<Vec<
     };
     let input = match options.input {
         DetectorInput::PixelsU8 => onnx::InputType::Byte,
+        DetectorInput::PhotoU8 => onnx::InputType::Photo(photo(classifier)?),
         DetectorInput::Normalized | DetectorInput::PixelsF32 => onnx::InputType::Float,
     };
     let typing = match options.setting.precision {

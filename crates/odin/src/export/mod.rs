@@ -4,6 +4,7 @@ mod agreement;
 mod compile;
 mod compiled;
 mod decision;
+mod photo;
 mod preprocessing;
 mod scores;
 

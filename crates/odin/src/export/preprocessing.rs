@@ -14,13 +14,13 @@ pub(super) fn preprocessing(
     let (layout, normalization) = (classifier.layout(), classifier.normalization());
     let [c, h, w] = classifier.image_shape();
     let images = match kind {
-        DetectorInput::PixelsU8 => [h, w, c],
+        DetectorInput::PixelsU8 | DetectorInput::PhotoU8 => [h, w, c],
         _ => [c, h, w],
     };
     let mut g = Graph::new();
     g.at("preprocessing");
     let mut pixels = g.input(IMAGES, Type::float(Shape::batched(&images)))?;
-    if kind == DetectorInput::PixelsU8 {
+    if takes_levels(kind) {
         let white = g.scalar(255.0)?;
         pixels = g.div(pixels, white)?;
     }
@@ -41,6 +41,11 @@ pub(super) fn preprocessing(
     Ok(g)
 }
 
+/// From 0 to 255, channels last.
+fn takes_levels(kind: DetectorInput) -> bool {
+    matches!(kind, DetectorInput::PixelsU8 | DetectorInput::PhotoU8)
+}
+
 /// From the axes of the pixels to those of the network. A signal is a grey image of one row for
 /// each channel; a vector holds an image channel by channel.
 fn arrange(
@@ -51,7 +56,7 @@ fn arrange(
     layout: Layout,
 ) -> Result<ValueId, Error> {
     let transpose = |g: &mut Graph, x, perm: &[usize]| g.add(Op::Transpose(perm.to_vec()), &[x]);
-    let channels_last = kind == DetectorInput::PixelsU8;
+    let channels_last = takes_levels(kind);
     if layout == Layout::Nhwc && channels_last {
         return Ok(pixels);
     }

@@ -29,17 +29,26 @@ pub enum DetectorInput {
     PixelsU8,
     /// [`IMAGES`](crate::IMAGES), `float32 [N, C, H, W]`, 0 to 1.
     PixelsF32,
+    /// [`IMAGES`](crate::IMAGES), `uint8 [N, height, width, C]`, 0 to 255, of any size: the file
+    /// resizes and crops them as [`DetectorCard::transform`] says.
+    PhotoU8,
 }
 
 impl DetectorInput {
-    const ALL: [Self; 3] = [Self::Normalized, Self::PixelsU8, Self::PixelsF32];
+    const ALL: [Self; 4] = [
+        Self::Normalized,
+        Self::PixelsU8,
+        Self::PixelsF32,
+        Self::PhotoU8,
+    ];
 
-    /// As options and files spell it: `normalized`, `pixels-u8`, `pixels-f32`.
+    /// As options and files spell it: `normalized`, `pixels-u8`, `pixels-f32`, `photo-u8`.
     pub fn as_str(self) -> &'static str {
         match self {
             DetectorInput::Normalized => "normalized",
             DetectorInput::PixelsU8 => "pixels-u8",
             DetectorInput::PixelsF32 => "pixels-f32",
+            DetectorInput::PhotoU8 => "photo-u8",
         }
     }
 }
@@ -87,7 +96,8 @@ pub struct DetectorCard {
     pub layout: Layout,
     /// How pixels become the network's input.
     pub normalization: Normalization,
-    /// What every image goes through before the file gets it.
+    /// What every image goes through before the file gets it, or in a file for
+    /// [`DetectorInput::PhotoU8`] within it.
     pub transform: Option<Transform>,
     /// The network's architecture.
     pub architecture: String,

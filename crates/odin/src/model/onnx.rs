@@ -170,7 +170,7 @@ fn of_metadata(model: &onnx::Model) -> Result<ModelConfig, Error> {
 fn of_detector(card: &DetectorCard) -> ModelConfig {
     let (normalization, layout) = match card.input {
         DetectorInput::Normalized => (card.normalization.clone(), card.layout),
-        DetectorInput::PixelsU8 => (Normalization::bytes(), Layout::Nhwc),
+        DetectorInput::PixelsU8 | DetectorInput::PhotoU8 => (Normalization::bytes(), Layout::Nhwc),
         DetectorInput::PixelsF32 => (Normalization::identity(), Layout::Nchw),
     };
     ModelConfig {

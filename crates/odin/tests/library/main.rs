@@ -26,6 +26,7 @@ mod onnx;
 mod onnxruntime;
 mod own_score;
 mod parts;
+mod photo_input;
 mod photos;
 mod precision;
 mod refdata;

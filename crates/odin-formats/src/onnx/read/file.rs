@@ -8,6 +8,7 @@ use super::input::declare;
 use super::tensor::Weights;
 use super::topology::{self, reads};
 use crate::allowance::unfolded_limit;
+use crate::onnx::photo::{self, Photo};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::{Error, ErrorKind};
 use indexmap::{IndexMap, IndexSet};
@@ -41,6 +42,15 @@ pub struct File {
     weights: Weights,
     len: usize,
     pub(super) opset: i64,
+}
+
+/// The nodes that resize and crop are for other runtimes: here images come of one size.
+fn take_off_photo(model: &ModelProto, graph: &mut GraphProto) -> Result<(), Error> {
+    let mut properties = model.metadata_props.iter();
+    match properties.find(|property| property.key == photo::PROPERTY) {
+        Some(property) => property.value.parse::<Photo>()?.take_off(graph),
+        None => Ok(()),
+    }
 }
 
 impl File {
@@ -94,6 +104,7 @@ impl File {
         let mut graph = graph.ok_or_else(|| {
             Error::corrupt("this is no ONNX file, or it is damaged: it has no nodes").about(&name)
         })?;
+        take_off_photo(&model, &mut graph).map_err(|e| e.about(&name))?;
         let standard = |domain: &str| matches!(domain, "" | "ai.onnx");
         let opsets = &model.opset_import;
         let opset = opsets.iter().find(|o| standard(&o.domain));

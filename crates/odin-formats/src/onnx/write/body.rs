@@ -3,6 +3,7 @@
 use super::encoder::{Encoder, InputType};
 use super::form::Form;
 use crate::Error;
+use crate::onnx::photo::PREPARED;
 use crate::onnx::proto::{NodeProto, TensorProto, data_type};
 use odin_graph::{Op, ValueId};
 
@@ -39,6 +40,12 @@ impl Encoder<'_> {
     fn input(&mut self, value: ValueId, name: &str) {
         let real = match self.input {
             InputType::Float => name.to_string(),
+            InputType::Photo(photo) => {
+                let own = photo.nodes(name);
+                self.nodes.extend(own.nodes);
+                self.initializers.extend(own.initializers);
+                PREPARED.to_string()
+            }
             InputType::Byte => {
                 let cast = Form::new("Cast").input(name);
                 let cast = cast.int("to", data_type::FLOAT.into());

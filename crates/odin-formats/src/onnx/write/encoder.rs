@@ -5,13 +5,14 @@ use super::half::{Typing, half_values};
 use super::names::Names;
 use super::weights::{Packing, packing, role};
 use crate::Error;
+use crate::onnx::photo::Photo;
 use crate::onnx::proto::{NodeProto, TensorProto, data_type};
 use odin_graph::{DType, Dim, Graph, Tensor, ValueId};
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
 /// What the file's input holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InputType {
     /// 32-bit real numbers.
@@ -19,12 +20,15 @@ pub enum InputType {
     Float,
     /// Bytes, which the file itself turns into real numbers 0 to 255.
     Byte,
+    /// Bytes of photos of any size, `[N, height, width, C]`, which the file itself resizes and crops
+    /// as well. The graph takes them as [`Photo::shape`] says, 0 to 255.
+    Photo(Photo),
 }
 
 /// Writes the nodes of a graph one after the other.
 pub(super) struct Encoder<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) input: InputType,
+    pub(super) input: &'a InputType,
     pub(super) names: Names,
     /// Whether a value is computed in 16 bits.
     pub(super) half: Vec<bool>,
@@ -46,7 +50,11 @@ pub(super) struct Encoder<'a> {
 type Content = (i32, Vec<i64>, Bytes);
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(graph: &'a Graph, input: InputType, typing: Typing) -> Result<Self, Error> {
+    pub(super) fn new(
+        graph: &'a Graph,
+        input: &'a InputType,
+        typing: Typing,
+    ) -> Result<Self, Error> {
         let mut names = Names::default();
         let inputs = graph.inputs().map(|(_, i)| &i.name);
         for name in inputs.chain(graph.outputs().iter().map(|o| &o.name)) {

@@ -3,6 +3,7 @@
 use super::encoder::{Encoder, InputType};
 use super::half::Typing;
 use crate::Error;
+use crate::onnx::photo::PROPERTY;
 use crate::onnx::proto::*;
 use odin_graph::{DType, Dim, Graph, Type, passes};
 use prost::Message;
@@ -54,13 +55,11 @@ pub fn write_typed(
     let graph = passes::expand_max_pool_grad(graph)
         .and_then(|expanded| passes::eliminate_dead_code(&expanded))
         .map_err(|e| Error::unsupported(e.to_string()))?;
-    let encoded = Encoder::new(&graph, input, typing)?.encode()?;
-    let inputs = graph.inputs().map(|(_, i)| {
-        let elem_type = match input {
-            InputType::Float => element_type(i.ty.dtype),
-            InputType::Byte => data_type::UINT8,
-        };
-        value_info(&i.name, elem_type, &i.ty)
+    let encoded = Encoder::new(&graph, &input, typing)?.encode()?;
+    let inputs = graph.inputs().map(|(_, i)| match &input {
+        InputType::Float => value_info(&i.name, element_type(i.ty.dtype), &i.ty),
+        InputType::Byte => value_info(&i.name, data_type::UINT8, &i.ty),
+        InputType::Photo(photo) => photo.input(&i.name),
     });
     let outputs = graph.outputs().iter().map(|output| {
         let ty = graph.ty(output.value);
@@ -82,7 +81,7 @@ pub fn write_typed(
             domain: String::new(),
             version: OPSET,
         }],
-        metadata_props: labels.metadata.iter().map(property).collect(),
+        metadata_props: properties(labels, &input),
         ..ModelProto::default()
     };
     match model.encoded_len() {
@@ -91,6 +90,19 @@ pub fn write_typed(
             "the ONNX file would have {bytes} bytes; one file holds at most {MAX_BYTES}"
         ))),
     }
+}
+
+fn properties(labels: &Labels, input: &InputType) -> Vec<StringStringEntryProto> {
+    let of_photo = match input {
+        InputType::Photo(photo) => Some((PROPERTY.to_string(), photo.to_string())),
+        _ => None,
+    };
+    labels
+        .metadata
+        .iter()
+        .chain(&of_photo)
+        .map(property)
+        .collect()
 }
 
 fn property((key, value): &(String, String)) -> StringStringEntryProto {
