@@ -32,7 +32,6 @@
 //! ```
 
 mod barrier;
-mod batch;
 mod engine;
 mod error;
 mod kernels;

@@ -8,6 +8,7 @@
 
 use crate::{Error, ErrorKind};
 use odin_graph::Tensor;
+use odin_lower::Slot;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -256,24 +257,6 @@ pub(crate) fn filled<T: Copy>(len: usize, value: T) -> Option<Vec<T>> {
     vec.try_reserve_exact(len).ok()?;
     vec.resize(len, value);
     Some(vec)
-}
-
-/// The range of a value in the arena of its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot {
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
-}
-
-impl Slot {
-    fn range(self) -> Range<usize> {
-        self.offset..self.offset + self.len
-    }
-
-    /// Whether two slots of an arena share an element.
-    pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.offset < other.offset + other.len && other.offset < self.offset + self.len
-    }
 }
 
 /// The location of an operand: a constant, or a slot of an arena.

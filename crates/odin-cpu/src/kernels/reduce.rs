@@ -1,11 +1,12 @@
 //! Operators along axes: reductions, softmax, argmax, the largest elements, one-hot.
 
 use crate::kernels::reduction::{Accumulator, COLUMNS, CombineScalars, Max, Sum};
-use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::strided::LoopNest;
 use crate::kernels::{ImageIo, SerialKernel, SimdKernel, WorkSlice, Worker};
 use crate::memory::{Operands, Scratch, ScratchSize};
 use crate::simd::{Isa, Simd, math};
 use odin_graph::op::{self, ReduceKind};
+use odin_lower::row_major;
 
 /// [`odin_graph::Op::Reduce`].
 #[derive(Debug)]

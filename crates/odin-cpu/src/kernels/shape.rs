@@ -1,9 +1,10 @@
 //! Operators that rearrange elements: input, padding, concatenation.
 
-use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::strided::LoopNest;
 use crate::kernels::{ImageIo, ParallelKernel, SerialKernel, Worker};
 use crate::memory::{Operands, Scratch};
 use odin_graph::op;
+use odin_lower::row_major;
 use std::ops::Range;
 
 /// Copies one image out of an input batch. An input that does not grow with the batch is the same
@@ -13,7 +14,7 @@ pub(crate) struct Load {
     /// The number of the input.
     pub(crate) input: usize,
     /// The layout of the batch.
-    pub(crate) layout: crate::batch::BatchLayout,
+    pub(crate) layout: odin_lower::BatchLayout,
 }
 
 impl SerialKernel<f32> for Load {

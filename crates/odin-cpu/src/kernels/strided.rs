@@ -1,5 +1,7 @@
 //! Strided iteration over several arrays at once.
 
+use odin_lower::broadcast_strides;
+
 /// A loop nest over the positions of a shape in row-major order, and their offsets in K strided
 /// arrays. Neighbouring axes are merged where all arrays are contiguous across them, so that
 /// operands of equal shape, scalars and per-channel operands become a few long runs.
@@ -110,22 +112,4 @@ impl<const K: usize> LoopNest<K> {
             }
         }
     }
-}
-
-/// The strides of a row-major array.
-pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        // Wraps only where an extent is 0, so that there is no element.
-        strides[axis - 1] = usize::wrapping_mul(strides[axis], shape[axis]);
-    }
-    strides
-}
-
-/// The strides, one per axis of `shape`, of an array of shape `own` broadcast to it.
-pub(crate) fn broadcast_strides(own: &[usize], shape: &[usize]) -> Vec<usize> {
-    let lead = shape.len() - own.len();
-    let stride = |(&extent, stride)| if extent == 1 { 0 } else { stride };
-    let strides = own.iter().zip(row_major(own)).map(stride);
-    std::iter::repeat_n(0, lead).chain(strides).collect()
 }

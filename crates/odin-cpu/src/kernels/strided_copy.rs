@@ -1,8 +1,9 @@
 //! Strided copies: what slices, expansions, transpositions and chains of them become.
 
-use crate::kernels::strided::{LoopNest, row_major};
+use crate::kernels::strided::LoopNest;
 use crate::kernels::{ImageIo, ParallelKernel, Worker};
 use crate::memory::SharedSlice;
+use odin_lower::row_major;
 
 /// Runs of a panel: the elements of a cache line.
 const PANEL: usize = 16;

@@ -1,14 +1,14 @@
 //! Operator fusion: convolutions with the normalisation, activation and addition after them, and
 //! 1x1 convolutions with the activation before them; such chains alone; and elementwise operators,
-//! see [`super::fused_elementwise`].
+//! see [`odin_lower::ElementwiseFusion`].
 
 use super::chain::{Chain, Link};
-use super::fused_elementwise::{ElementwiseFusion, is_elementwise};
+use super::fused_elementwise::is_elementwise;
 use super::group::{Group, Head};
-use crate::batch::is_batch_first;
 use crate::kernels::conv::op::is_pointwise;
 use odin_graph::op::{Binary, Compare};
 use odin_graph::{DType, Graph, Op, ValueId, op};
+use odin_lower::{ElementwiseFusion, is_batch_first};
 
 /// The fusion groups of all nodes that an output depends on, in the order of their results.
 pub(crate) fn groups(graph: &Graph) -> Vec<Group> {

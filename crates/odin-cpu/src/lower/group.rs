@@ -2,6 +2,7 @@
 
 use super::chain::Chain;
 use odin_graph::{Graph, Op, ValueId};
+use odin_lower::leaves;
 
 /// Operators that are computed in one step: a head, the prologue applied to its input, and the
 /// epilogue applied to its result.
@@ -54,17 +55,4 @@ impl Group {
         operands.retain(|&v| !matches!(graph.node(v).op, Op::Constant(_)));
         operands
     }
-}
-
-/// The values that fused nodes read and do not compute, in the order of their first use.
-pub(super) fn leaves(graph: &Graph, nodes: &[ValueId]) -> Vec<ValueId> {
-    let mut leaves = Vec::new();
-    for &v in nodes {
-        for &x in &graph.node(v).operands {
-            if nodes.binary_search(&x).is_err() && !leaves.contains(&x) {
-                leaves.push(x);
-            }
-        }
-    }
-    leaves
 }

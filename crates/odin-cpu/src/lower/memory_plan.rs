@@ -1,12 +1,11 @@
 //! Memory planning: slots of arenas for values, shared by values whose live ranges do not overlap.
 
-use super::aliasing::Aliasing;
 use super::group::Group;
-use super::view::View;
 use crate::kernels::epilogue::sign_bytes;
-use crate::memory::{ArenaSizes, Slot};
+use crate::memory::ArenaSizes;
 use crate::simd::MAX_LANES;
 use odin_graph::{DType, Graph, ValueId};
+use odin_lower::{ArenaPlanner, Placement, Slot, View};
 use std::ops::Range;
 
 /// The slot of each value and of each mask saved as sign bits, in the arena of its type.
@@ -19,7 +18,7 @@ pub(crate) struct MemoryPlan {
 impl MemoryPlan {
     /// Assigns a slot to each value that the groups compute, in their order, by first fit over live
     /// ranges.
-    pub(crate) fn new(graph: &Graph, aliasing: &Aliasing<'_>, groups: &[Group]) -> Self {
+    pub(crate) fn new(graph: &Graph, placement: &Placement<'_>, groups: &[Group]) -> Self {
         let n = graph.nodes().len();
         let mut values: Vec<Option<Range<usize>>> = vec![None; n];
         let mut signs: Vec<Option<Range<usize>>> = vec![None; n];
@@ -29,7 +28,7 @@ impl MemoryPlan {
                 (live_range.start.min(step), live_range.end.max(step));
         };
         for (step, group) in groups.iter().enumerate() {
-            extend(&mut values[aliasing.of(group.value).root.index()], step);
+            extend(&mut values[placement.of(group.value).root.index()], step);
             for save in [group.prologue.saved_signs, group.epilogue.saved_signs]
                 .into_iter()
                 .flatten()
@@ -37,7 +36,7 @@ impl MemoryPlan {
                 extend(&mut signs[save.index()], step);
             }
             for x in group.operands(graph) {
-                let root = aliasing.of(x).root.index();
+                let root = placement.of(x).root.index();
                 match &mut signs[x.index()] {
                     Some(_) => extend(&mut signs[x.index()], step),
                     None => extend(&mut values[root], step),
@@ -46,7 +45,7 @@ impl MemoryPlan {
         }
         for output in graph.outputs() {
             extend(
-                &mut values[aliasing.of(output.value).root.index()],
+                &mut values[placement.of(output.value).root.index()],
                 usize::MAX,
             );
         }
@@ -81,7 +80,7 @@ impl MemoryPlan {
                 plan.signs[v.index()] = Some(arenas[3].allocate(live_range, len, 8));
             }
         }
-        let [floats, ints, masks, signs] = arenas.map(|arena| arena.len);
+        let [floats, ints, masks, signs] = arenas.map(|arena| arena.len());
         plan.sizes = ArenaSizes {
             floats,
             ints,
@@ -109,37 +108,4 @@ pub(crate) fn channels_and_plane(graph: &Graph, v: ValueId) -> (usize, usize) {
         [_, channels, ref rest @ ..] if !rest.is_empty() => (channels, rest.iter().product()),
         ref all => (1, all.iter().product()),
     }
-}
-
-/// The slots of an arena: each is the lowest that is free for the whole live range.
-#[derive(Default)]
-struct ArenaPlanner {
-    /// By offset.
-    allocated: Vec<(Range<usize>, Slot)>,
-    len: usize,
-}
-
-impl ArenaPlanner {
-    /// A slot of `len` elements, aligned to `grain`, for a live range that includes its end.
-    fn allocate(&mut self, live_range: Range<usize>, len: usize, grain: usize) -> Slot {
-        self.allocated
-            .retain(|(other, _)| other.end >= live_range.start);
-        let mut offset = 0_usize;
-        for (_, slot) in &self.allocated {
-            if slot.offset >= offset.saturating_add(len) {
-                break;
-            }
-            offset = offset.max(round_up(slot.offset.saturating_add(slot.len), grain));
-        }
-        let slot = Slot { offset, len };
-        self.len = self.len.max(round_up(offset.saturating_add(len), grain));
-        let behind = self.allocated.partition_point(|(_, s)| s.offset <= offset);
-        self.allocated.insert(behind, (live_range, slot));
-        slot
-    }
-}
-
-/// The next multiple of `grain`; the largest number, which no memory holds, if that overflows.
-fn round_up(len: usize, grain: usize) -> usize {
-    len.checked_next_multiple_of(grain).unwrap_or(usize::MAX)
 }

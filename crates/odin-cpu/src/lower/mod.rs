@@ -3,7 +3,6 @@
 
 mod aliasing;
 mod chain;
-mod contiguous_views;
 mod describe;
 mod fuse;
 mod fused_elementwise;
@@ -13,30 +12,29 @@ pub(crate) mod plan;
 mod preparation;
 mod select;
 mod strided_copies;
-mod strided_views;
-mod view;
 
 use crate::memory::ScratchSize;
 use crate::options::{Options, Precision};
 use crate::program::StepPrecision;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
-use aliasing::Aliasing;
 use group::{Group, Head};
 use memory_plan::MemoryPlan;
 use odin_graph::{Graph, Op};
+use odin_lower::{contiguous_views, strided_views};
 use plan::{Plan, Port};
 use preparation::Preparation;
 use select::KernelSelector;
 
 /// Lowers a graph. Weights that `weights` holds packed in the same way are not packed again.
 pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> Result<Plan, Error> {
-    let strided_views = strided_views::strided_views(graph);
-    let views = contiguous_views::contiguous_views(graph, &strided_views)?;
+    let strided_views = strided_views(graph);
+    let views = contiguous_views(graph, &strided_views)
+        .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
     let groups = strided_copies::form(graph, &views, &strided_views, fuse::groups(graph));
     let groups = schedule(graph, groups);
-    let (aliasing, in_place) = Aliasing::new(graph, &views, &groups);
-    let mut memory = MemoryPlan::new(graph, &aliasing, &groups);
+    let (placement, in_place) = aliasing::place(graph, &views, &groups);
+    let mut memory = MemoryPlan::new(graph, &placement, &groups);
     let limit = options.thread_bytes(graph);
     check_memory(memory.sizes.values(), limit)?;
     let mut preparation = Preparation::new();
@@ -53,7 +51,7 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         options,
         views: &views,
         strided_views: &strided_views,
-        aliasing: &aliasing,
+        placement: &placement,
         memory: &memory,
         weights,
         bf16,

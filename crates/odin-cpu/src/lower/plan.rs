@@ -1,12 +1,12 @@
 //! The plan: a program of steps, the sizes of its memory, its inputs and outputs.
 
-use crate::batch::BatchLayout;
 use crate::kernels::AnyKernel;
-use crate::memory::{ArenaSizes, Slot, Source};
+use crate::memory::{ArenaSizes, Source};
 use crate::program::ProgramStep;
 use crate::simd::InstructionSet;
 use crate::simd::bf16::Bf16Instructions;
 use odin_graph::{DType, Graph, ValueId};
+use odin_lower::{BatchLayout, Slot};
 
 /// A graph ready to run.
 pub(crate) struct Plan {

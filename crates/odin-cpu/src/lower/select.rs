@@ -1,15 +1,12 @@
 //! Kernel selection: the kernel of each group, its operands, and its packed weights.
 
-use super::aliasing::Aliasing;
 use super::chain::Chain;
 use super::describe::describe;
 use super::fused_elementwise;
-use super::group::{Group, Head, leaves};
+use super::group::{Group, Head};
 use super::memory_plan::{MemoryPlan, channels_and_plane};
 use super::plan::Step;
 use super::preparation::without_idle_strides;
-use super::view::{StridedView, View};
-use crate::batch::BatchLayout;
 use crate::kernels::conv::conv1x1::Conv1x1;
 use crate::kernels::conv::conv1x1::bf16::Bf16Conv1x1;
 use crate::kernels::conv::depthwise::Depthwise;
@@ -25,7 +22,7 @@ use crate::kernels::gemm::packed::bf16::Bf16Gemm;
 use crate::kernels::standalone_epilogue::StandaloneEpilogue;
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{AnyKernel, ParallelKernel, elementwise, pool, reduce, shape};
-use crate::memory::{Slot, Source, out_of_memory};
+use crate::memory::{Source, out_of_memory};
 use crate::options::Options;
 use crate::program::ProgramStep;
 use crate::simd::Isa;
@@ -34,6 +31,7 @@ use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use odin_graph::op::{self, Axis};
 use odin_graph::{DType, Graph, Op, Tensor, ValueId};
+use odin_lower::{BatchLayout, Placement, Slot, StridedView, View, leaves};
 use std::sync::Arc;
 
 pub(super) struct KernelSelector<'a> {
@@ -42,7 +40,7 @@ pub(super) struct KernelSelector<'a> {
     pub(super) options: Options,
     pub(super) views: &'a [View],
     pub(super) strided_views: &'a [StridedView],
-    pub(super) aliasing: &'a Aliasing<'a>,
+    pub(super) placement: &'a Placement<'a>,
     pub(super) memory: &'a MemoryPlan,
     pub(super) weights: &'a WeightCache,
     /// The instructions for products of bf16, if they are to be used.
@@ -64,7 +62,7 @@ impl KernelSelector<'_> {
             Some(tensor) => Some(Source::Constant(tensor.clone())),
             None => self
                 .memory
-                .value(self.aliasing.resolve(view))
+                .value(self.placement.resolve(view))
                 .map(Source::Value),
         }
     }
@@ -115,7 +113,7 @@ impl KernelSelector<'_> {
             }
         };
         let saved = [group.prologue.saved_signs, group.epilogue.saved_signs];
-        let slot = self.memory.value(self.aliasing.of(group.value));
+        let slot = self.memory.value(self.placement.of(group.value));
         let (Some(output), Some(operands)) = (slot, operands) else {
             return Err(self.internal_error());
         };
@@ -141,7 +139,7 @@ impl KernelSelector<'_> {
         let dtype = self.graph.ty(group.value).dtype;
         let operands = group.operands(self.graph).into_iter();
         let overwritten = operands.filter(|&x| {
-            let slot = self.memory.value(self.aliasing.of(x));
+            let slot = self.memory.value(self.placement.of(x));
             self.graph.ty(x).dtype == dtype && slot.is_some_and(|slot| slot.overlaps(output))
         });
         overwritten.count() > usize::from(in_place)
@@ -400,7 +398,7 @@ impl KernelSelector<'_> {
         let mut concat = shape::Concat::new(op, &shapes);
         let outer: usize = self.extents(v)[..op.axis].iter().product();
         let is_inside = |(&part, offset): (&ValueId, usize)| {
-            outer == 1 && self.aliasing.is_inside(part, v, offset)
+            outer == 1 && self.placement.is_inside(part, v, offset)
         };
         let inside: Vec<bool> = parts.iter().zip(concat.offsets()).map(is_inside).collect();
         let copied: Vec<ValueId> = concat.leave_out(&inside, parts);

@@ -2,8 +2,8 @@
 //! where the result is a contiguous view.
 
 use super::group::{Group, Head};
-use super::view::{StridedView, View};
 use odin_graph::Graph;
+use odin_lower::{StridedView, View};
 
 /// Lets each such operator read its strided view, and drops those that are contiguous views or
 /// that no step reads any more.

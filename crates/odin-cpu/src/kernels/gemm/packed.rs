@@ -7,10 +7,11 @@
 
 use crate::kernels::gemm::packing::{RowTile, row_tiles};
 use crate::kernels::gemm::prefetch;
-use crate::kernels::strided::{LoopNest, broadcast_strides};
+use crate::kernels::strided::LoopNest;
 use crate::memory::AlignedBuffer;
 use crate::simd::{Isa, MAX_LANES, Simd, SimdTask, load_up_to};
 use odin_graph::op;
+use odin_lower::broadcast_strides;
 use std::ops::Range;
 use std::sync::Arc;
 

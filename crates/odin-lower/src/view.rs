@@ -1,19 +1,22 @@
 //! Views: values that are read out of other values instead of being computed.
 
-use crate::kernels::strided::row_major;
+use crate::strides::row_major;
 use odin_graph::{Graph, ValueId};
 
 /// A contiguous part of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct View {
-    pub(crate) root: ValueId,
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
+pub struct View {
+    /// The value that it is a part of.
+    pub root: ValueId,
+    /// Its first element there.
+    pub offset: usize,
+    /// Its elements.
+    pub len: usize,
 }
 
 impl View {
     /// Whether two views share an element.
-    pub(super) fn overlaps(self, other: View) -> bool {
+    pub fn overlaps(self, other: View) -> bool {
         let (end, other_end) = (self.offset + self.len, other.offset + other.len);
         self.root == other.root && self.offset < other_end && other.offset < end
     }
@@ -22,16 +25,18 @@ impl View {
 /// A strided view: for one image, the element at position `p` is element `first + p · strides` of
 /// `base`.
 #[derive(Debug, Clone)]
-pub(crate) struct StridedView {
-    pub(crate) base: ValueId,
-    pub(crate) first: usize,
+pub struct StridedView {
+    /// The value that is read.
+    pub base: ValueId,
+    /// The first element that is read.
+    pub first: usize,
     /// One per axis of the view.
-    pub(crate) strides: Vec<usize>,
+    pub strides: Vec<usize>,
 }
 
 impl StridedView {
     /// All elements of a value in row-major order.
-    pub(super) fn whole(graph: &Graph, v: ValueId) -> Self {
+    pub fn whole(graph: &Graph, v: ValueId) -> Self {
         Self {
             base: v,
             first: 0,
@@ -40,7 +45,7 @@ impl StridedView {
     }
 
     /// Whether the elements of a view of this shape are contiguous and in row-major order.
-    pub(super) fn is_contiguous(&self, shape: &[usize]) -> bool {
+    pub fn is_contiguous(&self, shape: &[usize]) -> bool {
         let mut axes = shape.iter().zip(&self.strides).zip(row_major(shape));
         axes.all(|((&extent, &stride), contiguous)| extent == 1 || stride == contiguous)
     }

@@ -5,14 +5,15 @@ use odin_graph::{Dim, Shape};
 /// The row-major layout of a value of a whole batch: for each of `outer` entries, one `block` per
 /// image.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BatchLayout {
+pub struct BatchLayout {
     outer: usize,
     block: usize,
     batched: bool,
 }
 
 impl BatchLayout {
-    pub(crate) fn new(shape: &Shape) -> Self {
+    /// The layout of a value of this shape.
+    pub fn new(shape: &Shape) -> Self {
         let is_batch = |dim: &Dim| dim.fixed().is_none();
         let axis = shape.dims().iter().position(is_batch);
         let count = |dims: &[Dim]| dims.iter().map(|d| d.at(1)).product();
@@ -25,18 +26,18 @@ impl BatchLayout {
     }
 
     /// The number of blocks per image; those of other images lie between them.
-    pub(crate) fn outer(&self) -> usize {
+    pub fn outer(&self) -> usize {
         self.outer
     }
 
     /// Elements of a batch; `None` when the count overflows.
-    pub(crate) fn len(&self, images: usize) -> Option<usize> {
+    pub fn len(&self, images: usize) -> Option<usize> {
         let images = if self.batched { images } else { 1 };
         self.outer.checked_mul(self.block)?.checked_mul(images)
     }
 
     /// Copies an image out of a batch.
-    pub(crate) fn gather<T: Copy>(&self, batch: &[T], images: usize, image: usize, to: &mut [T]) {
+    pub fn gather<T: Copy>(&self, batch: &[T], images: usize, image: usize, to: &mut [T]) {
         let (images, image) = if self.batched {
             (images, image)
         } else {
@@ -49,13 +50,7 @@ impl BatchLayout {
     }
 
     /// Copies an image into a batch.
-    pub(crate) fn scatter<T: Copy>(
-        &self,
-        from: &[T],
-        images: usize,
-        image: usize,
-        batch: &mut [T],
-    ) {
+    pub fn scatter<T: Copy>(&self, from: &[T], images: usize, image: usize, batch: &mut [T]) {
         let (images, image) = if self.batched {
             (images, image)
         } else {
@@ -69,7 +64,7 @@ impl BatchLayout {
 }
 
 /// Whether the batch axis of a shape is its first one, and the only axis that grows with the batch.
-pub(crate) fn is_batch_first(shape: &Shape) -> bool {
+pub fn is_batch_first(shape: &Shape) -> bool {
     match shape.dims() {
         [Dim::PerImage(1), rest @ ..] => rest.iter().all(|d| d.fixed().is_some()),
         _ => false,

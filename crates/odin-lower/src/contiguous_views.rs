@@ -1,16 +1,11 @@
 //! The contiguous view of each value: the part of a computed value or constant that it is.
 
-use super::view::{StridedView, View};
-use crate::batch::BatchLayout;
-use crate::{Error, ErrorKind};
+use crate::{BatchLayout, Error, ErrorKind, StridedView, View};
 use odin_graph::{DType, Graph, Op, ValueId};
 
 /// For each value the view of its elements for one image. A value that is computed or copied is its
 /// own root.
-pub(super) fn contiguous_views(
-    graph: &Graph,
-    strided_views: &[StridedView],
-) -> Result<Vec<View>, Error> {
+pub fn contiguous_views(graph: &Graph, strided_views: &[StridedView]) -> Result<Vec<View>, Error> {
     let mut views: Vec<View> = Vec::new();
     for v in graph.values() {
         let node = graph.node(v);

@@ -1,13 +1,13 @@
 //! The strided view of each value onto its most distant materialised source.
 
-use super::view::StridedView;
-use crate::kernels::strided::broadcast_strides;
+use crate::StridedView;
+use crate::strides::broadcast_strides;
 use odin_graph::{Graph, Op, ValueId};
 
 /// For each value its strided view. The base is the most distant value from which it is derived by
 /// rearranging elements alone, but no further than the nearest one that another operator reads,
 /// since that is materialised anyway. A value that is computed is its own base.
-pub(crate) fn strided_views(graph: &Graph) -> Vec<StridedView> {
+pub fn strided_views(graph: &Graph) -> Vec<StridedView> {
     let materialised = is_materialised(graph);
     let mut all: Vec<StridedView> = Vec::new();
     for v in graph.values() {

@@ -1,0 +1,27 @@
+//! What the lowering of every engine shares, whatever it runs on.
+//!
+//! An engine computes each image of a batch by itself, so all is said of the values of one image:
+//! which values are views of others ([`strided_views`], [`contiguous_views`]), which are computed
+//! inside of a concatenation ([`Placement`]), which elementwise operators are fused
+//! ([`ElementwiseFusion`]), and where in an arena values with disjoint live ranges lie
+//! ([`ArenaPlanner`]).
+
+mod arena;
+mod batch;
+mod contiguous_views;
+mod elementwise_fusion;
+mod error;
+mod placement;
+mod strided_views;
+mod strides;
+mod view;
+
+pub use arena::{ArenaPlanner, Slot};
+pub use batch::{BatchLayout, is_batch_first};
+pub use contiguous_views::contiguous_views;
+pub use elementwise_fusion::{ElementwiseFusion, leaves};
+pub use error::{Error, ErrorKind};
+pub use placement::Placement;
+pub use strided_views::strided_views;
+pub use strides::{broadcast_strides, row_major};
+pub use view::{StridedView, View};
