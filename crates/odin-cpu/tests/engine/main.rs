@@ -9,12 +9,19 @@
 )]
 
 mod bf16;
+mod checks;
 mod extremes;
+#[path = "../../../odin-test/engine/moves.rs"]
 mod moves;
+#[path = "../../../odin-test/engine/networks.rs"]
+mod networks;
 mod odin;
+#[path = "../../../odin-test/engine/operators.rs"]
 mod operators;
 mod pools;
+#[path = "../../../odin-test/engine/rounding.rs"]
 mod rounding;
+mod subject;
 mod subnormal;
 mod weight_cache;
 mod winograd;

@@ -11,7 +11,7 @@
 //! errors of the operands allow more than one result; whatever depends on it has a bound that covers
 //! all of them.
 
-use odin_cpu::Output;
+use crate::subject::Output;
 use odin_graph::op::*;
 use odin_graph::{Array, Graph, Op, Shape, Type, Value, ValueId, interpret};
 

@@ -1,6 +1,6 @@
 //! Moves of elements in a row, engine against interpreter.
 
-use odin_cpu::{Engine, Output};
+use crate::subject::{Output, runs};
 use odin_graph::op::*;
 use odin_graph::{Array, Dim, Graph, Op, Shape, Tensor, Type, Value, ValueId, interpret};
 use proptest::prelude::*;
@@ -135,13 +135,11 @@ fn check(g: &Graph) {
             .map(|i: usize| i as f32)
             .collect();
         let expected = interpret(g, &[("x", Array::new(shape, data.clone()))]).unwrap();
-        for threads in [1, 2] {
-            let engine = Engine::new(g, threads).unwrap();
-            let found = engine.run(images, &[("x", &data)]).unwrap();
+        for (what, found) in runs(g, images, &[("x", &data)]) {
             for (found, expected) in found.iter().zip(&expected) {
                 match (found, expected) {
                     (Output::Float(found), Value::Float(expected)) => {
-                        assert_eq!(&found[..], expected.floats(), "{images}, {threads}")
+                        assert_eq!(&found[..], expected.floats(), "{images}, {what}")
                     }
                     other => panic!("{other:?}"),
                 }
@@ -151,7 +149,7 @@ fn check(g: &Graph) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(crate::subject::CASES))]
 
     #[test]
     fn moves_in_a_row(
