@@ -127,11 +127,22 @@ impl<'a> ElementwiseFusion<'a> {
     }
 
     /// The values of the groups, each with the nodes that compute it, in order.
-    pub fn form(mut self) -> Vec<(ValueId, Vec<ValueId>)> {
+    pub fn form(self) -> Vec<(ValueId, Vec<ValueId>)> {
+        let fused = self.decided();
+        let kept = |v: &ValueId| fused.is_stored(*v);
+        let values = fused.graph.values().filter(kept);
+        values.map(|v| (v, fused.nodes(v))).collect()
+    }
+
+    /// The same decision, for an engine that asks for each value.
+    pub fn decided(mut self) -> Self {
         self.decide();
-        let kept = |v: &ValueId| self.is_fusable[v.index()] && self.in_memory[v.index()];
-        let values = self.graph.values().filter(kept);
-        values.map(|v| (v, self.nodes(v))).collect()
+        self
+    }
+
+    /// Whether a value is that of a group, which is stored in memory.
+    pub fn is_stored(&self, v: ValueId) -> bool {
+        self.is_fusable[v.index()] && self.in_memory[v.index()]
     }
 
     /// Decides, from the last node to the first, which further values are stored in memory.
@@ -176,7 +187,7 @@ impl<'a> ElementwiseFusion<'a> {
     }
 
     /// The nodes that compute a value from what is in memory.
-    fn nodes(&self, value: ValueId) -> Vec<ValueId> {
+    pub fn nodes(&self, value: ValueId) -> Vec<ValueId> {
         let (mut nodes, mut next) = (vec![value], vec![value]);
         while let Some(v) = next.pop() {
             for &x in &self.graph.node(v).operands {

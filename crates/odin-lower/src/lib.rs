@@ -22,6 +22,6 @@ pub use contiguous_views::contiguous_views;
 pub use elementwise_fusion::{ElementwiseFusion, leaves};
 pub use error::{Error, ErrorKind};
 pub use placement::Placement;
-pub use strided_views::strided_views;
+pub use strided_views::{furthest_strided_views, strided_views};
 pub use strides::{broadcast_strides, row_major};
 pub use view::{StridedView, View};

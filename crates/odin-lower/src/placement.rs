@@ -23,8 +23,8 @@ impl<'a> Placement<'a> {
     }
 
     /// Lets the operands of a concatenation be computed inside of its result, where each is one
-    /// contiguous part of it. Later concatenations come first.
-    pub fn place_operands_of(&mut self, concat: ValueId) {
+    /// contiguous part of it and `is_computed` by a step. Later concatenations come first.
+    pub fn place_operands_of(&mut self, concat: ValueId, is_computed: impl Fn(ValueId) -> bool) {
         let node = self.graph.node(concat);
         let Op::Concat(along) = &node.op else { return };
         let extents = self.graph.shape(concat).at(1);
@@ -35,7 +35,8 @@ impl<'a> Placement<'a> {
         for &part in &node.operands {
             let view = self.views[part.index()];
             let whole = self.views[view.root.index()];
-            let is_value = !matches!(self.graph.node(view.root).op, Op::Constant(_));
+            let is_constant = matches!(self.graph.node(view.root).op, Op::Constant(_));
+            let is_value = !is_constant && is_computed(view.root);
             if is_value && self.is_free(view.root) && view == whole && view.root != concat {
                 self.place(view.root, concat, offset);
             }

@@ -8,7 +8,18 @@ use odin_graph::{Graph, Op, ValueId};
 /// rearranging elements alone, but no further than the nearest one that another operator reads,
 /// since that is materialised anyway. A value that is computed is its own base.
 pub fn strided_views(graph: &Graph) -> Vec<StridedView> {
-    let materialised = is_materialised(graph);
+    onto(graph, &is_materialised(graph))
+}
+
+/// As [`strided_views`], whatever other operators read: for an engine whose kernels read all
+/// operands by strides, so that nothing is materialised for them.
+pub fn furthest_strided_views(graph: &Graph) -> Vec<StridedView> {
+    onto(graph, &vec![false; graph.nodes().len()])
+}
+
+/// The strided view of each value onto the most distant source from which only values lie that are
+/// not materialised.
+fn onto(graph: &Graph, materialised: &[bool]) -> Vec<StridedView> {
     let mut all: Vec<StridedView> = Vec::new();
     for v in graph.values() {
         let reading = match graph.node(v).operands.first() {

@@ -20,7 +20,7 @@ pub(super) fn place<'a>(
     let mut placement = Placement::new(graph, views);
     for group in groups.iter().rev() {
         if let Head::Single(v) = group.head {
-            placement.place_operands_of(v);
+            placement.place_operands_of(v, |_| true);
         }
     }
     let in_place = alias_sums(graph, views, &mut placement, groups);
