@@ -1,0 +1,762 @@
+//! The engine: compiles a graph, and runs it batch by batch.
+
+use crate::device::Gpu;
+use crate::lower::{Plan, Port, lower};
+use crate::shader::{Grid, Home, Kernel, Weights};
+use crate::{Error, ErrorKind, Program, ProgramStep};
+use odin_graph::passes::fold_constants;
+use odin_graph::{DType, Graph};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+/// Subgraphs of constants are evaluated once, up to this many elements.
+const LARGEST_CONSTANT: usize = 1 << 28;
+/// Batches that are on their way at a time: one is uploaded while another is computed.
+const IN_FLIGHT: usize = 2;
+/// Steps whose times are taken together: a query set holds two numbers for each.
+const TIMED_STEPS: usize = 1024;
+/// The most workgroups along an axis of a grid.
+const MAX_GROUPS: u64 = 65_535;
+
+/// A graph compiled for a device.
+///
+/// All values stay on the device; images are uploaded once, and outputs are downloaded. An image's
+/// results do not depend on the batch. Runs of one engine wait for each other.
+pub struct Engine {
+    gpu: Gpu,
+    plan: Plan,
+    pipelines: Vec<wgpu::ComputePipeline>,
+    params: wgpu::Buffer,
+    weights: wgpu::Buffer,
+    /// Of each step, in bytes.
+    ranges: Vec<Bound>,
+    run: wgpu::Buffer,
+    /// The most images at a time that the device's limits allow.
+    most_images: usize,
+    arena: Mutex<Option<Arena>>,
+}
+
+/// What a step binds of the parameters and of the weights.
+struct Bound {
+    params: Range<u64>,
+    weights: Range<u64>,
+}
+
+/// Memory for the values of some images.
+struct Arena {
+    capacity: usize,
+    buffer: wgpu::Buffer,
+    groups: Vec<wgpu::BindGroup>,
+}
+
+/// An output of the graph: the elements of all images, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Real numbers.
+    Float(Vec<f32>),
+    /// Integers: class indices.
+    Int(Vec<i64>),
+    /// Truth values.
+    Bool(Vec<bool>),
+}
+
+/// Outputs on their way back.
+struct Pending {
+    images: Range<usize>,
+    staging: Option<wgpu::Buffer>,
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl Engine {
+    /// Compiles `graph` for a device, by this many threads.
+    ///
+    /// # Errors
+    /// If the graph has an operator that the engine does not support, or the values of one image do
+    /// not fit the device's limits.
+    pub fn new(graph: &Graph, gpu: &Gpu, threads: usize) -> Result<Self, Error> {
+        let folded = fold_constants(graph, LARGEST_CONSTANT)
+            .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
+        let mut plan = lower(&folded)?;
+        let most_images = most_images(&plan, gpu)?;
+        let texts: Vec<&str> = plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
+        let pipelines = gpu.pipelines(&texts, threads)?;
+        let (ranges, params, weights) = upload_constants(gpu, &plan)?;
+        for step in &mut plan.steps {
+            step.kernel.weights = None;
+            step.kernel.params = Vec::new();
+        }
+        let run = gpu.checked(|| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("size of the batch"),
+                size: 8,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            plan,
+            pipelines,
+            params,
+            weights,
+            ranges,
+            run,
+            most_images,
+            arena: Mutex::new(None),
+        })
+    }
+
+    /// Runs the graph on a batch of `images` images and returns its outputs in the order of
+    /// [`Graph::outputs`]. A batch that does not fit the device's memory is run in parts.
+    ///
+    /// Inputs are passed by name. One that grows with the batch holds the elements of all images,
+    /// row-major; any other holds its elements once.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown, given twice or of the wrong length, if there is no image, if
+    /// memory is exhausted, or the device is lost.
+    pub fn run(&self, images: usize, inputs: &[(&str, &[f32])]) -> Result<Vec<Output>, Error> {
+        self.gpu.check_lost()?;
+        let inputs = self.check_inputs(images, inputs)?;
+        let mut outputs = self.allocate_outputs(images)?;
+        let mut held = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve(&mut held, images)?;
+        let Some(arena) = held.as_ref() else {
+            return Err(self.out_of_memory());
+        };
+        let mut pending = VecDeque::new();
+        for first in (0..images).step_by(arena.capacity) {
+            let part = first..images.min(first + arena.capacity);
+            if pending.len() == IN_FLIGHT {
+                self.receive(&mut pending, images, arena, &mut outputs)?;
+            }
+            self.upload(arena, images, &part, &inputs);
+            pending.push_back(self.submit(arena, part)?);
+        }
+        while !pending.is_empty() {
+            self.receive(&mut pending, images, arena, &mut outputs)?;
+        }
+        Ok(outputs)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Bytes on the device for the values of one image. Weights are not included.
+    pub fn image_bytes(&self) -> u64 {
+        4 * self.plan.words as u64
+    }
+
+    /// The steps that the graph was lowered to.
+    pub fn program(&self) -> Program {
+        let steps = self.plan.steps.iter().map(|step| ProgramStep {
+            what: step.what.clone(),
+            origin: step.origin.clone(),
+            shape: step.shape.clone(),
+            flops: step.flops,
+        });
+        Program {
+            steps: steps.collect(),
+            shaders: {
+                let mut texts: Vec<&str> =
+                    self.plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
+                texts.sort_unstable();
+                texts.dedup();
+                texts.len()
+            },
+            image_bytes: self.image_bytes(),
+            images_at_a_time: self.most_images,
+        }
+    }
+
+    /// Runs a batch `repetitions` times, and returns the shortest time of each step of
+    /// [`Engine::program`], by the clock of the device. A step without work takes no time.
+    ///
+    /// # Errors
+    /// As [`Engine::run`], and if the device has no such clock.
+    pub fn times(
+        &self,
+        images: usize,
+        inputs: &[(&str, &[f32])],
+        repetitions: usize,
+    ) -> Result<Vec<Duration>, Error> {
+        let device = self.gpu.device();
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let name = &self.gpu.info().name;
+            let message = format!("{name}: the device does not measure times");
+            return Err(Error::new(ErrorKind::Device, message));
+        }
+        let inputs = self.check_inputs(images, inputs)?;
+        let mut held = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve(&mut held, images)?;
+        let arena = held.as_ref().filter(|arena| arena.capacity >= images);
+        let arena = arena.ok_or_else(|| self.out_of_memory())?;
+        let mut fastest = vec![Duration::MAX; self.plan.steps.len()];
+        for _ in 0..repetitions.max(1) {
+            self.upload(arena, images, &(0..images), &inputs);
+            for (first, fastest) in fastest.chunks_mut(TIMED_STEPS).enumerate() {
+                let steps = first * TIMED_STEPS..first * TIMED_STEPS + fastest.len();
+                let times = self.times_of(arena, images, steps)?;
+                for (fastest, time) in fastest.iter_mut().zip(times) {
+                    *fastest = time.min(*fastest);
+                }
+            }
+        }
+        Ok(fastest)
+    }
+
+    /// The times of some steps, each in a pass of its own.
+    fn times_of(
+        &self,
+        arena: &Arena,
+        images: usize,
+        steps: Range<usize>,
+    ) -> Result<Vec<Duration>, Error> {
+        let device = self.gpu.device();
+        let count = 2 * steps.len() as u32;
+        let bytes = 8 * u64::from(count);
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("times"),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let staging = self.gpu.checked(|| {
+            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("times"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+            let staging = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("odin"),
+            });
+            for (step, query) in steps.zip((0..count).step_by(2)) {
+                let writes = wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index: Some(query),
+                    end_of_pass_write_index: Some(query + 1),
+                };
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some("odin"),
+                    timestamp_writes: Some(writes),
+                });
+                self.dispatch(&mut pass, arena, step, images);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
+            self.gpu.queue().submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., |_| ());
+            staging
+        })?;
+        let failed = |e: String| Error::new(ErrorKind::Run, format!("times of the device: {e}"));
+        let polled = device.poll(wgpu::PollType::wait_indefinitely());
+        polled.map_err(|e| failed(e.to_string()))?;
+        let view = staging.slice(..).get_mapped_range();
+        let view = view.map_err(|e| failed(e.to_string()))?;
+        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..]);
+        let period = f64::from(self.gpu.queue().get_timestamp_period());
+        let time = |pair: &[u64]| {
+            let ticks = pair[1].saturating_sub(pair[0]);
+            Duration::from_nanos((ticks as f64 * period) as u64)
+        };
+        Ok(stamps.chunks_exact(2).map(time).collect())
+    }
+
+    /// Starts a step.
+    fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        arena: &Arena,
+        step: usize,
+        images: usize,
+    ) {
+        let [x, y, z] = workgroups(&self.plan.steps[step].kernel, images);
+        if x * y * z > 0 {
+            pass.set_pipeline(&self.pipelines[step]);
+            pass.set_bind_group(0, &arena.groups[step], &[]);
+            pass.dispatch_workgroups(x as u32, y as u32, z as u32);
+        }
+    }
+
+    /// Memory for this many images, or for as many as there is memory for.
+    fn reserve(&self, held: &mut Option<Arena>, images: usize) -> Result<(), Error> {
+        let wanted = images.min(self.most_images);
+        if held.as_ref().is_some_and(|arena| arena.capacity >= wanted) {
+            return Ok(());
+        }
+        // What is too small is given back first.
+        *held = None;
+        let mut capacity = wanted;
+        loop {
+            match self.allocate(capacity) {
+                Ok(arena) => {
+                    *held = Some(arena);
+                    return Ok(());
+                }
+                Err(e) if e.kind() == ErrorKind::OutOfMemory && capacity > 1 => capacity /= 2,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn allocate(&self, capacity: usize) -> Result<Arena, Error> {
+        let device = self.gpu.device();
+        self.gpu.checked(|| {
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("arena"),
+                size: (self.image_bytes() * capacity as u64).max(16),
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_DST
+                    | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            });
+            let groups = self.ranges.iter().map(|bound| self.bind(&buffer, bound));
+            let groups = groups.collect();
+            Arena {
+                capacity,
+                buffer,
+                groups,
+            }
+        })
+    }
+
+    fn bind(&self, arena: &wgpu::Buffer, bound: &Bound) -> wgpu::BindGroup {
+        let part = |buffer, range: &Range<u64>| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: range.start,
+                size: wgpu::BufferSize::new(range.end - range.start),
+            })
+        };
+        let resources = [
+            arena.as_entire_binding(),
+            part(&self.params, &bound.params),
+            part(&self.weights, &bound.weights),
+            self.run.as_entire_binding(),
+        ];
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = resources
+            .into_iter()
+            .zip(0..)
+            .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        self.gpu
+            .device()
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("odin"),
+                layout: self.gpu.layout(),
+                entries: &entries,
+            })
+    }
+
+    /// Writes the inputs of some images to the arena.
+    fn upload(&self, arena: &Arena, images: usize, part: &Range<usize>, inputs: &[&[f32]]) {
+        let queue = self.gpu.queue();
+        let size = [part.len() as u32, arena.capacity as u32];
+        queue.write_buffer(&self.run, 0, bytemuck::cast_slice(&size));
+        for (port, data) in self.plan.inputs.iter().zip(inputs) {
+            let Home::Arena(place) = port.home else {
+                continue;
+            };
+            let mut own = vec![0.0; part.len() * port.len];
+            for (image, to) in part.clone().zip(own.chunks_exact_mut(port.len.max(1))) {
+                port.layout.gather(data, images, image, to);
+            }
+            let at = |image: usize| {
+                let words = place.slot * arena.capacity + image * place.stride + place.offset;
+                4 * words as u64
+            };
+            if place.stride == port.len {
+                queue.write_buffer(&arena.buffer, at(0), bytemuck::cast_slice(&own));
+                continue;
+            }
+            for (image, own) in own.chunks_exact(port.len.max(1)).enumerate() {
+                queue.write_buffer(&arena.buffer, at(image), bytemuck::cast_slice(own));
+            }
+        }
+    }
+
+    /// Starts all steps for some images, and the download of their outputs.
+    fn submit(&self, arena: &Arena, images: Range<usize>) -> Result<Pending, Error> {
+        let device = self.gpu.device();
+        let bytes: u64 = self
+            .downloads(arena, images.len())
+            .map(|(range, _)| range.end - range.start)
+            .sum();
+        self.gpu.checked(|| {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("odin"),
+            });
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some("odin"),
+                    timestamp_writes: None,
+                });
+                for step in 0..self.plan.steps.len() {
+                    self.dispatch(&mut pass, arena, step, images.len());
+                }
+            }
+            let staging = (bytes > 0).then(|| {
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("outputs"),
+                    size: bytes,
+                    usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            });
+            let mut to = 0;
+            if let Some(staging) = &staging {
+                for (range, _) in self.downloads(arena, images.len()) {
+                    let size = range.end - range.start;
+                    encoder.copy_buffer_to_buffer(&arena.buffer, range.start, staging, to, size);
+                    to += size;
+                }
+            }
+            let submission = self.gpu.queue().submit([encoder.finish()]);
+            let (sender, mapped) = mpsc::channel();
+            if let Some(staging) = &staging {
+                staging.map_async(wgpu::MapMode::Read, .., move |result| {
+                    // Nobody listens any more where the run has failed.
+                    let _ = sender.send(result);
+                });
+            }
+            Pending {
+                images,
+                staging,
+                mapped,
+                submission,
+            }
+        })
+    }
+
+    /// The bytes of the arena that hold the outputs of this many images, and the outputs.
+    fn downloads(&self, arena: &Arena, images: usize) -> impl Iterator<Item = (Range<u64>, &Port)> {
+        let capacity = arena.capacity;
+        self.plan.outputs.iter().filter_map(move |port| {
+            let Home::Arena(place) = port.home else {
+                return None;
+            };
+            let first = place.slot * capacity;
+            let words = first..first + images * place.stride;
+            let bytes = 4 * words.start as u64..4 * words.end as u64;
+            (!bytes.is_empty()).then_some((bytes, port))
+        })
+    }
+
+    /// Waits for the oldest batch, and copies its outputs.
+    fn receive(
+        &self,
+        pending: &mut VecDeque<Pending>,
+        all: usize,
+        arena: &Arena,
+        outputs: &mut [Output],
+    ) -> Result<(), Error> {
+        let Some(batch) = pending.pop_front() else {
+            return Ok(());
+        };
+        let wait = wgpu::PollType::Wait {
+            submission_index: Some(batch.submission),
+            timeout: None,
+        };
+        let failed = |e: String| {
+            let name = &self.gpu.info().name;
+            Error::new(
+                ErrorKind::Run,
+                format!("{name}: the batch did not finish: {e}"),
+            )
+        };
+        let polled = self.gpu.device().poll(wait);
+        self.gpu.check_lost()?;
+        polled.map_err(|e| failed(e.to_string()))?;
+        let constants = self.plan.outputs.iter().zip(outputs.iter_mut());
+        for (port, output) in constants {
+            if let Home::Constant(tensor, first) = &port.home {
+                let own = &tensor.data()[*first..][..port.len];
+                let words: Vec<u32> = own.iter().map(|x| x.to_bits()).collect();
+                for image in batch.images.clone() {
+                    scatter(port, &words, all, image, output);
+                }
+            }
+        }
+        let Some(staging) = &batch.staging else {
+            return Ok(());
+        };
+        let mapped = batch.mapped.recv().map_err(|e| failed(e.to_string()))?;
+        mapped.map_err(|e| failed(e.to_string()))?;
+        let view = staging
+            .slice(..)
+            .get_mapped_range()
+            .map_err(|e| failed(e.to_string()))?;
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&view[..]);
+        let mut first = 0;
+        let in_arena = self.plan.outputs.iter().zip(outputs.iter_mut());
+        for (port, output) in in_arena {
+            let Home::Arena(place) = port.home else {
+                continue;
+            };
+            let own = &words[first..][..batch.images.len() * place.stride];
+            first += own.len();
+            for (image, own) in batch
+                .images
+                .clone()
+                .zip(own.chunks_exact(place.stride.max(1)))
+            {
+                scatter(port, &own[place.offset..][..port.len], all, image, output);
+            }
+        }
+        let _ = arena;
+        Ok(())
+    }
+
+    /// The inputs in the order of the graph.
+    fn check_inputs<'a>(
+        &self,
+        images: usize,
+        given: &[(&str, &'a [f32])],
+    ) -> Result<Vec<&'a [f32]>, Error> {
+        let error = |message: String| Error::new(ErrorKind::InvalidInput, message);
+        let ports = &self.plan.inputs;
+        if images == 0 {
+            return Err(error("a batch needs at least one image".to_string()));
+        }
+        for (i, (name, _)) in given.iter().enumerate() {
+            if ports.iter().all(|port| port.name != *name) {
+                let names: Vec<&str> = ports.iter().map(|port| &port.name[..]).collect();
+                return Err(error(format!(
+                    "there is no input {name:?}; the inputs are {names:?}"
+                )));
+            }
+            if given[..i].iter().any(|(other, _)| other == name) {
+                return Err(error(format!("the input {name:?} is given twice")));
+            }
+        }
+        let find = |port: &Port| {
+            let name = &port.name;
+            let Some(&(_, data)) = given.iter().find(|(given, _)| given == name) else {
+                return Err(error(format!("the input {name:?} is missing")));
+            };
+            match port.layout.len(images) {
+                Some(expected) if expected == data.len() => Ok(data),
+                expected => {
+                    let expected = expected.map_or("too many".to_string(), |n| n.to_string());
+                    let found = data.len();
+                    Err(error(format!(
+                        "the input {name:?} must hold {expected} elements for {images} images, it holds {found}"
+                    )))
+                }
+            }
+        };
+        ports.iter().map(find).collect()
+    }
+
+    fn allocate_outputs(&self, images: usize) -> Result<Vec<Output>, Error> {
+        let allocate = |port: &Port| {
+            let len = port.layout.len(images);
+            let output = len.and_then(|len| match port.dtype {
+                DType::Int => filled(len, 0).map(Output::Int),
+                DType::Bool => filled(len, false).map(Output::Bool),
+                _ => filled(len, 0.0).map(Output::Float),
+            });
+            output.ok_or_else(|| {
+                let message = format!(
+                    "the output {:?} of {images} images does not fit memory",
+                    port.name
+                );
+                Error::new(ErrorKind::OutOfMemory, message)
+            })
+        };
+        self.plan.outputs.iter().map(allocate).collect()
+    }
+
+    fn out_of_memory(&self) -> Error {
+        let (name, bytes) = (&self.gpu.info().name, self.image_bytes());
+        Error::new(
+            ErrorKind::OutOfMemory,
+            format!(
+                "{name}: there is no memory for the {bytes} bytes of one image; use smaller images, or the device cpu"
+            ),
+        )
+    }
+}
+
+/// A vector of equal elements; `None` if memory is exhausted.
+fn filled<T: Clone>(len: usize, value: T) -> Option<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(len).ok()?;
+    vec.resize(len, value);
+    Some(vec)
+}
+
+/// Copies the words of an image into an output of the batch.
+fn scatter(port: &Port, words: &[u32], images: usize, image: usize, output: &mut Output) {
+    let layout = &port.layout;
+    match output {
+        Output::Float(all) => {
+            let own: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
+            layout.scatter(&own, images, image, all);
+        }
+        Output::Int(all) => {
+            let own: Vec<i64> = words.iter().map(|&w| i64::from(w)).collect();
+            layout.scatter(&own, images, image, all);
+        }
+        Output::Bool(all) => {
+            let own: Vec<bool> = words.iter().map(|&w| w != 0).collect();
+            layout.scatter(&own, images, image, all);
+        }
+    }
+}
+
+/// The workgroups of a step for a batch, along three axes.
+fn workgroups(kernel: &Kernel, images: usize) -> [u64; 3] {
+    let images = images as u64;
+    let (groups, z) = match kernel.grid {
+        Grid::PerImage(groups) => (groups as u64, images),
+        Grid::Columns {
+            row_tiles,
+            per_image,
+            tile,
+            products,
+            is_merged,
+        } => {
+            let (row_tiles, per_image) = (row_tiles as u64, per_image as u64);
+            let (columns, z) = match is_merged {
+                true => (per_image * images, products as u64),
+                false => (per_image, products as u64 * images),
+            };
+            (row_tiles * columns.div_ceil(tile as u64), z)
+        }
+    };
+    let x = groups.min(MAX_GROUPS);
+    [x, groups.div_ceil(x.max(1)), z]
+}
+
+/// The most images at a time that the device can address; an error if it is none.
+fn most_images(plan: &Plan, gpu: &Gpu) -> Result<usize, Error> {
+    let limits = gpu.limits();
+    let bytes = limits
+        .max_storage_buffer_binding_size
+        .min(limits.max_buffer_size)
+        .min(4 * u64::from(u32::MAX));
+    let image = 4 * (plan.words as u64).max(1);
+    let mut most = bytes / image;
+    if most == 0 {
+        let name = &gpu.info().name;
+        return Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!(
+                "{name}: the values of one image need {image} bytes, and the device binds at most {bytes}; use smaller images, or the device cpu"
+            ),
+        ));
+    }
+    for step in &plan.steps {
+        let fits = |images: u64| {
+            let [_, y, z] = workgroups(&step.kernel, images as usize);
+            let columns = match step.kernel.grid {
+                Grid::Columns {
+                    per_image,
+                    is_merged: true,
+                    ..
+                } => per_image as u64 * images,
+                _ => 0,
+            };
+            y <= MAX_GROUPS && z <= MAX_GROUPS && columns < u64::from(u32::MAX / 2)
+        };
+        while most > 1 && !fits(most) {
+            most /= 2;
+        }
+        if !fits(most) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedGraph,
+                format!(
+                    "{}: too large for a grid of workgroups; use the device cpu",
+                    step.what
+                ),
+            ));
+        }
+    }
+    Ok(most as usize)
+}
+
+/// Uploads parameters and weights; gives what each step binds of them.
+fn upload_constants(
+    gpu: &Gpu,
+    plan: &Plan,
+) -> Result<(Vec<Bound>, wgpu::Buffer, wgpu::Buffer), Error> {
+    let grain = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
+    let next = |end: u64, words: usize| {
+        let start = end.next_multiple_of(grain);
+        start..start + (4 * words as u64).max(16).next_multiple_of(16)
+    };
+    let mut bounds: Vec<Bound> = Vec::new();
+    let mut known: HashMap<&(usize, String), Range<u64>> = HashMap::new();
+    let mut uploads: Vec<(u64, &Weights)> = Vec::new();
+    // Where no weights are bound, the first bytes are.
+    let (mut params_end, mut weights_end) = (0, 16);
+    for step in &plan.steps {
+        let kernel = &step.kernel;
+        let params = next(params_end, kernel.params.len());
+        params_end = params.end;
+        let weights = match &kernel.weights {
+            None => 0..16,
+            Some(weights) => known
+                .entry(&weights.key)
+                .or_insert_with(|| {
+                    let range = next(weights_end, weights.data.elements().len());
+                    weights_end = range.end;
+                    uploads.push((range.start, weights));
+                    range
+                })
+                .clone(),
+        };
+        bounds.push(Bound { params, weights });
+    }
+    let limits = gpu.limits();
+    let largest = bounds.iter().flat_map(|b| [&b.params, &b.weights]);
+    let largest = largest.map(|r| r.end - r.start).max().unwrap_or(0);
+    let total = params_end.max(weights_end);
+    if total > limits.max_buffer_size || largest > limits.max_storage_buffer_binding_size {
+        let name = &gpu.info().name;
+        return Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!(
+                "{name}: the weights need a buffer of {total} bytes, of which a layer binds {largest}; the device allows {} and {}; use the device cpu",
+                limits.max_buffer_size, limits.max_storage_buffer_binding_size
+            ),
+        ));
+    }
+    let buffer = |label, size: u64| {
+        gpu.checked(|| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: size.max(16),
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    };
+    let (params, weights) = (
+        buffer("parameters", params_end)?,
+        buffer("weights", weights_end)?,
+    );
+    gpu.checked(|| {
+        for (step, bound) in plan.steps.iter().zip(&bounds) {
+            let words = bytemuck::cast_slice(&step.kernel.params);
+            gpu.queue().write_buffer(&params, bound.params.start, words);
+        }
+        for (at, constant) in uploads {
+            let words = bytemuck::cast_slice(constant.data.elements());
+            gpu.queue().write_buffer(&weights, at, words);
+            // Staging memory is freed before more is taken.
+            gpu.queue().submit([]);
+        }
+    })?;
+    Ok((bounds, params, weights))
+}
