@@ -60,6 +60,17 @@ from_error!(odin_metrics::Error, Metrics);
 from_error!(odin_scores::Error, Scores);
 from_error!(odin_untrusted::Error, Io);
 
+#[cfg(feature = "gpu")]
+impl From<odin_gpu::Error> for Error {
+    fn from(source: odin_gpu::Error) -> Self {
+        let kind = match source.kind() {
+            odin_gpu::ErrorKind::Device => ErrorKind::Device,
+            _ => ErrorKind::Engine,
+        };
+        Self::from_cause(kind, source)
+    }
+}
+
 #[cfg(feature = "onnxruntime")]
 impl From<odin_ort::Error> for Error {
     fn from(source: odin_ort::Error) -> Self {

@@ -282,13 +282,14 @@ pub(crate) struct ScoreOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Device")]
 pub(crate) struct DeviceOptions {
-    /// Where the network runs: `cpu` is the built-in engine; `cpu-ort`, `cuda:N`, `tensorrt:N`,
-    /// `rocm:N`, `openvino`, `coreml` and `directml:N` are ONNX Runtime, in builds that can load
-    /// it
+    /// Where the network runs: `cpu` and, in builds that have it, `gpu:N` (Vulkan, Metal or
+    /// DirectX 12) are the built-in engines; `cpu-ort`, `cuda:N`, `tensorrt:N`, `rocm:N`,
+    /// `openvino`, `coreml` and `directml:N` are ONNX Runtime, in builds that can load it;
+    /// `cpu-vulkan` is what `gpu` runs, on a Vulkan driver in software
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub(crate) device: odin::Device,
 
-    /// The same as --device cuda:N
+    /// The same as --device gpu:N
     #[arg(long, value_name = "N", conflicts_with = "device")]
     pub(crate) gpu: Option<u16>,
 

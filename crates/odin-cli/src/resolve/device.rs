@@ -13,6 +13,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Whether the engine for graphics processors is in this build.
+const GPU: bool = cfg!(feature = "gpu");
+
 /// Whether ONNX Runtime can be loaded.
 const ONNX_RUNTIME: bool = cfg!(feature = "onnxruntime");
 
@@ -32,14 +35,19 @@ const DEFAULT_LIBRARY: &str = if cfg!(windows) {
 /// the built-in engine only.
 pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
     let (device, option) = match options.gpu {
-        Some(gpu) => (Device::Cuda(gpu), format!("--gpu {gpu}")),
+        Some(gpu) => (Device::Gpu(gpu), format!("--gpu {gpu}")),
         None => (options.device, format!("--device {}", options.device)),
     };
     match (device, &options.onnxruntime) {
         (Device::Cpu, None) => Ok(device),
-        (Device::Cpu, Some(_)) => Err(UsageError(
-            "--onnxruntime: the device cpu needs no library; --device cpu-ort is ONNX Runtime on the CPU".into(),
-        )
+        (Device::Gpu(_) | Device::CpuVulkan, None) if GPU => Ok(device),
+        (Device::Gpu(_) | Device::CpuVulkan, None) => Err(UsageError(format!(
+            "{option} needs the engine for graphics processors, which this build lacks; rebuild with `--features gpu`."
+        ))
+        .into()),
+        (Device::Cpu | Device::Gpu(_) | Device::CpuVulkan, Some(_)) => Err(UsageError(format!(
+            "--onnxruntime: the device {device} needs no library; --device cpu-ort is ONNX Runtime on the CPU, and cuda:N on an NVIDIA GPU"
+        ))
         .into()),
         _ if ONNX_RUNTIME => Ok(device),
         _ => Err(UsageError(format!(
@@ -85,8 +93,8 @@ pub(crate) fn prepare<T>(
     options: &DeviceOptions,
     finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
 ) -> Result<T> {
-    if device == Device::Cpu {
-        return Ok(finish(builder)?);
+    if !device.is_of_onnx_runtime() {
+        return Ok(finish(builder.device(device))?);
     }
     let (libraries, looked) = libraries(options)?;
     let prepared = finish(builder.device(device).onnx_runtime(libraries));
@@ -110,8 +118,8 @@ pub(crate) fn on(
     device: Device,
     options: &DeviceOptions,
 ) -> Result<(OpenDetector, String)> {
-    if device == Device::Cpu {
-        return Ok((open, String::new()));
+    if !device.is_of_onnx_runtime() {
+        return Ok((open.device(device), String::new()));
     }
     let (libraries, looked) = libraries(options)?;
     Ok((open.device(device).onnx_runtime(libraries), looked))
@@ -120,7 +128,7 @@ pub(crate) fn on(
 /// The prepared detector, or an error that lists where the library was looked for.
 fn found<T>(prepared: Result<T, odin::Error>, device: Device, looked: &str) -> Result<T> {
     match prepared {
-        Err(error) if error.kind() == ErrorKind::Device => {
+        Err(error) if error.kind() == ErrorKind::Device && device.is_of_onnx_runtime() => {
             bail!("device {device}: {error}\nWhere the library was looked for: {looked}")
         }
         other => Ok(other?),

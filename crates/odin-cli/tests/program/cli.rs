@@ -560,8 +560,13 @@ fn score_files_never_fall_together() {
 }
 
 /// Arguments, exit code, and what standard error must contain.
-/// What becomes of `--gpu` where no library of ONNX Runtime knows one.
-const GPU: (i32, &str) = match cfg!(feature = "onnxruntime") {
+/// What becomes of `--gpu` where there are not a hundred graphics processors, and of `--device cuda`
+/// where no library of ONNX Runtime knows one.
+const GPU: (i32, &str) = match cfg!(feature = "gpu") {
+    true => (1, "no graphics processor number 99"),
+    false => (2, "--features gpu"),
+};
+const CUDA: (i32, &str) = match cfg!(feature = "onnxruntime") {
     true => (1, "onnxruntime-gpu[cuda,cudnn]"),
     false => (2, "--features onnxruntime"),
 };
@@ -595,9 +600,14 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         "--in-dataset",
     ),
     (
-        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --gpu 0",
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --gpu 99",
         GPU.0,
         GPU.1,
+    ),
+    (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --device cuda",
+        CUDA.0,
+        CUDA.1,
     ),
     (
         "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --temperature 0",

@@ -7,14 +7,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where a network runs. All but [`Device::Cpu`] is done by ONNX Runtime and needs the feature
-/// `onnxruntime`; a number chooses among several devices of a kind.
+/// Where a network runs. [`Device::Cpu`] is the built-in engine; [`Device::Gpu`] and
+/// [`Device::CpuVulkan`] are the built-in engine for graphics processors, and need the feature `gpu`;
+/// all others are done by ONNX Runtime and need the feature `onnxruntime`. A number chooses among
+/// several devices of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Device {
     /// The CPU, by the built-in engine.
     #[default]
     Cpu,
+    /// A graphics processor by Vulkan, Metal or DirectX 12, with no more than its driver. Never
+    /// software: where there is none, that is an error.
+    Gpu(u16),
+    /// The CPU, by a Vulkan driver in software such as Mesa's lavapipe: what [`Device::Gpu`] runs,
+    /// slowly, for tests.
+    CpuVulkan,
     /// The CPU, by ONNX Runtime.
     CpuOrt,
     /// An NVIDIA GPU.
@@ -32,9 +40,16 @@ pub enum Device {
 }
 
 impl Device {
+    /// Whether ONNX Runtime runs the network there, rather than a built-in engine.
+    pub fn is_of_onnx_runtime(self) -> bool {
+        !matches!(self, Self::Cpu | Self::Gpu(_) | Self::CpuVulkan)
+    }
+
     /// The first device of each kind.
-    const KINDS: [Self; 8] = [
+    const KINDS: [Self; 10] = [
         Self::Cpu,
+        Self::Gpu(0),
+        Self::CpuVulkan,
         Self::CpuOrt,
         Self::Cuda(0),
         Self::TensorRt(0),
@@ -48,6 +63,8 @@ impl Device {
     fn parts(self) -> (&'static str, Option<u16>) {
         match self {
             Self::Cpu => ("cpu", None),
+            Self::Gpu(device) => ("gpu", Some(device)),
+            Self::CpuVulkan => ("cpu-vulkan", None),
             Self::CpuOrt => ("cpu-ort", None),
             Self::Cuda(device) => ("cuda", Some(device)),
             Self::TensorRt(device) => ("tensorrt", Some(device)),
@@ -61,11 +78,12 @@ impl Device {
     /// The device of this number of the same kind, if devices of the kind have numbers.
     fn numbered(self, device: u16) -> Option<Self> {
         match self {
+            Self::Gpu(_) => Some(Self::Gpu(device)),
             Self::Cuda(_) => Some(Self::Cuda(device)),
             Self::TensorRt(_) => Some(Self::TensorRt(device)),
             Self::Rocm(_) => Some(Self::Rocm(device)),
             Self::DirectMl(_) => Some(Self::DirectMl(device)),
-            Self::Cpu | Self::CpuOrt | Self::OpenVino | Self::CoreMl => None,
+            Self::Cpu | Self::CpuVulkan | Self::CpuOrt | Self::OpenVino | Self::CoreMl => None,
         }
     }
 }
@@ -148,6 +166,8 @@ pub(crate) fn check_threads(threads: usize) -> Result<(), Error> {
 /// A graph made ready to run somewhere.
 pub(crate) enum Backend {
     BuiltIn(odin_cpu::Engine),
+    #[cfg(feature = "gpu")]
+    Gpu(odin_gpu::Engine),
     #[cfg(feature = "onnxruntime")]
     OnnxRuntime {
         engine: odin_ort::Engine,
@@ -179,6 +199,7 @@ impl Backend {
                 let engine = odin_cpu::Engine::with_weights(graph, threads, of_cpu, weights)?;
                 Ok(Self::BuiltIn(engine))
             }
+            (Device::Gpu(_) | Device::CpuVulkan, Precision::Exact) => Self::on_gpu(graph, options),
             (_, Precision::Exact) => Self::by_onnx_runtime(graph, options),
             (device, Precision::Fast) => Err(Error::new(
                 ErrorKind::Invalid,
@@ -189,11 +210,35 @@ impl Backend {
         }
     }
 
+    #[cfg(feature = "gpu")]
+    fn on_gpu(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        use odin_gpu::{Choice, Engine, Gpu};
+        let choice = match options.device {
+            Device::Gpu(number) => Choice::Hardware(number),
+            _ => Choice::Software,
+        };
+        let gpu = Gpu::shared(choice)?;
+        let engine = Engine::new(graph, &gpu, options.threads)?;
+        Ok(Self::Gpu(engine))
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn on_gpu(_: &Graph, options: &EngineOptions) -> Result<Self, Error> {
+        let device = options.device;
+        Err(Error::new(
+            ErrorKind::Device,
+            format!(
+                "{device} needs the engine for graphics processors, which this build lacks: build with the feature `gpu`"
+            ),
+        ))
+    }
+
     #[cfg(feature = "onnxruntime")]
     fn by_onnx_runtime(graph: &Graph, options: &EngineOptions) -> Result<Self, Error> {
         use odin_ort::Provider;
         let provider = match options.device {
-            Device::Cpu | Device::CpuOrt => Provider::Cpu,
+            // The first three do not come here.
+            Device::Cpu | Device::Gpu(_) | Device::CpuVulkan | Device::CpuOrt => Provider::Cpu,
             Device::Cuda(device) => Provider::Cuda(device),
             Device::TensorRt(device) => Provider::TensorRt(device),
             Device::Rocm(device) => Provider::Rocm(device),
@@ -220,6 +265,8 @@ impl Backend {
     pub(crate) fn built_in(&self) -> Option<&odin_cpu::Engine> {
         match self {
             Self::BuiltIn(engine) => Some(engine),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => None,
             #[cfg(feature = "onnxruntime")]
             Self::OnnxRuntime { .. } => None,
         }
@@ -233,6 +280,16 @@ impl Backend {
     ) -> Result<Vec<Output>, Error> {
         match self {
             Self::BuiltIn(engine) => Ok(engine.run(images, inputs)?),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => {
+                let outputs = engine.run(images, inputs)?.into_iter();
+                let outputs = outputs.map(|output| match output {
+                    odin_gpu::Output::Float(values) => Output::Float(values),
+                    odin_gpu::Output::Int(values) => Output::Int(values),
+                    odin_gpu::Output::Bool(values) => Output::Bool(values),
+                });
+                Ok(outputs.collect())
+            }
             #[cfg(feature = "onnxruntime")]
             Self::OnnxRuntime { engine, .. } => {
                 let outputs = engine.run(images, inputs)?.into_iter();
@@ -257,6 +314,11 @@ impl Backend {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::BuiltIn(_) => format!("built-in {}", env!("CARGO_PKG_VERSION")),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => {
+                let device = engine.gpu().info();
+                format!("built-in {} on {device}", env!("CARGO_PKG_VERSION"))
+            }
             #[cfg(feature = "onnxruntime")]
             Self::OnnxRuntime { runtime, .. } => format!("ONNX Runtime {}", runtime.version()),
         }
@@ -285,6 +347,8 @@ mod tests {
     fn devices_are_read_as_they_are_written() {
         for (text, device) in [
             ("cpu", Device::Cpu),
+            ("gpu:1", Device::Gpu(1)),
+            ("cpu-vulkan", Device::CpuVulkan),
             ("cpu-ort", Device::CpuOrt),
             ("cuda:3", Device::Cuda(3)),
             ("tensorrt:0", Device::TensorRt(0)),
@@ -297,14 +361,16 @@ mod tests {
             assert_eq!(device.to_string(), text);
         }
         assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+        assert_eq!("gpu".parse(), Ok(Device::Gpu(0)));
     }
 
     #[test]
     fn other_devices_are_refused() {
         for text in [
             "",
-            "gpu",
+            "GPU",
             "CPU",
+            "cpu-vulkan:0",
             "cpu:0",
             "cuda:",
             "cuda:-1",

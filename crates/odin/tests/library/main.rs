@@ -14,9 +14,13 @@ mod channels;
 mod compile;
 mod containers;
 mod detector;
+#[cfg(any(feature = "gpu", feature = "onnxruntime"))]
+mod engines;
 mod errors;
 mod evaluate;
 mod examples;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod in_memory;
 mod model_config;
 mod multi_label;

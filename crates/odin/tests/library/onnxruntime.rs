@@ -1,9 +1,8 @@
 //! ONNX Runtime against the built-in engine: the same classes and scores for every ONNX fixture,
 //! and for real weights and images where they are. The library is that which `ORT_DYLIB_PATH`
 //! names; without it nothing is checked, and the tests say so.
-#![allow(clippy::print_stdout)]
 
-use odin::data::NoiseKind;
+use crate::engines::{Difference, first, fixture, fixtures, images};
 use odin::{
     Classifier, Detector, Device, ErrorKind, Image, Images, ModelConfig, Normalization, Score,
 };
@@ -22,80 +21,17 @@ fn detector(classifier: &Classifier, device: Device, library: &Path) -> Detector
         .unwrap()
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../odin-formats/tests/fixtures/onnx")
-}
-
-fn fixture(file: &str, output: Option<&str>) -> Classifier {
-    let mut given = ModelConfig::default();
-    given.output = output.map(str::to_string);
-    Classifier::open(folder().join(file), given).unwrap()
-}
-
-/// Noise of the shape that a network takes.
-fn images(classifier: &Classifier, count: usize) -> Vec<Image> {
-    first(
-        &classifier.noise(NoiseKind::Uniform, count, 0).unwrap(),
-        count,
-    )
-}
-
-fn first(set: &Images, count: usize) -> Vec<Image> {
-    let images = (0..count.min(set.len())).map(|i| set.get(i).unwrap().image);
-    images.collect()
-}
-
-/// The largest differences.
-#[derive(Debug, Default)]
-struct Difference {
-    msp: f64,
-    odin: f64,
-}
-
-impl Difference {
-    fn of(name: &str, found: &[Score], expected: &[Score]) -> Self {
-        assert_eq!(found.len(), expected.len(), "{name}");
-        let mut difference = Self::default();
-        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-            assert_eq!(a.prediction, b.prediction, "{name}, image {i}");
-            difference.msp = difference.msp.max((a.msp() - b.msp()).abs());
-            difference.odin = difference
-                .odin
-                .max((a.odin().unwrap() - b.odin().unwrap()).abs());
-        }
-        difference
-    }
-
-    fn check(&self, name: &str) {
-        println!("{name}: msp {:.1e}, odin {:.1e}", self.msp, self.odin);
-        let holds = self.msp <= TOLERANCE.msp && self.odin <= TOLERANCE.odin;
-        assert!(holds, "{name}: {self:?}, allowed are {TOLERANCE:?}");
-    }
-}
-
-/// Rounding of f32 through a few dozen layers. With ONNX Runtime 1.32 on one machine the largest
-/// differences are 2.1e-6 of MSP and 1.0e-9 of ODIN scores at T = 1000; where the sign of a
-/// gradient near zero changes, as it may with other kernels, they come near 1e-6.
-const TOLERANCE: Difference = Difference {
-    msp: 1e-5,
-    odin: 1e-6,
-};
-
 #[test]
 fn every_fixture_has_the_scores_of_the_built_in_engine() {
     let Some(library) = library() else { return };
-    let index = std::fs::read(folder().join("index.json")).unwrap();
-    let index: Value = serde_json::from_slice(&index).unwrap();
-    for file in index["files"].as_array().unwrap() {
-        let name = file["file"].as_str().unwrap();
-        let classifier = fixture(name, file["output"].as_str());
+    for (name, classifier) in fixtures() {
         let images = images(&classifier, 5);
         let scores = |device| {
             let detector = detector(&classifier, device, &library);
             detector.score(&images).unwrap()
         };
-        let difference = Difference::of(name, &scores(Device::CpuOrt), &scores(Device::Cpu));
-        difference.check(name);
+        let difference = Difference::of(&name, &scores(Device::CpuOrt), &scores(Device::Cpu));
+        difference.check(&name);
     }
 }
 
