@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use odin::{Classifier, Detector, Image, Images, Normalization, Precision, Setting};
+use odin::{Classifier, Detector, Device, Image, Images, Normalization, Precision, Setting};
 use odin_data::NoiseKind;
 use std::path::PathBuf;
 
@@ -23,6 +23,9 @@ pub struct Model {
     /// How products are computed: exact or fast.
     #[arg(long, default_value = "exact")]
     pub precision: Precision,
+    /// Where it runs: cpu, or, with the feature `gpu`, gpu:N or cpu-vulkan.
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
     /// Mean of each channel; together with --std. Otherwise what the file says, or is usual.
     #[arg(long, value_delimiter = ',', requires = "std")]
     pub mean: Vec<f32>,
@@ -53,7 +56,7 @@ impl Model {
         let setting = Setting::new(self.temperature, self.magnitude)?;
         let setting = setting.with_precision(self.precision);
         let builder = Detector::builder(classifier).setting(setting);
-        Ok(builder.threads(threads).build()?)
+        Ok(builder.threads(threads).device(self.device).build()?)
     }
 }
 
