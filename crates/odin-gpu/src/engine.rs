@@ -15,6 +15,9 @@ use std::time::Duration;
 const LARGEST_CONSTANT: usize = 1 << 28;
 /// Batches that are on their way at a time: one is uploaded while another is computed.
 const IN_FLIGHT: usize = 2;
+/// Operations after which a submission ends: a driver may take a device for hung that is busy with
+/// one for seconds.
+const SUBMISSION_FLOPS: u64 = 1 << 39;
 /// Steps whose times are taken together: a query set holds two numbers for each.
 const TIMED_STEPS: usize = 1024;
 /// The most workgroups along an axis of a grid.
@@ -91,7 +94,7 @@ impl Engine {
         let run = gpu.checked(|| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("size of the batch"),
-                size: 8,
+                size: 16,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
@@ -360,7 +363,7 @@ impl Engine {
     /// Writes the inputs of some images to the arena.
     fn upload(&self, arena: &Arena, images: usize, part: &Range<usize>, inputs: &[&[f32]]) {
         let queue = self.gpu.queue();
-        let size = [part.len() as u32, arena.capacity as u32];
+        let size = [part.len() as u32, arena.capacity as u32, 0, 0];
         queue.write_buffer(&self.run, 0, bytemuck::cast_slice(&size));
         for (port, data) in self.plan.inputs.iter().zip(inputs) {
             let Home::Arena(place) = port.home else {
@@ -391,19 +394,25 @@ impl Engine {
             .downloads(arena, images.len())
             .map(|(range, _)| range.end - range.start)
             .sum();
-        self.gpu.checked(|| {
-            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+        let encoder = || {
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
                 label: Some("odin"),
-            });
-            {
+            })
+        };
+        self.gpu.checked(|| {
+            for steps in self.submissions(images.len()) {
+                let mut encoder = encoder();
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: Some("odin"),
                     timestamp_writes: None,
                 });
-                for step in 0..self.plan.steps.len() {
+                for step in steps {
                     self.dispatch(&mut pass, arena, step, images.len());
                 }
+                drop(pass);
+                self.gpu.queue().submit([encoder.finish()]);
             }
+            let mut encoder = encoder();
             let staging = (bytes > 0).then(|| {
                 device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("outputs"),
@@ -435,6 +444,21 @@ impl Engine {
                 submission,
             }
         })
+    }
+
+    /// The steps of each submission for this many images.
+    fn submissions(&self, images: usize) -> Vec<Range<usize>> {
+        let mut all = Vec::new();
+        let (mut first, mut flops) = (0, 0);
+        for (i, step) in self.plan.steps.iter().enumerate() {
+            flops += step.flops.saturating_mul(images as u64);
+            if flops >= SUBMISSION_FLOPS {
+                all.push(first..i + 1);
+                (first, flops) = (i + 1, 0);
+            }
+        }
+        all.push(first..self.plan.steps.len());
+        all
     }
 
     /// The bytes of the arena that hold the outputs of this many images, and the outputs.

@@ -12,13 +12,19 @@ fn odin_wins(v: f32, best: f32) -> bool { return !is_nan(best) && (is_nan(v) || 
 
 fn odin_relu(x: f32) -> f32 { return select(x, 0.0f, x < 0.0f && !is_nan(x)); }
 
+// The same number, of which a compiler knows nothing: some take (x + 1) - 1 for x, and add up the
+// two parts of a constant that shall be subtracted one after the other.
+fn odin_opaque(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) ^ (run.capacity & 0x80000000u));
+}
+
 // 2^n for integers n from -126 to 127.
 fn odin_pow2(n: f32) -> f32 { return bitcast<f32>(u32(i32(n) + 127) << 23u); }
 
 fn odin_exp(argument: f32) -> f32 {
   let x = clamp(argument, -104.0f, 89.0f);
   let n = round(x * 1.442695041f);
-  var r = fma(n, -0.6933594f, x);
+  var r = odin_opaque(fma(n, -0.6933594f, x));
   r = fma(n, 2.1219444e-4f, r);
   var q = 0.0013951719f;
   q = fma(q, r, 0.008369598f);
@@ -48,7 +54,7 @@ fn odin_log(x: f32) -> f32 {
   p = fma(p, f, 0.3333331f);
   let square = f * f;
   var low = fma(square * f, p, n * -2.1219444e-4f);
-  low = fma(square, -0.5f, low);
+  low = odin_opaque(fma(square, -0.5f, low));
   var y = fma(n, 0.6933594f, f + low);
   y = select(y, x, x == infinity());
   y = select(y, not_a_number(), x < 0.0f || is_nan(x));
@@ -56,7 +62,7 @@ fn odin_log(x: f32) -> f32 {
 }
 
 fn odin_log_1p(x: f32) -> f32 {
-  let u = x + 1.0f;
+  let u = odin_opaque(x + 1.0f);
   let lost = x - (u - 1.0f);
   return odin_log(u) + lost / u;
 }
@@ -129,8 +135,8 @@ fn odin_sin_of(r: f32, quadrant: i32) -> f32 {
 // π/2 as a sum of three parts, for arguments of up to some ten thousands.
 fn odin_quadrant(x: f32) -> vec2<f32> {
   let n = round(x * 0.636619772f);
-  var r = fma(n, -1.5703125f, x);
-  r = fma(n, -4.8375129699707031e-4f, r);
+  var r = odin_opaque(fma(n, -1.5703125f, x));
+  r = odin_opaque(fma(n, -4.8375129699707031e-4f, r));
   r = fma(n, -7.5497899548918866e-8f, r);
   return vec2<f32>(r, n);
 }

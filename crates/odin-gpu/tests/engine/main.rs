@@ -11,6 +11,7 @@
 )]
 
 mod calls;
+mod functions;
 #[path = "../../../odin-test/engine/moves.rs"]
 mod moves;
 #[path = "../../../odin-test/engine/networks.rs"]
