@@ -3,7 +3,7 @@
 use crate::barrier::Barrier;
 use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice, Worker};
 use crate::lower::lower;
-use crate::lower::plan::{Plan, Port, Step};
+use crate::lower::plan::{Plan, Step};
 use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::options::Options;
 use crate::program::{Program, Times};
@@ -13,6 +13,7 @@ use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
+use odin_lower::{Port, in_order};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -298,39 +299,8 @@ impl Engine {
         images: usize,
         given: &[(&str, &'a [f32])],
     ) -> Result<Vec<&'a [f32]>, Error> {
-        let error = |message: String| Error::new(ErrorKind::InvalidInput, message);
-        let ports = &self.plan.inputs;
-        if images == 0 {
-            return Err(error("a batch needs at least one image".to_string()));
-        }
-        for (i, (name, _)) in given.iter().enumerate() {
-            if ports.iter().all(|port| port.name != *name) {
-                let names: Vec<&str> = ports.iter().map(|port| &port.name[..]).collect();
-                return Err(error(format!(
-                    "there is no input {name:?}; the inputs are {names:?}"
-                )));
-            }
-            if given[..i].iter().any(|(other, _)| other == name) {
-                return Err(error(format!("the input {name:?} is given twice")));
-            }
-        }
-        let find = |port: &Port| {
-            let name = &port.name;
-            let Some(&(_, data)) = given.iter().find(|(given, _)| given == name) else {
-                return Err(error(format!("the input {name:?} is missing")));
-            };
-            match port.layout.len(images) {
-                Some(expected) if expected == data.len() => Ok(data),
-                expected => {
-                    let expected = expected.map_or("too many".to_string(), |n| n.to_string());
-                    let found = data.len();
-                    Err(error(format!(
-                        "the input {name:?} must hold {expected} elements for {images} images, it holds {found}"
-                    )))
-                }
-            }
-        };
-        ports.iter().map(find).collect()
+        in_order(&self.plan.inputs, images, given)
+            .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))
     }
 
     fn allocate_outputs(&self, images: usize) -> Result<Vec<Output>, Error> {

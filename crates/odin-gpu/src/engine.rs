@@ -1,12 +1,13 @@
 //! The engine: compiles a graph, and runs it batch by batch.
 
 use crate::device::Gpu;
-use crate::lower::{Plan, Port, lower};
+use crate::lower::{Located, Plan, lower};
 use crate::shader::{Grid, Home, Kernel, Weights};
 use crate::{Error, ErrorKind, Program, ProgramStep};
 use odin_graph::passes::fold_constants;
 use odin_graph::{DType, Graph};
-use std::collections::{HashMap, VecDeque};
+use odin_lower::{Port, in_order};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -134,13 +135,13 @@ impl Engine {
         for first in (0..images).step_by(arena.capacity) {
             let part = first..images.min(first + arena.capacity);
             if pending.len() == IN_FLIGHT {
-                self.receive(&mut pending, images, arena, &mut outputs)?;
+                self.receive(&mut pending, images, &mut outputs)?;
             }
             self.upload(arena, images, &part, &inputs);
             pending.push_back(self.submit(arena, part)?);
         }
         while !pending.is_empty() {
-            self.receive(&mut pending, images, arena, &mut outputs)?;
+            self.receive(&mut pending, images, &mut outputs)?;
         }
         Ok(outputs)
     }
@@ -163,15 +164,10 @@ impl Engine {
             shape: step.shape.clone(),
             flops: step.flops,
         });
+        let shaders: HashSet<&str> = self.plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
         Program {
             steps: steps.collect(),
-            shaders: {
-                let mut texts: Vec<&str> =
-                    self.plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
-                texts.sort_unstable();
-                texts.dedup();
-                texts.len()
-            },
+            shaders: shaders.len(),
             image_bytes: self.image_bytes(),
             images_at_a_time: self.most_images,
         }
@@ -365,23 +361,24 @@ impl Engine {
         let queue = self.gpu.queue();
         let size = [part.len() as u32, arena.capacity as u32, 0, 0];
         queue.write_buffer(&self.run, 0, bytemuck::cast_slice(&size));
-        for (port, data) in self.plan.inputs.iter().zip(inputs) {
-            let Home::Arena(place) = port.home else {
+        let ports = self.plan.inputs.iter().zip(&self.plan.input_places);
+        for ((port, Located { len, home }), data) in ports.zip(inputs) {
+            let Home::Arena(place) = home else {
                 continue;
             };
-            let mut own = vec![0.0; part.len() * port.len];
-            for (image, to) in part.clone().zip(own.chunks_exact_mut(port.len.max(1))) {
+            let mut own = vec![0.0; part.len() * len];
+            for (image, to) in part.clone().zip(own.chunks_exact_mut((*len).max(1))) {
                 port.layout.gather(data, images, image, to);
             }
             let at = |image: usize| {
                 let words = place.slot * arena.capacity + image * place.stride + place.offset;
                 4 * words as u64
             };
-            if place.stride == port.len {
+            if place.stride == *len {
                 queue.write_buffer(&arena.buffer, at(0), bytemuck::cast_slice(&own));
                 continue;
             }
-            for (image, own) in own.chunks_exact(port.len.max(1)).enumerate() {
+            for (image, own) in own.chunks_exact((*len).max(1)).enumerate() {
                 queue.write_buffer(&arena.buffer, at(image), bytemuck::cast_slice(own));
             }
         }
@@ -392,7 +389,7 @@ impl Engine {
         let device = self.gpu.device();
         let bytes: u64 = self
             .downloads(arena, images.len())
-            .map(|(range, _)| range.end - range.start)
+            .map(|range| range.end - range.start)
             .sum();
         let encoder = || {
             device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
@@ -423,7 +420,7 @@ impl Engine {
             });
             let mut to = 0;
             if let Some(staging) = &staging {
-                for (range, _) in self.downloads(arena, images.len()) {
+                for range in self.downloads(arena, images.len()) {
                     let size = range.end - range.start;
                     encoder.copy_buffer_to_buffer(&arena.buffer, range.start, staging, to, size);
                     to += size;
@@ -461,17 +458,17 @@ impl Engine {
         all
     }
 
-    /// The bytes of the arena that hold the outputs of this many images, and the outputs.
-    fn downloads(&self, arena: &Arena, images: usize) -> impl Iterator<Item = (Range<u64>, &Port)> {
+    /// The bytes of the arena that hold the outputs of this many images.
+    fn downloads(&self, arena: &Arena, images: usize) -> impl Iterator<Item = Range<u64>> {
         let capacity = arena.capacity;
-        self.plan.outputs.iter().filter_map(move |port| {
-            let Home::Arena(place) = port.home else {
+        self.plan.output_places.iter().filter_map(move |output| {
+            let Home::Arena(place) = output.home else {
                 return None;
             };
             let first = place.slot * capacity;
             let words = first..first + images * place.stride;
             let bytes = 4 * words.start as u64..4 * words.end as u64;
-            (!bytes.is_empty()).then_some((bytes, port))
+            (!bytes.is_empty()).then_some(bytes)
         })
     }
 
@@ -480,14 +477,40 @@ impl Engine {
         &self,
         pending: &mut VecDeque<Pending>,
         all: usize,
-        arena: &Arena,
         outputs: &mut [Output],
     ) -> Result<(), Error> {
         let Some(batch) = pending.pop_front() else {
             return Ok(());
         };
+        let words = self.downloaded(&batch)?;
+        let mut first = 0;
+        let ports = self.plan.outputs.iter().zip(&self.plan.output_places);
+        for ((port, Located { len, home }), output) in ports.zip(outputs) {
+            match home {
+                Home::Constant(tensor, at) => {
+                    let own = &tensor.data()[*at..][..*len];
+                    let own: Vec<u32> = own.iter().map(|x| x.to_bits()).collect();
+                    for image in batch.images.clone() {
+                        scatter(port, &own, all, image, output);
+                    }
+                }
+                Home::Arena(place) => {
+                    let own = &words[first..][..batch.images.len() * place.stride];
+                    first += own.len();
+                    let each = own.chunks_exact(place.stride.max(1));
+                    for (image, own) in batch.images.clone().zip(each) {
+                        scatter(port, &own[place.offset..][..*len], all, image, output);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a batch: the words of its outputs that are in the arena.
+    fn downloaded(&self, batch: &Pending) -> Result<Vec<u32>, Error> {
         let wait = wgpu::PollType::Wait {
-            submission_index: Some(batch.submission),
+            submission_index: Some(batch.submission.clone()),
             timeout: None,
         };
         let failed = |e: String| {
@@ -500,44 +523,14 @@ impl Engine {
         let polled = self.gpu.device().poll(wait);
         self.gpu.check_lost()?;
         polled.map_err(|e| failed(e.to_string()))?;
-        let constants = self.plan.outputs.iter().zip(outputs.iter_mut());
-        for (port, output) in constants {
-            if let Home::Constant(tensor, first) = &port.home {
-                let own = &tensor.data()[*first..][..port.len];
-                let words: Vec<u32> = own.iter().map(|x| x.to_bits()).collect();
-                for image in batch.images.clone() {
-                    scatter(port, &words, all, image, output);
-                }
-            }
-        }
         let Some(staging) = &batch.staging else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let mapped = batch.mapped.recv().map_err(|e| failed(e.to_string()))?;
         mapped.map_err(|e| failed(e.to_string()))?;
-        let view = staging
-            .slice(..)
-            .get_mapped_range()
-            .map_err(|e| failed(e.to_string()))?;
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&view[..]);
-        let mut first = 0;
-        let in_arena = self.plan.outputs.iter().zip(outputs.iter_mut());
-        for (port, output) in in_arena {
-            let Home::Arena(place) = port.home else {
-                continue;
-            };
-            let own = &words[first..][..batch.images.len() * place.stride];
-            first += own.len();
-            for (image, own) in batch
-                .images
-                .clone()
-                .zip(own.chunks_exact(place.stride.max(1)))
-            {
-                scatter(port, &own[place.offset..][..port.len], all, image, output);
-            }
-        }
-        let _ = arena;
-        Ok(())
+        let view = staging.slice(..).get_mapped_range();
+        let view = view.map_err(|e| failed(e.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view[..]))
     }
 
     /// The inputs in the order of the graph.
@@ -546,39 +539,8 @@ impl Engine {
         images: usize,
         given: &[(&str, &'a [f32])],
     ) -> Result<Vec<&'a [f32]>, Error> {
-        let error = |message: String| Error::new(ErrorKind::InvalidInput, message);
-        let ports = &self.plan.inputs;
-        if images == 0 {
-            return Err(error("a batch needs at least one image".to_string()));
-        }
-        for (i, (name, _)) in given.iter().enumerate() {
-            if ports.iter().all(|port| port.name != *name) {
-                let names: Vec<&str> = ports.iter().map(|port| &port.name[..]).collect();
-                return Err(error(format!(
-                    "there is no input {name:?}; the inputs are {names:?}"
-                )));
-            }
-            if given[..i].iter().any(|(other, _)| other == name) {
-                return Err(error(format!("the input {name:?} is given twice")));
-            }
-        }
-        let find = |port: &Port| {
-            let name = &port.name;
-            let Some(&(_, data)) = given.iter().find(|(given, _)| given == name) else {
-                return Err(error(format!("the input {name:?} is missing")));
-            };
-            match port.layout.len(images) {
-                Some(expected) if expected == data.len() => Ok(data),
-                expected => {
-                    let expected = expected.map_or("too many".to_string(), |n| n.to_string());
-                    let found = data.len();
-                    Err(error(format!(
-                        "the input {name:?} must hold {expected} elements for {images} images, it holds {found}"
-                    )))
-                }
-            }
-        };
-        ports.iter().map(find).collect()
+        in_order(&self.plan.inputs, images, given)
+            .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))
     }
 
     fn allocate_outputs(&self, images: usize) -> Result<Vec<Output>, Error> {

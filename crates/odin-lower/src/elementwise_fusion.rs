@@ -29,6 +29,11 @@ pub fn leaves(graph: &Graph, nodes: &[ValueId]) -> Vec<ValueId> {
     leaves
 }
 
+/// The operations per element of fused nodes.
+pub fn cost_of(graph: &Graph, nodes: &[ValueId]) -> usize {
+    nodes.iter().map(|&n| cost(&graph.node(n).op)).sum()
+}
+
 /// The operations per element of an operator.
 fn cost(op: &Op) -> usize {
     use op::Unary::{Clip, Cos, Sin, Sqrt};
@@ -118,8 +123,7 @@ impl<'a> ElementwiseFusion<'a> {
             all.sort_unstable();
             all.dedup();
         }
-        let nodes = cone.nodes.iter();
-        cone.cost = nodes.map(|&n| cost(&self.graph.node(n).op)).sum();
+        cone.cost = cost_of(self.graph, &cone.nodes);
         if cone.nodes.len() > MAX_OPERATORS {
             self.in_memory[v.index()] = true;
         }

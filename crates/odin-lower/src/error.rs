@@ -6,9 +6,11 @@
 pub enum ErrorKind {
     /// No engine that computes image by image can run the graph.
     UnsupportedGraph,
+    /// The inputs of a run do not fit the graph's.
+    InvalidInput,
 }
 
 odin_error::error_type! {
-    /// An error of lowering. Its message names the node.
+    /// An error of lowering or of a run. Its message names the node or input.
     ErrorKind
 }

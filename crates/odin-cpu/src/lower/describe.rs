@@ -5,7 +5,8 @@ use super::group::{Group, Head};
 use crate::kernels::epilogue::{Activation, sign_bytes};
 use crate::program::{ProgramStep, StepPrecision};
 use odin_graph::cost::{elements, node_multiply_adds};
-use odin_graph::{DType, Graph, Op, ValueId};
+use odin_graph::{DType, Graph, ValueId};
+use odin_lower::{operator_name, operator_names};
 
 /// `method` is appended to the name of the head: the algorithm, where there are several.
 pub(super) fn describe(graph: &Graph, group: &Group, method: &str) -> ProgramStep {
@@ -16,9 +17,9 @@ pub(super) fn describe(graph: &Graph, group: &Group, method: &str) -> ProgramSte
     let words = [
         words(&group.prologue),
         match group.head {
-            Head::Elementwise => names(graph, &group.nodes),
+            Head::Elementwise => operator_names(graph, &group.nodes),
             _ => {
-                let name = head.map(|v| name(graph, v)).unwrap_or_default();
+                let name = head.map(|v| operator_name(graph, v)).unwrap_or_default();
                 format!("{name}{method}")
             }
         },
@@ -47,42 +48,6 @@ fn words(chain: &Chain) -> String {
     ];
     let said = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);
     said.collect::<Vec<_>>().join(" ")
-}
-
-/// The names of elementwise operators, each once.
-fn names(graph: &Graph, nodes: &[ValueId]) -> String {
-    let mut names: Vec<String> = Vec::new();
-    for &v in nodes {
-        let name = name(graph, v);
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.join(" ")
-}
-
-/// Such as `conv 3x3`.
-fn name(graph: &Graph, v: ValueId) -> String {
-    let window = match &graph.node(v).op {
-        Op::Conv(conv) => Some(("conv", &conv.window, conv.groups)),
-        Op::ConvTranspose(conv) => Some(("conv-transpose", &conv.window, conv.groups)),
-        _ => None,
-    };
-    let Some((name, window, groups)) = window else {
-        return graph.node(v).op.name().to_lowercase();
-    };
-    let extents = |of: &[usize]| {
-        let all: Vec<String> = of.iter().map(ToString::to_string).collect();
-        all.join("x")
-    };
-    let mut name = format!("{name} {}", extents(&window.kernel));
-    if window.strides.iter().any(|&s| s != 1) {
-        name.push_str(&format!(" /{}", extents(&window.strides)));
-    }
-    if groups != 1 {
-        name.push_str(&format!(" in {groups} groups"));
-    }
-    name
 }
 
 fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {

@@ -21,8 +21,8 @@ use crate::{Error, ErrorKind};
 use group::{Group, Head};
 use memory_plan::MemoryPlan;
 use odin_graph::{Graph, Op};
-use odin_lower::{contiguous_views, strided_views};
-use plan::{Plan, Port};
+use odin_lower::{Port, contiguous_views, strided_views};
+use plan::Plan;
 use preparation::Preparation;
 use select::KernelSelector;
 

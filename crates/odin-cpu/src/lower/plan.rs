@@ -5,8 +5,7 @@ use crate::memory::{ArenaSizes, Source};
 use crate::program::ProgramStep;
 use crate::simd::InstructionSet;
 use crate::simd::bf16::Bf16Instructions;
-use odin_graph::{DType, Graph, ValueId};
-use odin_lower::{BatchLayout, Slot};
+use odin_lower::{Port, Slot};
 
 /// A graph ready to run.
 pub(crate) struct Plan {
@@ -18,24 +17,6 @@ pub(crate) struct Plan {
     pub(crate) images_at_a_time: usize,
     pub(crate) instructions: InstructionSet,
     pub(crate) bf16: Option<Bf16Instructions>,
-}
-
-/// An input or an output of the graph.
-pub(crate) struct Port {
-    pub(crate) name: String,
-    pub(crate) dtype: DType,
-    pub(crate) layout: BatchLayout,
-}
-
-impl Port {
-    pub(super) fn new(graph: &Graph, name: &str, value: ValueId) -> Self {
-        let ty = graph.ty(value);
-        Self {
-            name: name.to_string(),
-            dtype: ty.dtype,
-            layout: BatchLayout::new(&ty.shape),
-        }
-    }
 }
 
 /// A kernel, what it reads and where it writes.

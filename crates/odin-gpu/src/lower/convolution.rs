@@ -67,7 +67,7 @@ impl Selector<'_> {
             )]);
         }
         let x = self.contiguous(x)?;
-        let phases = conv.phases(&x.shape, &shape);
+        let phases = conv.phases(&shape);
         let kernels = phases.into_iter().map(|phase| {
             let depth = c * phase.taps.count.iter().product::<usize>();
             let product = conv.product(&shape, depth, phase.taps.grid.iter().product());
@@ -158,7 +158,7 @@ impl Convolution<'_> {
         }
     }
 
-    fn phases(&self, x: &[usize], y: &[usize]) -> Vec<Phase> {
+    fn phases(&self, y: &[usize]) -> Vec<Phase> {
         let single = || {
             vec![AxisPhase {
                 grid: 1,
@@ -173,11 +173,8 @@ impl Convolution<'_> {
             }]
         };
         let [rows, columns] = match self.window.axes() {
-            1 => [single(), self.axis_phases(0, x[2], y[2])],
-            _ => [
-                self.axis_phases(0, x[2], y[2]),
-                self.axis_phases(1, x[3], y[3]),
-            ],
+            1 => [single(), self.axis_phases(0, y[2])],
+            _ => [self.axis_phases(0, y[2]), self.axis_phases(1, y[3])],
         };
         let mut phases = Vec::new();
         for r in &rows {
@@ -200,9 +197,9 @@ impl Convolution<'_> {
         phases
     }
 
-    /// The phases along an axis of `x` and `y`: one of a convolution, one for each remainder of the
+    /// The phases along an axis of extent `y` of the result: one of a convolution, one for each remainder of the
     /// position by the stride of an adjoint.
-    fn axis_phases(&self, axis: usize, x: usize, y: usize) -> Vec<AxisPhase> {
+    fn axis_phases(&self, axis: usize, y: usize) -> Vec<AxisPhase> {
         let w = self.window;
         let (kernel, stride) = (w.kernel[axis], w.strides[axis]);
         let (dilation, pad) = (w.dilations[axis] as isize, w.pads_begin[axis] as isize);
@@ -239,7 +236,6 @@ impl Convolution<'_> {
                 kernel_step: period,
             }
         };
-        let _ = x;
         (0..stride.min(y)).map(phase).collect()
     }
 }

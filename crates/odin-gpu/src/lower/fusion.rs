@@ -3,11 +3,18 @@
 
 use crate::shader::is_elementwise;
 use odin_graph::{Graph, Op, ValueId, op};
-use odin_lower::{ElementwiseFusion, StridedView, View, leaves};
+use odin_lower::{ElementwiseFusion, StridedView, View, cost_of, leaves};
 
 /// The most output channels of a 1x1 convolution that computes its input while it reads it: it does
 /// so once for each tile of rows.
 const PROLOGUE_ROWS: usize = 128;
+
+/// The most operations per element of an epilogue: the text of a product has it once for each element
+/// of a block, and is compiled for long where it is long.
+const EPILOGUE_COST: usize = 32;
+
+/// The most operations per element of a prologue.
+const PROLOGUE_COST: usize = 16;
 
 /// The operators that a step computes.
 #[derive(Debug, Clone)]
@@ -99,16 +106,74 @@ pub(super) fn groups(graph: &Graph, strided: &[StridedView], views: &[View]) -> 
         .values()
         .map(|v| needed[v.index()] && is_elementwise(&graph.node(v).op))
         .collect();
-    let mut consumers: Vec<Vec<ValueId>> = vec![Vec::new(); graph.nodes().len()];
-    for v in graph.values().filter(|v| needed[v.index()]) {
-        for (position, x) in graph.node(v).operands.iter().enumerate() {
-            // What a prologue can compute is not read from memory.
-            if position > 0 || !takes_prologue(graph, v) {
-                consumers[x.index()].push(v);
-            }
+    let mut takes: Vec<bool> = graph
+        .values()
+        .map(|v| needed[v.index()] && takes_prologue(graph, v))
+        .collect();
+    // What a prologue computes is not stored for it; one that would be long reads memory instead,
+    // and so become those shorter that would contain it.
+    loop {
+        let consumers = stored_consumers(graph, &needed, &takes);
+        let fused = ElementwiseFusion::new(graph, &is_fusable, &consumers).decided();
+        let is_long = |v: ValueId| {
+            let x = graph.node(v).operands[0];
+            let is_inline = takes[v.index()] && is_fusable[x.index()] && !fused.is_stored(x);
+            is_inline && !is_short_prologue(graph, &fused.nodes(x))
+        };
+        let long: Vec<ValueId> = graph
+            .values()
+            .filter(|&v| takes[v.index()] && is_long(v))
+            .collect();
+        if long.is_empty() {
+            let decisions = Decisions {
+                needed: &needed,
+                is_fusable: &is_fusable,
+                takes: &takes,
+            };
+            let groups = fuse_epilogues(graph, form(graph, decisions, &fused));
+            return prune(graph, strided, views, groups);
+        }
+        for v in long {
+            takes[v.index()] = false;
         }
     }
-    let fused = ElementwiseFusion::new(graph, &is_fusable, &consumers).decided();
+}
+
+/// What is known of each value.
+#[derive(Clone, Copy)]
+struct Decisions<'a> {
+    needed: &'a [bool],
+    is_fusable: &'a [bool],
+    /// Whether its kernel computes its first operand while it reads it, where that is elementwise.
+    takes: &'a [bool],
+}
+
+/// For each value the needed nodes that read it from memory, if it is stored.
+fn stored_consumers(graph: &Graph, needed: &[bool], takes: &[bool]) -> Vec<Vec<ValueId>> {
+    let mut consumers: Vec<Vec<ValueId>> = vec![Vec::new(); graph.nodes().len()];
+    for v in graph.values().filter(|v| needed[v.index()]) {
+        let own = &graph.node(v).operands[usize::from(takes[v.index()])..];
+        for x in own {
+            consumers[x.index()].push(v);
+        }
+    }
+    consumers
+}
+
+/// Whether a prologue does little for each element.
+fn is_short_prologue(graph: &Graph, nodes: &[ValueId]) -> bool {
+    let variable = |x: &&ValueId| graph.constant_value(**x).is_none();
+    let operands = leaves(graph, nodes);
+    cost_of(graph, nodes) <= PROLOGUE_COST && operands.iter().filter(variable).count() <= 2
+}
+
+/// The groups of values that are stored, and of all other nodes.
+fn form(graph: &Graph, decisions: Decisions<'_>, fused: &ElementwiseFusion<'_>) -> Vec<Group> {
+    let Decisions {
+        needed,
+        is_fusable,
+        takes,
+    } = decisions;
     let mut groups = Vec::new();
     for v in graph.values().filter(|v| needed[v.index()]) {
         let kind = match &graph.node(v).op {
@@ -129,14 +194,13 @@ pub(super) fn groups(graph: &Graph, strided: &[StridedView], views: &[View]) -> 
         }
         if let Some(&x) = graph.node(v).operands.first() {
             let is_inline = is_fusable[x.index()] && !fused.is_stored(x);
-            if matches!(kind, Kind::Node(_)) && takes_prologue(graph, v) && is_inline {
+            if matches!(kind, Kind::Node(_)) && takes[v.index()] && is_inline {
                 group.prologue = fused.nodes(x);
             }
         }
         groups.push(group);
     }
-    let groups = fuse_epilogues(graph, groups);
-    prune(graph, strided, views, groups)
+    groups
 }
 
 /// Whether a node's kernel can compute its first operand while it reads it.
@@ -174,7 +238,8 @@ fn fuse_epilogues(graph: &Graph, mut groups: Vec<Group>) -> Vec<Group> {
     }
     let mut fused_into: Vec<Option<usize>> = vec![None; n];
     for (index, group) in groups.iter().enumerate() {
-        if group.kind != Kind::Elementwise {
+        let is_short = cost_of(graph, &group.epilogue) <= EPILOGUE_COST;
+        if group.kind != Kind::Elementwise || !is_short {
             continue;
         }
         let own = graph.shape(group.value).at(1);

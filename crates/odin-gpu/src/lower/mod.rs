@@ -12,25 +12,23 @@ use crate::{Error, ErrorKind};
 use fusion::Group;
 use memory::MemoryPlan;
 use odin_graph::cost::node_multiply_adds;
-use odin_graph::{DType, Graph, Op, ValueId, op};
-use odin_lower::{BatchLayout, contiguous_views, furthest_strided_views};
+use odin_graph::{Graph, ValueId};
+use odin_lower::{Port, contiguous_views, furthest_strided_views, operator_name, operator_names};
 use select::Selector;
 
 /// A graph ready to be compiled.
 pub(crate) struct Plan {
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
+    pub(crate) input_places: Vec<Located>,
+    pub(crate) output_places: Vec<Located>,
     pub(crate) steps: Vec<Step>,
     /// The words of an image's values.
     pub(crate) words: usize,
 }
 
-/// An input or an output of the graph.
-pub(crate) struct Port {
-    pub(crate) name: String,
-    pub(crate) dtype: DType,
-    pub(crate) layout: BatchLayout,
-    /// Elements per image.
+/// The elements per image of an input or an output, and where they are.
+pub(crate) struct Located {
     pub(crate) len: usize,
     pub(crate) home: Home,
 }
@@ -62,22 +60,25 @@ pub(crate) fn lower(graph: &Graph) -> Result<Plan, Error> {
             steps.push(step(graph, group, kernel));
         }
     }
-    let port = |name: &str, v: ValueId| {
-        let ty = graph.ty(v);
+    let located = |v: ValueId| {
+        let len = graph.shape(v).at(1).iter().product();
         let home = selector.contiguous(v)?.home;
-        Ok(Port {
-            name: name.to_string(),
-            dtype: ty.dtype,
-            layout: BatchLayout::new(&ty.shape),
-            len: ty.shape.at(1).iter().product(),
-            home,
-        })
+        Ok(Located { len, home })
     };
-    let inputs = graph.inputs().map(|(v, input)| port(&input.name, v));
-    let outputs = graph.outputs().iter().map(|o| port(&o.name, o.value));
+    let inputs = graph.inputs().map(|(v, _)| located(v));
+    let outputs = graph.outputs().iter().map(|output| located(output.value));
     Ok(Plan {
-        inputs: inputs.collect::<Result<_, Error>>()?,
-        outputs: outputs.collect::<Result<_, Error>>()?,
+        input_places: inputs.collect::<Result<_, Error>>()?,
+        output_places: outputs.collect::<Result<_, Error>>()?,
+        inputs: graph
+            .inputs()
+            .map(|(v, input)| Port::new(graph, &input.name, v))
+            .collect(),
+        outputs: graph
+            .outputs()
+            .iter()
+            .map(|output| Port::new(graph, &output.name, output.value))
+            .collect(),
         steps,
         words: memory.words,
     })
@@ -101,33 +102,19 @@ fn step(graph: &Graph, group: &Group, kernel: Kernel) -> Step {
 
 /// The operators in order, such as `relu > conv 1x1 > relu`.
 fn describe(graph: &Graph, group: &Group) -> String {
-    let names = |nodes: &[ValueId]| {
-        let mut names: Vec<String> = Vec::new();
-        for &v in nodes {
-            let name = name(graph, v);
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names.join(" ")
-    };
-    let head = group.head().map(|v| name(graph, v)).unwrap_or_default();
-    let parts = [names(&group.prologue), head, names(&group.epilogue)];
+    let head = group
+        .head()
+        .map(|v| operator_name(graph, v))
+        .unwrap_or_default();
+    let parts = [
+        operator_names(graph, &group.prologue),
+        head,
+        operator_names(graph, &group.epilogue),
+    ];
     let parts: Vec<&str> = parts
         .iter()
         .map(String::as_str)
         .filter(|p| !p.is_empty())
         .collect();
     parts.join(" > ")
-}
-
-/// Such as `conv 3x3`.
-fn name(graph: &Graph, v: ValueId) -> String {
-    let (name, window) = match &graph.node(v).op {
-        Op::Conv(op::Conv { window, .. }) => ("conv", window),
-        Op::ConvTranspose(conv) => ("conv-transpose", &conv.window),
-        other => return other.name().to_lowercase(),
-    };
-    let extents: Vec<String> = window.kernel.iter().map(ToString::to_string).collect();
-    format!("{name} {}", extents.join("x"))
 }

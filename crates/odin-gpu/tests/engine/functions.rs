@@ -33,7 +33,7 @@ fn largest(found: &[f32], exact: &[f64]) -> (f64, usize) {
         }
         let unit = (e.abs().log2().floor().max(-126.0) - 23.0).exp2();
         let error = (f64::from(f) - e).abs() / unit;
-        if !(error <= worst.0) {
+        if error > worst.0 || error.is_nan() {
             worst = (error, i);
         }
     }
