@@ -123,7 +123,8 @@ class Detector(Base[Recipe, _native.Detector]):
             config: A ``model.toml`` that says all this.
             i_odin: Whether to compute i-ODIN, too: another forward pass.
             batch_size: How many images are scored together. Scores do not depend on it.
-            device: ``"cpu"`` by the built-in engine, or ``"cuda:0"``, ``"openvino"``, ... by an
+            device: ``"cpu"``, or ``"gpu"`` and ``"gpu:1"``, ... for a graphics processor by Vulkan,
+                Metal or DirectX 12, by the built-in engines; ``"cuda:0"``, ``"openvino"``, ... by an
                 installed ONNX Runtime.
             precision: ``"fast"`` computes in bfloat16 what reaches the scores only through a sign or the
                 predicted class, and all else to nearly float32, by the built-in engine on processors

@@ -79,6 +79,7 @@ FAULTS: dict[str, tuple[Any, type[OdinError], str]] = {
     "channels": (lambda f: open_demo(channels="gbr"), OdinValueError, "gbr"),
     "names": (lambda f: open_demo(class_names=["a"]), OdinValueError, "class"),
     "device": (lambda f: open_demo(device="abacus"), OdinValueError, "abacus"),
+    "no such graphics processor": (lambda f: open_demo(device="gpu:99"), OdinOSError, "number 99"),
     "output": (lambda f: Detector.from_onnx(convolutional(1, 8), output="none"), OdinValueError, "none"),
     "no TOML": (lambda f: odin_ood.load(write(f, "d.toml", b"a = ")), OdinValueError, r"d\.toml"),
     "changed": (lambda f: odin_ood.load(saved(f, lambda t: t.replace("1000", "1001"))), OdinValueError, r"detector\.toml"),
