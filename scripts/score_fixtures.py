@@ -10,6 +10,7 @@ and pytorch-ood 0.4). Data are synthetic and seeded. The expected scores are com
 - by scikit-learn: Mahalanobis and its relative, also of normalised features (EmpiricalCovariance), ViM's covariance,
   KNN (NearestNeighbors);
 - by PyTorch's automatic differentiation: GradNorm;
+- by SciPy's eigh: the log densities of GMM;
 - by NumPy from the formulas of the papers: the rest.
 
 Then pytorch-ood, which computes in f32, is asked for the same scores, and must agree wherever it defines them alike;
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorch_ood import detector as pood
-from scipy.linalg import pinv
+from scipy.linalg import eigh, pinv
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import entropy
@@ -123,6 +124,28 @@ def mahalanobis(case, of=lambda h: h):
     total = EmpiricalCovariance().fit(train)
     squares = np.array([within.mahalanobis(test - mean) for mean in means.values()])
     return -squares.min(0), -(squares.min(0) - total.mahalanobis(test))
+
+
+def gmm(case, less=1, jitter=None):
+    labels, classes = case.used_labels(), np.unique(case.used_labels())
+    groups = [case.train[labels == c] for c in classes]
+    covariances = [(h - h.mean(0)).T @ (h - h.mean(0)) / max(len(h) - less, 1) for h in groups]
+    least, identity = 2.0**-24, np.eye(case.train.shape[1])
+
+    def invertible(covariance):
+        values = eigh(covariance, eigvals_only=True)
+        return values[0] > 0 and 1 / (1 / values).sum() > least * values.sum()
+
+    first = int(np.ceil(np.log10(least * max(c.trace() for c in covariances))))
+    jitters = [0] + [10.0**power for power in range(first, first + 6)]
+    jitter = jitter or next(j for j in jitters if all(invertible(c + j * identity) for c in covariances))
+
+    def log_density(group, covariance):
+        values, vectors = eigh(covariance + jitter * identity)
+        squared = (((case.test - group.mean(0)) @ vectors) ** 2 / values).sum(1)
+        return np.log(len(group) / len(labels)) - (squared + np.log(2 * np.pi * values).sum()) / 2
+
+    return logsumexp([log_density(*both) for both in zip(groups, covariances)], axis=0)
 
 
 def drawn(train, share, seed):
@@ -285,13 +308,15 @@ def expected(case):
         scores["temperature-scaling"] = softmax(case.test_logits / temperature(case), axis=1).max(1)
     scores["mahalanobis"], scores["relative-mahalanobis"] = mahalanobis(case)
     scores["mahalanobis-pp"], scores["relative-mahalanobis-pp"] = mahalanobis(case, of=unit)
+    scores["gmm"] = gmm(case)
     scores |= {"knn": knn(case), "nn-guide": nn_guide(case), "she": she(case), "weiper-kld": weiper_kld(case)} | {"vim": vim(case)} | shaped(case)
     return scores | {"mcm": mcm(case), "fdbd": fdbd(case), "nci": nci(case), "grad-norm": grad_norm(case)}
 
 
 # Its temperature is that of 50 steps of L-BFGS with a step of 0.01, far from the optimum; it has no max-minus-mean.
 # Where VRA sets features to 0, it clips them. SHE it has only where every class is predicted rightly once: elsewhere.
-OTHERWISE = {"temperature-scaling", "max-minus-mean", "vra", "she", "weiper-kld", "joint-energy"}
+# GMM divides covariances by the number of images and has a fixed jitter: so does `gmm` where it is told to.
+OTHERWISE = {"temperature-scaling", "gmm", "max-minus-mean", "vra", "she", "weiper-kld", "joint-energy"}
 
 
 def by_pytorch_ood(case):
@@ -342,6 +367,9 @@ def by_pytorch_ood(case):
 
 
 def agree(case, scores):
+    mixture = pood.GMM(None).to("cpu").fit_features(torch.tensor(case.train), torch.tensor(case.used_labels()))
+    theirs = -mixture.predict_features(torch.tensor(case.test)).numpy()
+    np.testing.assert_allclose(gmm(case, less=0, jitter=1e-6), theirs, rtol=1e-4, err_msg=case.name)
     others = by_pytorch_ood(case)
     for name, score in scores.items():
         if name in others:

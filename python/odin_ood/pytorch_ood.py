@@ -33,6 +33,7 @@ _FITTED = (
     "relative-mahalanobis",
     "mahalanobis-pp",
     "relative-mahalanobis-pp",
+    "gmm",
     "knn",
     "nn-guide",
     "she",

@@ -76,7 +76,8 @@ pub fn fit_summary(
             let score = fit_score(method, &fitting).map_err(|error| {
                 Error::new(error.kind(), format!("the score {method}: {error}"))
             })?;
-            let notes = notes(method, parameters, summary);
+            let mut notes = notes(method, parameters, summary);
+            notes.extend(score.notes());
             let warnings = warnings(method, parameters, summary);
             let signs_seen = summary.is_some_and(|summary| summary.negative_share().is_some());
             Ok(Fitted::new(method, score, notes).warned(warnings, signs_seen))
@@ -171,7 +172,7 @@ fn shift_note(method: Method, summary: &TrainingSummary) -> Option<String> {
 
 /// Whether it fits to the classes of the training images.
 fn fits_to_classes(method: Method) -> bool {
-    is_mahalanobis(method) || method == Method::She
+    is_mahalanobis(method) || matches!(method, Method::She | Method::Gmm)
 }
 
 fn is_mahalanobis(method: Method) -> bool {
@@ -200,7 +201,7 @@ fn classes_without_images(method: Method, summary: &TrainingSummary) -> Option<S
             "have no training image that is classified correctly: images that are taken for them \
              score 0",
         ),
-        _ if is_mahalanobis(method) => (
+        _ if is_mahalanobis(method) || method == Method::Gmm => (
             summary.class_images(),
             "have no training image and are left out",
         ),
@@ -280,6 +281,7 @@ fn warnings(
     let warnings = [
         negative_features(method, summary),
         few_images(method, summary),
+        few_images_of_classes(method, summary),
         far_neighbour(method, parameters, summary),
     ];
     warnings.into_iter().flatten().collect()
@@ -321,6 +323,22 @@ fn few_images(method: Method, summary: &TrainingSummary) -> Option<String> {
              more images than features."
         )
     })
+}
+
+/// A covariance of fewer images of a class than features is singular.
+fn few_images_of_classes(method: Method, summary: &TrainingSummary) -> Option<String> {
+    let (images, features) = (summary.class_images().iter(), summary.features() as u64);
+    let few = images.filter(|&&images| images > 0 && images <= features);
+    let fewest = few.clone().min().filter(|_| method == Method::Gmm)?;
+    Some(format!(
+        "{} of {} classes have no more training images than there are features ({features}; the fewest \
+         {fewest}), too few for a covariance of their own: the score may rank out-of-distribution \
+         images above others. Fit it to more images of each class than features, or take {}, whose \
+         covariance all classes share.",
+        few.count(),
+        summary.classes(),
+        Method::Mahalanobis
+    ))
 }
 
 fn far_neighbour(

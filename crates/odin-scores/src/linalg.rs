@@ -12,13 +12,16 @@ const IMAGES: usize = 512;
 /// So many columns of a covariance are computed at once, from the diagonal downwards.
 const COLUMNS: usize = 256;
 
+/// Covariances of classes have so many numbers at most, C · D²: a gigabyte as f64.
+pub(crate) const MAX_OF_CLASSES: usize = 1 << 27;
+
 /// A covariance of features.
 pub(crate) struct Covariance(DMatrix<f64>);
 
 impl Covariance {
-    /// `1/n` of a sum of n products, of which what is on and below the diagonal is read.
-    pub(crate) fn of_products(mut products: DMatrix<f64>, images: u64) -> Self {
-        products /= images as f64;
+    /// `1/n` of a sum of products, of which what is on and below the diagonal is read.
+    pub(crate) fn of_products(mut products: DMatrix<f64>, n: u64) -> Self {
+        products /= n as f64;
         products.fill_upper_triangle_with_lower_triangle();
         Self(products)
     }
@@ -48,17 +51,26 @@ impl Covariance {
     }
 
     /// L⁻¹ of `Σ = L Lᵀ`, where it is certain that Σ⁺ = Σ⁻¹: the trace bounds the largest
-    /// eigenvalue from above and `1 / ‖L⁻¹‖²` the smallest from below.
+    /// eigenvalue from above.
     fn inverse_cholesky(&self) -> Option<DMatrix<f64>> {
-        let features = self.0.nrows();
-        let cholesky = self.0.clone().cholesky()?;
-        let mut inverse = DMatrix::identity(features, features);
-        cholesky
-            .l_dirty()
-            .solve_lower_triangular_mut(&mut inverse)
-            .then_some(())?;
-        let smallest = inverse.norm_squared().recip();
-        (smallest > cut(self.0.trace(), features)).then_some(inverse)
+        let least = cut(self.trace(), self.0.nrows());
+        Some(inverse_lower(self.0.clone(), least)?.0)
+    }
+
+    pub(crate) fn trace(&self) -> f64 {
+        self.0.trace()
+    }
+
+    /// R with `RᵀR = (Σ + j I)⁻¹` for a jitter j, lower triangular, and `log det (Σ + j I)`, where it is
+    /// certain that each eigenvalue is above so large a share of the trace.
+    pub(crate) fn jittered_root(&self, jitter: f64, share: f64) -> Option<(Matrix, f64)> {
+        let mut jittered = self.0.clone();
+        for i in 0..jittered.nrows() {
+            jittered[(i, i)] += jitter;
+        }
+        let least = share * jittered.trace();
+        let (root, log_determinant) = inverse_lower(jittered, least)?;
+        Some((to_matrix(&root).ok()?, log_determinant))
     }
 
     fn pseudoinverse_root(&self) -> Result<DMatrix<f64>, Error> {
@@ -100,6 +112,37 @@ impl Covariance {
             eigen.pair(principal + i).1[j]
         }))
     }
+}
+
+/// L⁻¹ of a matrix `L Lᵀ` and the logarithm of its determinant, where it is certain that each eigenvalue
+/// is above `least`: `1 / ‖L⁻¹‖²` bounds the smallest from below.
+fn inverse_lower(matrix: DMatrix<f64>, least: f64) -> Option<(DMatrix<f64>, f64)> {
+    let features = matrix.nrows();
+    let cholesky = matrix.cholesky()?;
+    let lower = cholesky.l_dirty();
+    let mut inverse = DMatrix::identity(features, features);
+    lower
+        .solve_lower_triangular_mut(&mut inverse)
+        .then_some(())?;
+    let smallest = inverse.norm_squared().recip();
+    let log_determinant = 2.0 * lower.diagonal().map(f64::ln).sum();
+    (smallest > least).then_some((inverse, log_determinant))
+}
+
+/// Whether a covariance of so many features is computed for each of so many classes.
+pub(crate) fn check_classes(classes: usize, features: usize) -> Result<(), Error> {
+    check_features(features)?;
+    let numbers = classes.saturating_mul(features * features);
+    if numbers <= MAX_OF_CLASSES {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Shape,
+        format!(
+            "it has a covariance for each class, and {MAX_OF_CLASSES} numbers of them at most; \
+             {classes} classes of {features} features would have {numbers}"
+        ),
+    ))
 }
 
 /// Whether a covariance of so many features is computed.

@@ -89,6 +89,19 @@ pub enum Method {
     /// M. Müller, M. Hein, *Mahalanobis++: Improving OOD Detection via Feature Normalization*, ICML
     /// 2025.
     RelativeMahalanobisPp,
+    /// GDA of DDU: the log density `log Σ π_c N(h; μ_c, Σ_c)` of the features as a mixture of a
+    /// Gaussian a class, with the share of the training images π_c, the mean μ_c and the covariance Σ_c
+    /// of class c (sum of squares divided by n_c - 1). Classes without a training image are left out. To
+    /// all variances the least jitter is added with which every Σ_c can be inverted in numbers of 32
+    /// bits: none, or else the least power of ten, from 2⁻²⁴ times the largest trace of a Σ_c upwards, by
+    /// which the smallest eigenvalue of every Σ_c is certain to be above 2⁻²⁴ of its trace. The authors
+    /// try rising powers of ten, from 10⁻³⁰⁸, until a Cholesky decomposition does not fail, which
+    /// rounding decides. C · D² is 2²⁷ at most.
+    ///
+    /// J. Mukhoti, A. Kirsch, J. van Amersfoort, P. H. S. Torr, Y. Gal, *Deep Deterministic
+    /// Uncertainty: A New Simple Baseline*, CVPR 2023, arXiv 2102.11582; here of a network that was
+    /// trained without their spectral normalisation.
+    Gmm,
     /// Negated Euclidean distance of `h / ‖h‖` to the k-th nearest of the normalised features of
     /// the training images; exact. Unless it is set, k is 50, the authors' choice for CIFAR-10 (200
     /// for CIFAR-100, 1000 for ImageNet), but at most a tenth of the images that are kept of the
@@ -258,7 +271,7 @@ struct Facts {
 
 impl Method {
     /// All scores, in the order of the table in the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Msp,
         Self::MaxLogit,
         Self::MaxMinusMean,
@@ -272,6 +285,7 @@ impl Method {
         Self::RelativeMahalanobis,
         Self::MahalanobisPp,
         Self::RelativeMahalanobisPp,
+        Self::Gmm,
         Self::Knn,
         Self::NnGuide,
         Self::She,
@@ -351,6 +365,7 @@ impl Method {
                 | Self::RelativeMahalanobis
                 | Self::MahalanobisPp
                 | Self::RelativeMahalanobisPp
+                | Self::Gmm
                 | Self::Knn
                 | Self::She
                 | Self::Nci
@@ -410,6 +425,7 @@ impl Method {
             Self::RelativeMahalanobis => ("relative-mahalanobis", "Relative Mahalanobis", "Ren et al., 2021", FEATURES_TRAINING),
             Self::MahalanobisPp => ("mahalanobis-pp", "Mahalanobis++", "Müller & Hein, ICML 2025", FEATURES_TRAINING),
             Self::RelativeMahalanobisPp => ("relative-mahalanobis-pp", "Relative Mahalanobis++", "Müller & Hein, ICML 2025", FEATURES_TRAINING),
+            Self::Gmm => ("gmm", "Gaussian a class (GDA)", "Mukhoti et al., CVPR 2023", FEATURES_TRAINING),
             Self::Knn => ("knn", "KNN", "Sun et al., ICML 2022", FEATURES_TRAINING),
             Self::NnGuide => ("nn-guide", "NNGuide", "Park et al., ICCV 2023", ALL),
             Self::She => ("she", "SHE", "Zhang et al., ICLR 2023", FEATURES_TRAINING),

@@ -5,6 +5,7 @@ mod dice;
 mod fdbd;
 mod feature_map;
 mod gaussian;
+mod gmm;
 mod grad_norm;
 mod kl_matching;
 mod knn;
@@ -54,6 +55,11 @@ pub(crate) trait Score: fmt::Debug + Send + Sync {
     /// Number of features, where the score depends on it.
     fn features(&self) -> Option<usize> {
         None
+    }
+
+    /// What a user should know of the fit that only the fit shows.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// How images are shifted whose features it compares.
@@ -212,6 +218,7 @@ pub(crate) fn fit_score(method: Method, fitting: &Fitting<'_>) -> Result<Arc<dyn
         Method::RelativeMahalanobis => Arc::new(gaussian::Relative::fit(Space::Plain, fitting)?),
         Method::MahalanobisPp => Arc::new(gaussian::Mahalanobis::fit(Space::Unit, fitting)?),
         Method::RelativeMahalanobisPp => Arc::new(gaussian::Relative::fit(Space::Unit, fitting)?),
+        Method::Gmm => Arc::new(gmm::Gmm::fit(fitting)?),
         Method::Knn => Arc::new(knn::Knn::fit(fitting)?),
         Method::NnGuide => Arc::new(nn_guide::NnGuide::fit(fitting)?),
         Method::She => Arc::new(she::She::fit(fitting)?),
@@ -256,6 +263,7 @@ pub(crate) fn restore_score(
         Method::RelativeMahalanobisPp => {
             Arc::new(gaussian::Relative::restore(Space::Unit, source)?)
         }
+        Method::Gmm => Arc::new(gmm::Gmm::restore(source)?),
         Method::Knn => Arc::new(knn::Knn::restore(source)?),
         Method::NnGuide => Arc::new(nn_guide::NnGuide::restore(source)?),
         Method::She => Arc::new(she::She::restore(source)?),

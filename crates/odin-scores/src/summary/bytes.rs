@@ -48,6 +48,12 @@
 //! | the number of images whose shifts are known, and of those that are kept | 2 LEB128 |
 //! | a hash of the image's features, rising, and the shift | u64, f64 each |
 //!
+//! and the Gaussians of classes, of each class that has an image:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | the sum of its features, and products about its mean as above | D (D + 3) / 2 f64 |
+//!
 //! Versions 1 and 2 are read. They had the rows and shifts of all images, the latter rising and without
 //! hashes; no K, no number of rows, no draws, no products for ViM, and nothing of activations where there
 //! were rows of features. Version 1 did not say how many features are negative, and version 2 only where
@@ -136,6 +142,9 @@ impl TrainingSummary {
                 bytes.extend(value.to_le_bytes());
             }
         }
+        for (_, moments) in self.class_moments.iter() {
+            write_moments(bytes, moments);
+        }
     }
 
     fn write_rows(&self, bytes: &mut Vec<u8>) {
@@ -173,6 +182,7 @@ impl TrainingSummary {
         reader.activations(&mut summary)?;
         reader.maps(&mut summary)?;
         reader.shifts(&mut summary)?;
+        reader.classes(&mut summary)?;
         match reader.rest() {
             0 => Ok(summary),
             _ => Err(reader.error("the end after the last part", "more bytes")),
@@ -408,6 +418,21 @@ impl<'a> Reader<'a> {
         }
         let sums = self.class_sums(summary.features, &images)?;
         summary.patterns = Patterns::of(sums, images);
+        Ok(())
+    }
+
+    fn classes(&mut self, summary: &mut TrainingSummary) -> Result<(), Error> {
+        if summary.class_moments.is_kept() {
+            for (class, &images) in summary.class_images.iter().enumerate() {
+                if images > 0 {
+                    let sums = self.class_sums(summary.features, &[images])?;
+                    let products = self.products(summary.features, 4.0 * largest_sum(images))?;
+                    summary
+                        .class_moments
+                        .set(class, Moments::of(sums, products));
+                }
+            }
+        }
         Ok(())
     }
 

@@ -33,6 +33,8 @@ impl Keeps {
     pub(crate) const MAP_ACTIVATIONS: Self = Self(1 << 12);
     /// How far the largest activations of images that are drawn shift.
     pub(crate) const SHIFTS: Self = Self(1 << 13);
+    /// As [`PRODUCTS`](Self::PRODUCTS), of each class by itself.
+    pub(crate) const CLASS_PRODUCTS: Self = Self(1 << 14);
 
     /// All that are made of features.
     const OF_FEATURES: Self = Self(
@@ -43,7 +45,8 @@ impl Keeps {
             | Self::UNIT_PRODUCTS.0
             | Self::PATTERNS.0
             | Self::SIGNS.0
-            | Self::SHIFTS.0,
+            | Self::SHIFTS.0
+            | Self::CLASS_PRODUCTS.0,
     );
 
     fn of_method(method: Method) -> Self {
@@ -52,6 +55,7 @@ impl Keeps {
             Method::TemperatureScaling => Self::LOGITS,
             Method::Mahalanobis | Method::RelativeMahalanobis => Self::SUM.and(Self::PRODUCTS),
             Method::MahalanobisPp | Method::RelativeMahalanobisPp => Self::UNIT_PRODUCTS,
+            Method::Gmm => Self::CLASS_PRODUCTS,
             Method::Knn | Method::Vim | Method::NnGuide | Method::Vra | Method::WeiperKld => {
                 Self::FEATURES
             }

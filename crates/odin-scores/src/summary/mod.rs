@@ -1,6 +1,7 @@
 //! What scores are fitted from, made where the images are and merged.
 
 mod bytes;
+mod classes;
 mod keeps;
 mod levels;
 mod moments;
@@ -18,6 +19,7 @@ use crate::numeric::{add, argmax, max, softmax, unit};
 use crate::parameters::Parameters;
 use crate::training::Training;
 
+use classes::ClassMoments;
 use keeps::draws_of;
 use rows::Rows;
 use sample::hash;
@@ -42,6 +44,7 @@ const MAX_COUNT: u64 = 1 << 53;
 /// | `fdbd`, `nci`, `dice` | the sum of the features | 8 D |
 /// | `mahalanobis`, `relative-mahalanobis` | this, the sums of the features of each class, and their products about the means of the classes | 8 (D + C D + D²), and 4096 D while images are added |
 /// | `mahalanobis-pp`, `relative-mahalanobis-pp` | the same but for the first, of the features divided by their norm | 8 (C D + D²), and 4096 D |
+/// | `gmm` | the sums of the features and their products about the mean, of each class by itself | 8 C (D + D²), at most 1 GiB, and 2 C D² while images are added |
 /// | `she` | the sums of the features of the correctly classified images of each class | 8 C D |
 /// | `kl-matching` | sums of the softmax of each predicted class | 8 C² |
 /// | `temperature-scaling` | the logits of images that are drawn, and that of the label | 4 (C + 1) an image |
@@ -67,8 +70,8 @@ const MAX_COUNT: u64 = 1 << 53;
 /// AdaSCALE, `temperature-scaling`, and `vim` of as many images as are kept.
 /// Sums are in f64, and their last bits depend on the order: sums of n numbers to within n · 2⁻⁵³
 /// relative to the sum of the magnitudes, products about means without cancellation. `fdbd`, `nci`,
-/// `dice`, `she`, `kl-matching` and `vim` of more images differ by as little; Mahalanobis distances by that times the condition number of
-/// the covariance, and at least by the 2⁻²⁴ of their inverse root, which is kept in f32.
+/// `dice`, `she`, `kl-matching` and `vim` of more images differ by as little; Mahalanobis distances and `gmm` by that times the condition
+/// number of the covariance, and at least by the 2⁻²⁴ of their inverse root, which is kept in f32.
 ///
 /// ```
 /// use odin_scores::{Head, Method, Parameters, Training, TrainingSummary, fit_summary};
@@ -111,6 +114,7 @@ pub struct TrainingSummary {
     sum: Vec<f64>,
     moments: Option<Moments>,
     unit_moments: Option<Moments>,
+    class_moments: ClassMoments,
     patterns: Patterns,
     /// How many features of all images are negative; unknown where none are read, and of summaries
     /// that an earlier version wrote.
@@ -156,6 +160,7 @@ impl TrainingSummary {
             sum: vec![0.0; of(Keeps::SUM, features)],
             moments: moments(Keeps::PRODUCTS),
             unit_moments: moments(Keeps::UNIT_PRODUCTS),
+            class_moments: ClassMoments::new(of(Keeps::CLASS_PRODUCTS, classes), features),
             patterns: Patterns::new(of(Keeps::PATTERNS, classes)),
             negative: (features > 0).then_some(0),
             kept_images: 0,
@@ -323,6 +328,8 @@ impl TrainingSummary {
         if let Some(moments) = &mut self.unit_moments {
             moments.add(class, self.class_images[class], &unit(features));
         }
+        self.class_moments
+            .add(class, self.class_images[class], features);
         if self.keeps.has(Keeps::PATTERNS) && class == predicted {
             self.patterns.add(class, features);
         }
@@ -364,6 +371,11 @@ impl TrainingSummary {
                 own.merge(&self.class_images, others, &other.class_images);
             }
         }
+        self.class_moments.merge(
+            &self.class_images,
+            &other.class_moments,
+            &other.class_images,
+        );
         self.patterns.merge(&other.patterns);
         let negative = self.negative.zip(other.negative);
         self.negative = negative.map(|(own, others)| own + others);
@@ -478,6 +490,11 @@ impl TrainingSummary {
     /// Of the features divided by their norm.
     pub(crate) fn unit_moments(&self) -> Option<&Moments> {
         self.unit_moments.as_ref()
+    }
+
+    /// Of each class by itself.
+    pub(crate) fn class_moments(&self) -> &ClassMoments {
+        &self.class_moments
     }
 
     pub(crate) fn patterns(&self) -> &Patterns {

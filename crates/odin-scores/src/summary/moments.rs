@@ -26,6 +26,8 @@ pub(crate) struct Moments {
     products: DMatrix<f64>,
     /// Columns whose products are not in the sum yet.
     columns: Vec<f64>,
+    /// So many columns are multiplied at once.
+    most_columns: usize,
 }
 
 impl Moments {
@@ -43,6 +45,15 @@ impl Moments {
             sums,
             products,
             columns: Vec::new(),
+            most_columns: COLUMNS,
+        }
+    }
+
+    /// The same, with so many columns at most whose products are not in the sum yet, 1 at least.
+    pub(crate) fn with_columns(self, most_columns: usize) -> Self {
+        Self {
+            most_columns: most_columns.max(1),
+            ..self
         }
     }
 
@@ -90,7 +101,7 @@ impl Moments {
     }
 
     fn flush_if_full(&mut self) {
-        if self.columns.len() >= COLUMNS * self.features {
+        if self.columns.len() >= self.most_columns * self.features {
             let columns = std::mem::take(&mut self.columns);
             add_columns(&mut self.products, columns);
         }

@@ -3,7 +3,8 @@
 use crate::common::Network;
 use odin_scores::{
     Error, ErrorKind, Head, Method, NamedTensor, Needs, NetworkFacts, Observation, Parameters,
-    Scorer, Shift, Training, Values, fit, fit_with, restore, tensors, warnings as warnings_of,
+    Scorer, Shift, Training, TrainingSummary, Values, fit, fit_summary, fit_with, restore, tensors,
+    warnings as warnings_of,
 };
 use proptest::prelude::*;
 
@@ -564,5 +565,43 @@ fn few_images_are_warned_of() {
                 "{method} {images}: {found}"
             );
         }
+    }
+}
+
+/// A covariance of each class, of as many images or fewer than features, and of a single one.
+#[test]
+fn few_images_of_a_class_are_warned_of() {
+    let found = |images: usize| warnings(&Network::new(9, 3, 8, images), Method::Gmm);
+    for (images, classes) in [(27, None), (25, Some("2 of 3")), (6, Some("3 of 3"))] {
+        let (found, expected) = (found(images), classes.unwrap_or_default());
+        assert_eq!(
+            found.contains("no more training images than"),
+            classes.is_some(),
+            "{images}: {found}"
+        );
+        assert!(found.contains(expected), "{images}: {found}");
+    }
+}
+
+#[test]
+fn covariances_of_all_classes_are_bounded() {
+    let network = Network::new(9, 2, 4, 12);
+    let fitted = network.fit(&Parameters::default(), &[Method::Gmm]);
+    assert!(fitted[0].notes().is_empty(), "{:?}", fitted[0].notes());
+    let few = Network::new(9, 2, 4, 6);
+    let fitted = few.fit(&Parameters::default(), &[Method::Gmm]);
+    let notes = fitted[0].notes().join(" ");
+    assert!(notes.contains("is added to all variances"), "{notes}");
+
+    let (classes, features) = (1000, 512);
+    let summary = TrainingSummary::new(&[Method::Gmm], classes, features);
+    let mut summary = summary.with_parameters(&Parameters::default());
+    let (image, logits) = (vec![1.0; features], vec![0.0; classes]);
+    let training = Training::new(&image, &logits, None, classes).unwrap();
+    summary.observe(&training, None).unwrap();
+    let error = fit_summary(&Parameters::default(), &[Method::Gmm], None, Some(&summary));
+    let error = error.unwrap_err().to_string();
+    for part in ["gmm", "134217728", "1000 classes of 512 features"] {
+        assert!(error.contains(part), "{error}");
     }
 }

@@ -42,12 +42,13 @@ fn exact(parameters: &Parameters) -> Vec<Method> {
 }
 
 /// What is fitted from sums, whose last bits depend on the order.
-const OF_SUMS: [Method; 9] = [
+const OF_SUMS: [Method; 10] = [
     Method::KlMatching,
     Method::Mahalanobis,
     Method::RelativeMahalanobis,
     Method::MahalanobisPp,
     Method::RelativeMahalanobisPp,
+    Method::Gmm,
     Method::She,
     Method::Dice,
     Method::Fdbd,
@@ -153,7 +154,8 @@ fn tolerance(method: Method) -> f64 {
         Method::Mahalanobis
         | Method::RelativeMahalanobis
         | Method::MahalanobisPp
-        | Method::RelativeMahalanobisPp => 1e-6,
+        | Method::RelativeMahalanobisPp
+        | Method::Gmm => 1e-6,
         // Patterns are kept in f32.
         Method::She => 1e-7,
         // Its directions are.

@@ -20,12 +20,13 @@ const EXACT: [Method; 10] = [
     Method::AdaScaleL,
     Method::ReactMap,
 ];
-const OF_SUMS: [Method; 9] = [
+const OF_SUMS: [Method; 10] = [
     Method::KlMatching,
     Method::Mahalanobis,
     Method::RelativeMahalanobis,
     Method::MahalanobisPp,
     Method::RelativeMahalanobisPp,
+    Method::Gmm,
     Method::She,
     Method::Dice,
     Method::Fdbd,
@@ -112,6 +113,7 @@ fn merged_parts_fit_as_all_images() {
                     // Their roots are kept in f32.
                     Method::Mahalanobis | Method::RelativeMahalanobis => 2e-6 * plain,
                     Method::MahalanobisPp | Method::RelativeMahalanobisPp => 2e-6 * unit,
+                    Method::Gmm => 2e-6 * alone.abs().max(1.0),
                     // Patterns are kept in f32.
                     Method::She => 1e-7 * alone.abs().max(1.0),
                     _ => 1e-12 * alone.abs().max(1.0),

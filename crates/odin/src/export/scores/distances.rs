@@ -3,7 +3,7 @@
 use super::terms::{Term, Terms};
 use crate::{Error, ErrorKind};
 use odin_graph::op::{ReduceKind, Unary};
-use odin_graph::{Tensor, ValueId, odin};
+use odin_graph::{Shape, Tensor, ValueId, odin};
 
 /// The tensor of the mean of the training features.
 const MEAN: &str = "features.mean";
@@ -64,6 +64,59 @@ fn whitened(t: &mut Terms<'_>, space: Space, inverse_root: &str) -> Term {
     let centred = space.centred(t)?;
     let inverse_root = t.tensor(&space.name(inverse_root))?;
     t.product(centred, inverse_root)
+}
+
+/// `log Σ exp (o_c - ‖R_c (h - μ_c)‖² / 2)` over classes.
+pub(super) fn gmm(t: &mut Terms<'_>) -> Term {
+    let (means, roots) = (t.tensor("gmm.means")?, t.tensor("gmm.inverse_roots")?);
+    let (classes, width) = (means.shape()[0], means.shape()[1].max(1));
+    let centre = mean_of_rows(&means);
+    let whitened_means = whitened_about(&centre, &means, &roots);
+    let [features, centre] = [t.features()?, t.g.constant(Tensor::vector(centre))?];
+    let centred = t.g.sub(features, centre)?;
+    let whitened = t.product(centred, roots)?;
+    let whitened_means = t.g.constant(Tensor::vector(whitened_means))?;
+    let whitened = t.g.sub(whitened, whitened_means)?;
+    let of_classes = t.g.reshape(whitened, Shape::batched(&[classes, width]))?;
+    let squares = t.g.mul(of_classes, of_classes)?;
+    let squared = t.g.reduce(squares, ReduceKind::Sum, vec![2], false)?;
+    let half = t.times(squared, 0.5)?;
+    let offsets = t.tensor("gmm.offsets")?;
+    let offsets = t.g.constant(offsets)?;
+    let logarithms = t.g.sub(offsets, half)?;
+    t.energy(logarithms)
+}
+
+fn mean_of_rows(rows: &Tensor) -> Vec<f32> {
+    let (count, width) = (rows.shape()[0], rows.shape()[1].max(1));
+    let mut sums = vec![0.0; width];
+    for row in rows.data().chunks_exact(width) {
+        sums.iter_mut()
+            .zip(row)
+            .for_each(|(s, &v)| *s += f64::from(v));
+    }
+    sums.iter().map(|sum| (sum / count as f64) as f32).collect()
+}
+
+/// `R_c (μ_c - centre)` of each class, one after another.
+fn whitened_about(centre: &[f32], means: &Tensor, roots: &Tensor) -> Vec<f32> {
+    let width = centre.len();
+    let roots = roots.data().chunks_exact(width * width);
+    let of_class = |(mean, root): (&[f32], &[f32])| -> Vec<f32> {
+        let about = mean.iter().zip(centre);
+        let about: Vec<f64> = about.map(|(&m, &c)| f64::from(m) - f64::from(c)).collect();
+        let row = |row: &[f32]| {
+            let products = row.iter().zip(&about).map(|(&r, a)| f64::from(r) * a);
+            products.sum::<f64>() as f32
+        };
+        root.chunks_exact(width).map(row).collect()
+    };
+    means
+        .data()
+        .chunks_exact(width)
+        .zip(roots)
+        .flat_map(of_class)
+        .collect()
 }
 
 /// `h / ‖h‖`.

@@ -49,6 +49,7 @@ pub(super) fn add(g: &mut Graph, ends: &Ends, fitted: &Fitted) -> Result<ValueId
         Method::RelativeMahalanobis => distances::relative_mahalanobis(t, Space::Plain),
         Method::MahalanobisPp => distances::mahalanobis(t, Space::Unit),
         Method::RelativeMahalanobisPp => distances::relative_mahalanobis(t, Space::Unit),
+        Method::Gmm => distances::gmm(t),
         Method::Knn => distances::knn(t),
         Method::NnGuide => distances::nn_guide(t),
         Method::She => distances::she(t),
