@@ -61,28 +61,73 @@ pub fn fit_summary(
     head: Option<&Head>,
     summary: Option<&TrainingSummary>,
 ) -> Result<Vec<Fitted>, Error> {
-    parameters.check()?;
-    let summary = summary.filter(|summary| summary.images() > 0);
+    let all = FittingAll::new(parameters, head, summary)?;
+    // Before anything is computed.
     for &method in methods {
-        check_needs(method, head, summary)?;
+        all.check(method)?;
     }
-    if let (Some(head), Some(summary)) = (head, summary) {
-        check_shapes(head, summary.classes(), summary.features())?;
-    }
-    let fitting = Fitting::new(parameters, head, summary);
-    methods
-        .iter()
-        .map(|&method| {
-            let score = fit_score(method, &fitting).map_err(|error| {
-                Error::new(error.kind(), format!("the score {method}: {error}"))
-            })?;
-            let mut notes = notes(method, parameters, summary);
-            notes.extend(score.notes());
-            let warnings = warnings(method, parameters, summary);
-            let signs_seen = summary.is_some_and(|summary| summary.negative_share().is_some());
-            Ok(Fitted::new(method, score, notes).warned(warnings, signs_seen))
+    methods.iter().map(|&method| all.fit(method)).collect()
+}
+
+/// As [`fit_summary`], with what is wrong with each method apart: those that can be fitted are, each
+/// once.
+///
+/// # Errors
+/// [`ErrorKind::Shape`] where training images and last layer do not belong together;
+/// [`ErrorKind::Invalid`] for a parameter out of its range.
+pub fn fit_summary_each(
+    parameters: &Parameters,
+    methods: &[Method],
+    head: Option<&Head>,
+    summary: Option<&TrainingSummary>,
+) -> Result<Vec<Result<Fitted, Error>>, Error> {
+    let all = FittingAll::new(parameters, head, summary)?;
+    let each = methods.iter();
+    Ok(each.map(|&method| all.fit(method)).collect())
+}
+
+/// Several scores that are fitted from the same.
+struct FittingAll<'a> {
+    parameters: &'a Parameters,
+    head: Option<&'a Head>,
+    summary: Option<&'a TrainingSummary>,
+    fitting: Fitting<'a>,
+}
+
+impl<'a> FittingAll<'a> {
+    fn new(
+        parameters: &'a Parameters,
+        head: Option<&'a Head>,
+        summary: Option<&'a TrainingSummary>,
+    ) -> Result<Self, Error> {
+        parameters.check()?;
+        let summary = summary.filter(|summary| summary.images() > 0);
+        if let (Some(head), Some(summary)) = (head, summary) {
+            check_shapes(head, summary.classes(), summary.features())?;
+        }
+        Ok(Self {
+            parameters,
+            head,
+            summary,
+            fitting: Fitting::new(parameters, head, summary),
         })
-        .collect()
+    }
+
+    fn check(&self, method: Method) -> Result<(), Error> {
+        check_needs(method, self.head, self.summary)
+    }
+
+    fn fit(&self, method: Method) -> Result<Fitted, Error> {
+        self.check(method)?;
+        let score = fit_score(method, &self.fitting)
+            .map_err(|error| Error::new(error.kind(), format!("the score {method}: {error}")))?;
+        let (parameters, summary) = (self.parameters, self.summary);
+        let mut notes = notes(method, parameters, summary);
+        notes.extend(score.notes());
+        let warnings = warnings(method, parameters, summary);
+        let signs_seen = summary.is_some_and(|summary| summary.negative_share().is_some());
+        Ok(Fitted::new(method, score, notes).warned(warnings, signs_seen))
+    }
 }
 
 fn check_needs(

@@ -58,7 +58,7 @@ mod tensor;
 mod training;
 
 pub use error::{Error, ErrorKind};
-pub use fit::{fit, fit_summary, fit_with};
+pub use fit::{fit, fit_summary, fit_summary_each, fit_with};
 pub use fitted::{Fitted, restore, tensors, warnings};
 pub use grid::ParameterGrid;
 pub use head::Head;

@@ -11,7 +11,8 @@ use crate::{Classifier, Error, ErrorKind, Images, Precision};
 use odin_cpu::Output;
 use odin_graph::odin::names;
 use odin_scores::{
-    Fitted, Head, Method, Needs, Parameters, Training, TrainingSummary, fit_summary, fit_with,
+    Fitted, Head, Method, Needs, Parameters, Training, TrainingSummary, fit_summary,
+    fit_summary_each, fit_with,
 };
 use std::collections::BTreeMap;
 
@@ -66,8 +67,8 @@ impl DetectorBuilder {
     /// As [`DetectorBuilder::fit`], with what is wrong with each score apart.
     ///
     /// # Errors
-    /// When the training images cannot be run through the network, or a score needs a last linear
-    /// layer and the network has none.
+    /// When the training images cannot be run through the network, or are not what its last linear
+    /// layer says of them.
     pub fn fit_each(
         self,
         methods: &[Method],
@@ -127,14 +128,12 @@ impl DetectorBuilder {
         methods.iter().try_for_each(checked)
     }
 
-    /// What `fit` makes of the scores that can be computed from more than a last linear layer, which
-    /// all scores share, and what the network lacks for the others.
+    /// What `fit` makes of the scores that the network has all for, and what it lacks for the others.
     fn each_possible(
         &self,
         methods: &[Method],
         fit: impl FnOnce(&[Method]) -> Result<Vec<Result<Fitted, Error>>, Error>,
     ) -> Result<Vec<Result<Fitted, Error>>, Error> {
-        self.classifier.head_for(methods)?;
         let check = |&method: &Method| self.classifier.check_score(method).map(|()| method);
         let checked: Vec<_> = methods.iter().map(check).collect();
         let possible = checked.iter().flatten().copied();
@@ -177,8 +176,7 @@ impl DetectorBuilder {
     /// As [`DetectorBuilder::fit_summary`], with what is wrong with each score apart.
     ///
     /// # Errors
-    /// When the summary is of another network, or a score needs a last linear layer and the network
-    /// has none.
+    /// When the summary is of another network, or a parameter is out of its range.
     pub fn fit_summary_each(
         self,
         methods: &[Method],
@@ -270,26 +268,15 @@ fn left_out() -> Error {
     Error::new(ErrorKind::Scores, "a score was left out of the fit")
 }
 
-/// Each score, or what is wrong with it. Together they share what several of them need.
+/// Each score, or what is wrong with it.
 fn each(
     parameters: &Parameters,
     methods: &[Method],
     head: Option<&Head>,
     summary: Option<&TrainingSummary>,
 ) -> Result<Vec<Result<Fitted, Error>>, Error> {
-    let fit = |methods: &[Method]| fit_summary(parameters, methods, head, summary);
-    if let Ok(fitted) = fit(methods) {
-        return Ok(fitted.into_iter().map(Ok).collect());
-    }
-    let alone = |&method: &Method| fit(&[method]).map(|_| method);
-    let checked: Vec<_> = methods.iter().map(alone).collect();
-    let sound = checked.iter().filter_map(|c| c.as_ref().ok().copied());
-    let mut fitted = fit(&sound.collect::<Vec<Method>>())?.into_iter();
-    let each = checked.into_iter().map(|checked| match checked {
-        Err(error) => Err(Error::from(error)),
-        Ok(_) => fitted.next().ok_or_else(left_out),
-    });
-    Ok(each.collect())
+    let each = fit_summary_each(parameters, methods, head, summary)?.into_iter();
+    Ok(each.map(|score| score.map_err(Error::from)).collect())
 }
 
 /// The class of the classifier that each label of the images is; `None` unless all have one.

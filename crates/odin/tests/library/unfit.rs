@@ -91,3 +91,61 @@ fn training_images_tell_more_than_the_graph() {
         assert!(!found.contains("may be negative"), "{found}");
     }
 }
+
+/// Scores that a network has nothing for, or that its images do not determine, take no others with
+/// them: networks of two heads, or of a last layer that is no linear one.
+#[test]
+fn one_score_takes_no_other_with_it() {
+    const OF_LOGITS: [Method; 3] = [Method::Energy, Method::Gen, Method::KlMatching];
+    const OF_FEATURES: [Method; 4] = [
+        Method::Mahalanobis,
+        Method::Gmm,
+        Method::Knn,
+        Method::GradNorm,
+    ];
+    for (file, has_features) in [
+        ("onnx/deit.torchscript14.onnx", false),
+        ("onnx/squeezenet.torchscript11.onnx", false),
+        ("onnx/vit.torchscript17.onnx", true),
+        ("onnx/resnet.torchscript9.onnx", true),
+    ] {
+        let classifier = open(fixture(file));
+        let images = noise(&classifier, 12);
+        let builder = Detector::builder(&classifier);
+        let each = builder
+            .clone()
+            .fit_each(&Method::ALL, Some(&images), |_| {});
+        let each = each.unwrap();
+        let outcome = |method: Method| {
+            let place = Method::ALL.iter().position(|m| *m == method).unwrap();
+            each[place].as_ref().map(|fitted| fitted.method())
+        };
+        for method in OF_LOGITS {
+            assert_eq!(outcome(method).ok(), Some(method), "{file}");
+        }
+        for method in OF_FEATURES {
+            match outcome(method) {
+                Ok(fitted) => assert!(has_features && fitted == method, "{file}"),
+                Err(error) => {
+                    let reason = error.to_string();
+                    assert!(!has_features, "{file}: {reason}");
+                    assert!(reason.contains("cannot be computed"), "{file}: {reason}");
+                }
+            }
+        }
+        // Noise has no labels.
+        let reason = outcome(Method::TemperatureScaling).unwrap_err().to_string();
+        assert!(
+            reason.contains("the labels of the training images"),
+            "{reason}"
+        );
+        let summary = builder.clone().summarize(&OF_LOGITS, &images, |_| {});
+        let others = builder.fit_summary_each(&Method::ALL, &summary.unwrap());
+        let fitted = others.unwrap().into_iter().flatten().map(|f| f.method());
+        let fitted: Vec<Method> = fitted.collect();
+        assert!(
+            OF_LOGITS.iter().all(|method| fitted.contains(method)),
+            "{file}: {fitted:?}"
+        );
+    }
+}
