@@ -177,8 +177,9 @@ def split_mix(seed, count):
     return state ^ (state >> np.uint64(31))
 
 
-def weiper_kld(case, repeats=100, distance=1.8, lambdas=(2.5, 0.1), seed=0):
-    bins = 100
+def weiper_kld(
+    case, repeats=100, distance=1.8, lambdas=(2.5, 0.1), seed=0, bins=100, widths=(4, 15), floors=(0.01, 0.025)
+):
     uniform = ((split_mix(np.uint64(seed), 2 * repeats * case.weight.size) >> np.uint64(11)) + np.uint64(1)) / 2.0**53
     radius, angle = np.sqrt(-2 * np.log(uniform[0::2])), 2 * np.pi * uniform[1::2]
     noise = (radius * np.cos(angle)).reshape(repeats, *case.weight.shape)
@@ -204,9 +205,10 @@ def weiper_kld(case, repeats=100, distance=1.8, lambdas=(2.5, 0.1), seed=0):
 
     flat = lambda z: z.reshape(len(z), -1)
     train, test = logits(case.train), logits(case.test)
-    of_logits = divergence(flat(train), flat(test), 15, 0.025)
+    of_logits = divergence(flat(train), flat(test), widths[1], floors[1])
+    of_features = divergence(case.train, case.test, widths[0], floors[0])
     largest = softmax(test, axis=2).max(2).mean(1)
-    return lambdas[1] * largest - divergence(case.train, case.test, 4, 0.01) - lambdas[0] * of_logits
+    return lambdas[1] * largest - of_features - lambdas[0] * of_logits
 
 
 def she(case):
@@ -388,6 +390,9 @@ def with_parameters(case):
         "nn-guide:k=3:share=0.3:seed=5": nn_guide(case, 3, 0.3, 5),
         "dice:pruned=0.5": dice(case, 0.5),
         "weiper-kld:repeats=3:distance=0.5:lambda1=1:lambda2=2:seed=9": weiper_kld(case, 3, 0.5, (1, 2), 9),
+        "weiper-kld:repeats=3:bins=20:feature-width=3:logit-width=6:feature-floor=0.1:logit-floor=0.05": weiper_kld(
+            case, 3, bins=20, widths=(3, 6), floors=(0.1, 0.05)
+        ),
     }
 
 

@@ -427,6 +427,11 @@ fn set_parameter(
         "weiper_repeats" => parameters.weiper_repeats = value.extract()?,
         "weiper_lambda1" => parameters.weiper_lambda1 = value.extract()?,
         "weiper_lambda2" => parameters.weiper_lambda2 = value.extract()?,
+        "weiper_bins" => parameters.weiper_bins = value.extract()?,
+        "weiper_feature_width" => parameters.weiper_feature_width = value.extract()?,
+        "weiper_logit_width" => parameters.weiper_logit_width = value.extract()?,
+        "weiper_feature_floor" => parameters.weiper_feature_floor = value.extract()?,
+        "weiper_logit_floor" => parameters.weiper_logit_floor = value.extract()?,
         "weiper_images" => parameters.weiper_images = value.extract()?,
         "weiper_seed" => parameters.weiper_seed = value.extract()?,
         "vim_dimension" => parameters.vim_dimension = value.extract()?,
@@ -454,7 +459,8 @@ fn set_parameter(
                 "there is no such parameter; they are kept_images, gen_gamma, gen_top, knn_k, \
                  knn_share, knn_seed, knn_images, nn_guide_k, \
                  nn_guide_share, nn_guide_seed, nn_guide_images, weiper_distance, weiper_repeats, weiper_lambda1, \
-                 weiper_lambda2, weiper_images, weiper_seed, vim_dimension, react_quantile, \
+                 weiper_lambda2, weiper_bins, weiper_feature_width, weiper_logit_width, \
+                 weiper_feature_floor, weiper_logit_floor, weiper_images, weiper_seed, vim_dimension, react_quantile, \
                  ash_pruned, scale_pruned, lts_pruned, vra_lower, vra_upper, dice_pruned, adascale_o, \
                  adascale_epsilon, adascale_k1, adascale_k2, adascale_lambda, adascale_pmin, \
                  adascale_pmax, react_map_quantile, ash_map_pruned, scale_map_pruned, \

@@ -55,6 +55,11 @@ pub(crate) fn of(method: Method) -> &'static [Parameter] {
         parameter!("repeats", weiper_repeats),
         parameter!("lambda1", weiper_lambda1),
         parameter!("lambda2", weiper_lambda2),
+        parameter!("bins", weiper_bins),
+        parameter!("feature-width", weiper_feature_width),
+        parameter!("logit-width", weiper_logit_width),
+        parameter!("feature-floor", weiper_feature_floor),
+        parameter!("logit-floor", weiper_logit_floor),
         parameter!("images", weiper_images),
         parameter!("seed", weiper_seed),
     ];
@@ -239,7 +244,16 @@ mod tests {
             (
                 "weiper-kld:repeats=5:lambda1=1",
                 Method::WeiperKld,
-                "distance = 1.8, repeats = 5, lambda1 = 1, lambda2 = 0.1, images = 2000, seed = 0",
+                "distance = 1.8, repeats = 5, lambda1 = 1, lambda2 = 0.1, bins = 100, \
+                 feature-width = 4, logit-width = 15, feature-floor = 0.01, logit-floor = 0.025, \
+                 images = 2000, seed = 0",
+            ),
+            (
+                "weiper-kld:bins=50:feature-width=2:logit-width=9:logit-floor=0.1",
+                Method::WeiperKld,
+                "distance = 1.8, repeats = 100, lambda1 = 2.5, lambda2 = 0.1, bins = 50, \
+                 feature-width = 2, logit-width = 9, feature-floor = 0.01, logit-floor = 0.1, \
+                 images = 2000, seed = 0",
             ),
             ("lts:0.9", Method::Lts, "pruned = 0.9"),
             ("dice:0.7", Method::Dice, "pruned = 0.7"),
@@ -278,6 +292,10 @@ mod tests {
             ("dices", "dices"),
             ("weiper-kld:repeats=1001", "from 1 to 1000"),
             ("weiper-kld:distance=0", "above 0"),
+            ("weiper-kld:bins=1001", "from 1 to 1000"),
+            ("weiper-kld:bins=10", "at most weiper_bins"),
+            ("weiper-kld:feature-width=0", "at least 1"),
+            ("weiper-kld:logit-floor=0", "above 0"),
             ("dice:1", "below 1"),
             ("vra:lower=0.95", "at most vra_upper"),
             ("vra:upper=1.5", "at most 1"),

@@ -50,6 +50,17 @@ pub struct Parameters {
     pub weiper_lambda1: f64,
     /// λ₂ of WeiPer+KLD, at least 0; 0.1.
     pub weiper_lambda2: f64,
+    /// How many equal bins WeiPer+KLD counts values in, from 1 to 1000; 100.
+    pub weiper_bins: usize,
+    /// Over how many bins WeiPer+KLD smooths the density of an image's features, from 1 to `weiper_bins`;
+    /// 4.
+    pub weiper_feature_width: usize,
+    /// The same of the logits; 15.
+    pub weiper_logit_width: usize,
+    /// What WeiPer+KLD adds to each bin of densities of features, above 0; 0.01.
+    pub weiper_feature_floor: f64,
+    /// The same of logits; 0.025.
+    pub weiper_logit_floor: f64,
     /// How many training images WeiPer+KLD is fitted to at most, at least 1; 2000.
     pub weiper_images: usize,
     /// The seed of the perturbations and of the images of WeiPer+KLD; 0.
@@ -120,6 +131,11 @@ impl Default for Parameters {
             weiper_repeats: 100,
             weiper_lambda1: 2.5,
             weiper_lambda2: 0.1,
+            weiper_bins: 100,
+            weiper_feature_width: 4,
+            weiper_logit_width: 15,
+            weiper_feature_floor: 0.01,
+            weiper_logit_floor: 0.025,
             weiper_images: 2000,
             weiper_seed: 0,
             vim_dimension: None,
@@ -186,6 +202,15 @@ impl Parameters {
             gen_top: usual.gen_top,
             knn_k: usual.knn_k,
             nn_guide_k: usual.nn_guide_k,
+            weiper_distance: usual.weiper_distance,
+            weiper_repeats: usual.weiper_repeats,
+            weiper_lambda1: usual.weiper_lambda1,
+            weiper_lambda2: usual.weiper_lambda2,
+            weiper_bins: usual.weiper_bins,
+            weiper_feature_width: usual.weiper_feature_width,
+            weiper_logit_width: usual.weiper_logit_width,
+            weiper_feature_floor: usual.weiper_feature_floor,
+            weiper_logit_floor: usual.weiper_logit_floor,
             react_quantile: usual.react_quantile,
             ash_pruned: usual.ash_pruned,
             scale_pruned: usual.scale_pruned,
@@ -207,6 +232,8 @@ impl Parameters {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let weight = |value: f64| value >= 0.0 && value.is_finite();
         let part = |value: f64| value > 0.0 && value <= 1.0;
+        let added = |value: f64| value > 0.0 && value.is_finite();
+        let width = |width: usize| (1..=self.weiper_bins).contains(&width);
         let checks = [
             ("kept_images", self.kept_images >= 1, "at least 1"),
             (
@@ -237,6 +264,31 @@ impl Parameters {
             ),
             ("weiper_lambda1", weight(self.weiper_lambda1), "at least 0"),
             ("weiper_lambda2", weight(self.weiper_lambda2), "at least 0"),
+            (
+                "weiper_bins",
+                (1..=1000).contains(&self.weiper_bins),
+                "from 1 to 1000",
+            ),
+            (
+                "weiper_feature_width",
+                width(self.weiper_feature_width),
+                "at least 1 and at most weiper_bins",
+            ),
+            (
+                "weiper_logit_width",
+                width(self.weiper_logit_width),
+                "at least 1 and at most weiper_bins",
+            ),
+            (
+                "weiper_feature_floor",
+                added(self.weiper_feature_floor),
+                "above 0",
+            ),
+            (
+                "weiper_logit_floor",
+                added(self.weiper_logit_floor),
+                "above 0",
+            ),
             ("weiper_images", self.weiper_images >= 1, "at least 1"),
             ("vim_dimension", self.vim_dimension != Some(0), "at least 1"),
             (
