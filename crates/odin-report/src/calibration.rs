@@ -35,6 +35,8 @@ pub struct CalibrationReport<'a> {
     compared: Vec<(String, Metrics)>,
     /// For each score, what pictures show.
     shown: Vec<Shown>,
+    /// Why scores are not to be trusted.
+    of_scores: Vec<String>,
 }
 
 /// What pictures show of a score.
@@ -93,6 +95,7 @@ impl<'a> CalibrationReport<'a> {
         let shown = saved.map(|score| Shown::new(score, in_set, out_set));
         Ok(Self {
             file: file.to_path_buf(),
+            of_scores: Vec::new(),
             shown: shown.collect::<Result<_, _>>()?,
             detector,
             computed_in,
@@ -104,6 +107,15 @@ impl<'a> CalibrationReport<'a> {
                 None => Vec::new(),
             },
         })
+    }
+
+    /// With reasons why its scores are not to be trusted.
+    #[must_use]
+    pub fn of_scores(self, warnings: Vec<String>) -> Self {
+        Self {
+            of_scores: warnings,
+            ..self
+        }
     }
 
     /// As text for a terminal.
@@ -201,6 +213,7 @@ impl<'a> CalibrationReport<'a> {
     /// As a JSON object; rates are fractions.
     pub fn to_json(&self) -> String {
         let (d, images) = (self.detector, &self.detector.images);
+        let warnings = [self.warnings(), self.of_scores.clone()].concat();
         let scores = d.scores.iter().zip(&self.points);
         let scores: Vec<Value> = scores.map(|(s, points)| score_json(s, points)).collect();
         let value = json!({
@@ -220,7 +233,7 @@ impl<'a> CalibrationReport<'a> {
             "n_out": images.out_dataset.as_ref().map(|_| images.out_images),
             "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
-            "warnings": self.warnings(),
+            "warnings": warnings,
             "scores": scores,
             "compared": self.compared.iter().map(|(name, m)| {
                 json!({"name": name, "auroc": m.auroc, "fpr_at_95_tpr": m.fpr_at_95_tpr})

@@ -1,6 +1,6 @@
 //! In which precision, and with which instructions, a network was run.
 
-use odin::{Detector, Precision, Tuner};
+use odin::{Detector, Precision, ScoreTuner, Tuner};
 
 /// In which precision a network was run, and what its products were computed with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,15 @@ impl From<&Tuner> for ComputedIn {
     fn from(tuner: &Tuner) -> Self {
         Self {
             precision: tuner.grid().precision(),
+            instructions: tuner.instructions(),
+        }
+    }
+}
+
+impl From<&ScoreTuner> for ComputedIn {
+    fn from(tuner: &ScoreTuner) -> Self {
+        Self {
+            precision: tuner.setting().precision,
             instructions: tuner.instructions(),
         }
     }

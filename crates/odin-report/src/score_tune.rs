@@ -1,9 +1,13 @@
 //! The report of `odin tune --for`.
 
+mod page;
+mod plots;
+
 use crate::columns::{aligned, entry};
 use crate::csv::Line;
 use crate::json;
 use crate::network::Network;
+use crate::precision::ComputedIn;
 use crate::terms::{LABELS, POSITIVE_CLASS, counted, percent};
 use odin::ScoreSearch;
 use odin_metrics::Metrics;
@@ -29,6 +33,10 @@ pub struct ScoreTuneReport {
     pub candidates: Vec<String>,
     /// Where the defaults are among them.
     pub default: Option<usize>,
+    /// The precision.
+    pub computed_in: ComputedIn,
+    /// Why the score that was chosen is not to be trusted.
+    pub warnings: Vec<String>,
     /// What could not be fitted, and why.
     pub left_out: Vec<(String, String)>,
     /// Whether the other images were made from the in-set.
@@ -82,6 +90,7 @@ impl ScoreTuneReport {
         }
         line("In-distribution dataset", &self.in_dataset);
         line("In-distribution images", &self.n_in.to_string());
+        line("Precision", &self.computed_in.to_string());
         line("Tried", &self.candidates.len().to_string());
         line("Positive class", POSITIVE_CLASS);
         text
@@ -195,6 +204,9 @@ impl ScoreTuneReport {
             "fitted_to": fitted_to.map(|(name, images)| json!({"set": name, "images": images})),
             "positive_class": POSITIVE_CLASS,
             "seed": self.seed,
+            "precision": self.computed_in.precision.as_str(),
+            "instructions": self.computed_in.instructions,
+            "warnings": self.warnings,
             "tuned_on": search.tuned_on,
             "n_out": search.n_out,
             "rule": self.rule(),

@@ -38,6 +38,8 @@ pub struct TuneReport {
     pub passes_apart: Passes,
     /// The seed of noise and synthetic sets.
     pub seed: u64,
+    /// Why scores beside ODIN are not to be trusted.
+    pub warnings: Vec<String>,
     /// On images that tuned nothing: the baseline, other scores, ODIN at the paper's setting, and
     /// as tuned.
     pub tests: Vec<TuneTest>,
@@ -343,6 +345,7 @@ impl TuneReport {
             "accuracy": self.accuracy.as_ref().ok(),
             "positive_class": POSITIVE_CLASS,
             "seed": self.seed,
+            "warnings": self.warnings,
             "precision": self.computed_in.precision.as_str(),
             "instructions": self.computed_in.instructions,
             "temperatures": self.grid.temperatures(),

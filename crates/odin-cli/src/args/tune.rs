@@ -77,9 +77,7 @@ pub(crate) struct Tune {
         long = "for",
         value_name = "SCORE",
         value_parser = parameter_grid,
-        conflicts_with_all = [
-            "temperatures", "magnitudes", "transfer", "scores-beside-odin", "report", "plots"
-        ]
+        conflicts_with_all = ["temperatures", "magnitudes", "transfer", "scores-beside-odin"]
     )]
     pub(crate) score_grid: Option<odin::ParameterGrid>,
 

@@ -23,7 +23,11 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let tuned = tuned(args, &setup)?;
     let setting = match &tuned {
         Some(tuned) if tuned.score.is_none() => tuned.setting,
-        _ => setup.setting(&args.setting)?,
+        Some(tuned) => {
+            let setting = setup.setting(&args.setting)?;
+            setting.with_precision(tuned.setting.precision)
+        }
+        None => setup.setting(&args.setting)?,
     };
     let scores_beside = with_tuned(&args.scores_beside, tuned.as_ref())?;
     let in_spec = setup.in_spec(args.in_dataset.as_deref())?;
@@ -70,6 +74,7 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
     let calibrated = options.calibrate(detector, &in_scored, out_scored)?;
     tell_replaced(&args.out, args.run.quiet.on);
     let record = calibrated.save(&args.out)?;
+    let warnings = calibrated.detector().warnings();
     let report = CalibrationReport::new(
         &args.out,
         &record,
@@ -77,7 +82,8 @@ pub(crate) fn run(args: &Calibrate, again: &str) -> Result<()> {
         accuracy,
         &in_scored,
         out_scored,
-    )?;
+    )?
+    .of_scores(warnings);
     for warning in report.warnings() {
         say(&format!("warning: {warning}"));
     }

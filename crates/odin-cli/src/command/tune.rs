@@ -22,7 +22,7 @@ use std::path::Path;
 pub(crate) fn run(args: &Tune, again: &str) -> Result<()> {
     let out = check_out(args)?;
     if let Some(grid) = &args.score_grid {
-        return tune_score::run(args, grid, out);
+        return tune_score::run(args, grid, out, again);
     }
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.limit = args.limit;
@@ -205,6 +205,7 @@ impl Tuning<'_> {
             passes,
             passes_apart,
             seed: self.args.run.seed,
+            warnings: tuner.warnings(),
             tests,
         };
         Ok((report, tuned))

@@ -6,17 +6,23 @@ use crate::args::{Tune, UsageError};
 use crate::output::atomic::Output;
 use crate::output::command_line::{fit_options, option};
 use crate::output::progress::{Meter, say};
+use crate::output::report_files::ReportFiles;
 use crate::output::stdout::write_stdout;
 use crate::resolve::dataset::Spec;
 use crate::resolve::setup::Setup;
 use anyhow::{Result, bail};
 use odin::{
-    CandidateScores, Images, InOnlyRule, MeasureOptions, Objective, ParameterGrid, ScoreSearch,
-    ScoreTuner, Tuned, measure,
+    CandidateScores, Images, InOnlyRule, MeasureOptions, Objective, ParameterGrid, Precision,
+    ScoreSearch, ScoreTuner, Setting, Tuned, measure,
 };
-use odin_report::{Network, ScoreTuneReport, ScoreTuneTest};
+use odin_report::{ComputedIn, Network, ScoreTuneReport, ScoreTuneTest};
 
-pub(super) fn run(args: &Tune, grid: &ParameterGrid, out: Option<Output>) -> Result<()> {
+pub(super) fn run(
+    args: &Tune,
+    grid: &ParameterGrid,
+    out: Option<Output>,
+    again: &str,
+) -> Result<()> {
     check(args, grid)?;
     let mut setup = Setup::new(&args.nn, &args.run)?;
     setup.selection.limit = args.limit;
@@ -25,15 +31,21 @@ pub(super) fn run(args: &Tune, grid: &ParameterGrid, out: Option<Output>) -> Res
     let tune_on = tune_on
         .map(|name| setup.spec(name, "--tune-on"))
         .transpose()?;
+    let precision = setup.precision(args.precision)?;
     let mut sources = setup.sources(&args.scores_beside);
     let specs = [&in_spec].into_iter().chain(&tune_on).chain(&out_specs);
     sources.extend(specs.filter_map(Spec::source));
     if let Some(out) = &out {
         out.is_none_of(&sources)?;
     }
+    let files = ReportFiles::new(&args.report, &sources, args.run.quiet.on)?;
     let has_out = tune_on.is_some();
     let sets = open(&setup, in_spec, tune_on.into_iter().chain(out_specs))?;
-    let search = Search { args, setup };
+    let search = Search {
+        args,
+        setup,
+        precision,
+    };
     let (report, tuned) = search.run(grid, &sets, has_out)?;
     search.setup.tell_cache();
     match &out {
@@ -41,6 +53,7 @@ pub(super) fn run(args: &Tune, grid: &ParameterGrid, out: Option<Output>) -> Res
         Some(out) => write_grid(&report, out, args.run.quiet.on)?,
         None => {}
     }
+    files.write(|| report.to_html(again), || report.plots())?;
     write_stdout(&args.format.text(
         || report.to_table(),
         || report.to_json(),
@@ -67,6 +80,7 @@ fn check(args: &Tune, grid: &ParameterGrid) -> Result<()> {
 struct Search<'a> {
     args: &'a Tune,
     setup: Setup<'a>,
+    precision: Precision,
 }
 
 impl Search<'_> {
@@ -109,6 +123,8 @@ impl Search<'_> {
                 .map(|images| (images.name().to_string(), images.len())),
             candidates: tuner.candidates().map(|c| c.spec.clone()).collect(),
             default: tuner.default_candidate(),
+            computed_in: ComputedIn::from(&tuner),
+            warnings: warnings(&tuner, &search),
             left_out: left_out
                 .map(|(spec, error)| (spec.clone(), error.to_string()))
                 .collect(),
@@ -124,7 +140,9 @@ impl Search<'_> {
         let run = &self.args.run;
         let label = format!("fitting to {}", training.map_or("", Images::name));
         let mut meter = Meter::new(&label, run.quiet.on);
-        self.setup.prepare(self.setup.builder(), |builder| {
+        let setting = Setting::PAPER.with_precision(self.precision);
+        let builder = self.setup.builder().setting(setting);
+        self.setup.prepare(builder, |builder| {
             ScoreTuner::new(builder, grid, training, run.seed, |p| meter.update(p))
         })
     }
@@ -207,6 +225,12 @@ impl Search<'_> {
     }
 }
 
+/// Of what was chosen.
+fn warnings(tuner: &ScoreTuner, search: &ScoreSearch) -> Vec<String> {
+    let chosen = tuner.candidates().nth(search.chosen);
+    chosen.map_or(Vec::new(), |chosen| chosen.fitted.warnings().to_vec())
+}
+
 fn write_grid(report: &ScoreTuneReport, out: &Output, quiet: bool) -> Result<()> {
     let path = out.path();
     let text = match path.extension().is_some_and(|e| e == "json") {
@@ -220,6 +244,14 @@ fn write_grid(report: &ScoreTuneReport, out: &Output, quiet: bool) -> Result<()>
     Ok(())
 }
 
+/// The option for a precision that `odin calibrate` does not take anyway.
+fn precision_option(precision: Precision) -> String {
+    match precision {
+        Precision::Exact => String::new(),
+        other => format!(" --precision {other}"),
+    }
+}
+
 /// What to do next.
 fn suggest(args: &Tune, report: &ScoreTuneReport) {
     if args.run.quiet.on {
@@ -229,7 +261,7 @@ fn suggest(args: &Tune, report: &ScoreTuneReport) {
     let command = calibrate(args, in_dataset);
     let chosen = match &args.out {
         Some(path) if is_toml(path) => option("--tuned", path.display()),
-        _ => option("--score", report.chosen()),
+        _ => option("--score", report.chosen()) + &precision_option(report.computed_in.precision),
     };
     let fitting = match report.fitted_to {
         Some(_) => fit_options(&args.scores_beside),

@@ -817,6 +817,63 @@ fn tuned_parameters_are_what_is_calibrated() {
     assert!(text(&refused.stderr).contains("name ash, or leave out --score"));
 }
 
+/// The precision that parameters were tuned in is that of the detector.
+#[test]
+fn parameters_are_tuned_in_the_precision_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let tune = format!("{TUNE_SCORE} --for adascale-a:lambda=1/10 --in-only --format json");
+    for (option, precision) in [("", "exact"), ("--precision fast", "fast")] {
+        let report = json(folder.path(), &format!("{tune} {option} -o tuned.toml"));
+        assert_eq!(report["precision"], precision);
+        let calibrate = "calibrate --nn {demo}/model.safetensors --in-dataset {demo}/in.npy \
+                         --fit-on {demo}/validation.npy --tuned tuned.toml --format json";
+        let report = json(folder.path(), &format!("{calibrate} -o d.toml"));
+        assert_eq!(report["precision"], precision);
+    }
+}
+
+/// Why scores are not to be trusted is in the reports of all commands that show them.
+#[test]
+fn warnings_of_scores_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let set =
+        "--nn {demo}/model.safetensors --in-dataset {demo}/in.npy --limit 60 --format json --quiet";
+    let fit = "--fit-on {demo}/validation.npy --fit-images 40";
+    for (command, warned) in [
+        (
+            format!("eval {set} {fit} --out-dataset Uniform --score knn:k=9"),
+            true,
+        ),
+        (
+            format!("calibrate {set} {fit} --score knn:k=9 -o d.toml"),
+            true,
+        ),
+        (
+            format!("tune {set} {fit} --temperatures 1 --magnitudes 0 --score knn:k=9"),
+            true,
+        ),
+        (
+            format!("tune {set} {fit} --for knn:k=9 --tune-on {{demo}}/near.npy"),
+            false,
+        ),
+        (
+            format!("calibrate {set} {fit} --score knn:k=1 -o d.toml"),
+            false,
+        ),
+    ] {
+        let report = json(folder.path(), &command);
+        let warnings = report["warnings"].as_array().unwrap();
+        let of_knn = warnings
+            .iter()
+            .filter(|w| w.as_str().unwrap().contains("k is 9"));
+        assert_eq!(
+            of_knn.count(),
+            usize::from(warned),
+            "{command}: {warnings:?}"
+        );
+    }
+}
+
 #[test]
 fn tuning_that_cannot_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();

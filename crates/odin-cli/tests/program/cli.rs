@@ -104,6 +104,21 @@ fn scores_that_do_not_suit_the_network_are_warned_of() {
             said.contains("The features come"),
             expected.contains("features")
         );
+        // Those of logits alone are shown without being asked for, and warned of as well.
+        for command in [
+            "calibrate -o d.toml",
+            "tune --in-only --temperatures 1 --magnitudes 0",
+        ] {
+            let args = "--in-dataset Uniform --limit 20 --format json";
+            let report = json(&odin(
+                folder.path(),
+                &format!("{command} --nn {network} {args} --score {scores}"),
+            ));
+            let warnings = report["warnings"].as_array().unwrap();
+            let mut texts = warnings.iter().map(|warning| warning.as_str().unwrap());
+            let reported = texts.any(|text| text.starts_with(expected));
+            assert!(reported || expected.is_empty(), "{command}: {warnings:?}");
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn succeeds(folder: &Path, args: &str) -> String {
 const NN: &str = "--nn {demo}/model.safetensors --in-dataset {demo}/in.npy --quiet";
 
 /// What each command writes: its arguments, words on the page, and its plots.
-fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 6] {
+fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 7] {
     [
         (
             format!("eval {NN} --out-dataset {{demo}}/near.npy --limit 60 --ci"),
@@ -90,6 +90,18 @@ fn cases() -> [(String, &'static [&'static str], &'static [&'static str]); 6] {
                 "against-temperature.svg",
                 "heat-map.svg",
             ],
+        ),
+        (
+            format!(
+                "tune {NN} --for adascale-a:pmin=0.6/0.8:pmax=0.85:lambda=1/10 --fit-on {{demo}}/validation.npy --tune-on {{demo}}/near.npy --out-dataset {{demo}}/near.npy --limit 30"
+            ),
+            &[
+                "adascale-a:pmin=0.6:pmax=0.85:lambda=1",
+                ", chosen",
+                "On images that took no part",
+                "odin tune",
+            ],
+            &["against-lambda.svg", "against-pmin.svg"],
         ),
         (
             "drift a.csv b.csv --threshold 0.5 --score msp".to_string(),

@@ -59,8 +59,8 @@ impl DetectorBuilder {
         let possible = |method: &Method| self.classifier.check_labels(*method).is_ok();
         let new = FREE.into_iter().filter(|m| !known.contains(m));
         let new: Vec<Method> = new.filter(possible).collect();
-        let fitted = &mut self.scorers.fitted;
-        fitted.extend(fit_with(&self.parameters, &new, None, None)?);
+        let fitted = self.of_network(fit_with(&self.parameters, &new, None, None)?);
+        self.scorers.fitted.extend(fitted);
         Ok(self)
     }
 

@@ -229,6 +229,13 @@ impl Sweep {
         self.forward.instructions()
     }
 
+    /// Why scores of the builder are not to be trusted, as [`Detector::warnings`] says.
+    ///
+    /// [`Detector::warnings`]: crate::Detector::warnings
+    pub fn warnings(&self) -> Vec<String> {
+        odin_scores::warnings(&self.scorers.fitted)
+    }
+
     /// Passes per image.
     pub fn passes(&self) -> Passes {
         let moving = self.settings.iter().filter(|s| s.magnitude > 0.0);

@@ -2,7 +2,7 @@
 
 use super::objective::Objective;
 use super::search::{SYNTHETIC, mean_by_place, synthetic_sets};
-use crate::{Detector, DetectorBuilder, Error, ErrorKind, Images, Progress};
+use crate::{Detector, DetectorBuilder, Error, ErrorKind, Images, Progress, Setting};
 use odin_metrics::{Metrics, Scores};
 use odin_scores::{Fitted, Method, Needs, Observation, ParameterGrid, Parameters, Scorer};
 use std::sync::Arc;
@@ -121,6 +121,17 @@ impl ScoreTuner {
     /// Where the defaults are among them; `None` where they cannot be fitted to the images.
     pub fn default_candidate(&self) -> Option<usize> {
         self.default
+    }
+
+    /// The setting that all candidates are computed at, of which only the precision plays a part.
+    pub fn setting(&self) -> Setting {
+        let detector = self.detectors.first();
+        detector.map_or(Setting::PAPER, Detector::setting)
+    }
+
+    /// What the built-in engine computes products with; `None` of another engine.
+    pub fn instructions(&self) -> Option<String> {
+        self.detectors.first()?.instructions()
     }
 
     /// Points that could not be fitted, and why.

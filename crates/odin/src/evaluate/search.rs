@@ -143,6 +143,13 @@ impl Tuner {
         self.sweep.instructions()
     }
 
+    /// Why scores of the builder are not to be trusted, as [`Detector::warnings`] says.
+    ///
+    /// [`Detector::warnings`]: crate::Detector::warnings
+    pub fn warnings(&self) -> Vec<String> {
+        self.sweep.warnings()
+    }
+
     /// Scores images at every setting of the grid.
     ///
     /// # Errors

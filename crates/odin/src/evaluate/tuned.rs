@@ -105,7 +105,7 @@ impl Tuned {
             Error::new(ErrorKind::Invalid, problem)
         })?;
         Ok(Self {
-            setting: Setting::PAPER,
+            setting: Setting::PAPER.with_precision(tuner.setting().precision),
             score: Some(chosen.spec.clone()),
             model_sha256: classifier.file().sha256.clone(),
             rule: search.objective.to_string(),
