@@ -14,7 +14,7 @@ const PROLOGUE_ROWS: usize = 128;
 const EPILOGUE_COST: usize = 32;
 
 /// The most operations per element of a prologue.
-const PROLOGUE_COST: usize = 16;
+const PROLOGUE_COST: usize = 8;
 
 /// The operators that a step computes.
 #[derive(Debug, Clone)]

@@ -12,6 +12,9 @@ use super::operand::{Operand, Place};
 use super::{Grid, Kernel, Shader, Weights, word};
 use std::fmt::Write;
 
+/// The leaves and operators of expressions that are written out for each element of a block.
+const UNROLLED_SIZE: usize = 12;
+
 /// How a result is cut: the rows, columns and depth of a tile, and the rows and columns that an
 /// invocation computes, multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -550,25 +553,11 @@ fn put(to: Target, m: u32, x: f32) {{
 }}
 "
         ));
-        let mut text = String::new();
-        for j in 0..tile.block.1 {
-            let column = j / 4 * (tile.columns / tile.block.1) * 4 + j % 4;
-            let lane = ["x", "y", "z", "w"][j % 4];
-            let _ = writeln!(
-                text,
-                "  {{ let n = first_column + {column}u + tx * 4u;\n  if (n < columns) {{ let to = target_of(n, own_image, z);"
-            );
-            for i in 0..tile.block.0 {
-                let row = i / 4 * (tile.rows / tile.block.0) * 4 + i % 4;
-                let _ = writeln!(
-                    text,
-                    "    put(to, first_row + {row}u + ty * 4u, c{i}_{}.{lane});",
-                    j / 4
-                );
-            }
-            text.push_str("  } }\n");
+        let size: usize = then.iter().map(Expression::size).sum();
+        match size <= UNROLLED_SIZE {
+            true => unrolled_stores(tile),
+            false => looped_stores(tile),
         }
-        text
     }
 
     /// Where column `p` of product `z` begins in the result, and the distance of its rows.
@@ -597,6 +586,62 @@ fn put(to: Target, m: u32, x: f32) {{
         let first = format!("(p / {grid}u * {channels} + z * {rows}) * {plane}u + {at}");
         (first, format!("{plane}u"))
     }
+}
+
+/// The column of a tile that entry `j` of a block is, without the part of the invocation.
+fn column_of(tile: Tile, j: usize) -> usize {
+    j / 4 * (tile.columns / tile.block.1) * 4 + j % 4
+}
+
+/// As [`column_of`], of rows.
+fn row_of(tile: Tile, i: usize) -> usize {
+    i / 4 * (tile.rows / tile.block.0) * 4 + i % 4
+}
+
+/// A block, element by element.
+fn unrolled_stores(tile: Tile) -> String {
+    let mut text = String::new();
+    for j in 0..tile.block.1 {
+        let (column, lane) = (column_of(tile, j), ["x", "y", "z", "w"][j % 4]);
+        let _ = writeln!(
+            text,
+            "  {{ let n = first_column + {column}u + tx * 4u;\n  if (n < columns) {{ let to = target_of(n, own_image, z);"
+        );
+        for i in 0..tile.block.0 {
+            let row = row_of(tile, i);
+            let _ = writeln!(
+                text,
+                "    put(to, first_row + {row}u + ty * 4u, c{i}_{}.{lane});",
+                j / 4
+            );
+        }
+        text.push_str("  } }\n");
+    }
+    text
+}
+
+/// A block by a loop over a copy of it, for expressions whose text is long.
+fn looped_stores(tile: Tile) -> String {
+    let (rows, quads) = (tile.block.0, tile.block.1 / 4);
+    let all: Vec<String> = (0..quads)
+        .flat_map(|j| (0..rows).map(move |i| format!("c{i}_{j}")))
+        .collect();
+    format!(
+        "  var block = array<vec4<f32>, {count}>({all});
+  for (var e = 0u; e < {count}u; e++) {{
+    let i = e % {rows}u;
+    let m = first_row + i / 4u * {row_run}u + i % 4u + ty * 4u;
+    for (var lane = 0u; lane < 4u; lane++) {{
+      let n = first_column + e / {rows}u * {column_run}u + lane + tx * 4u;
+      if (n < columns) {{ put(target_of(n, own_image, z), m, block[e][lane]); }}
+    }}
+  }}
+",
+        count = rows * quads,
+        all = all.join(", "),
+        row_run = row_of(tile, 4),
+        column_run = column_of(tile, 4),
+    )
 }
 
 /// Four extents of an image; missing spatial axes count as one.

@@ -3,10 +3,7 @@
 //! names; without it nothing is checked, and the tests say so.
 
 use crate::engines::{Difference, first, fixture, fixtures, images};
-use odin::{
-    Classifier, Detector, Device, ErrorKind, Image, Images, ModelConfig, Normalization, Score,
-};
-use serde_json::Value;
+use odin::{Classifier, Detector, Device, ErrorKind, Normalization, Score};
 use std::path::{Path, PathBuf};
 
 fn library() -> Option<PathBuf> {
