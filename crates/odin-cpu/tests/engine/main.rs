@@ -10,6 +10,7 @@
 
 mod bf16;
 mod checks;
+#[path = "../../../odin-test/engine/extremes.rs"]
 mod extremes;
 #[path = "../../../odin-test/engine/moves.rs"]
 mod moves;

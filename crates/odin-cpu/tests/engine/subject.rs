@@ -1,6 +1,6 @@
 //! The engine, as the tests that engines share run it.
 
-use odin_cpu::{Engine, InstructionSet};
+use odin_cpu::{Engine, ErrorKind, InstructionSet};
 use odin_graph::Graph;
 
 pub(crate) use odin_cpu::Output;
@@ -43,4 +43,19 @@ pub(crate) fn runs(
         (set.to_string(), found)
     };
     sets.iter().enumerate().map(run).collect()
+}
+
+/// The outputs for one image; `None` if the engine refuses the graph, which it may do.
+pub(crate) fn run_or_refuse(
+    g: &Graph,
+    inputs: &[(&str, &[f32])],
+    what: &str,
+) -> Option<Vec<Output>> {
+    match Engine::new(g, 1) {
+        Ok(engine) => Some(engine.run(1, inputs).unwrap()),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::UnsupportedGraph, "{what}: {error}");
+            None
+        }
+    }
 }

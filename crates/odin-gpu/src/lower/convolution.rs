@@ -15,6 +15,9 @@ use odin_graph::{Op, Tensor, ValueId};
 /// The fewest channels of a group for which tiles pay.
 const FEWEST_CHANNELS: usize = 8;
 
+/// The most phases of an adjoint, each of which is a step: as many as patches of 16x16 have.
+const MOST_PHASES: usize = 256;
+
 /// A convolution, or the adjoint of one.
 struct Convolution<'a> {
     direction: Direction,
@@ -52,7 +55,7 @@ impl Selector<'_> {
         let Some(weights) = self.graph.constant_value(w).filter(|_| !few) else {
             return Ok(vec![self.direct(&conv, x, w, &shape, &then, output)?]);
         };
-        if !matches!(conv.window.axes(), 1 | 2) {
+        if !matches!(conv.window.axes(), 1 | 2) || conv.phase_count(&shape) > MOST_PHASES {
             return Ok(vec![self.direct(&conv, x, w, &shape, &then, output)?]);
         }
         if conv.direction == Direction::Forward && is_pointwise(conv.window) {
@@ -156,6 +159,16 @@ impl Convolution<'_> {
             shape: shape.to_vec(),
             tile: Tile::of_rows(rows),
         }
+    }
+
+    /// How many phases there are.
+    fn phase_count(&self, y: &[usize]) -> usize {
+        if self.direction == Direction::Forward {
+            return 1;
+        }
+        let strides = self.window.strides.iter().zip(&y[2..]);
+        let each = strides.map(|(&stride, &extent)| stride.min(extent));
+        each.fold(1, usize::saturating_mul)
     }
 
     fn phases(&self, y: &[usize]) -> Vec<Phase> {

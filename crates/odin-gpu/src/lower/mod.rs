@@ -2,6 +2,7 @@
 
 mod convolution;
 mod fusion;
+mod limits;
 mod matrix;
 mod memory;
 mod pack;
@@ -45,6 +46,7 @@ pub(crate) struct Step {
 
 /// Lowers a graph.
 pub(crate) fn lower(graph: &Graph) -> Result<Plan, Error> {
+    limits::check(graph)?;
     let strided = furthest_strided_views(graph);
     let views = contiguous_views(graph, &strided).map_err(unsupported)?;
     let groups = fusion::groups(graph, &strided, &views);

@@ -11,6 +11,8 @@
 )]
 
 mod calls;
+#[path = "../../../odin-test/engine/extremes.rs"]
+mod extremes;
 mod functions;
 #[path = "../../../odin-test/engine/moves.rs"]
 mod moves;

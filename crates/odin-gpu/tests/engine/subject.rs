@@ -1,6 +1,6 @@
 //! The engine, as the tests that engines share run it.
 
-use odin_gpu::{Choice, Engine, Gpu};
+use odin_gpu::{Choice, Engine, ErrorKind, Gpu};
 use odin_graph::Graph;
 use std::sync::OnceLock;
 
@@ -56,4 +56,19 @@ pub(crate) fn runs(
     let engine = Engine::new(g, gpu, 2).unwrap();
     let found = engine.run(images, inputs).unwrap();
     vec![(gpu.info().to_string(), found)]
+}
+
+/// The outputs for one image; `None` if the engine refuses the graph, which it may do.
+pub(crate) fn run_or_refuse(
+    g: &Graph,
+    inputs: &[(&str, &[f32])],
+    what: &str,
+) -> Option<Vec<Output>> {
+    match Engine::new(g, gpu()?, 1) {
+        Ok(engine) => Some(engine.run(1, inputs).unwrap()),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::UnsupportedGraph, "{what}: {error}");
+            None
+        }
+    }
 }
