@@ -24,7 +24,7 @@ class FitSummary:
 
     Its size, for C classes and D features of the last linear layer: ``8 D`` bytes for ``fdbd``,
     ``nci`` and ``dice``, ``8 (D + C D + D² / 2)`` for Mahalanobis distances and as much for those of
-    normalised features, ``8 C D`` for ``she``, ``8 C²`` for ``kl-matching``; ``4 (D + 1)``
+    normalised features, ``8 C (D + D² / 2)`` for ``gmm``, ``8 C D`` for ``she``, ``8 C²`` for ``kl-matching``; ``4 (D + 1)``
     an image for ``knn``, ``nn-guide``, ``vim``, ``vra`` and ``weiper-kld``, ``4 (C + 1)`` an image for
     ``temperature-scaling``, both of 65,536 images at most, and 3 to 6 a different activation for ``react``.
     Of more images those with the least hashes of what the network says of them are kept: parameters of
