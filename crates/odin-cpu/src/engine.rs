@@ -4,6 +4,7 @@ use crate::barrier::Barrier;
 use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice, Worker};
 use crate::lower::lower;
 use crate::lower::plan::{Plan, Step};
+use crate::lower::rows::without_idle_rows;
 use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::options::Options;
 use crate::program::{Program, Times};
@@ -94,6 +95,7 @@ impl Engine {
         weights: &WeightCache,
     ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
+            .and_then(|graph| without_idle_rows(&graph))
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
         let plan = lower(&folded, options, weights)?;
         let pool = rayon::ThreadPoolBuilder::new()

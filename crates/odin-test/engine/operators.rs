@@ -4,7 +4,7 @@ use crate::{numbers, rounding, subject};
 use odin_graph::op::*;
 use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, ValueId, vjp};
 
-fn constant(g: &mut Graph, shape: &[usize]) -> ValueId {
+pub(super) fn constant(g: &mut Graph, shape: &[usize]) -> ValueId {
     let data = numbers(99, shape.iter().product());
     g.constant(Tensor::new(shape.to_vec(), data).unwrap())
         .unwrap()
@@ -43,7 +43,7 @@ fn inputs(g: &Graph, images: usize) -> Vec<(&str, Vec<f32>, Vec<usize>)> {
 
 /// The outputs of a batch of three, engine against interpreter. Each element is within the bound of
 /// its own rounding errors.
-fn check(what: &str, g: &Graph) {
+pub(super) fn check(what: &str, g: &Graph) {
     if !subject::takes(what) {
         return;
     }

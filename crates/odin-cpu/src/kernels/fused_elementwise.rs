@@ -7,6 +7,7 @@ use crate::kernels::{ImageIo, SimdKernel, Worker};
 use crate::memory::ScratchSize;
 use crate::simd::{Isa, MAX_LANES, Simd, math};
 use odin_graph::op::{Binary, Compare, Unary};
+use std::ops::Range;
 
 /// Elements of a block: a few registers of 2 KiB each fit a first-level cache.
 const BLOCK_ELEMENTS: usize = 512;
@@ -61,6 +62,13 @@ impl Leaf {
 
     fn is_scalar(&self) -> bool {
         self.walk.is_scalar()
+    }
+
+    /// Whether each row of a matrix with rows of this length reads the same row of numbers.
+    fn is_per_column(&self, row_length: usize) -> bool {
+        let repeats = self.walk.axes().skip(1).all(|(_, [stride])| stride == 0);
+        let is_row = self.walk.extent == row_length && self.walk.strides == [1];
+        !self.is_mask && is_row && repeats
     }
 
     /// Broadcasts the elements from `start` on.
@@ -128,10 +136,98 @@ impl Builder {
     }
 }
 
+/// A program applied to the tiles of a matrix product, which is its last leaf.
+pub(crate) struct ProductEpilogue {
+    pub(crate) program: FusedElementwise,
+    /// The number of the operand that is its first leaf.
+    pub(crate) first: usize,
+}
+
+/// A part of a row-major product: rows of sums, `stride` apart.
+pub(crate) struct ProductTile<'a> {
+    pub(crate) sums: &'a mut [f32],
+    /// At most 64, a multiple of [`MAX_LANES`].
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// The number of the first element.
+    pub(crate) start: usize,
+    /// The columns of the product.
+    pub(crate) row_length: usize,
+}
+
+/// Some rows of a [`ProductTile`].
+#[derive(Clone, Copy)]
+struct TileRows<'a> {
+    sums: &'a [f32],
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    start: usize,
+    row_length: usize,
+}
+
+impl TileRows<'_> {
+    /// Whether the rows have no padding.
+    fn is_full(&self) -> bool {
+        self.columns == self.stride
+    }
+}
+
+impl ProductEpilogue {
+    /// The numbers of the operands that are as large as the product.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = usize> {
+        let own = self.program.leaves.iter().zip(self.first..);
+        let others = own.take(self.program.leaves.len() - 1);
+        others.filter(|(leaf, _)| leaf.is_whole()).map(|(_, x)| x)
+    }
+
+    /// The scratch memory of a thread.
+    pub(crate) fn scratch(&self) -> usize {
+        self.program.registers * BLOCK_ELEMENTS
+    }
+
+    /// Applies the program to a tile and stores the result.
+    ///
+    /// # Safety
+    /// No other thread accesses the elements of the tile in the output.
+    #[inline(always)]
+    pub(crate) unsafe fn apply<S: Simd>(
+        &self,
+        simd: S,
+        image: &ImageIo<'_>,
+        tile: &ProductTile<'_>,
+        registers: &mut [f32],
+    ) {
+        let step = (BLOCK_ELEMENTS / tile.stride).max(1);
+        for row in (0..tile.rows).step_by(step) {
+            let rows = step.min(tile.rows - row);
+            let part = TileRows {
+                sums: &tile.sums[row * tile.stride..][..rows * tile.stride],
+                stride: tile.stride,
+                rows,
+                columns: tile.columns,
+                start: tile.start + row * tile.row_length,
+                row_length: tile.row_length,
+            };
+            let mut evaluation = Evaluation {
+                block: &self.program,
+                image,
+                first: self.first,
+                registers: &mut *registers,
+            };
+            // SAFETY: by the contract.
+            unsafe { evaluation.rows(simd, part) };
+        }
+    }
+}
+
 /// The evaluation of the program for one image.
 struct Evaluation<'a> {
     block: &'a FusedElementwise,
     image: &'a ImageIo<'a>,
+    /// The number of the operand that is the first leaf.
+    first: usize,
     registers: &'a mut [f32],
 }
 
@@ -141,6 +237,8 @@ struct Evaluation<'a> {
 struct RegisterPtr {
     start: *const f32,
     step: usize,
+    /// The distance between rows.
+    row: usize,
 }
 
 impl SimdKernel for FusedElementwise {
@@ -162,6 +260,7 @@ impl SimdKernel for FusedElementwise {
         let mut evaluation = Evaluation {
             block: self,
             image,
+            first: 0,
             registers: &mut worker.scratch.floats.as_mut_slice()[..self.registers * BLOCK_ELEMENTS],
         };
         while start < end {
@@ -196,6 +295,120 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Evaluates rows of a product, at most [`BLOCK_ELEMENTS`] with their padding.
+    ///
+    /// # Safety
+    /// As for [`ProductEpilogue::apply`].
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(&mut self, simd: S, tile: TileRows<'_>) {
+        let starts = |row: usize| tile.start + row * tile.row_length;
+        for register in 0..self.block.leaves.len() - 1 {
+            let leaf = &self.block.leaves[register];
+            if leaf.is_scalar() {
+                self.fill(register, 0, 0..MAX_LANES);
+                continue;
+            }
+            if tile.is_full() && (leaf.is_whole() || leaf.is_per_column(tile.row_length)) {
+                continue;
+            }
+            for row in 0..tile.rows {
+                let to = row * tile.stride;
+                self.fill(register, starts(row), to..to + tile.columns);
+            }
+        }
+        let Some((last, others)) = self.block.code.split_last() else {
+            return;
+        };
+        for instruction in others {
+            self.execute_rows(simd, instruction, tile, None);
+        }
+        let end = starts(tile.rows.max(1) - 1) + tile.columns;
+        assert!(end <= self.image.y.floats.len());
+        if tile.is_full() {
+            let y = self.image.y.floats.start().wrapping_add(tile.start);
+            self.execute_rows(simd, last, tile, Some(y));
+            return;
+        }
+        self.execute_rows(simd, last, tile, None);
+        let result = &self.registers[last.to * BLOCK_ELEMENTS..][..tile.rows * tile.stride];
+        for (row, result) in result.chunks_exact(tile.stride).enumerate() {
+            let start = starts(row);
+            // SAFETY: by the contract.
+            let y = unsafe { self.image.y.floats.part(start..start + tile.columns) };
+            y.copy_from_slice(&result[..tile.columns]);
+        }
+    }
+
+    /// Executes an instruction on the rows of a tile. The result goes to `y`, if given, whose rows are
+    /// as far apart as those of the product; else to the target register.
+    #[inline(always)]
+    fn execute_rows<S: Simd>(
+        &mut self,
+        simd: S,
+        instruction: &Instruction,
+        tile: TileRows<'_>,
+        y: Option<*mut f32>,
+    ) {
+        let to = instruction.to * BLOCK_ELEMENTS;
+        assert!(tile.rows * tile.stride <= BLOCK_ELEMENTS);
+        assert!(to + BLOCK_ELEMENTS <= self.registers.len());
+        let registers = self.registers.as_mut_ptr();
+        let x = instruction.from;
+        let vectors = Args {
+            x: x.map(|r| self.tile_operand(registers, r, tile)),
+            y: y.unwrap_or(registers.wrapping_add(to)),
+            y_row: if y.is_some() {
+                tile.row_length
+            } else {
+                tile.stride
+            },
+            rows: tile.rows,
+            len: tile.stride,
+        };
+        // SAFETY: `tile_operand` points to that many rows; so does the register, or `y`.
+        unsafe { apply(simd, instruction.op, &vectors) }
+    }
+
+    /// The rows of a register or of the leaf that is read in its place.
+    #[inline(always)]
+    fn tile_operand(
+        &self,
+        registers: *mut f32,
+        register: usize,
+        tile: TileRows<'_>,
+    ) -> RegisterPtr {
+        let leaf = self.block.leaves.get(register);
+        let (mut step, mut row) = (1, tile.stride);
+        if register + 1 == self.block.leaves.len() {
+            let start = tile.sums[..tile.rows * tile.stride].as_ptr();
+            return RegisterPtr { start, step, row };
+        }
+        if let Some(leaf) = leaf.filter(|_| tile.is_full()) {
+            let operand = self.first + register;
+            let x = || self.image.x.floats(operand);
+            if leaf.is_whole() {
+                let len = (tile.rows.max(1) - 1) * tile.row_length + tile.stride;
+                let start = x()[tile.start..][..len].as_ptr();
+                row = tile.row_length;
+                return RegisterPtr { start, step, row };
+            }
+            if leaf.is_per_column(tile.row_length) {
+                let start = x()[tile.start % tile.row_length..][..tile.stride].as_ptr();
+                return RegisterPtr {
+                    start,
+                    step,
+                    row: 0,
+                };
+            }
+        }
+        if leaf.is_some_and(Leaf::is_scalar) {
+            (step, row) = (0, 0);
+        }
+        assert!((register + 1) * BLOCK_ELEMENTS <= self.registers.len());
+        let start = registers.wrapping_add(register * BLOCK_ELEMENTS);
+        RegisterPtr { start, step, row }
+    }
+
     /// Whether a leaf is read in place instead of being copied to its register.
     #[inline(always)]
     fn is_direct(&self, register: usize, padded: usize, start: usize) -> bool {
@@ -211,12 +424,20 @@ impl Evaluation<'_> {
             return;
         }
         let len = if leaf.is_scalar() { MAX_LANES } else { len };
-        let y = &mut self.registers[register * BLOCK_ELEMENTS..][..len];
+        self.fill(register, start, 0..len);
+    }
+
+    /// Fills a part of a register with elements of an operand from `start` on.
+    #[inline(always)]
+    fn fill(&mut self, register: usize, start: usize, part: Range<usize>) {
+        let leaf = &self.block.leaves[register];
+        let y = &mut self.registers[register * BLOCK_ELEMENTS..][..BLOCK_ELEMENTS][part];
+        let (x, operand) = (self.image.x, self.first + register);
         match (leaf.is_scalar(), leaf.is_mask) {
-            (true, true) => y.fill(f32::from(self.image.x.masks(register)[0])),
-            (true, false) => y.fill(self.image.x.floats(register)[0]),
-            (false, true) => leaf.fill(self.image.x.masks(register), start, y, f32::from),
-            (false, false) => leaf.fill(self.image.x.floats(register), start, y, |x| x),
+            (true, true) => y.fill(f32::from(x.masks(operand)[0])),
+            (true, false) => y.fill(x.floats(operand)[0]),
+            (false, true) => leaf.fill(x.masks(operand), start, y, f32::from),
+            (false, false) => leaf.fill(x.floats(operand), start, y, |x| x),
         }
     }
 
@@ -232,12 +453,17 @@ impl Evaluation<'_> {
         let leaf = self.block.leaves.get(register);
         if self.is_direct(register, padded, start) {
             let start = self.image.x.floats(register)[start..start + padded].as_ptr();
-            return RegisterPtr { start, step: 1 };
+            return RegisterPtr {
+                start,
+                step: 1,
+                row: 0,
+            };
         }
         assert!((register + 1) * BLOCK_ELEMENTS <= self.registers.len());
         RegisterPtr {
             start: registers.wrapping_add(register * BLOCK_ELEMENTS),
             step: usize::from(!leaf.is_some_and(Leaf::is_scalar)),
+            row: 0,
         }
     }
 
@@ -261,6 +487,8 @@ impl Evaluation<'_> {
         let vectors = Args {
             x,
             y: y.unwrap_or(own),
+            y_row: 0,
+            rows: 1,
             len: padded,
         };
         // SAFETY: `from` points to `padded` elements; the register or `y` has room for as many.
@@ -272,7 +500,10 @@ impl Evaluation<'_> {
 struct Args {
     x: [RegisterPtr; 3],
     y: *mut f32,
-    /// A multiple of [`MAX_LANES`].
+    /// The distance between rows of `y`.
+    y_row: usize,
+    rows: usize,
+    /// The elements of a row, a multiple of [`MAX_LANES`].
     len: usize,
 }
 
@@ -280,19 +511,21 @@ impl Args {
     /// Applies `f` to whole vectors.
     ///
     /// # Safety
-    /// `y` is valid for writing `len` elements; of `x`, the first `K` are valid for reading `len`
-    /// elements, or [`MAX_LANES`] where the step is 0. Each is identical to `y` or disjoint from
-    /// it.
+    /// Each row of `y` is valid for writing `len` elements; those of the first `K` of `x` are valid for
+    /// reading `len` elements, or [`MAX_LANES`] where the step is 0. Each is identical to `y` or
+    /// disjoint from it.
     #[inline(always)]
     unsafe fn map_vectors<S: Simd, const K: usize>(&self, simd: S, f: impl Lanewise<K>) {
-        for i in (0..self.len).step_by(S::LANES) {
-            // SAFETY: a whole vector inside of `len`, by the contract.
-            unsafe {
-                let mut x = [simd.splat(0.0); K];
-                for (x, from) in x.iter_mut().zip(&self.x) {
-                    *x = simd.load(from.start.add(i * from.step));
+        for row in 0..self.rows {
+            for i in (0..self.len).step_by(S::LANES) {
+                // SAFETY: a whole vector inside of `len`, by the contract.
+                unsafe {
+                    let mut x = [simd.splat(0.0); K];
+                    for (x, from) in x.iter_mut().zip(&self.x) {
+                        *x = simd.load(from.start.add(row * from.row + i * from.step));
+                    }
+                    simd.store(self.y.add(row * self.y_row + i), f.of(simd, x));
                 }
-                simd.store(self.y.add(i), f.of(simd, x));
             }
         }
     }
@@ -302,11 +535,12 @@ impl Args {
     /// # Safety
     /// As for [`Args::map_vectors`].
     unsafe fn map_elements<const K: usize>(&self, f: impl Fn([f32; K]) -> f32) {
-        for i in 0..self.len {
+        for (row, i) in (0..self.rows).flat_map(|row| (0..self.len).map(move |i| (row, i))) {
             // SAFETY: by the contract.
             unsafe {
-                let load = |k: usize| *self.x[k].start.add(i * self.x[k].step);
-                *self.y.add(i) = f(std::array::from_fn(load));
+                let at = |x: &RegisterPtr| row * x.row + i * x.step;
+                let load = |k: usize| *self.x[k].start.add(at(&self.x[k]));
+                *self.y.add(row * self.y_row + i) = f(std::array::from_fn(load));
             }
         }
     }

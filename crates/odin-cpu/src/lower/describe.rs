@@ -11,7 +11,7 @@ use odin_lower::{operator_name, operator_names};
 /// `method` is appended to the name of the head: the algorithm, where there are several.
 pub(super) fn describe(graph: &Graph, group: &Group, method: &str) -> ProgramStep {
     let head = match group.head {
-        Head::Single(v) | Head::Conv(v) | Head::StridedCopy(v) => Some(v),
+        Head::Single(v) | Head::Conv(v) | Head::Product(v) | Head::StridedCopy(v) => Some(v),
         Head::Identity | Head::Elementwise => None,
     };
     let words = [
@@ -23,7 +23,10 @@ pub(super) fn describe(graph: &Graph, group: &Group, method: &str) -> ProgramSte
                 format!("{name}{method}")
             }
         },
-        words(&group.epilogue),
+        match group.head {
+            Head::Product(_) => operator_names(graph, &group.nodes),
+            _ => words(&group.epilogue),
+        },
     ];
     let said: Vec<&str> = words.iter().map(String::as_str).collect();
     let what = said.into_iter().filter(|w| !w.is_empty());
@@ -54,7 +57,7 @@ fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {
     let size = |v: ValueId| match graph.ty(v).dtype {
         DType::Float => 4 * elements(graph, v),
         DType::Int => 8 * elements(graph, v),
-        _ if matches!(group.head, Head::Single(_) | Head::Elementwise) => elements(graph, v),
+        _ if !matches!(group.head, Head::Conv(_) | Head::Identity) => elements(graph, v),
         _ => sign_bytes(elements(graph, v) as usize) as u64,
     };
     let signs = |mask: Option<ValueId>| mask.map_or(0, |v| sign_bytes(elements(graph, v) as usize));
@@ -63,8 +66,8 @@ fn bytes(graph: &Graph, group: &Group, head: Option<ValueId>) -> u64 {
     }
     let read: u64 = group.operands(graph).into_iter().map(size).sum();
     let constants = match head {
-        Some(v) => graph.node(v).operands.clone(),
-        None => group.reads(graph),
+        Some(v) if !matches!(group.head, Head::Product(_)) => graph.node(v).operands.clone(),
+        _ => group.reads(graph),
     };
     let constants = constants
         .iter()

@@ -192,6 +192,7 @@ impl<'a> Fusion<'a> {
             prologue: Chain::default(),
             epilogue,
             nodes: Vec::new(),
+            factors: Vec::new(),
             value,
         }));
     }

@@ -1,6 +1,9 @@
 //! The kernels of fused elementwise operators.
 
-use crate::kernels::fused_elementwise::{Builder, ElementwiseOp, FusedElementwise};
+use super::group::Group;
+use crate::kernels::fused_elementwise::{
+    Builder, ElementwiseOp, FusedElementwise, ProductEpilogue,
+};
 use crate::simd::Isa;
 use odin_graph::{DType, Graph, Op, ValueId};
 use odin_lower::leaves;
@@ -23,13 +26,37 @@ fn function(op: &Op) -> Option<ElementwiseOp> {
 
 /// The kernel of a fused group.
 pub(super) fn kernel(graph: &Graph, isa: Isa, nodes: &[ValueId]) -> Option<FusedElementwise> {
-    let leaves = leaves(graph, nodes);
+    build(graph, isa, nodes, &leaves(graph, nodes))
+}
+
+/// The operators that are applied to a product, whose further operands are numbered from `first` on.
+pub(super) fn epilogue(
+    graph: &Graph,
+    isa: Isa,
+    group: &Group,
+    first: usize,
+) -> Option<ProductEpilogue> {
+    let mut own = leaves(graph, &group.nodes);
+    own.retain(|&x| x != group.input);
+    // The product itself comes last, so that the others are numbered without a gap.
+    own.push(group.input);
+    let program = build(graph, isa, &group.nodes, &own)?;
+    Some(ProductEpilogue { program, first })
+}
+
+/// The program of some nodes, whose operands are `leaves`.
+fn build(
+    graph: &Graph,
+    isa: Isa,
+    nodes: &[ValueId],
+    leaves: &[ValueId],
+) -> Option<FusedElementwise> {
     let shapes: Vec<Vec<usize>> = leaves.iter().map(|&x| graph.shape(x).at(1)).collect();
     let masks = leaves.iter().map(|&x| graph.ty(x).dtype == DType::Bool);
     let value = *nodes.last()?;
     let own = shapes.iter().map(|s| &s[..]).zip(masks);
     let mut builder = Builder::new(isa, &graph.shape(value).at(1), own);
-    let mut register: Vec<(ValueId, usize)> = leaves.into_iter().zip(0..).collect();
+    let mut register: Vec<(ValueId, usize)> = leaves.iter().copied().zip(0..).collect();
     for (i, &v) in nodes.iter().enumerate() {
         let node = graph.node(v);
         let reads_later = |x: ValueId| {

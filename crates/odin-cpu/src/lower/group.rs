@@ -13,8 +13,12 @@ pub(crate) struct Group {
     pub(crate) input: ValueId,
     pub(crate) prologue: Chain,
     pub(crate) epilogue: Chain,
-    /// The nodes of [`Head::Elementwise`], in topological order.
+    /// The nodes of [`Head::Elementwise`], or those applied to a [`Head::Product`], which they know as
+    /// `input`, in topological order.
     pub(crate) nodes: Vec<ValueId>,
+    /// Of a [`Head::Product`] what it reads as its operands: the bases of strided views that are read
+    /// in place, else the operands themselves.
+    pub(crate) factors: Vec<ValueId>,
     /// The result.
     pub(crate) value: ValueId,
 }
@@ -30,6 +34,8 @@ pub(crate) enum Head {
     Elementwise,
     /// A node that only rearranges elements: a strided copy of the group's input.
     StridedCopy(ValueId),
+    /// A matrix product.
+    Product(ValueId),
     /// Any other node, not fused.
     Single(ValueId),
 }
@@ -40,6 +46,12 @@ impl Group {
         match self.head {
             Head::Single(v) => graph.node(v).operands.clone(),
             Head::Elementwise => leaves(graph, &self.nodes),
+            Head::Product(_) => {
+                let mut reads = self.factors.clone();
+                let leaves = leaves(graph, &self.nodes).into_iter();
+                reads.extend(leaves.filter(|&x| x != self.input));
+                reads
+            }
             Head::StridedCopy(_) => vec![self.input],
             Head::Conv(_) | Head::Identity => [self.input]
                 .into_iter()

@@ -10,6 +10,8 @@ mod group;
 mod memory_plan;
 pub(crate) mod plan;
 mod preparation;
+mod products;
+pub(crate) mod rows;
 mod select;
 mod strided_copies;
 
@@ -32,7 +34,12 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
     let views = contiguous_views(graph, &strided_views)
         .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
     let groups = strided_copies::form(graph, &views, &strided_views, fuse::groups(graph));
+    let bf16 = match options.precision {
+        Precision::Exact => None,
+        Precision::Fast => options.bf16.map(|bf16| bf16.0),
+    };
     let groups = schedule(graph, groups);
+    let groups = products::form(graph, &views, &strided_views, bf16.is_none(), groups);
     let (placement, in_place) = aliasing::place(graph, &views, &groups);
     let mut memory = MemoryPlan::new(graph, &placement, &groups);
     let limit = options.thread_bytes(graph);
@@ -41,10 +48,6 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
     for v in graph.values() {
         preparation.count(graph, v)?;
     }
-    let bf16 = match options.precision {
-        Precision::Exact => None,
-        Precision::Fast => options.bf16.map(|bf16| bf16.0),
-    };
     let selector = KernelSelector {
         graph,
         isa: options.instructions.0,

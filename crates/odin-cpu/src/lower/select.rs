@@ -17,8 +17,8 @@ use crate::kernels::conv::op::ConvOp;
 use crate::kernels::conv::winograd::Winograd;
 use crate::kernels::epilogue::{Activation, Addend, Epilogue};
 use crate::kernels::gemm::bf16::{Bf16, Parts};
-use crate::kernels::gemm::packed::PackedGemm;
 use crate::kernels::gemm::packed::bf16::Bf16Gemm;
+use crate::kernels::gemm::packed::{Factor, PackedGemm};
 use crate::kernels::standalone_epilogue::StandaloneEpilogue;
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{AnyKernel, ParallelKernel, elementwise, pool, reduce, shape};
@@ -101,6 +101,10 @@ impl KernelSelector<'_> {
                 let kernel = kernel.ok_or_else(|| self.internal_error())?;
                 let operands = self.sources(&leaves(self.graph, &group.nodes));
                 (AnyKernel::parallel(kernel), operands)
+            }
+            Head::Product(v) => {
+                let operands = self.sources(&group.reads(self.graph));
+                (self.product(group, v)?, operands)
             }
             Head::Conv(v) => {
                 let mut operands = self.sources(&[group.input]);
@@ -331,6 +335,37 @@ impl KernelSelector<'_> {
         Error::new(ErrorKind::UnsupportedGraph, message)
     }
 
+    /// The kernel of a matrix product and of the operators that are applied to it.
+    fn product(&self, group: &Group, v: ValueId) -> Result<AnyKernel, Error> {
+        let (node, isa, y) = (self.graph.node(v), self.isa, &self.extents(v)[..]);
+        let shapes: Vec<Vec<usize>> = node.operands.iter().map(|&x| self.extents(x)).collect();
+        let mut gemm = match &node.op {
+            Op::Gemm(op) => {
+                let c = shapes.get(2).map(|c| &c[..]);
+                PackedGemm::gemm(isa, *op, &shapes[0], c, y)
+            }
+            _ => {
+                let factor = |i: usize| {
+                    let (x, shape) = (node.operands[i], &shapes[i][..]);
+                    match group.factors[i] == x {
+                        true => Factor::row_major(shape),
+                        false => {
+                            let StridedView { first, strides, .. } = &self.strided_views[x.index()];
+                            Factor::strided(shape, strides, *first)
+                        }
+                    }
+                };
+                PackedGemm::mat_mul(isa, factor(0), factor(1), y)
+            }
+        };
+        if !group.nodes.is_empty() {
+            let first = group.factors.len();
+            let program = fused_elementwise::epilogue(self.graph, isa, group, first);
+            gemm.program = Some(program.ok_or_else(|| self.internal_error())?);
+        }
+        self.gemm(v, gemm)
+    }
+
     /// The kernel of a matrix product, its constant operands packed.
     fn gemm(&self, v: ValueId, mut gemm: PackedGemm) -> Result<AnyKernel, Error> {
         let node = self.graph.node(v);
@@ -448,11 +483,6 @@ impl KernelSelector<'_> {
             }
             Op::Compare(op) => AnyKernel::bool(elementwise::Compare::new(*op, x(0), x(1), y)),
             Op::Pad(op) => AnyKernel::parallel(shape::Pad::new(op, x(0), y)),
-            Op::MatMul => self.gemm(v, PackedGemm::mat_mul(isa, x(0), x(1), y))?,
-            Op::Gemm(op) => {
-                let c = shapes.get(2).map(|c| &c[..]);
-                self.gemm(v, PackedGemm::gemm(isa, *op, x(0), c, y))?
-            }
             Op::Reduce(op) => AnyKernel::parallel(reduce::Reduce::new(isa, op, x(0))),
             Op::Softmax(Axis(axis)) => softmax(*axis, false),
             Op::LogSoftmax(Axis(axis)) => softmax(*axis, true),
@@ -462,7 +492,9 @@ impl KernelSelector<'_> {
             Op::Relu | Op::Unary(_) | Op::Binary(_) | Op::Where => {
                 return Err(self.internal_error());
             }
-            Op::Constant(_) | Op::Concat(_) => return Err(self.internal_error()),
+            Op::Constant(_) | Op::Concat(_) | Op::MatMul | Op::Gemm(_) => {
+                return Err(self.internal_error());
+            }
             Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Expand(_) => {
                 return Err(self.internal_error());
             }

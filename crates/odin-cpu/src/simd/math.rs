@@ -75,6 +75,24 @@ const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 pub(crate) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     // Beyond, the result is infinite or 0.
     let x = clip(simd, x, simd.splat(-104.0), simd.splat(89.0));
+    let (power, n) = exp_reduced(simd, x);
+    // In two steps, since `2^n` itself may overflow. Only the second one rounds.
+    let half = round(simd, simd.mul(n, simd.splat(0.5)));
+    let power = simd.mul(power, simd.pow2(half));
+    simd.mul(power, simd.pow2(simd.sub(n, half)))
+}
+
+/// `e^x` for `x` from -87 to 88, where neither it nor a power of 2 near it leaves the normal numbers:
+/// the same bits as those of [`exp`].
+#[inline(always)]
+fn exp_of_moderate<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    let (power, n) = exp_reduced(simd, x);
+    simd.mul(power, simd.pow2(n))
+}
+
+/// `p` and an integer `n` with `e^x = p · 2^n` and `p` from `sqrt(1/2)` to `sqrt(2)`.
+#[inline(always)]
+fn exp_reduced<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
     let n = round(simd, simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
     let r = simd.mul_add(n, simd.splat(-LN_2[0]), x);
     let r = simd.mul_add(n, simd.splat(-LN_2[1]), r);
@@ -90,10 +108,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
         ],
     );
     let power = simd.add(simd.mul_add(simd.mul(r, r), q, r), simd.splat(1.0));
-    // In two steps, since `2^n` itself may overflow. Only the second one rounds.
-    let half = round(simd, simd.mul(n, simd.splat(0.5)));
-    let power = simd.mul(power, simd.pow2(half));
-    simd.mul(power, simd.pow2(simd.sub(n, half)))
+    (power, n)
 }
 
 /// `ln(x)`.
@@ -221,7 +236,7 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
             1.705_509_5e-4,
         ],
     );
-    let large = simd.sub(simd.splat(1.0), exp(simd, q));
+    let large = simd.sub(simd.splat(1.0), exp_of_moderate(simd, q));
     let is_small = simd.gt(simd.splat(0.9), size);
     simd.with_sign(simd.select(is_small, small, large), x)
 }

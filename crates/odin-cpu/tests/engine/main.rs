@@ -20,6 +20,7 @@ mod odin;
 #[path = "../../../odin-test/engine/operators.rs"]
 mod operators;
 mod pools;
+mod products;
 #[path = "../../../odin-test/engine/rounding.rs"]
 mod rounding;
 mod subject;

@@ -5,13 +5,14 @@
 //! block of a panel stays in the first-level cache while all tiles stream from the second-level
 //! cache. While a tile is multiplied, the next data is prefetched.
 
+use crate::kernels::fused_elementwise::ProductEpilogue;
 use crate::kernels::gemm::packing::{RowTile, row_tiles};
 use crate::kernels::gemm::prefetch;
 use crate::kernels::strided::LoopNest;
 use crate::memory::AlignedBuffer;
 use crate::simd::{Isa, MAX_LANES, Simd, SimdTask, load_up_to};
 use odin_graph::op;
-use odin_lower::broadcast_strides;
+use odin_lower::{broadcast_strides, row_major};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(crate) struct PackedGemm {
     a: Matrix,
     b: Matrix,
     pub(crate) packed: Arc<PackedOperands>,
-    /// For each product of the batch, the numbers of its matrices.
+    /// For each product of the batch, where its matrices begin.
     batch: Vec<[usize; 2]>,
     tiles: Vec<RowTile>,
     /// Row offsets of a block of a full panel and of the last one.
@@ -42,6 +43,62 @@ pub(crate) struct PackedGemm {
     cache_lines: [Vec<u32>; 3],
     alpha: f32,
     addend: Option<AddendMatrix>,
+    /// The elementwise operators that are applied to the product.
+    pub(crate) program: Option<ProductEpilogue>,
+}
+
+/// An operand of a product of matrices: a batch of matrices in the last two axes.
+#[derive(Debug, Clone)]
+pub(crate) struct Factor<'a> {
+    shape: &'a [usize],
+    strides: Vec<usize>,
+    /// The number of its first element.
+    first: usize,
+}
+
+impl<'a> Factor<'a> {
+    pub(crate) fn row_major(shape: &'a [usize]) -> Self {
+        Self::strided(shape, &row_major(shape), 0)
+    }
+
+    /// A strided view, of which rows or columns are contiguous.
+    pub(crate) fn strided(shape: &'a [usize], strides: &[usize], first: usize) -> Self {
+        // The stride of an axis of one element is arbitrary.
+        let stride = |(&extent, &stride)| if extent == 1 { 1 } else { stride };
+        Self {
+            shape,
+            strides: shape.iter().zip(strides).map(stride).collect(),
+            first,
+        }
+    }
+
+    /// The axes of the batch.
+    fn lead(&self) -> &[usize] {
+        &self.shape[..self.shape.len() - 2]
+    }
+
+    /// The strides of the batch, broadcast to the axes `to`.
+    fn lead_strides(&self, to: &[usize]) -> Vec<usize> {
+        let own = self.lead().iter().zip(&self.strides);
+        let own = own.map(|(&extent, &stride)| if extent == 1 { 0 } else { stride });
+        let missing = to.len() - self.lead().len();
+        std::iter::repeat_n(0, missing).chain(own).collect()
+    }
+
+    fn matrix(&self) -> Matrix {
+        let lead = self.lead().len();
+        Matrix {
+            row_stride: self.strides[lead],
+            column_stride: self.strides[lead + 1],
+        }
+    }
+
+    /// Whether its elements are in order, without gaps.
+    fn is_row_major(&self) -> bool {
+        let axes = self.shape.iter().zip(&self.strides);
+        let mut axes = axes.zip(row_major(self.shape));
+        self.first == 0 && axes.all(|((&extent, &own), packed)| extent == 1 || own == packed)
+    }
 }
 
 /// The layout of a matrix.
@@ -89,19 +146,20 @@ struct AddendMatrix {
 
 impl PackedGemm {
     /// [`odin_graph::Op::MatMul`], for the shapes of one image.
-    pub(crate) fn mat_mul(isa: Isa, a: &[usize], b: &[usize], y: &[usize]) -> Self {
-        let (rank, k) = (y.len(), a[a.len() - 1]);
-        let (mut m, n) = (y[rank - 2], y[rank - 1]);
-        let lead = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
-        let count = |shape: &[usize]| lead(shape).iter().product::<usize>();
-        let mut batch = LoopNest::broadcast(&lead(y), [&lead(a), &lead(b)]);
+    pub(crate) fn mat_mul(isa: Isa, a: Factor<'_>, b: Factor<'_>, y: &[usize]) -> Self {
+        let (rank, k) = (y.len(), a.shape[a.shape.len() - 1]);
+        let (mut m, n, lead) = (y[rank - 2], y[rank - 1], &y[..rank - 2]);
+        let count = |lead: &[usize]| lead.iter().product::<usize>();
+        let strides = [a.lead_strides(lead), b.lead_strides(lead)];
+        let mut batch = LoopNest::new(lead, [&strides[0], &strides[1]]);
+        let (mut left, right) = (a.matrix(), b.matrix());
         // A batch of left matrices and one right matrix are one tall product.
-        if count(b) == 1 && count(a) == count(y) {
-            m *= count(y);
-            batch = LoopNest::broadcast(&[], [&[], &[]]);
+        if count(b.lead()) == 1 && count(a.lead()) == count(lead) && a.is_row_major() {
+            m *= count(lead);
+            left = Matrix::new(m, k, false);
+            batch = LoopNest::new(&[], [&[], &[]]);
         }
-        let (a, b) = (Matrix::new(m, k, false), Matrix::new(k, n, false));
-        Self::new(isa, [m, n, k], a, b, batch)
+        Self::new(isa, [m, n, k], left, right, batch, [a.first, b.first])
     }
 
     /// [`odin_graph::Op::Gemm`], for the shapes of one image.
@@ -118,7 +176,7 @@ impl PackedGemm {
             Matrix::new(k, n, gemm.trans_b),
         );
         let batch = LoopNest::broadcast(&[], [&[], &[]]);
-        let mut product = Self::new(isa, [m, n, k], a, b, batch);
+        let mut product = Self::new(isa, [m, n, k], a, b, batch, [0, 0]);
         product.alpha = gemm.alpha;
         product.addend = c.map(|c| {
             let strides = broadcast_strides(c, y);
@@ -130,10 +188,18 @@ impl PackedGemm {
         product
     }
 
-    fn new(isa: Isa, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, walk: LoopNest<2>) -> Self {
+    fn new(
+        isa: Isa,
+        [m, n, k]: [usize; 3],
+        a: Matrix,
+        b: Matrix,
+        walk: LoopNest<2>,
+        first: [usize; 2],
+    ) -> Self {
         let mut batch = Vec::new();
         walk.for_each_run(|[i, j]| {
             let [a, b] = walk.strides;
+            let (i, j) = (first[0] + i, first[1] + j);
             batch.extend((0..walk.extent).map(|step| [i + step * a, j + step * b]));
         });
         let offsets = |width| {
@@ -162,6 +228,7 @@ impl PackedGemm {
             offsets: [offsets(PANEL_COLUMNS), offsets(last)],
             alpha: 1.0,
             addend: None,
+            program: None,
         }
     }
 
@@ -218,6 +285,31 @@ impl PackedGemm {
         }
     }
 
+    /// As [`PackedGemm::pack_panel`]; whole panels of a column-major matrix are transposed in vectors.
+    #[inline(always)]
+    fn pack_panel_block<S: Simd>(
+        &self,
+        simd: S,
+        b: &[f32],
+        panel: usize,
+        block: &Range<usize>,
+        to: &mut [f32],
+    ) {
+        let columns = panel_columns(self.n, panel);
+        let Matrix {
+            row_stride,
+            column_stride,
+        } = self.b;
+        match row_stride == 1 && column_stride != 1 && columns.len() == PANEL_COLUMNS {
+            true => {
+                let b = &b[self.b.at(block.start, columns.start)..];
+                let to = &mut to[..block.len() * PANEL_COLUMNS];
+                pack_fours::<S, PANEL_COLUMNS>(simd, b, column_stride, to);
+            }
+            false => self.pack_panel(b, panel, block, to),
+        }
+    }
+
     /// The blocks along `k`; at least one, even if `k` is 0.
     fn depth_blocks(&self) -> impl Iterator<Item = Range<usize>> {
         let k = self.k;
@@ -256,11 +348,13 @@ impl PackedGemm {
             (_, 1) if height == 12 => pack_fours::<S, 12>(simd, a, row_stride, to),
             (_, 1) if height == 8 => pack_fours::<S, 8>(simd, a, row_stride, to),
             (_, 1) if height == 4 => pack_fours::<S, 4>(simd, a, row_stride, to),
+            (1, _) if height == 12 => copy_rows::<12>(a, column_stride, to),
+            (1, _) if height == 8 => copy_rows::<8>(a, column_stride, to),
+            (1, _) if height == 4 => copy_rows::<4>(a, column_stride, to),
             (1, _) => {
-                let from = a.chunks(column_stride.max(height));
-                columns
-                    .zip(from)
-                    .for_each(|(to, a)| to.copy_from_slice(&a[..height]));
+                for (k, to) in columns.enumerate() {
+                    to.copy_from_slice(&a[k * column_stride..][..height]);
+                }
             }
             _ => {
                 for (k, to) in columns.enumerate() {
@@ -322,6 +416,15 @@ fn pack_fours<S: Simd, const H: usize>(simd: S, a: &[f32], row_stride: usize, to
                 to[four..four + 4].copy_from_slice(column);
             }
         }
+    }
+}
+
+/// Packs `H` rows of a column-major matrix.
+#[inline(always)]
+fn copy_rows<const H: usize>(a: &[f32], column_stride: usize, to: &mut [f32]) {
+    let (to, _) = to.as_chunks_mut::<H>();
+    for (k, to) in to.iter_mut().enumerate() {
+        to.copy_from_slice(&a[k * column_stride..][..H]);
     }
 }
 

@@ -2,6 +2,7 @@
 //! packed once.
 
 use super::PackedGemm;
+use super::run::Sums;
 use crate::kernels::gemm::bf16::{
     Bf16, Left, PackedRows, Right, pairs, panel_offsets, row_tile_pairs, tile_shape,
 };
@@ -140,12 +141,14 @@ struct Buffers<'a> {
     left: &'a mut [f32],
     panel: &'a mut [f32],
     sums: &'a mut [f32],
+    /// For the operators that are applied to the product.
+    registers: &'a mut [f32],
 }
 
 /// A product of the batch, and the thread's share of it.
 struct Item<'a> {
     index: usize,
-    /// The numbers of its matrices.
+    /// Where its matrices begin.
     matrices: [usize; 2],
     tiles: &'a [RowTile],
     column_blocks: Range<usize>,
@@ -165,7 +168,7 @@ impl SimdKernel for Bf16Gemm {
     }
 
     fn scratch(&self) -> ScratchSize {
-        ScratchSize::floats(self.buffers().iter().sum())
+        ScratchSize::floats(self.buffers().iter().sum::<usize>() + self.gemm.registers())
     }
 
     /// Threads partition the batch where it is large enough, else the columns, else the rows.
@@ -179,11 +182,17 @@ impl SimdKernel for Bf16Gemm {
             .position(|&units| units >= worker.slice.count);
         own[axis.unwrap_or(2)] = worker.slice;
         let tiles = row_tile_pairs(self.gemm.m, self.tiles());
-        let [left, panel, _] = self.buffers();
+        let [left, panel, sums] = self.buffers();
         let scratch = worker.scratch.floats.as_mut_slice();
         let (left, rest) = scratch.split_at_mut(left);
-        let (panel, sums) = rest.split_at_mut(panel);
-        let mut buffers = Buffers { left, panel, sums };
+        let (panel, rest) = rest.split_at_mut(panel);
+        let (sums, registers) = rest.split_at_mut(sums);
+        let mut buffers = Buffers {
+            left,
+            panel,
+            sums,
+            registers,
+        };
         for images in images.chunks(self.images) {
             for index in own[0].of(batch.len()) {
                 let item = Item {
@@ -244,19 +253,10 @@ impl Bf16Gemm {
                     let tiles = own_tiles.clone();
                     self.bf16
                         .multiply(shape, left, tile, panel, tiles, sums, stride);
-                    let addend = match self.gemm.addend {
-                        Some(_) => image.x.floats(2),
-                        None => &[],
-                    };
-                    self.gemm.store_rows(
-                        simd,
-                        item.index,
-                        tile,
-                        columns.clone(),
-                        [sums, addend],
-                        stride,
-                        image.y.floats,
-                    );
+                    let (sums, registers) = (Sums { sums, stride }, &mut *buffers.registers);
+                    let (index, columns) = (item.index, columns.clone());
+                    self.gemm
+                        .store(simd, image, index, tile, columns, sums, registers);
                 }
             }
         }
@@ -291,7 +291,7 @@ impl Bf16Gemm {
         let shape = self.tiles();
         let parts = self.bf16.parts.count();
         for (index, image) in images.iter().enumerate() {
-            let a = &image.x.floats(0)[item.matrices[0] * m * k..][..m * k];
+            let a = &image.x.floats(0)[item.matrices[0]..][..m * k];
             let left = &mut left[index * self.left_words()..][..self.left_words()];
             for tile in item.tiles {
                 for row in (tile.row..tile.row + tile.height).step_by(shape.rows) {
@@ -331,7 +331,7 @@ impl Bf16Gemm {
     ) {
         let PackedGemm { n, k, .. } = self.gemm;
         let shape = self.tiles();
-        let b = &image.x.floats(1)[item.matrices[1] * k * n..][..k * n];
+        let b = &image.x.floats(1)[item.matrices[1]..][..k * n];
         let columns = column_tiles.start * TILE..n.min(column_tiles.end * TILE);
         let part = self.panel_words(column_tiles.len());
         let parts = self.bf16.parts.count();

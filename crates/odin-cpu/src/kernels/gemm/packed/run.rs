@@ -1,12 +1,13 @@
 //! Execution of a packed matrix product.
 
 use super::{AddendMatrix, PANEL_COLUMNS, PackedGemm, panel_columns, panel_width, prefetch_parts};
+use crate::kernels::fused_elementwise::{ProductEpilogue, ProductTile};
 use crate::kernels::gemm::microkernel::{ColumnPanel, multiply_tile};
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::gemm::prefetch::Prefetch;
 use crate::kernels::{ImageIo, SimdKernel, WorkSlice, Worker};
-use crate::memory::{ScratchSize, SharedSlice};
-use crate::simd::{Isa, MAX_LANES, Simd, load_up_to, store_up_to};
+use crate::memory::ScratchSize;
+use crate::simd::{Isa, MAX_LANES, Simd, SimdTask, load_up_to, store_up_to};
 use std::ops::Range;
 
 impl SimdKernel for PackedGemm {
@@ -16,16 +17,14 @@ impl SimdKernel for PackedGemm {
 
     fn scratch(&self) -> ScratchSize {
         let [rows, panel] = self.runtime_packing();
-        ScratchSize::floats(rows + panel + self.accumulator_rows() * PANEL_COLUMNS)
+        let sums = self.accumulator_rows() * PANEL_COLUMNS;
+        ScratchSize::floats(rows + panel + sums + self.registers())
     }
 
     /// Threads partition the batch where it is large enough, else the panels, else the tiles.
     #[inline(always)]
     fn run_image<S: Simd>(&self, simd: S, image: &ImageIo<'_>, worker: &mut Worker<'_>) {
-        let ImageIo { x, y } = image;
-        let PackedGemm {
-            m, n, k, packed, ..
-        } = self;
+        let (x, packed) = (&image.x, &self.packed);
         let (batch, panels) = (self.batch.len(), self.panels());
         let mut own = [WorkSlice::WHOLE; 3];
         let axis = [batch, panels]
@@ -36,26 +35,28 @@ impl SimdKernel for PackedGemm {
 
         let [rows, panel] = self.runtime_packing();
         let (rows, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(rows);
-        let (panel, sums) = rest.split_at_mut(panel);
-        let mut buffers = Buffers { rows, panel, sums };
+        let (panel, rest) = rest.split_at_mut(panel);
+        let (sums, registers) = rest.split_at_mut(self.accumulator_rows() * PANEL_COLUMNS);
+        let mut buffers = Buffers {
+            rows,
+            panel,
+            sums,
+            registers,
+        };
         for index in own[0].of(batch) {
             let [i, j] = self.batch[index];
             let mut item = BatchItem {
                 index,
+                image,
                 a: match &packed.rows {
                     Some(_) => &[],
-                    None => &x.floats(0)[i * m * k..][..m * k],
+                    None => &x.floats(0)[i..],
                 },
                 left_is_packed: packed.rows.is_some(),
                 b: match &packed.panels {
                     Some(_) => &[],
-                    None => &x.floats(1)[j * k * n..][..k * n],
+                    None => &x.floats(1)[j..],
                 },
-                addend: match self.addend {
-                    Some(_) => x.floats(2),
-                    None => &[],
-                },
-                y: y.floats,
             };
             for panel in own[1].of(panels) {
                 self.panel(simd, &item, panel, tiles, &mut buffers);
@@ -68,15 +69,13 @@ impl SimdKernel for PackedGemm {
 /// One product of a batch.
 struct BatchItem<'a> {
     index: usize,
+    image: &'a ImageIo<'a>,
     /// The left matrix, unless it is constant.
     a: &'a [f32],
     /// Whether its tiles are packed already.
     left_is_packed: bool,
     /// The right matrix, unless it is constant.
     b: &'a [f32],
-    addend: &'a [f32],
-    /// The output of the whole batch.
-    y: SharedSlice<'a, f32>,
 }
 
 /// The scratch memory of a thread; [`PackedGemm::scratch`] has the sizes.
@@ -86,6 +85,8 @@ struct Buffers<'a> {
     /// A block of a panel.
     panel: &'a mut [f32],
     sums: &'a mut [f32],
+    /// For the operators that are applied to the product.
+    registers: &'a mut [f32],
 }
 
 impl PackedGemm {
@@ -107,7 +108,7 @@ impl PackedGemm {
                     panels.as_slice()[start..].split_at(block.len() * width)
                 }
                 None => {
-                    self.pack_panel(item.b, panel, &block, buffers.panel);
+                    self.pack_panel_block(simd, item.b, panel, &block, buffers.panel);
                     (&*buffers.panel, &[][..])
                 }
             };
@@ -144,8 +145,12 @@ impl PackedGemm {
                 multiply_tile(simd, tile.height, a, &columns, sums, PANEL_COLUMNS);
                 if is_last {
                     let columns = panel_columns(self.n, panel);
-                    let (from, stride) = ([&*sums, item.addend], PANEL_COLUMNS);
-                    self.store_rows(simd, item.index, tile, columns, from, stride, item.y);
+                    let sums = Sums {
+                        sums,
+                        stride: PANEL_COLUMNS,
+                    };
+                    let registers = &mut *buffers.registers;
+                    self.store(simd, item.image, item.index, tile, columns, sums, registers);
                 }
             }
         }
@@ -165,11 +170,16 @@ impl PackedGemm {
         let mut prefetches = [Prefetch::NONE; 3];
         if block.end == self.k {
             let first = (item.index * self.m + tiles[index].row) * self.n + panel * PANEL_COLUMNS;
-            let start = item.y.start().wrapping_add(first).cast_const();
-            prefetches[0] = Prefetch {
-                base: start,
+            let part = |matrix: *const f32| Prefetch {
+                base: matrix.wrapping_add(first),
                 lines: output,
             };
+            prefetches[0] = part(item.image.y.floats.start().cast_const());
+            // Where the operands are packed already, what is to be added comes instead of them.
+            let matrices = self.program.iter().flat_map(ProductEpilogue::matrices);
+            for (to, matrix) in prefetches[1..].iter_mut().zip(matrices) {
+                *to = part(item.image.x.floats(matrix).as_ptr());
+            }
         }
         if let Some(next) = tiles.get(index + 1).filter(|_| !item.left_is_packed) {
             let start = item.a.as_ptr();
@@ -193,44 +203,146 @@ impl PackedGemm {
         prefetches
     }
 
+    /// The scratch memory of the operators that are applied to the product.
+    pub(super) fn registers(&self) -> usize {
+        self.program.as_ref().map_or(0, ProductEpilogue::scratch)
+    }
+
     /// Stores the sums of some rows and columns of a product of the batch, with `alpha`, `beta` and
-    /// `c` applied. Rows of sums are `stride` apart.
+    /// `c`, and the operators that follow, applied.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn store_rows<S: Simd>(
+    pub(super) fn store<S: Simd>(
         &self,
         simd: S,
+        image: &ImageIo<'_>,
         index: usize,
         tile: RowTile,
         columns: Range<usize>,
-        [sums, c]: [&[f32]; 2],
-        stride: usize,
-        y: SharedSlice<'_, f32>,
+        Sums { sums, stride }: Sums<'_>,
+        registers: &mut [f32],
     ) {
-        let alpha = simd.splat(self.alpha);
-        for (r, sums) in sums.chunks_exact(stride).take(tile.height).enumerate() {
-            let row = tile.row + r;
-            let start = (index * self.m + row) * self.n + columns.start;
-            // SAFETY: the batch item, the columns or the tile is in this thread's work slice.
-            #[allow(unsafe_code)]
-            let y = unsafe { y.part(start..start + columns.len()) };
-            let y = y.chunks_mut(S::LANES);
-            for ((y, sums), first) in y
-                .zip(sums.chunks_exact(S::LANES))
-                .zip(columns.clone().step_by(S::LANES))
-            {
-                // SAFETY: `sums` is a whole vector, and the store ends with `y`.
+        let c = match self.addend {
+            Some(_) => image.x.floats(2),
+            None => &[],
+        };
+        let start = (index * self.m + tile.row) * self.n + columns.start;
+        let Some(program) = &self.program else {
+            for (r, sums) in sums.chunks_exact(stride).take(tile.height).enumerate() {
+                let start = start + r * self.n;
+                // SAFETY: the batch item, the columns or the tile is in this thread's work slice.
                 #[allow(unsafe_code)]
-                unsafe {
-                    let mut sum = simd.mul(alpha, simd.load(sums.as_ptr()));
-                    if let Some(addend) = &self.addend {
-                        sum = simd.add(sum, addend.of(simd, c, [row, first], y.len()));
+                let y = unsafe { image.y.floats.part(start..start + columns.len()) };
+                let y = y.chunks_mut(S::LANES);
+                for ((y, sums), first) in y
+                    .zip(sums.chunks_exact(S::LANES))
+                    .zip(columns.clone().step_by(S::LANES))
+                {
+                    let at = [tile.row + r, first];
+                    // SAFETY: `sums` is a whole vector, and the store ends with `y`.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let sum = self.scaled(simd, simd.load(sums.as_ptr()), c, at, y.len());
+                        store_up_to(simd, y.len(), y.as_mut_ptr(), sum);
                     }
-                    store_up_to(simd, y.len(), y.as_mut_ptr(), sum);
+                }
+            }
+            return;
+        };
+        // A function of its own, so that the compiler keeps the product's loops as they are.
+        self.isa.dispatch(ApplyOperators {
+            gemm: self,
+            program,
+            image,
+            at: [tile.row, columns.start],
+            c,
+            tile: ProductTile {
+                sums,
+                stride,
+                rows: tile.height,
+                columns: columns.len(),
+                start,
+                row_length: self.n,
+            },
+            registers,
+        });
+    }
+
+    /// `alpha · sum + beta · c` for `n` elements from a row and a column on.
+    #[inline(always)]
+    fn scaled<S: Simd>(
+        &self,
+        simd: S,
+        sum: S::Vector,
+        c: &[f32],
+        at: [usize; 2],
+        n: usize,
+    ) -> S::Vector {
+        let sum = simd.mul(simd.splat(self.alpha), sum);
+        match &self.addend {
+            Some(addend) => simd.add(sum, addend.of(simd, c, at, n)),
+            None => sum,
+        }
+    }
+}
+
+/// Applies the operators that follow a product to a tile, and stores the result.
+struct ApplyOperators<'a> {
+    gemm: &'a PackedGemm,
+    program: &'a ProductEpilogue,
+    image: &'a ImageIo<'a>,
+    /// The first row and column.
+    at: [usize; 2],
+    c: &'a [f32],
+    tile: ProductTile<'a>,
+    registers: &'a mut [f32],
+}
+
+impl SimdTask for ApplyOperators<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (gemm, [row, column]) = (self.gemm, self.at);
+        if gemm.alpha != 1.0 || gemm.addend.is_some() {
+            let ProductTile {
+                stride,
+                rows,
+                columns,
+                ..
+            } = self.tile;
+            for (r, sums) in self
+                .tile
+                .sums
+                .chunks_exact_mut(stride)
+                .take(rows)
+                .enumerate()
+            {
+                let vectors = sums.chunks_exact_mut(S::LANES);
+                for (sums, first) in vectors.zip((0..columns).step_by(S::LANES)) {
+                    let (at, n) = ([row + r, column + first], S::LANES.min(columns - first));
+                    // SAFETY: `sums` is a whole vector.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let sum = gemm.scaled(simd, simd.load(sums.as_ptr()), self.c, at, n);
+                        simd.store(sums.as_mut_ptr(), sum);
+                    }
                 }
             }
         }
+        // SAFETY: the tile is in this thread's work slice.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.program
+                .apply(simd, self.image, &self.tile, self.registers);
+        }
     }
+}
+
+/// Rows of sums, `stride` apart.
+pub(super) struct Sums<'a> {
+    pub(super) sums: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 impl AddendMatrix {
