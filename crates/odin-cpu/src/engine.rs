@@ -4,7 +4,6 @@ use crate::barrier::Barrier;
 use crate::kernels::{AnyKernel, ImageIo, KernelOutput, WorkSlice, Worker};
 use crate::lower::lower;
 use crate::lower::plan::{Plan, Step};
-use crate::lower::rows::without_idle_rows;
 use crate::memory::{Operands, Request, Scratch, Source, Workspace, filled, out_of_memory};
 use crate::options::Options;
 use crate::program::{Program, Times};
@@ -12,7 +11,7 @@ use crate::simd::InstructionSet;
 use crate::subnormal::FlushSubnormals;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
-use odin_graph::passes::fold_constants;
+use odin_graph::passes::{eliminate_idle_rows, fold_constants};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
 use std::ops::Range;
@@ -95,7 +94,7 @@ impl Engine {
         weights: &WeightCache,
     ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
-            .and_then(|graph| without_idle_rows(&graph))
+            .and_then(|graph| eliminate_idle_rows(&graph))
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
         let plan = lower(&folded, options, weights)?;
         let pool = rayon::ThreadPoolBuilder::new()

@@ -4,7 +4,7 @@ use crate::device::Gpu;
 use crate::lower::{Located, Plan, lower};
 use crate::shader::{Grid, Home, Kernel, Weights};
 use crate::{Error, ErrorKind, Program, ProgramStep};
-use odin_graph::passes::fold_constants;
+use odin_graph::passes::{eliminate_idle_rows, fold_constants};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -82,6 +82,7 @@ impl Engine {
     /// not fit the device's limits.
     pub fn new(graph: &Graph, gpu: &Gpu, threads: usize) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
+            .and_then(|graph| eliminate_idle_rows(&graph))
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
         let mut plan = lower(&folded)?;
         let most_images = most_images(&plan, gpu)?;

@@ -11,7 +11,6 @@ mod memory_plan;
 pub(crate) mod plan;
 mod preparation;
 mod products;
-pub(crate) mod rows;
 mod select;
 mod strided_copies;
 

@@ -5,6 +5,7 @@ mod dead_code;
 mod expand_max_pool_grad;
 mod fold_batch_norm;
 mod fold_constants;
+mod idle_rows;
 mod rebuild;
 
 pub use bind_input::bind_input;
@@ -12,3 +13,4 @@ pub use dead_code::eliminate_dead_code;
 pub use expand_max_pool_grad::expand_max_pool_grad;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fold_constants::fold_constants;
+pub use idle_rows::eliminate_idle_rows;

@@ -6,13 +6,16 @@
 //! products with a constant. The rows that are left are computed as before, to the last bit. A gradient
 //! of 0 stays 0 even where the activation that it is multiplied with is not a finite number.
 
-use odin_graph::cost::node_multiply_adds;
-use odin_graph::op::{self, Binary, PadAxis, ReduceKind, SliceAxis};
-use odin_graph::passes::eliminate_dead_code;
-use odin_graph::{Dim, Error, Graph, Node, Op, Shape, ValueId};
+use super::eliminate_dead_code;
+use crate::cost::node_multiply_adds;
+use crate::op::{self, Binary, PadAxis, ReduceKind, SliceAxis};
+use crate::{Dim, Error, Graph, Node, Op, Shape, ValueId};
 
-/// The graph without such rows; the same graph if that saves no products.
-pub(crate) fn without_idle_rows(graph: &Graph) -> Result<Graph, Error> {
+/// The graph without rows that nothing depends on; the same graph if that saves no products.
+///
+/// # Errors
+/// If a node of the smaller graph were invalid, which a correct pass does not make.
+pub fn eliminate_idle_rows(graph: &Graph) -> Result<Graph, Error> {
     let padded_last = eliminate_dead_code(&paddings_last(graph)?)?;
     let fewer = eliminate_dead_code(&slices_first(&padded_last)?)?;
     let cost = |graph: &Graph| -> u64 {
