@@ -84,6 +84,14 @@ fn adapters() -> Vec<(DeviceInfo, wgpu::Adapter)> {
     let instance = wgpu::Instance::new(descriptor);
     let adapters = block_on(instance.enumerate_adapters(wgpu::Backends::all()));
     let mut all: Vec<_> = adapters.into_iter().map(|a| (describe(&a), a)).collect();
+    // Windows offers one card by two interfaces.
+    let is_hardware = |info: &DeviceInfo| info.kind != DeviceKind::Software;
+    let offers = |interface: &&str| {
+        let mut infos = all.iter().map(|(info, _)| info);
+        infos.any(|info| is_hardware(info) && info.interface == *interface)
+    };
+    let preferred = ["Vulkan", "Metal", "DirectX 12"].into_iter().find(offers);
+    all.retain(|(info, _)| !is_hardware(info) || Some(info.interface) == preferred);
     all.sort_by_key(|(info, _)| match info.kind {
         DeviceKind::Discrete => 0,
         DeviceKind::Integrated => 1,
