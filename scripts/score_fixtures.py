@@ -134,9 +134,9 @@ def gmm(case, less=1, jitter=None):
 
     def invertible(covariance):
         values = eigh(covariance, eigvals_only=True)
-        return values[0] > 0 and 1 / (1 / values).sum() > least * values.sum()
+        return values[0] > 0 and 1 / (1 / values).sum() > least * values.mean()
 
-    first = int(np.ceil(np.log10(least * max(c.trace() for c in covariances))))
+    first = int(np.ceil(np.log10(least * max(c.trace() / len(c) for c in covariances))))
     jitters = [0] + [10.0**power for power in range(first, first + 6)]
     jitter = jitter or next(j for j in jitters if all(invertible(c + j * identity) for c in covariances))
 

@@ -62,13 +62,13 @@ impl Covariance {
     }
 
     /// R with `RᵀR = (Σ + j I)⁻¹` for a jitter j, lower triangular, and `log det (Σ + j I)`, where it is
-    /// certain that each eigenvalue is above so large a share of the trace.
+    /// certain that each eigenvalue is above so large a share of their mean.
     pub(crate) fn jittered_root(&self, jitter: f64, share: f64) -> Option<(Matrix, f64)> {
         let mut jittered = self.0.clone();
         for i in 0..jittered.nrows() {
             jittered[(i, i)] += jitter;
         }
-        let least = share * jittered.trace();
+        let least = share * jittered.trace() / jittered.nrows() as f64;
         let (root, log_determinant) = inverse_lower(jittered, least)?;
         Some((to_matrix(&root).ok()?, log_determinant))
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
+use crate::linalg::check_classes;
 
 /// The scores of this crate. In all of them **high means in-distribution**.
 ///
@@ -93,8 +94,8 @@ pub enum Method {
     /// Gaussian a class, with the share of the training images π_c, the mean μ_c and the covariance Σ_c
     /// of class c (sum of squares divided by n_c - 1). Classes without a training image are left out. To
     /// all variances the least jitter is added with which every Σ_c can be inverted in numbers of 32
-    /// bits: none, or else the least power of ten, from 2⁻²⁴ times the largest trace of a Σ_c upwards, by
-    /// which the smallest eigenvalue of every Σ_c is certain to be above 2⁻²⁴ of its trace. The authors
+    /// bits: none, or else the least power of ten, from 2⁻²⁴ times the largest mean variance of a Σ_c upwards, by
+    /// which the smallest eigenvalue of every Σ_c is certain to be above 2⁻²⁴ of its mean. The authors
     /// try rising powers of ten, from 10⁻³⁰⁸, until a Cholesky decomposition does not fail, which
     /// rounding decides. C · D² is 2²⁷ at most.
     ///
@@ -332,6 +333,17 @@ impl Method {
     /// Whether it is fitted to training images.
     pub fn needs_training(self) -> bool {
         self.facts().needs[1]
+    }
+
+    /// Whether it can be fitted to a network of so many classes and features.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where what it keeps of them would be too large.
+    pub fn check_size(self, classes: usize, features: usize) -> Result<(), Error> {
+        match self {
+            Self::Gmm => check_classes(classes, features),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it reads weight and bias of the last linear layer.

@@ -28,6 +28,7 @@ pub(super) fn form(
         graph,
         views,
         groups: groups.into_iter().map(Some).collect(),
+        computed_by: vec![None; graph.nodes().len()],
         readers: Vec::new(),
     };
     fusion.open();
@@ -42,6 +43,8 @@ struct Fusion<'a> {
     graph: &'a Graph,
     views: &'a [View],
     groups: Vec<Option<Group>>,
+    /// For each value the group that computes it.
+    computed_by: Vec<Option<usize>>,
     /// For each value, the groups that read a view of it; an output counts as one that is not there.
     readers: Vec<Vec<usize>>,
 }
@@ -49,7 +52,9 @@ struct Fusion<'a> {
 impl Fusion<'_> {
     /// Makes a group of each product.
     fn open(&mut self) {
-        for group in self.groups.iter_mut().flatten() {
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            let Some(group) = group else { continue };
+            self.computed_by[group.value.index()] = Some(index);
             let Head::Single(v) = group.head else {
                 continue;
             };
@@ -75,8 +80,7 @@ impl Fusion<'_> {
 
     /// The group that computes a value.
     fn group_of(&self, root: ValueId) -> Option<usize> {
-        let is_own = |group: &Option<Group>| group.as_ref().is_some_and(|g| g.value == root);
-        self.groups.iter().position(is_own)
+        self.computed_by[root.index()].filter(|&index| self.groups[index].is_some())
     }
 
     fn elements(&self, v: ValueId) -> usize {

@@ -3,12 +3,14 @@
 //!
 //! Slices move towards the inputs, and paddings of gradients with zeros towards the outputs, past
 //! operators that compute each row from the same row: elementwise ones, reductions along a row, and
-//! products with a constant. The rows that are left are computed as before, to the last bit. A gradient
-//! of 0 stays 0 even where the activation that it is multiplied with is not a finite number.
+//! products with a constant. The rows that are left are computed as before, to the last bit. A
+//! row of zeros stays zeros even where the activation that it is multiplied with is not a finite number
+//! or negative, which would make it NaN or -0.
 
 use super::eliminate_dead_code;
 use crate::cost::node_multiply_adds;
-use crate::op::{self, Binary, PadAxis, ReduceKind, SliceAxis};
+use crate::maybe_negative;
+use crate::op::{self, Binary, PadAxis, ReduceKind, SliceAxis, Unary};
 use crate::{Dim, Error, Graph, Node, Op, Shape, ValueId};
 
 /// The graph without rows that nothing depends on; the same graph if that saves no products.
@@ -21,7 +23,9 @@ pub fn eliminate_idle_rows(graph: &Graph) -> Result<Graph, Error> {
     let cost = |graph: &Graph| -> u64 {
         let needed = graph.needed_for_outputs();
         let values = graph.values().filter(|v| needed[v.index()]);
-        values.map(|v| node_multiply_adds(graph, v)).sum()
+        values
+            .map(|v| node_multiply_adds(graph, v))
+            .fold(0, u64::saturating_add)
     };
     match cost(&fewer) < cost(graph) {
         true => Ok(fewer),
@@ -215,15 +219,51 @@ fn rows_beside_zeros(
         is_whole.then_some(Rows { axis, ..rows })
     };
     let rows = match &node.op {
-        Op::Binary(Binary::Mul) => rows_of(0).or_else(|| rows_of(1)),
-        Op::Binary(Binary::Div) if operands[1].1.is_none() => rows_of(0),
+        Op::Binary(Binary::Mul) if keeps_zeros(graph, node) => rows_of(0).or_else(|| rows_of(1)),
+        Op::Binary(Binary::Div)
+            if operands[1].1.is_none() && is_nonzero(graph, node.operands[1]) =>
+        {
+            rows_of(0)
+        }
         Op::Binary(Binary::Add | Binary::Sub) => rows_of(0).filter(|_| rows_of(0) == rows_of(1)),
         Op::Reduce(reduce) if reduce.kind != ReduceKind::Max => rows_of(0),
-        Op::Expand(_) | Op::Reshape(_) | Op::MatMul => rows_of(0),
+        Op::MatMul if keeps_zeros(graph, node) => rows_of(0),
+        Op::Expand(_) | Op::Reshape(_) => rows_of(0),
         _ => None,
     }?;
     let agree = (0..operands.len()).all(|i| operands[i].1.is_none() || rows_of(i) == Some(rows));
     (agree && is_row_wise(graph, node, rows)).then_some(rows)
+}
+
+/// Whether 0 times each constant factor is 0.
+fn keeps_zeros(graph: &Graph, node: &Node) -> bool {
+    let factors = node
+        .operands
+        .iter()
+        .filter_map(|&x| graph.constant_value(x));
+    factors
+        .flat_map(|t| t.data())
+        .all(|value| value.is_finite())
+}
+
+/// Whether a divisor is certain not to be 0: a constant, or a root or sum that has a positive term, as
+/// normalisations have it.
+fn is_nonzero(graph: &Graph, v: ValueId) -> bool {
+    let node = graph.node(v);
+    let is_positive = |x: ValueId| {
+        let constant = graph.constant_value(x);
+        constant.is_some_and(|t| t.data().iter().all(|&value| value > 0.0))
+    };
+    match (&node.op, &node.operands[..]) {
+        (Op::Constant(t), _) => t.data().iter().all(|&value| value != 0.0),
+        (Op::Unary(Unary::Sqrt | Unary::Exp), &[x]) => is_nonzero(graph, x),
+        (Op::Expand(_) | Op::Reshape(_), &[x]) => is_nonzero(graph, x),
+        (Op::Binary(Binary::Add), &[a, b]) => {
+            let adds = |a, b| is_positive(b) && maybe_negative(graph, a).is_none();
+            adds(a, b) || adds(b, a)
+        }
+        _ => false,
+    }
 }
 
 /// What readers need of a value.

@@ -15,6 +15,7 @@ mod direction;
 mod feature_map;
 mod gradients;
 mod head;
+mod idle_rows;
 mod infer;
 mod odin;
 mod passes;

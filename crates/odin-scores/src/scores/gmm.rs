@@ -14,7 +14,7 @@ use crate::tensor::Writer;
 const MEANS: &str = "gmm.means";
 const ROOTS: &str = "gmm.inverse_roots";
 const OFFSETS: &str = "gmm.offsets";
-/// The smallest eigenvalue is above so large a share of all, so that 32-bit numbers can tell it.
+/// The smallest eigenvalue is above so large a share of their mean, so that 32-bit numbers can tell it.
 const LEAST_SHARE: f64 = 1.0 / (1 << 24) as f64;
 /// The smallest eigenvalue is bounded within a factor of D, which is 8192 at most.
 const POWERS: i32 = 6;
@@ -65,6 +65,13 @@ impl Gmm {
             let expected = format!("{} rows of {features} values", means.len());
             return Err(reader.wrong(ROOTS, &expected));
         }
+        let mut rows = roots
+            .values()
+            .chunks_exact(features)
+            .zip((0..features).cycle());
+        if rows.any(|(row, i)| row[i + 1..].iter().any(|&value| value != 0.0)) {
+            return Err(reader.wrong(ROOTS, "lower triangular matrices"));
+        }
         Ok(Self {
             features,
             means: means.to_vec(),
@@ -86,7 +93,8 @@ struct Gaussians {
 impl Gaussians {
     /// With the least jitter with which all can be inverted.
     fn invertible(summary: &TrainingSummary) -> Result<Self, Error> {
-        let largest = covariances(summary).map(|covariance| covariance.trace());
+        let features = summary.features() as f64;
+        let largest = covariances(summary).map(|covariance| covariance.trace() / features);
         let first = (LEAST_SHARE * largest.fold(0.0, f64::max)).log10().ceil();
         if !first.is_finite() {
             return Err(Error::new(
@@ -110,7 +118,9 @@ impl Gaussians {
     fn with_jitter(summary: &TrainingSummary, jitter: f64) -> Option<Self> {
         let mut gaussians = Self {
             jitter,
-            roots: Vec::new(),
+            roots: Vec::with_capacity(
+                summary.class_moments().iter().count() * summary.features().pow(2),
+            ),
             log_determinants: Vec::new(),
         };
         for covariance in covariances(summary) {

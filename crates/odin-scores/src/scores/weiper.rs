@@ -155,7 +155,9 @@ impl Layers {
             .map(|((row, length), bias)| {
                 let logit = dot(row, features) + bias;
                 let off = off * length + f64::from(f32::MIN_POSITIVE);
-                let certain = logit.is_finite() && bins.of(logit - off) == bins.of(logit + off);
+                let certain = logit.is_finite()
+                    && bins.of(logit - off) == bins.of(logit + off)
+                    && (bins.of(logit).is_some() || !bins.reaches(logit, off));
                 match certain {
                     true => logit,
                     false => sum_exactly(row, bias),
@@ -198,6 +200,12 @@ impl Bins {
         (low..=high)
             .contains(&value)
             .then(|| bin().min(self.count - 1))
+    }
+
+    /// Whether a value that is known to within `off` may be in one.
+    fn reaches(&self, value: f64, off: f64) -> bool {
+        let [low, high] = self.range;
+        value - off <= high && value + off >= low
     }
 
     /// How many of the values are in each.

@@ -117,7 +117,9 @@ impl Classifier {
     pub fn check_score(&self, method: Method) -> Result<(), Error> {
         self.check_labels(method)?;
         if method.needs_head() || method.needs_features() {
-            self.head()?;
+            let head = self.head()?;
+            let size = method.check_size(head.classes(), head.features());
+            size.map_err(|e| Error::from(e).about(format_args!("the score {method}")))?;
         }
         let mut needs = Needs::LOGITS;
         needs.feature_map = method.needs_feature_map();

@@ -237,7 +237,7 @@ fn errors_have_a_kind_and_a_cause() {
             false,
         ),
         (
-            "gpu".parse::<Device>().map(drop),
+            "abacus".parse::<Device>().map(drop),
             &["cuda:N"],
             Kind::Invalid,
             false,
