@@ -4,6 +4,7 @@ use crate::{Error, ErrorKind};
 use pollster::block_on;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// What kind of device computes.
@@ -156,18 +157,17 @@ impl Gpu {
     }
 
     /// The device, opened once for all engines of the process that use it at a time, which then share
-    /// compiled shaders too. One that is lost is opened again.
+    /// compiled shaders too. One that is lost or has reported an
+    /// error that nobody waited for is opened again.
     ///
     /// # Errors
     /// As [`Gpu::open`].
     pub fn shared(choice: Choice) -> Result<Self, Error> {
         static OPEN: Mutex<Vec<(Choice, Weak<Inner>)>> = Mutex::new(Vec::new());
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|(_, inner)| {
-            inner
-                .upgrade()
-                .is_some_and(|inner| inner.lost.get().is_none())
-        });
+        let works =
+            |inner: Arc<Inner>| inner.lost.get().is_none() && inner.uncaught.get().is_none();
+        open.retain(|(_, inner)| inner.upgrade().is_some_and(works));
         let known = open.iter().find(|(own, _)| *own == choice);
         if let Some(inner) = known.and_then(|(_, inner)| inner.upgrade()) {
             return Ok(Self { inner });
@@ -263,6 +263,29 @@ impl Gpu {
         }
         self.check_lost()?;
         Ok(result)
+    }
+
+    /// Waits until a submission, or all of them, is done.
+    pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+        let wait = wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        };
+        // wgpu panics where a device is lost meanwhile.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device().poll(wait)));
+        self.check_lost()?;
+        let failed = |reason: String| {
+            let name = &self.inner.info.name;
+            Err(Error::new(
+                ErrorKind::Run,
+                format!("{name}: the device does not answer: {reason}; use the device cpu"),
+            ))
+        };
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(e)) => failed(e.to_string()),
+            Err(_) => failed("it was lost while it computed".to_string()),
+        }
     }
 
     /// An error if the device is lost, or reported what nobody waited for.

@@ -16,9 +16,13 @@ use std::time::Duration;
 const LARGEST_CONSTANT: usize = 1 << 28;
 /// Batches that are on their way at a time: one is uploaded while another is computed.
 const IN_FLIGHT: usize = 2;
-/// Operations after which a submission ends: a driver may take a device for hung that is busy with
-/// one for seconds.
-const SUBMISSION_FLOPS: u64 = 1 << 39;
+/// The most operations of a submission of several steps, and a quarter of those of a single one: a
+/// driver may take a device for hung that is busy with one for seconds, and small ones compute less
+/// than 2^37 in a second.
+const SUBMISSION_FLOPS: u64 = 1 << 36;
+/// Bytes of constants that are uploaded before the device is waited for: until then they take as
+/// much memory once more.
+const UPLOAD: usize = 1 << 26;
 /// Steps whose times are taken together: a query set holds two numbers for each.
 const TIMED_STEPS: usize = 1024;
 /// The most workgroups along an axis of a grid.
@@ -39,7 +43,13 @@ pub struct Engine {
     run: wgpu::Buffer,
     /// The most images at a time that the device's limits allow.
     most_images: usize,
-    arena: Mutex<Option<Arena>>,
+    held: Mutex<Held>,
+}
+
+/// The arena, and for how many images there was memory at most.
+struct Held {
+    arena: Option<Arena>,
+    most: usize,
 }
 
 /// What a step binds of the parameters and of the weights.
@@ -110,7 +120,10 @@ impl Engine {
             ranges,
             run,
             most_images,
-            arena: Mutex::new(None),
+            held: Mutex::new(Held {
+                arena: None,
+                most: most_images,
+            }),
         })
     }
 
@@ -127,9 +140,9 @@ impl Engine {
         self.gpu.check_lost()?;
         let inputs = self.check_inputs(images, inputs)?;
         let mut outputs = self.allocate_outputs(images)?;
-        let mut held = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut held, images)?;
-        let Some(arena) = held.as_ref() else {
+        let Some(arena) = &held.arena else {
             return Err(self.out_of_memory());
         };
         let mut pending = VecDeque::new();
@@ -138,7 +151,8 @@ impl Engine {
             if pending.len() == IN_FLIGHT {
                 self.receive(&mut pending, images, &mut outputs)?;
             }
-            self.upload(arena, images, &part, &inputs);
+            self.gpu
+                .checked(|| self.upload(arena, images, &part, &inputs))?;
             pending.push_back(self.submit(arena, part)?);
         }
         while !pending.is_empty() {
@@ -192,13 +206,14 @@ impl Engine {
             return Err(Error::new(ErrorKind::Device, message));
         }
         let inputs = self.check_inputs(images, inputs)?;
-        let mut held = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut held, images)?;
-        let arena = held.as_ref().filter(|arena| arena.capacity >= images);
+        let arena = held.arena.as_ref().filter(|arena| arena.capacity >= images);
         let arena = arena.ok_or_else(|| self.out_of_memory())?;
         let mut fastest = vec![Duration::MAX; self.plan.steps.len()];
         for _ in 0..repetitions.max(1) {
-            self.upload(arena, images, &(0..images), &inputs);
+            self.gpu
+                .checked(|| self.upload(arena, images, &(0..images), &inputs))?;
             for (first, fastest) in fastest.chunks_mut(TIMED_STEPS).enumerate() {
                 let steps = first * TIMED_STEPS..first * TIMED_STEPS + fastest.len();
                 let times = self.times_of(arena, images, steps)?;
@@ -258,8 +273,7 @@ impl Engine {
             staging
         })?;
         let failed = |e: String| Error::new(ErrorKind::Run, format!("times of the device: {e}"));
-        let polled = device.poll(wgpu::PollType::wait_indefinitely());
-        polled.map_err(|e| failed(e.to_string()))?;
+        self.gpu.wait(None)?;
         let view = staging.slice(..).get_mapped_range();
         let view = view.map_err(|e| failed(e.to_string()))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..]);
@@ -288,21 +302,24 @@ impl Engine {
     }
 
     /// Memory for this many images, or for as many as there is memory for.
-    fn reserve(&self, held: &mut Option<Arena>, images: usize) -> Result<(), Error> {
-        let wanted = images.min(self.most_images);
-        if held.as_ref().is_some_and(|arena| arena.capacity >= wanted) {
+    fn reserve(&self, held: &mut Held, images: usize) -> Result<(), Error> {
+        let mut capacity = images.min(held.most);
+        let arena = held.arena.as_ref();
+        if arena.is_some_and(|arena| arena.capacity >= capacity) {
             return Ok(());
         }
         // What is too small is given back first.
-        *held = None;
-        let mut capacity = wanted;
+        held.arena = None;
         loop {
             match self.allocate(capacity) {
                 Ok(arena) => {
-                    *held = Some(arena);
+                    held.arena = Some(arena);
                     return Ok(());
                 }
-                Err(e) if e.kind() == ErrorKind::OutOfMemory && capacity > 1 => capacity /= 2,
+                Err(e) if e.kind() == ErrorKind::OutOfMemory && capacity > 1 => {
+                    capacity /= 2;
+                    held.most = capacity;
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -449,11 +466,12 @@ impl Engine {
         let mut all = Vec::new();
         let (mut first, mut flops) = (0, 0);
         for (i, step) in self.plan.steps.iter().enumerate() {
-            flops += step.flops.saturating_mul(images as u64);
-            if flops >= SUBMISSION_FLOPS {
-                all.push(first..i + 1);
-                (first, flops) = (i + 1, 0);
+            let own = step.flops.saturating_mul(images as u64);
+            if i > first && own.saturating_add(flops) > SUBMISSION_FLOPS {
+                all.push(first..i);
+                (first, flops) = (i, 0);
             }
+            flops = own.saturating_add(flops);
         }
         all.push(first..self.plan.steps.len());
         all
@@ -510,10 +528,6 @@ impl Engine {
 
     /// Waits for a batch: the words of its outputs that are in the arena.
     fn downloaded(&self, batch: &Pending) -> Result<Vec<u32>, Error> {
-        let wait = wgpu::PollType::Wait {
-            submission_index: Some(batch.submission.clone()),
-            timeout: None,
-        };
         let failed = |e: String| {
             let name = &self.gpu.info().name;
             Error::new(
@@ -521,9 +535,7 @@ impl Engine {
                 format!("{name}: the batch did not finish: {e}"),
             )
         };
-        let polled = self.gpu.device().poll(wait);
-        self.gpu.check_lost()?;
-        polled.map_err(|e| failed(e.to_string()))?;
+        self.gpu.wait(Some(batch.submission.clone()))?;
         let Some(staging) = &batch.staging else {
             return Ok(Vec::new());
         };
@@ -633,7 +645,14 @@ fn most_images(plan: &Plan, gpu: &Gpu) -> Result<usize, Error> {
         .min(limits.max_buffer_size)
         .min(4 * u64::from(u32::MAX));
     let image = 4 * (plan.words as u64).max(1);
-    let mut most = bytes / image;
+    let downloaded = plan.output_places.iter().map(|output| match output.home {
+        Home::Arena(place) => 4 * place.stride as u64,
+        Home::Constant(..) => 0,
+    });
+    let downloaded = limits.max_buffer_size / downloaded.sum::<u64>().max(1);
+    let heaviest = plan.steps.iter().map(|step| step.flops).max();
+    let computed = (4 * SUBMISSION_FLOPS / heaviest.unwrap_or(0).max(1)).max(1);
+    let mut most = (bytes / image).min(downloaded).min(computed);
     if most == 0 {
         let name = &gpu.info().name;
         return Err(Error::new(
@@ -738,12 +757,20 @@ fn upload_constants(
             let words = bytemuck::cast_slice(&step.kernel.params);
             gpu.queue().write_buffer(&params, bound.params.start, words);
         }
-        for (at, constant) in uploads {
-            let words = bytemuck::cast_slice(constant.data.elements());
-            gpu.queue().write_buffer(&weights, at, words);
-            // Staging memory is freed before more is taken.
-            gpu.queue().submit([]);
-        }
     })?;
+    let mut waiting = 0;
+    for (at, constant) in uploads {
+        let pieces = constant.data.elements().chunks(UPLOAD / 4);
+        for (piece, at) in pieces.zip((at..).step_by(UPLOAD)) {
+            let words = bytemuck::cast_slice(piece);
+            gpu.checked(|| gpu.queue().write_buffer(&weights, at, words))?;
+            waiting += words.len();
+            if waiting >= UPLOAD {
+                gpu.checked(|| gpu.queue().submit([]))?;
+                gpu.wait(None)?;
+                waiting = 0;
+            }
+        }
+    }
     Ok((bounds, params, weights))
 }

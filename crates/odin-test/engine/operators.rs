@@ -578,6 +578,73 @@ fn moves() {
     check("concat of a transposed part", &concat_of_transposed());
 }
 
+/// A product that an elementwise operator and a view read, and one whose sum with its own transpose is
+/// taken.
+#[test]
+fn products_that_views_read() {
+    for moves in [0, 1, 2] {
+        let mut g = Graph::new();
+        let x = g.input("x", Type::float(Shape::batched(&[4, 5]))).unwrap();
+        let w = constant(&mut g, &[5, 4]);
+        let m = g.add(Op::MatMul, &[x, w]).unwrap();
+        let transposed = g.add(Op::Transpose(vec![0, 2, 1]), &[m]).unwrap();
+        match moves {
+            0 => {
+                let r = g.relu(m).unwrap();
+                g.output("relu", r);
+                g.output("transposed", transposed);
+            }
+            1 => {
+                let sum = g.add_values(m, transposed).unwrap();
+                g.output("sum", sum);
+            }
+            _ => {
+                let flat = g.add(Op::Reshape(Shape::batched(&[16])), &[m]).unwrap();
+                let soft = g.add(Op::Softmax(Axis(1)), &[flat]).unwrap();
+                let r = g.relu(m).unwrap();
+                g.output("softmax", soft);
+                g.output("relu", r);
+            }
+        }
+        check(&format!("products that views read, {moves}"), &g);
+    }
+}
+
+/// A bias that is computed, of which a convolution reads a view.
+#[test]
+fn a_bias_that_is_computed() {
+    let mut g = Graph::new();
+    let b = g.input("b", Type::float(Shape::fixed(&[1]))).unwrap();
+    let r = g.add(Op::Unary(Unary::Exp), &[b]).unwrap();
+    let bias = g.add(Op::Expand(Shape::fixed(&[16])), &[r]).unwrap();
+    let x = g
+        .input("x", Type::float(Shape::batched(&[16, 8, 8])))
+        .unwrap();
+    let x1 = g.add(Op::Unary(Unary::Softplus), &[x]).unwrap();
+    let w = constant(&mut g, &[16, 16, 3, 3]);
+    let window = Window::new(&[3, 3]).pad(1);
+    let y = g.conv(x1, w, Some(bias), window, 1).unwrap();
+    g.output("y", y);
+    check("a bias that is computed", &scaled(&g, 0.1));
+}
+
+/// A step of a slice that no 32 bits hold.
+#[test]
+fn a_slice_of_one_element_of_many() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(&[8]))).unwrap();
+    let axes = vec![SliceAxis {
+        axis: 1,
+        start: 0,
+        end: 8,
+        step: 10_000_000_000,
+    }];
+    let one = g.add(Op::Slice(Slice { axes }), &[x]).unwrap();
+    let y = g.add(Op::Softmax(Axis(1)), &[one]).unwrap();
+    g.output("y", y);
+    check("a slice of one element of many", &g);
+}
+
 /// Tokens that are channels of an image, behind one that is known: as vision transformers have them.
 fn concat_of_transposed() -> Graph {
     let mut g = Graph::new();

@@ -94,7 +94,7 @@ impl Selector<'_> {
             return Ok(None);
         };
         let shape = self.extents(v);
-        let own = self.strided(bias)?;
+        let own = self.contiguous(bias)?;
         let rank = shape.len() - 1;
         let mut per_channel = Operand {
             shape: vec![1; rank],
@@ -285,7 +285,10 @@ fn finish(
         Direction::Forward => ((z * rows + m) * each + k / taps) * size + tap(k),
         Direction::Adjoint => ((z * each + k / taps) * rows + m) * size + tap(k),
     };
-    let how = format!("{:?} {size} {counts:?} {first:?} {step:?}", conv.direction);
+    let how = format!(
+        "{:?} {kernel:?} {counts:?} {first:?} {step:?}",
+        conv.direction
+    );
     let sizes = [product.products, rows, depth];
     let packed = pack(weights, sizes, product.tile, &how, at);
     let inputs = Inputs {

@@ -235,6 +235,10 @@ fn fuse_epilogues(graph: &Graph, mut groups: Vec<Group>) -> Vec<Group> {
         for read in group.reads(graph) {
             uses[read.value.index()] += 1;
         }
+        // Whoever reads a view reads what it is a view of.
+        if let Kind::Copy(v) = group.kind {
+            uses[graph.node(v).operands[0].index()] += 1;
+        }
     }
     let mut fused_into: Vec<Option<usize>> = vec![None; n];
     for (index, group) in groups.iter().enumerate() {

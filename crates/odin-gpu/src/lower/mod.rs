@@ -57,7 +57,8 @@ pub(crate) fn lower(graph: &Graph) -> Result<Plan, Error> {
         memory: &memory,
     };
     let mut steps = Vec::new();
-    for group in &groups {
+    let is_empty = |group: &&Group| graph.shape(group.value).at(1).contains(&0);
+    for group in groups.iter().filter(|group| !is_empty(group)) {
         for kernel in selector.kernels(group)? {
             steps.push(step(graph, group, kernel));
         }

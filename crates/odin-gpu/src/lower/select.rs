@@ -194,11 +194,15 @@ impl Selector<'_> {
                 Home::Arena(place.ok_or_else(|| self.internal(v))?)
             }
         };
+        let shape = self.extents(v);
+        // The stride of an axis of one element is arbitrary, and may be more than 32 bits hold.
+        let strides = shape.iter().zip(strides);
+        let strides = strides.map(|(&extent, stride)| if extent == 1 { 0 } else { stride });
         Ok(Operand {
             home,
             dtype: self.graph.ty(v).dtype,
-            shape: self.extents(v),
-            strides,
+            strides: strides.collect(),
+            shape,
         })
     }
 

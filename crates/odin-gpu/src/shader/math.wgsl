@@ -15,6 +15,7 @@ fn odin_relu(x: f32) -> f32 { return select(x, 0.0f, x < 0.0f && !is_nan(x)); }
 // The same number, of which a compiler knows nothing: some take (x + 1) - 1 for x, and add up the
 // two parts of a constant that shall be subtracted one after the other.
 fn odin_opaque(x: f32) -> f32 {
+  // Capacities are below 2^31.
   return bitcast<f32>(bitcast<u32>(x) ^ (run.capacity & 0x80000000u));
 }
 
@@ -56,14 +57,14 @@ fn odin_log(x: f32) -> f32 {
   var low = fma(square * f, p, n * -2.1219444e-4f);
   low = odin_opaque(fma(square, -0.5f, low));
   var y = fma(n, 0.6933594f, f + low);
-  y = select(y, x, x == infinity());
+  y = select(y, x, bitcast<u32>(x) == 0x7f800000u);
   y = select(y, not_a_number(), x < 0.0f || is_nan(x));
   return select(y, -infinity(), x == 0.0f);
 }
 
 fn odin_log_1p(x: f32) -> f32 {
   let u = odin_opaque(x + 1.0f);
-  let lost = x - (u - 1.0f);
+  let lost = x - odin_opaque(u - 1.0f);
   return odin_log(u) + lost / u;
 }
 

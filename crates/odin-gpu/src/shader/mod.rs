@@ -41,7 +41,7 @@ const SMALL_CONSTANT: usize = 1 << 14;
 pub(crate) enum Grid {
     /// This many for every image.
     PerImage(usize),
-    /// Of a matrix product: `row_tiles` for every `columns` columns of all images together.
+    /// Of a matrix product: `row_tiles` for every `tile` columns of all images together.
     Columns {
         row_tiles: usize,
         per_image: usize,

@@ -57,6 +57,9 @@ impl Operand {
 
     /// The offset of the element at flat position `i` of its shape, as WGSL.
     pub(super) fn offset(&self, i: &str) -> String {
+        if self.shape.contains(&0) {
+            return "0u".to_string();
+        }
         let mut terms = Vec::new();
         // Of the axes from the innermost on: how many elements they span, and the run that is open.
         let mut inner = 1;
