@@ -79,7 +79,9 @@ pub(super) fn gmm(t: &mut Terms<'_>) -> Term {
     let whitened = t.g.sub(whitened, whitened_means)?;
     let of_classes = t.g.reshape(whitened, Shape::batched(&[classes, width]))?;
     let squares = t.g.mul(of_classes, of_classes)?;
-    let squared = t.g.reduce(squares, ReduceKind::Sum, vec![2], false)?;
+    let squared = t.g.reduce(squares, ReduceKind::Sum, vec![2], true)?;
+    // OpenVINO 2026.4 computes wrongly what it fuses to a sum: a reshape lies between.
+    let squared = t.g.reshape(squared, Shape::batched(&[classes]))?;
     let half = t.times(squared, 0.5)?;
     let offsets = t.tensor("gmm.offsets")?;
     let offsets = t.g.constant(offsets)?;
