@@ -1,32 +1,24 @@
 //! The engine: compiles a graph, and runs it batch by batch.
 
+mod times;
+
+use crate::constants::{self, Bound, Constants};
 use crate::device::Gpu;
+use crate::grid::{SUBMISSION_FLOPS, most_images, workgroups};
 use crate::lower::{Located, Plan, lower};
-use crate::shader::{Grid, Home, Kernel, Weights};
+use crate::shader::Home;
 use crate::{Error, ErrorKind, Program, ProgramStep};
 use odin_graph::passes::{eliminate_idle_rows, fold_constants};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
 
 /// Subgraphs of constants are evaluated once, up to this many elements.
 const LARGEST_CONSTANT: usize = 1 << 28;
 /// Batches that are on their way at a time: one is uploaded while another is computed.
 const IN_FLIGHT: usize = 2;
-/// The most operations of a submission of several steps, and a quarter of those of a single one: a
-/// driver may take a device for hung that is busy with one for seconds, and small ones compute less
-/// than 2^37 in a second.
-const SUBMISSION_FLOPS: u64 = 1 << 36;
-/// Bytes of constants that are uploaded before the device is waited for: until then they take as
-/// much memory once more.
-const UPLOAD: usize = 1 << 26;
-/// Steps whose times are taken together: a query set holds two numbers for each.
-const TIMED_STEPS: usize = 1024;
-/// The most workgroups along an axis of a grid.
-const MAX_GROUPS: u64 = 65_535;
 
 /// A graph compiled for a device.
 ///
@@ -36,10 +28,7 @@ pub struct Engine {
     gpu: Gpu,
     plan: Plan,
     pipelines: Vec<wgpu::ComputePipeline>,
-    params: wgpu::Buffer,
-    weights: wgpu::Buffer,
-    /// Of each step, in bytes.
-    ranges: Vec<Bound>,
+    constants: Constants,
     run: wgpu::Buffer,
     /// The most images at a time that the device's limits allow.
     most_images: usize,
@@ -50,12 +39,6 @@ pub struct Engine {
 struct Held {
     arena: Option<Arena>,
     most: usize,
-}
-
-/// What a step binds of the parameters and of the weights.
-struct Bound {
-    params: Range<u64>,
-    weights: Range<u64>,
 }
 
 /// Memory for the values of some images.
@@ -98,7 +81,7 @@ impl Engine {
         let most_images = most_images(&plan, gpu)?;
         let texts: Vec<&str> = plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
         let pipelines = gpu.pipelines(&texts, threads)?;
-        let (ranges, params, weights) = upload_constants(gpu, &plan)?;
+        let constants = constants::upload(gpu, &plan)?;
         for step in &mut plan.steps {
             step.kernel.weights = None;
             step.kernel.params = Vec::new();
@@ -115,9 +98,7 @@ impl Engine {
             gpu: gpu.clone(),
             plan,
             pipelines,
-            params,
-            weights,
-            ranges,
+            constants,
             run,
             most_images,
             held: Mutex::new(Held {
@@ -188,103 +169,6 @@ impl Engine {
         }
     }
 
-    /// Runs a batch `repetitions` times, and returns the shortest time of each step of
-    /// [`Engine::program`], by the clock of the device. A step without work takes no time.
-    ///
-    /// # Errors
-    /// As [`Engine::run`], and if the device has no such clock.
-    pub fn times(
-        &self,
-        images: usize,
-        inputs: &[(&str, &[f32])],
-        repetitions: usize,
-    ) -> Result<Vec<Duration>, Error> {
-        let device = self.gpu.device();
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            let name = &self.gpu.info().name;
-            let message = format!("{name}: the device does not measure times");
-            return Err(Error::new(ErrorKind::Device, message));
-        }
-        let inputs = self.check_inputs(images, inputs)?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reserve(&mut held, images)?;
-        let arena = held.arena.as_ref().filter(|arena| arena.capacity >= images);
-        let arena = arena.ok_or_else(|| self.out_of_memory())?;
-        let mut fastest = vec![Duration::MAX; self.plan.steps.len()];
-        for _ in 0..repetitions.max(1) {
-            self.gpu
-                .checked(|| self.upload(arena, images, &(0..images), &inputs))?;
-            for (first, fastest) in fastest.chunks_mut(TIMED_STEPS).enumerate() {
-                let steps = first * TIMED_STEPS..first * TIMED_STEPS + fastest.len();
-                let times = self.times_of(arena, images, steps)?;
-                for (fastest, time) in fastest.iter_mut().zip(times) {
-                    *fastest = time.min(*fastest);
-                }
-            }
-        }
-        Ok(fastest)
-    }
-
-    /// The times of some steps, each in a pass of its own.
-    fn times_of(
-        &self,
-        arena: &Arena,
-        images: usize,
-        steps: Range<usize>,
-    ) -> Result<Vec<Duration>, Error> {
-        let device = self.gpu.device();
-        let count = 2 * steps.len() as u32;
-        let bytes = 8 * u64::from(count);
-        let buffer = |usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("times"),
-                size: bytes,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        let staging = self.gpu.checked(|| {
-            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("times"),
-                ty: wgpu::QueryType::Timestamp,
-                count,
-            });
-            let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-            let staging = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("odin"),
-            });
-            for (step, query) in steps.zip((0..count).step_by(2)) {
-                let writes = wgpu::ComputePassTimestampWrites {
-                    query_set: &queries,
-                    beginning_of_pass_write_index: Some(query),
-                    end_of_pass_write_index: Some(query + 1),
-                };
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some("odin"),
-                    timestamp_writes: Some(writes),
-                });
-                self.dispatch(&mut pass, arena, step, images);
-            }
-            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-            encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-            self.gpu.queue().submit([encoder.finish()]);
-            staging.map_async(wgpu::MapMode::Read, .., |_| ());
-            staging
-        })?;
-        let failed = |e: String| Error::new(ErrorKind::Run, format!("times of the device: {e}"));
-        self.gpu.wait(None)?;
-        let view = staging.slice(..).get_mapped_range();
-        let view = view.map_err(|e| failed(e.to_string()))?;
-        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..]);
-        let period = f64::from(self.gpu.queue().get_timestamp_period());
-        let time = |pair: &[u64]| {
-            let ticks = pair[1].saturating_sub(pair[0]);
-            Duration::from_nanos((ticks as f64 * period) as u64)
-        };
-        Ok(stamps.chunks_exact(2).map(time).collect())
-    }
-
     /// Starts a step.
     fn dispatch(
         &self,
@@ -336,7 +220,11 @@ impl Engine {
                     | wgpu::BufferUsages::COPY_SRC,
                 mapped_at_creation: false,
             });
-            let groups = self.ranges.iter().map(|bound| self.bind(&buffer, bound));
+            let groups = self
+                .constants
+                .bounds
+                .iter()
+                .map(|bound| self.bind(&buffer, bound));
             let groups = groups.collect();
             Arena {
                 capacity,
@@ -356,8 +244,8 @@ impl Engine {
         };
         let resources = [
             arena.as_entire_binding(),
-            part(&self.params, &bound.params),
-            part(&self.weights, &bound.weights),
+            part(&self.constants.params, &bound.params),
+            part(&self.constants.weights, &bound.weights),
             self.run.as_entire_binding(),
         ];
         let entries: Vec<wgpu::BindGroupEntry<'_>> = resources
@@ -611,166 +499,4 @@ fn scatter(port: &Port, words: &[u32], images: usize, image: usize, output: &mut
             layout.scatter(&own, images, image, all);
         }
     }
-}
-
-/// The workgroups of a step for a batch, along three axes.
-fn workgroups(kernel: &Kernel, images: usize) -> [u64; 3] {
-    let images = images as u64;
-    let (groups, z) = match kernel.grid {
-        Grid::PerImage(groups) => (groups as u64, images),
-        Grid::Columns {
-            row_tiles,
-            per_image,
-            tile,
-            products,
-            is_merged,
-        } => {
-            let (row_tiles, per_image) = (row_tiles as u64, per_image as u64);
-            let (columns, z) = match is_merged {
-                true => (per_image * images, products as u64),
-                false => (per_image, products as u64 * images),
-            };
-            (row_tiles * columns.div_ceil(tile as u64), z)
-        }
-    };
-    let x = groups.min(MAX_GROUPS);
-    [x, groups.div_ceil(x.max(1)), z]
-}
-
-/// The most images at a time that the device can address; an error if it is none.
-fn most_images(plan: &Plan, gpu: &Gpu) -> Result<usize, Error> {
-    let limits = gpu.limits();
-    let bytes = limits
-        .max_storage_buffer_binding_size
-        .min(limits.max_buffer_size)
-        .min(4 * u64::from(u32::MAX));
-    let image = 4 * (plan.words as u64).max(1);
-    let downloaded = plan.output_places.iter().map(|output| match output.home {
-        Home::Arena(place) => 4 * place.stride as u64,
-        Home::Constant(..) => 0,
-    });
-    let downloaded = limits.max_buffer_size / downloaded.sum::<u64>().max(1);
-    let heaviest = plan.steps.iter().map(|step| step.flops).max();
-    let computed = (4 * SUBMISSION_FLOPS / heaviest.unwrap_or(0).max(1)).max(1);
-    let mut most = (bytes / image).min(downloaded).min(computed);
-    if most == 0 {
-        let name = &gpu.info().name;
-        return Err(Error::new(
-            ErrorKind::OutOfMemory,
-            format!(
-                "{name}: the values of one image need {image} bytes, and the device binds at most {bytes}; use smaller images, or the device cpu"
-            ),
-        ));
-    }
-    for step in &plan.steps {
-        let fits = |images: u64| {
-            let [_, y, z] = workgroups(&step.kernel, images as usize);
-            let columns = match step.kernel.grid {
-                Grid::Columns {
-                    per_image,
-                    is_merged: true,
-                    ..
-                } => per_image as u64 * images,
-                _ => 0,
-            };
-            y <= MAX_GROUPS && z <= MAX_GROUPS && columns < u64::from(u32::MAX / 2)
-        };
-        while most > 1 && !fits(most) {
-            most /= 2;
-        }
-        if !fits(most) {
-            return Err(Error::new(
-                ErrorKind::UnsupportedGraph,
-                format!(
-                    "{}: too large for a grid of workgroups; use the device cpu",
-                    step.what
-                ),
-            ));
-        }
-    }
-    Ok(most as usize)
-}
-
-/// Uploads parameters and weights; gives what each step binds of them.
-fn upload_constants(
-    gpu: &Gpu,
-    plan: &Plan,
-) -> Result<(Vec<Bound>, wgpu::Buffer, wgpu::Buffer), Error> {
-    let grain = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
-    let next = |end: u64, words: usize| {
-        let start = end.next_multiple_of(grain);
-        start..start + (4 * words as u64).max(16).next_multiple_of(16)
-    };
-    let mut bounds: Vec<Bound> = Vec::new();
-    let mut known: HashMap<&(usize, String), Range<u64>> = HashMap::new();
-    let mut uploads: Vec<(u64, &Weights)> = Vec::new();
-    // Where no weights are bound, the first bytes are.
-    let (mut params_end, mut weights_end) = (0, 16);
-    for step in &plan.steps {
-        let kernel = &step.kernel;
-        let params = next(params_end, kernel.params.len());
-        params_end = params.end;
-        let weights = match &kernel.weights {
-            None => 0..16,
-            Some(weights) => known
-                .entry(&weights.key)
-                .or_insert_with(|| {
-                    let range = next(weights_end, weights.data.elements().len());
-                    weights_end = range.end;
-                    uploads.push((range.start, weights));
-                    range
-                })
-                .clone(),
-        };
-        bounds.push(Bound { params, weights });
-    }
-    let limits = gpu.limits();
-    let largest = bounds.iter().flat_map(|b| [&b.params, &b.weights]);
-    let largest = largest.map(|r| r.end - r.start).max().unwrap_or(0);
-    let total = params_end.max(weights_end);
-    if total > limits.max_buffer_size || largest > limits.max_storage_buffer_binding_size {
-        let name = &gpu.info().name;
-        return Err(Error::new(
-            ErrorKind::OutOfMemory,
-            format!(
-                "{name}: the weights need a buffer of {total} bytes, of which a layer binds {largest}; the device allows {} and {}; use the device cpu",
-                limits.max_buffer_size, limits.max_storage_buffer_binding_size
-            ),
-        ));
-    }
-    let buffer = |label, size: u64| {
-        gpu.checked(|| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: size.max(16),
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        })
-    };
-    let (params, weights) = (
-        buffer("parameters", params_end)?,
-        buffer("weights", weights_end)?,
-    );
-    gpu.checked(|| {
-        for (step, bound) in plan.steps.iter().zip(&bounds) {
-            let words = bytemuck::cast_slice(&step.kernel.params);
-            gpu.queue().write_buffer(&params, bound.params.start, words);
-        }
-    })?;
-    let mut waiting = 0;
-    for (at, constant) in uploads {
-        let pieces = constant.data.elements().chunks(UPLOAD / 4);
-        for (piece, at) in pieces.zip((at..).step_by(UPLOAD)) {
-            let words = bytemuck::cast_slice(piece);
-            gpu.checked(|| gpu.queue().write_buffer(&weights, at, words))?;
-            waiting += words.len();
-            if waiting >= UPLOAD {
-                gpu.checked(|| gpu.queue().submit([]))?;
-                gpu.wait(None)?;
-                waiting = 0;
-            }
-        }
-    }
-    Ok((bounds, params, weights))
 }

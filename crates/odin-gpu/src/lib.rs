@@ -31,9 +31,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod constants;
 mod device;
 mod engine;
 mod error;
+mod grid;
 mod lower;
 mod program;
 mod shader;

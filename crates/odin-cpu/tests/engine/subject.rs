@@ -59,3 +59,10 @@ pub(crate) fn run_or_refuse(
         }
     }
 }
+
+/// What the engine says of inputs that do not fit the graph.
+pub(crate) fn wrong_input(g: &Graph, images: usize, inputs: &[(&str, &[f32])]) -> Option<String> {
+    let error = Engine::new(g, 1).unwrap().run(images, inputs).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    Some(error.to_string())
+}

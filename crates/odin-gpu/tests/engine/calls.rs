@@ -82,33 +82,6 @@ fn a_batch_axis_that_is_not_the_first() {
 }
 
 #[test]
-fn wrong_inputs_are_named() {
-    let Some(gpu) = gpu() else { return };
-    let mut g = Graph::new();
-    let x = g.input("x", Type::float(Shape::batched(&[2]))).unwrap();
-    g.output("y", x);
-    let engine = Engine::new(&g, gpu, 1).unwrap();
-    type Inputs<'a> = &'a [(&'a str, &'a [f32])];
-    let cases: [(usize, Inputs<'_>, &str); 6] = [
-        (1, &[], "\"x\" is missing"),
-        (1, &[("z", &[])], "no input \"z\""),
-        (
-            2,
-            &[("x", &[1.0])],
-            "must hold 4 elements for 2 images, it holds 1",
-        ),
-        (1, &[("x", &[1.0, 2.0]), ("x", &[1.0, 2.0])], "twice"),
-        (0, &[("x", &[])], "at least one image"),
-        (usize::MAX, &[("x", &[])], "too many"),
-    ];
-    for (images, inputs, message) in cases {
-        let error = engine.run(images, inputs).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(message), "{error}");
-    }
-}
-
-#[test]
 fn memory_that_the_device_has_not_is_an_error() {
     let Some(gpu) = gpu() else { return };
     let mut g = Graph::new();

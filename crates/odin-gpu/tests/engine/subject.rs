@@ -53,7 +53,7 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
     GPU.get_or_init(open).as_ref()
 }
 
-/// The outputs of a batch, which do not change when the batch is run again or image by image.
+/// The outputs of a batch, and by what they were computed.
 pub(crate) fn runs(
     g: &Graph,
     images: usize,
@@ -78,4 +78,14 @@ pub(crate) fn run_or_refuse(
             None
         }
     }
+}
+
+/// What the engine says of inputs that do not fit the graph; `None` where there is no device.
+pub(crate) fn wrong_input(g: &Graph, images: usize, inputs: &[(&str, &[f32])]) -> Option<String> {
+    let error = Engine::new(g, gpu()?, 1)
+        .unwrap()
+        .run(images, inputs)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    Some(error.to_string())
 }
