@@ -37,7 +37,8 @@ fn odin_exp(argument: f32) -> f32 {
   return select(power * odin_pow2(half) * odin_pow2(n - half), argument, is_nan(argument));
 }
 
-fn odin_log(x: f32) -> f32 {
+// ln(x) of a normal or subnormal x > 0 as a sum of two parts, the second small beside the first.
+fn odin_log_parts(x: f32) -> vec2<f32> {
   let is_small = x < 1.17549435e-38f;
   let bits = bitcast<u32>(select(x, x * 8388608.0f, is_small));
   // The mantissa from sqrt(1/2) to sqrt(2), and the exponent.
@@ -56,7 +57,18 @@ fn odin_log(x: f32) -> f32 {
   let square = f * f;
   var low = fma(square * f, p, n * -2.1219444e-4f);
   low = odin_opaque(fma(square, -0.5f, low));
-  var y = fma(n, 0.6933594f, f + low);
+  // The larger part has few digits, so that this product is exact; and so is the sum with its error.
+  let power = odin_opaque(n * 0.6933594f);
+  let sum = odin_opaque(power + f);
+  let back = odin_opaque(sum - power);
+  let error = odin_opaque(f - back) + odin_opaque(power - odin_opaque(sum - back));
+  let rest = error + low;
+  let high = odin_opaque(sum + rest);
+  return vec2<f32>(high, odin_opaque(sum - high) + rest);
+}
+
+fn odin_log(x: f32) -> f32 {
+  var y = odin_log_parts(x).x;
   y = select(y, x, bitcast<u32>(x) == 0x7f800000u);
   y = select(y, not_a_number(), x < 0.0f || is_nan(x));
   return select(y, -infinity(), x == 0.0f);
@@ -162,6 +174,25 @@ fn odin_min(a: f32, b: f32) -> f32 {
   return select(select(smaller, a, is_nan(a)), b, is_nan(b));
 }
 
+// e^(b ln a) for a > 0, whose exponent is computed to more digits than a number has.
+fn odin_exp_of_product(b: f32, a: f32) -> f32 {
+  let log = odin_log_parts(a);
+  let product = odin_opaque(b * log.x);
+  // The error of the product, from halves of its factors.
+  let b_high = bitcast<f32>(bitcast<u32>(b) & 0xfffff000u);
+  let log_high = bitcast<f32>(bitcast<u32>(log.x) & 0xfffff000u);
+  let b_low = odin_opaque(b - b_high);
+  let log_low = odin_opaque(log.x - log_high);
+  var error = odin_opaque(odin_opaque(b_high * log_high) - product);
+  error = odin_opaque(error + b_high * log_low);
+  error = odin_opaque(error + b_low * log_high);
+  error = error + b_low * log_low + b * log.y;
+  let plain = odin_exp(b * odin_log(a));
+  let power = odin_exp(product);
+  // Where the product is no number or too large, only its sign matters.
+  return select(plain, fma(power, error, power), abs(product) < 80.0f && a > 0.0f);
+}
+
 // |a|^b as the nearest of products where b is a small integer, as it mostly is.
 fn odin_pow(a: f32, b: f32) -> f32 {
   let whole = round(b);
@@ -177,7 +208,7 @@ fn odin_pow(a: f32, b: f32) -> f32 {
     }
     return select(power, 1.0f / power, b < 0.0f);
   }
-  let size = odin_exp(b * odin_log(abs(a)));
+  let size = odin_exp_of_product(b, abs(a));
   let is_odd = is_whole && (fract(abs(b) * 0.5f) != 0.0f);
   if (a < 0.0f) {
     return select(not_a_number(), select(size, -size, is_odd), is_whole);

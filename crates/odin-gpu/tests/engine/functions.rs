@@ -63,7 +63,7 @@ fn functions_are_as_exact_as_those_of_the_cpu() {
         let y = g.add(Op::Unary(op), &[x]).unwrap();
         g.output(format!("{op:?}"), y);
     }
-    for exponent in [2.0, 3.0, -1.0] {
+    for exponent in [2.0, 3.0, -1.0, 0.3, 1.7, -2.6] {
         let exponent_value = g.scalar(exponent).unwrap();
         let y = g.add(Op::Binary(Binary::Pow), &[x, exponent_value]);
         g.output(format!("to the power of {exponent}"), y.unwrap());
