@@ -215,7 +215,7 @@ impl KernelSelector<'_> {
         let layout = |algorithm: &str| format!("{isa:?}{algorithm} {x:?} {y:?} {:?}", node.op);
         if let Some(bf16) = self
             .bf16(v)
-            .filter(|bf16| is_faster_in_bf16(self.options, bf16.parts, &op, x, y))
+            .filter(|&bf16| is_faster_in_bf16(self.options, bf16, &op, x, y))
         {
             let layout = format!("{bf16:?} {x:?} {y:?} {:?}", node.op);
             let bytes = 2 * bf16.parts.count() * w.len();
@@ -292,7 +292,7 @@ impl KernelSelector<'_> {
             true => Parts::One,
             false => Parts::Two,
         };
-        Some(Bf16 { isa, parts })
+        (parts == Parts::One || isa.is_faster_split()).then_some(Bf16 { isa, parts })
     }
 
     /// Packed constants from the cache, or packed now, which takes `bytes`.
@@ -502,16 +502,23 @@ impl KernelSelector<'_> {
     }
 }
 
-/// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not by two parts where
-/// Winograd's method saves as much, and not if most rows of the tiles of a group were empty.
+/// Whether a convolution takes less time in bf16 than in f32, by the shapes alone: not if most rows of
+/// the tiles of a group were empty, and not where Winograd's method saves more: than AVX-512 BF16 does,
+/// and than two parts do if there are few output channels.
 fn is_faster_in_bf16(
     options: Options,
-    parts: Parts,
+    Bf16 { isa, parts }: Bf16,
     op: &ConvOp,
     x: &[usize],
     y: &[usize],
 ) -> bool {
     const FEWEST_OUTPUTS: usize = 8;
-    let saves = || Winograd::choose(options, op, x, y).is_some();
-    y[1] / op.groups() >= FEWEST_OUTPUTS && (parts == Parts::One || !saves())
+    const FEWEST_OUTPUTS_BESIDE_WINOGRAD: usize = 32;
+    let outputs = y[1] / op.groups();
+    let is_winograd = || Winograd::choose(options, op, x, y).is_some();
+    match (isa.is_faster_split(), parts) {
+        (true, Parts::One) => outputs >= FEWEST_OUTPUTS,
+        (true, Parts::Two) if is_winograd() => outputs >= FEWEST_OUTPUTS_BESIDE_WINOGRAD,
+        _ => outputs >= FEWEST_OUTPUTS && !is_winograd(),
+    }
 }

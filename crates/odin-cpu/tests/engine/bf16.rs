@@ -256,7 +256,9 @@ fn instruction_sets_agree_to_the_rounding_of_sums() {
 fn the_shapes_and_the_outputs_choose_the_precision() {
     use Layer::*;
     use StepPrecision::{Bf16, F32, TwiceBf16};
-    let Some(&bf16) = Bf16Instructions::available().first() else {
+    let sets = Bf16Instructions::available();
+    // Others have no rate that makes up for three products.
+    let Some(&bf16) = sets.iter().find(|set| set.to_string() == "AMX") else {
         return;
     };
     for (layer, scored, direction) in [
@@ -270,8 +272,13 @@ fn the_shapes_and_the_outputs_choose_the_precision() {
             TwiceBf16,
             Bf16,
         ),
+        (
+            Conv(64, 40, vec![16, 16], window(3, 1, 1), 1),
+            TwiceBf16,
+            Bf16,
+        ),
         // By Winograd's method.
-        (Conv(64, 40, vec![16, 16], window(3, 1, 1), 1), F32, Bf16),
+        (Conv(64, 24, vec![16, 16], window(3, 1, 1), 1), F32, Bf16),
         // Few outputs, in all or in a group.
         (Conv(64, 7, vec![14, 14], window(1, 1, 0), 1), F32, F32),
         (Conv(64, 64, vec![14, 14], window(3, 2, 1), 64), F32, F32),

@@ -6,7 +6,7 @@ use crate::memory::AlignedBuffer;
 use crate::program::StepPrecision;
 use crate::simd::MAX_LANES;
 use crate::simd::bf16::{
-    Bf16Isa, ColumnTiles, LEFT_TILE, TILE, Term, TileProduct, TileShape, pair, split,
+    Bf16Isa, ColumnTiles, LEFT_TILE, TILE, TileProduct, TileShape, pair, split,
 };
 use std::ops::Range;
 
@@ -31,6 +31,15 @@ impl Parts {
         match self {
             Self::One => 1,
             Self::Two => 2,
+        }
+    }
+
+    /// The high and the low parts of an operand, from an offset on. The low ones begin `part` words
+    /// behind the high ones.
+    fn of(self, words: &[f32], part: usize, start: usize) -> [&[f32]; 2] {
+        match self {
+            Self::One => [&words[start..], &[]],
+            Self::Two => [&words[start..], &words[part + start..]],
         }
     }
 }
@@ -140,43 +149,22 @@ impl Bf16 {
         sums: &mut [f32],
         stride: usize,
     ) {
-        let start = tile.start * shape.left();
-        let [a_high, a_low] = parts(self.parts, left.words, left.part, start);
-        let start = column_tiles.start * right.tile_stride;
-        let [b_high, b_low] = parts(self.parts, right.words, right.part, start);
-        let term = |left, words| Term {
-            left,
-            right: ColumnTiles {
-                words,
-                offsets: right.offsets,
-                row_stride: right.row_stride,
-                tile_stride: right.tile_stride,
-            },
-        };
-        let terms = [
-            term(a_low, b_high),
-            term(a_high, b_low),
-            term(a_high, b_high),
-        ];
         let product = TileProduct {
             shape,
             row_tiles: tile.height.div_ceil(shape.rows),
             column_tiles: column_tiles.len(),
-            terms: match self.parts {
-                Parts::One => &terms[2..],
-                Parts::Two => &terms,
-            },
+            left: self
+                .parts
+                .of(left.words, left.part, tile.start * shape.left()),
+            right: self.parts.of(
+                right.words,
+                right.part,
+                column_tiles.start * right.layout.tile_stride,
+            ),
+            layout: right.layout,
+            next: right.next,
         };
         self.isa.multiply(&product, sums, stride);
-    }
-}
-
-/// The high and the low parts of an operand, from an offset on. The low ones begin `part` words behind
-/// the high ones.
-fn parts(parts: Parts, words: &[f32], part: usize, start: usize) -> [&[f32]; 2] {
-    match parts {
-        Parts::One => [&words[start..], &[]],
-        Parts::Two => [&words[start..], &words[part + start..]],
     }
 }
 
@@ -187,15 +175,15 @@ pub(crate) struct Left<'a> {
     pub(crate) part: usize,
 }
 
-/// A right operand, see [`ColumnTiles`].
+/// A right operand.
 #[derive(Clone, Copy)]
 pub(crate) struct Right<'a> {
     pub(crate) words: &'a [f32],
     /// The words of a part.
     pub(crate) part: usize,
-    pub(crate) offsets: &'a [u32],
-    pub(crate) row_stride: usize,
-    pub(crate) tile_stride: usize,
+    pub(crate) layout: ColumnTiles<'a>,
+    /// The words of each part that are read next, to prefetch.
+    pub(crate) next: [&'a [f32]; 2],
 }
 
 impl<'a> Right<'a> {
@@ -209,9 +197,12 @@ impl<'a> Right<'a> {
         Self {
             words,
             part: column_tiles * shape.right(),
-            offsets,
-            row_stride: TILE,
-            tile_stride: shape.right(),
+            layout: ColumnTiles {
+                offsets,
+                row_stride: TILE,
+                tile_stride: shape.right(),
+            },
+            next: [&[]; 2],
         }
     }
 }

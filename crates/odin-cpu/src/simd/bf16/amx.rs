@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::avx512::Avx512Bf16;
-use super::{LEFT_TILE, TILE, Term, TileProduct, TileShape};
+use super::{LEFT_TILE, TILE, TileProduct, TileShape};
 use std::arch::asm;
-use std::arch::x86_64::__cpuid_count;
+use std::arch::x86_64::{__cpuid_count, _MM_HINT_T1, _mm_prefetch};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -37,21 +37,17 @@ impl Amx {
             shape,
             row_tiles,
             column_tiles,
-            terms,
+            ..
         } = *product;
         configure(shape);
         let widest = if row_tiles == 2 { 2 } else { 4 };
         // Left operands are read again for each group of columns: if there are many, those of a chunk
         // of the depth stay in the first-level cache.
         let chunk = match column_tiles >= MANY_GROUPS * widest {
-            true => 2 * SPLIT_BLOCKS / terms.len().min(2),
+            true => CHUNK_TILES / product.terms().len().min(2),
             false => shape.blocks.max(1),
         };
-        // Terms are summed in this order wherever a product is chunked.
-        let alternating = match terms.len() {
-            1 => chunk,
-            _ => SPLIT_BLOCKS,
-        };
+        let mut next = NextLines::new(product, widest, chunk);
         for start in (0..shape.blocks.max(1)).step_by(chunk) {
             let end = shape.blocks.min(start + chunk);
             for first in (0..column_tiles).step_by(widest) {
@@ -64,11 +60,10 @@ impl Amx {
                         0 => clear_accumulators(),
                         _ => load_accumulators(row_tiles, columns, to, shape.rows, stride),
                     }
-                    for start in (start..end).step_by(alternating) {
-                        let blocks = start..end.min(start + alternating);
-                        for term in terms {
-                            accumulate(shape, term, row_tiles, first, columns, blocks.clone());
-                        }
+                    for start in (start..end).step_by(PIECE) {
+                        next.prefetch();
+                        let blocks = start..end.min(start + PIECE);
+                        accumulate(product, first, columns, blocks);
                     }
                     store_accumulators(row_tiles, columns, to, shape.rows, stride);
                 }
@@ -77,43 +72,86 @@ impl Amx {
     }
 }
 
-/// Adds some blocks of a term to the accumulators of one or two row tiles and some column tiles.
+/// Adds some blocks of a product to the accumulators of its row tiles and some column tiles.
 ///
 /// # Safety
-/// The tiles are configured for the shape; the term has the row tiles, the column tiles and the blocks.
+/// The tiles are configured for the shape; the product has the column tiles and the blocks.
 #[inline(always)]
 unsafe fn accumulate(
-    shape: TileShape,
-    term: &Term<'_>,
-    row_tiles: usize,
+    product: &TileProduct<'_>,
     first: usize,
     columns: usize,
     blocks: Range<usize>,
 ) {
-    let right = term.right;
+    let (shape, layout) = (product.shape, product.layout);
+    // Wrapping, as there may be no low parts.
+    let operands = Operands {
+        left: product
+            .left
+            .map(|part| part.as_ptr().wrapping_add(blocks.start * LEFT_TILE)),
+        right: product
+            .right
+            .map(|part| part.as_ptr().wrapping_add(first * layout.tile_stride)),
+        row_tile: shape.left(),
+        offsets: &layout.offsets[blocks],
+        row_stride: layout.row_stride,
+        tile_stride: layout.tile_stride,
+    };
     // SAFETY: by the contract.
     unsafe {
-        let a = term.left.as_ptr().add(blocks.start * LEFT_TILE);
-        let b = Blocks {
-            first: right.words.as_ptr().add(first * right.tile_stride),
-            offsets: &right.offsets[blocks],
-            row_stride: right.row_stride,
-            tile_stride: right.tile_stride,
-        };
-        match (row_tiles, columns) {
-            (2, 2) => accumulate_2x2(shape, a, b),
-            (2, _) => accumulate_2x1(shape, a, b),
-            (_, 4) => accumulate_1x4(shape, a, b),
-            (_, 3) => accumulate_1x3(shape, a, b),
-            (_, 2) => accumulate_1x2(shape, a, b),
-            _ => accumulate_1x1(shape, a, b),
+        match (product.is_split(), product.row_tiles, columns) {
+            (false, 2, 2) => accumulate_2x2(operands),
+            (false, 2, _) => accumulate_2x1(operands),
+            (false, _, 4) => accumulate_1x4(operands),
+            (false, _, 3) => accumulate_1x3(operands),
+            (false, _, 2) => accumulate_1x2(operands),
+            (false, _, _) => accumulate_1x1(operands),
+            (true, 2, 2) => accumulate_split_2x2(operands),
+            (true, 2, _) => accumulate_split_2x1(operands),
+            (true, _, 4) => accumulate_split_1x4(operands),
+            (true, _, 3) => accumulate_split_1x3(operands),
+            (true, _, 2) => accumulate_split_1x2(operands),
+            (true, _, _) => accumulate_split_1x1(operands),
         }
     }
 }
 
-/// Blocks of the depth of which two terms are summed at a time, or of one twice as many: the row tiles
-/// of them take 32 KiB.
-const SPLIT_BLOCKS: usize = 8;
+/// The cache lines that are read next, in as many shares as a product has pieces: all at once they
+/// would stall it.
+struct NextLines<'a> {
+    parts: [&'a [f32]; 2],
+    share: usize,
+}
+
+impl<'a> NextLines<'a> {
+    fn new(product: &TileProduct<'a>, widest: usize, chunk: usize) -> Self {
+        let parts = product.next;
+        let groups = product.column_tiles.div_ceil(widest);
+        let pieces = product.shape.blocks.div_ceil(PIECE.min(chunk)) * groups;
+        let lines = parts.iter().map(|part| part.len()).max().unwrap_or(0) / TILE;
+        Self {
+            parts,
+            share: lines.div_ceil(pieces.max(1)) * TILE,
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&mut self) {
+        for part in &mut self.parts {
+            let (now, rest) = part.split_at(self.share.min(part.len()));
+            *part = rest;
+            for line in now.chunks(TILE) {
+                // SAFETY: the processor has the instruction, which touches no value.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+            }
+        }
+    }
+}
+
+/// Blocks between which some of the next operand is prefetched.
+const PIECE: usize = 4;
+/// Tiles of a row tile's chunk of the depth: those of two row tiles take 32 KiB.
+const CHUNK_TILES: usize = 16;
 /// From so many groups of columns on that is faster than to keep accumulators in tiles.
 const MANY_GROUPS: usize = 4;
 
@@ -202,51 +240,58 @@ unsafe fn clear_accumulators() {
     }
 }
 
-/// Blocks of a right operand, see [`ColumnTiles`](super::ColumnTiles).
+/// Where the tiles of the operands are.
 #[derive(Clone, Copy)]
-struct Blocks<'a> {
-    /// The first of the column tiles that are multiplied.
-    first: *const f32,
+struct Operands<'a> {
+    /// The first tile of the first row tile, of high and of low parts.
+    left: [*const f32; 2],
+    /// The first column tile.
+    right: [*const f32; 2],
+    /// The distance between row tiles.
+    row_tile: usize,
+    /// See [`ColumnTiles`](super::ColumnTiles).
     offsets: &'a [u32],
     row_stride: usize,
     tile_stride: usize,
 }
 
-/// Defines a function that adds a term to the accumulators, block by block: `a` and `a2` are in the
-/// first and the second row tile, `b` in the first column tile, and `step` bytes further in the next.
+/// Defines a function that adds products to the accumulators, block by block: `a` and `b` are in the
+/// first row tile and the first column tile, `a_low` and `b_low` likewise of the low parts. The next
+/// row tile is `row_tile` bytes further, the next column tile `step` bytes.
 macro_rules! accumulate {
     ($name:ident: $($instruction:literal),+) => {
         /// # Safety
-        /// The tiles are configured for the shape; `a` and `b` are valid for as many row and column
-        /// tiles as the name says.
-        unsafe fn $name(shape: TileShape, a: *const f32, b: Blocks<'_>) {
-            if b.offsets.is_empty() {
-                return;
-            }
+        /// The tiles are configured; there are blocks, and the operands are valid for as many row and
+        /// column tiles as the name says.
+        unsafe fn $name(operands: Operands<'_>) {
             let word = size_of::<f32>();
             // SAFETY: by the contract; the loads stay in the tiles of the operands.
             unsafe {
                 asm!(
                     "2:",
-                    "mov {b:e}, dword ptr [{offsets}]",
-                    "lea {b}, [{first} + {b} * 4]",
+                    "mov {b_low:e}, dword ptr [{offsets}]",
+                    "lea {b}, [{first} + {b_low} * 4]",
+                    "lea {b_low}, [{first_low} + {b_low} * 4]",
                     $($instruction,)+
-                    "add {b}, {step}",
                     "add {a}, {a_step}",
-                    "add {a2}, {a_step}",
+                    "add {a_low}, {a_step}",
                     "add {offsets}, 4",
                     "dec {blocks}",
                     "jnz 2b",
-                    a = inout(reg) a => _,
-                    a2 = inout(reg) a.wrapping_add(shape.left()) => _,
+                    "# {row_tile} {step}",
+                    a = inout(reg) operands.left[0] => _,
+                    a_low = inout(reg) operands.left[1] => _,
+                    row_tile = in(reg) operands.row_tile * word,
                     b = out(reg) _,
-                    first = in(reg) b.first,
-                    offsets = inout(reg) b.offsets.as_ptr() => _,
-                    step = in(reg) b.tile_stride * word,
-                    b_row = in(reg) b.row_stride * word,
+                    b_low = out(reg) _,
+                    first = in(reg) operands.right[0],
+                    first_low = in(reg) operands.right[1],
+                    offsets = inout(reg) operands.offsets.as_ptr() => _,
+                    step = in(reg) operands.tile_stride * word,
+                    b_row = in(reg) operands.row_stride * word,
                     a_step = const LEFT_TILE * size_of::<f32>(),
                     a_row = in(reg) TILE * word,
-                    blocks = inout(reg) b.offsets.len() => _,
+                    blocks = inout(reg) operands.offsets.len() => _,
                     options(nostack, readonly)
                 )
             }
@@ -261,16 +306,20 @@ accumulate!(accumulate_2x2:
     "add {b}, {step}",
     "tileloadd tmm7, [{b} + {b_row}]",
     "tdpbf16ps tmm1, tmm4, tmm7",
-    "tileloadd tmm5, [{a2} + {a_row}]",
+    "add {a}, {row_tile}",
+    "tileloadd tmm5, [{a} + {a_row}]",
     "tdpbf16ps tmm2, tmm5, tmm6",
-    "tdpbf16ps tmm3, tmm5, tmm7");
+    "tdpbf16ps tmm3, tmm5, tmm7",
+    "sub {a}, {row_tile}");
 
 accumulate!(accumulate_2x1:
     "tileloadd tmm6, [{b} + {b_row}]",
     "tileloadd tmm4, [{a} + {a_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm5, [{a2} + {a_row}]",
-    "tdpbf16ps tmm2, tmm5, tmm6");
+    "add {a}, {row_tile}",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "sub {a}, {row_tile}");
 
 accumulate!(accumulate_1x4:
     "tileloadd tmm4, [{a} + {a_row}]",
@@ -309,6 +358,133 @@ accumulate!(accumulate_1x1:
     "tileloadd tmm4, [{a} + {a_row}]",
     "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6");
+
+// Split numbers: each tile is loaded once, and four products lie between two of an accumulator where
+// there are four.
+
+accumulate!(accumulate_split_2x2:
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "add {a_low}, {row_tile}",
+    "tileloadd tmm5, [{a_low} + {a_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "tdpbf16ps tmm3, tmm5, tmm7",
+    "sub {a_low}, {row_tile}",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "add {a}, {row_tile}",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "tdpbf16ps tmm3, tmm5, tmm7",
+    "sub {a}, {row_tile}",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "add {b_low}, {step}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "tdpbf16ps tmm3, tmm5, tmm7");
+
+accumulate!(accumulate_split_2x1:
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "add {a_low}, {row_tile}",
+    "tileloadd tmm5, [{a_low} + {a_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "sub {a_low}, {row_tile}",
+    "tileloadd tmm4, [{a} + {a_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "add {a}, {row_tile}",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "sub {a}, {row_tile}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm7",
+    "tdpbf16ps tmm2, tmm5, tmm7");
+
+accumulate!(accumulate_split_1x4:
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "add {b_low}, {step}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7",
+    "add {b}, {step}",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
+    "tdpbf16ps tmm2, tmm4, tmm6",
+    "tdpbf16ps tmm3, tmm4, tmm7",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "tdpbf16ps tmm3, tmm5, tmm7",
+    "add {b_low}, {step}",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "add {b_low}, {step}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "tdpbf16ps tmm3, tmm5, tmm7");
+
+accumulate!(accumulate_split_1x3:
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "add {b_low}, {step}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7",
+    "add {b}, {step}",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "tdpbf16ps tmm2, tmm4, tmm6",
+    "tdpbf16ps tmm2, tmm5, tmm6",
+    "add {b_low}, {step}",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm2, tmm5, tmm6");
+
+accumulate!(accumulate_split_1x2:
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "add {b}, {step}",
+    "tileloadd tmm7, [{b} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm1, tmm4, tmm7",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "add {b_low}, {step}",
+    "tileloadd tmm7, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tdpbf16ps tmm1, tmm5, tmm7");
+
+accumulate!(accumulate_split_1x1:
+    "tileloadd tmm4, [{a_low} + {a_row}]",
+    "tileloadd tmm5, [{a} + {a_row}]",
+    "tileloadd tmm6, [{b} + {b_row}]",
+    "tdpbf16ps tmm0, tmm4, tmm6",
+    "tdpbf16ps tmm0, tmm5, tmm6",
+    "tileloadd tmm6, [{b_low} + {b_row}]",
+    "tdpbf16ps tmm0, tmm5, tmm6");
 
 /// Defines a function that moves the accumulators of one or two row tiles: those of the first begin
 /// with tile 0, those of the second with tile 2.

@@ -1,7 +1,7 @@
 //! AVX-512 BF16: a vector of 16 sums, to each of which the product of a pair is added.
 #![allow(unsafe_code)]
 
-use super::{Channels, LeftRows, PairTarget, TILE, Term, TileProduct, convert};
+use super::{Channels, LeftRows, PairTarget, TILE, TileProduct, convert};
 use std::arch::x86_64::*;
 
 /// Constructed only if the processor has AVX-512F, AVX-512BW and AVX-512 BF16.
@@ -18,6 +18,14 @@ impl Avx512Bf16 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512bf16");
         has.then_some(Self(()))
+    }
+
+    /// Whether its products take as long as those of f32, of which it computes twice as many at a time:
+    /// so it is on Intel's processors, which have half of the units for it.
+    pub(crate) fn has_rate_of_f32(self) -> bool {
+        let vendor = __cpuid(0);
+        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+        name.as_flattened() == b"GenuineIntel"
     }
 
     /// # Safety
@@ -127,22 +135,23 @@ unsafe fn register_tile<const H: usize, const V: usize>(
     to: *mut f32,
     stride: usize,
 ) {
-    let shape = product.shape;
+    let (shape, layout) = (product.shape, product.layout);
     let mut sums = [[_mm512_setzero_ps(); V]; H];
-    for Term { left, right } in product.terms {
+    for &[left, right] in product.terms() {
         // SAFETY: by the contract; a block is a tile of the left operand and `pairs` rows of the
         // right one.
         unsafe {
-            let mut a = left
+            let row = at.row_tile * shape.left() + at.row * TILE;
+            let mut a = product.left[left].as_ptr().add(row);
+            let first = product.right[right]
                 .as_ptr()
-                .add(at.row_tile * shape.left() + at.row * TILE);
-            let first = right.words.as_ptr().add(at.column * right.tile_stride);
-            for &offset in right.offsets {
+                .add(at.column * layout.tile_stride);
+            for &offset in layout.offsets {
                 let mut b = first.add(offset as usize);
                 for pair in 0..shape.pairs {
                     let mut x = [_mm512_setzero_si512(); V];
                     for (v, x) in x.iter_mut().enumerate() {
-                        *x = _mm512_loadu_si512(b.add(v * right.tile_stride).cast());
+                        *x = _mm512_loadu_si512(b.add(v * layout.tile_stride).cast());
                     }
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let weight = _mm512_set1_epi32((*a.add(r * TILE + pair)).to_bits() as i32);
@@ -150,7 +159,7 @@ unsafe fn register_tile<const H: usize, const V: usize>(
                             *sum = _mm512_dpbf16_ps(*sum, as_bf16(weight), as_bf16(x));
                         }
                     }
-                    b = b.wrapping_add(right.row_stride);
+                    b = b.wrapping_add(layout.row_stride);
                 }
                 a = a.wrapping_add(TILE * TILE);
             }

@@ -85,29 +85,41 @@ impl TileShape {
     }
 }
 
-/// A product of one or two row tiles with some column tiles.
+/// A product of one or two row tiles with some column tiles. An operand is its high parts, and its
+/// low parts, which are empty where numbers are not split.
 #[derive(Clone, Copy)]
 pub(crate) struct TileProduct<'a> {
     pub(crate) shape: TileShape,
     /// The number of row tiles, 1 or 2.
     pub(crate) row_tiles: usize,
     pub(crate) column_tiles: usize,
-    /// Summed.
-    pub(crate) terms: &'a [Term<'a>],
-}
-
-/// A term of a product.
-#[derive(Clone, Copy)]
-pub(crate) struct Term<'a> {
     /// Row tiles, [`TileShape::left`] words apart.
-    pub(crate) left: &'a [f32],
-    pub(crate) right: ColumnTiles<'a>,
+    pub(crate) left: [&'a [f32]; 2],
+    pub(crate) right: [&'a [f32]; 2],
+    pub(crate) layout: ColumnTiles<'a>,
+    /// What will be read next, fetched into the second-level cache meanwhile.
+    pub(crate) next: [&'a [f32]; 2],
 }
 
-/// A right operand.
+impl TileProduct<'_> {
+    /// Whether its numbers are split.
+    fn is_split(&self) -> bool {
+        !self.left[1].is_empty()
+    }
+
+    /// The products that are summed, small ones first: which part of the left operand, and which of
+    /// the right one.
+    fn terms(&self) -> &'static [[usize; 2]] {
+        match self.is_split() {
+            true => &[[1, 0], [0, 0], [0, 1]],
+            false => &[[0, 0]],
+        }
+    }
+}
+
+/// The layout of a right operand.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnTiles<'a> {
-    pub(crate) words: &'a [f32],
     /// For each block, where its first row begins in the first column tile.
     pub(crate) offsets: &'a [u32],
     /// The distance between rows.
@@ -141,12 +153,28 @@ impl Bf16Isa {
         all
     }
 
-    /// The fastest that can be used beside a set of instructions for f32.
+    /// The fastest that can be used beside a set of instructions for f32, and is faster than these.
     pub(crate) fn best(isa: Isa) -> Option<Self> {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => Self::available().first().copied(),
+            Isa::Avx512(_) => {
+                let mut all = Self::available().into_iter();
+                all.find(|bf16| !matches!(bf16, Self::Avx512(avx512) if avx512.has_rate_of_f32()))
+            }
             _ => None,
+        }
+    }
+
+    /// Whether three products take less time than one in f32. AVX-512 BF16 has at most twice the rate of
+    /// f32.
+    pub(crate) fn is_faster_split(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => false,
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
         }
     }
 
@@ -169,17 +197,17 @@ impl Bf16Isa {
             shape,
             row_tiles,
             column_tiles,
-            terms,
+            layout,
+            ..
         } = *product;
         assert!((1..=2).contains(&row_tiles) && column_tiles * TILE <= stride);
         assert!((1..=TILE).contains(&shape.rows) && (1..=TILE).contains(&shape.pairs));
         assert!(row_tiles * shape.rows * stride <= sums.len());
-        for Term { left, right } in terms {
-            assert!(row_tiles * shape.left() <= left.len());
-            assert!(right.offsets.len() == shape.blocks);
-            assert!(
-                shape.blocks == 0 || right.reach(shape.pairs, column_tiles) <= right.words.len()
-            );
+        assert!(layout.offsets.len() == shape.blocks);
+        let reach = layout.reach(shape.pairs, column_tiles);
+        for &[left, right] in product.terms() {
+            assert!(row_tiles * shape.left() <= product.left[left].len());
+            assert!(shape.blocks == 0 || reach <= product.right[right].len());
         }
         // SAFETY: the assertions are the contract of both.
         #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@
 use super::PackedGemm;
 use super::run::Sums;
 use crate::kernels::gemm::bf16::{
-    Bf16, Left, PackedRows, Right, pairs, panel_offsets, row_tile_pairs, tile_shape,
+    Bf16, Left, PackedRows, Parts, Right, pairs, panel_offsets, row_tile_pairs, tile_shape,
 };
 use crate::kernels::gemm::packing::RowTile;
 use crate::kernels::{ImageIo, MAX_IMAGES, SimdKernel, WorkSlice, Worker};
@@ -208,6 +208,13 @@ impl SimdKernel for Bf16Gemm {
     }
 }
 
+/// The `nth` of some shares of words, in whole cache lines.
+fn share(words: &[f32], nth: usize, count: usize) -> &[f32] {
+    let len = words.len().div_ceil(count).next_multiple_of(TILE);
+    let start = (nth * len).min(words.len());
+    &words[start..words.len().min(start + len)]
+}
+
 impl Bf16Gemm {
     #[inline(always)]
     fn multiply_item<S: Simd>(
@@ -243,14 +250,13 @@ impl Bf16Gemm {
                     },
                 };
                 let columns = column_tiles.start * TILE..self.gemm.n.min(column_tiles.end * TILE);
-                let mut next = self.next_columns(index, images.len(), column_tiles.end, item.tiles);
-                for &tile in item.tiles {
-                    for line in next.next().unwrap_or_default().chunks(TILE) {
-                        simd.prefetch_l2(line.as_ptr());
-                    }
+                let is_last = index + 1 == images.len();
+                let next = self.next_columns(column_tiles.end, is_last);
+                for (nth, &tile) in item.tiles.iter().enumerate() {
+                    let next = next.map(|part| share(part, nth, item.tiles.len()));
                     let stride = COLUMN_TILES * TILE;
                     let sums = &mut *buffers.sums;
-                    let tiles = own_tiles.clone();
+                    let (tiles, panel) = (own_tiles.clone(), Right { next, ..panel });
                     self.bf16
                         .multiply(shape, left, tile, panel, tiles, sums, stride);
                     let (sums, registers) = (Sums { sums, stride }, &mut *buffers.registers);
@@ -262,24 +268,20 @@ impl Bf16Gemm {
         }
     }
 
-    /// The words of the constant right operand that come next, divided among the tiles of the last image
-    /// that are multiplied before they are needed.
-    fn next_columns(
-        &self,
-        image: usize,
-        images: usize,
-        column_tile: usize,
-        tiles: &[RowTile],
-    ) -> std::slice::Chunks<'_, f32> {
-        let words = self.packed.panel.as_ref().map_or(&[][..], |p| p.as_slice());
-        let block = COLUMN_TILES * self.tiles().right();
-        let start = (column_tile * self.tiles().right()).min(words.len());
-        let next = match image + 1 == images {
-            true => &words[start..words.len().min(start + block)],
-            false => &[],
+    /// The words of each part of a constant right operand that come next, if this is the last image
+    /// that those before are multiplied with.
+    fn next_columns(&self, column_tile: usize, is_last: bool) -> [&[f32]; 2] {
+        let Some(panel) = self.packed.panel.as_ref().filter(|_| is_last) else {
+            return [&[]; 2];
         };
-        let part = next.len().div_ceil(tiles.len().max(1));
-        next.chunks(part.next_multiple_of(TILE).max(TILE))
+        let part = self.panel_words(self.gemm.n.div_ceil(TILE));
+        let start = (column_tile * self.tiles().right()).min(part);
+        let end = part.min(start + COLUMN_TILES * self.tiles().right());
+        let words = panel.as_slice();
+        match self.bf16.parts {
+            Parts::One => [&words[start..end], &[]],
+            Parts::Two => [&words[start..end], &words[part..][start..end]],
+        }
     }
 
     /// Packs this thread's rows of the left operands, unless they are constant.

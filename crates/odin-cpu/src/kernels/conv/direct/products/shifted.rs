@@ -7,7 +7,7 @@ use crate::kernels::conv::axis::Axis;
 use crate::kernels::gemm::bf16::{Bf16, PackedRows, Right, pairs, tile_shape};
 use crate::kernels::gemm::packing::RowTile;
 use crate::program::StepPrecision;
-use crate::simd::bf16::{TILE, TileShape};
+use crate::simd::bf16::{ColumnTiles, TILE, TileShape};
 use crate::simd::{Isa, Simd};
 
 /// Products of bf16 with a copy for each column of the window. Outputs are not decomposed along
@@ -213,9 +213,12 @@ impl Products for Shifted {
         let right = Right {
             words: &positions.copy[positions.first..],
             part: positions.copied / self.0.parts.count(),
-            offsets: &reads.offsets,
-            row_stride: positions.plane,
-            tile_stride: TILE,
+            layout: ColumnTiles {
+                offsets: &reads.offsets,
+                row_stride: positions.plane,
+                tile_stride: TILE,
+            },
+            next: [&[]; 2],
         };
         let tiles = 0..positions.count.div_ceil(TILE);
         let shape = Self::tiles(shape);
