@@ -11,7 +11,7 @@ use crate::simd::InstructionSet;
 use crate::subnormal::FlushSubnormals;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
-use odin_graph::passes::{eliminate_idle_rows, fold_constants};
+use odin_graph::passes::{eliminate_idle_rows, fold_constants, fold_paddings};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
 use std::ops::Range;
@@ -95,6 +95,7 @@ impl Engine {
     ) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .and_then(|graph| eliminate_idle_rows(&graph))
+            .and_then(|graph| fold_paddings(&graph))
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
         let plan = lower(&folded, options, weights)?;
         let pool = rayon::ThreadPoolBuilder::new()

@@ -8,7 +8,7 @@ use crate::grid::{SUBMISSION_FLOPS, most_images, workgroups};
 use crate::lower::{Located, Plan, lower};
 use crate::shader::Home;
 use crate::{Error, ErrorKind, Program, ProgramStep};
-use odin_graph::passes::{eliminate_idle_rows, fold_constants};
+use odin_graph::passes::{eliminate_idle_rows, fold_constants, fold_paddings};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
 use std::collections::{HashSet, VecDeque};
@@ -76,6 +76,7 @@ impl Engine {
     pub fn new(graph: &Graph, gpu: &Gpu, threads: usize) -> Result<Self, Error> {
         let folded = fold_constants(graph, LARGEST_CONSTANT)
             .and_then(|graph| eliminate_idle_rows(&graph))
+            .and_then(|graph| fold_paddings(&graph))
             .map_err(|e| Error::new(ErrorKind::UnsupportedGraph, e.to_string()))?;
         let mut plan = lower(&folded)?;
         let most_images = most_images(&plan, gpu)?;

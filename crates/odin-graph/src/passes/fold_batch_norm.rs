@@ -1,7 +1,7 @@
 //! The pass that folds batch normalisations into convolutions.
 
 use super::eliminate_dead_code;
-use super::rebuild::rebuild;
+use super::rebuild::{count_uses, rebuild};
 use crate::op::BatchNorm;
 use crate::{Error, Graph, Op, Tensor, ValueId};
 
@@ -36,15 +36,6 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph, Error> {
         new.add(op, &[x, w, b]).map(Some)
     })?;
     eliminate_dead_code(&folded)
-}
-
-fn count_uses(graph: &Graph) -> Vec<usize> {
-    let mut uses = vec![0; graph.nodes().len()];
-    let operands = graph.nodes().iter().flat_map(|node| &node.operands);
-    for value in operands.chain(graph.outputs().iter().map(|o| &o.value)) {
-        uses[value.index()] += 1;
-    }
-    uses
 }
 
 struct Folded {

@@ -1,4 +1,4 @@
-//! The traversal that passes are written with.
+//! What passes are written with.
 
 use crate::{Error, Graph, Node, ValueId, verify};
 
@@ -28,4 +28,14 @@ pub(super) fn rebuild(
         verify(&new)?;
     }
     Ok(new)
+}
+
+/// How often each value is read, as an operand or an output.
+pub(super) fn count_uses(graph: &Graph) -> Vec<usize> {
+    let mut uses = vec![0; graph.nodes().len()];
+    let operands = graph.nodes().iter().flat_map(|node| &node.operands);
+    for value in operands.chain(graph.outputs().iter().map(|o| &o.value)) {
+        uses[value.index()] += 1;
+    }
+    uses
 }

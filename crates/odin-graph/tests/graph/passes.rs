@@ -1,8 +1,8 @@
 //! Passes keep what a graph computes.
 
 use odin_graph::op::*;
-use odin_graph::passes::{expand_max_pool_grad, fold_constants};
-use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, interpret, verify};
+use odin_graph::passes::{expand_max_pool_grad, fold_constants, fold_paddings};
+use odin_graph::{Array, Graph, Op, Shape, Tensor, Type, interpret, verify, vjp};
 use proptest::prelude::*;
 
 fn numbers(shape: &[usize], seed: u64, levels: u64) -> Array<f64> {
@@ -78,4 +78,111 @@ fn what_depends_on_no_input_is_computed_once() {
         assert_eq!(interpret(&folded, &inputs).unwrap(), expected);
         assert_eq!(folded.nodes().len(), nodes_left, "{folded}");
     }
+}
+
+fn border(axis: usize, before: usize, after: usize) -> PadAxis {
+    PadAxis {
+        axis,
+        before,
+        after,
+    }
+}
+
+/// A convolution of what `paddings` surround, one after the other, and its gradient.
+fn padded_conv(paddings: &[(Vec<PadAxis>, f32)], window: &Window) -> Graph {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::float(Shape::batched(&[3, 6, 7])));
+    let x = x.unwrap();
+    let mut y = x;
+    for (axes, value) in paddings {
+        y = g.pad(y, axes.clone(), *value).unwrap();
+    }
+    let channels = g.shape(y).dims()[1].at(1);
+    let shape = [&[2, channels], &window.kernel[..]].concat();
+    let w = (0..shape.iter().product()).map(|i| (i * 37 % 23) as f32 - 11.0);
+    let w = Tensor::new(shape, w.collect::<Vec<_>>()).unwrap();
+    let w = g.constant(w).unwrap();
+    let y = g.conv(y, w, None, window.clone(), 1).unwrap();
+    let dx = vjp(&mut g, y, y, x).unwrap();
+    g.output("y", y);
+    g.output("dx", dx);
+    g
+}
+
+#[test]
+fn paddings_with_zeros_become_those_of_windows() {
+    let even = || vec![border(2, 1, 1), border(3, 1, 1)];
+    let strided = || Window::new(&[3, 3]).stride(2);
+    // Paddings and window, and how many paddings and slices are left.
+    let cases = [
+        (vec![(even(), 0.0)], Window::new(&[3, 3]), 0),
+        (
+            vec![(vec![border(2, 0, 1), border(3, 0, 1)], 0.0)],
+            strided(),
+            0,
+        ),
+        (vec![(vec![border(3, 2, 0)], 0.0)], strided().pad(1), 0),
+        (
+            vec![(even(), 0.0), (vec![border(2, 0, 3)], 0.0)],
+            strided(),
+            0,
+        ),
+        // Borders that no window position reads, before and behind the rest.
+        (
+            vec![(vec![border(2, 0, 2)], 0.0)],
+            Window::new(&[2, 2]).stride(3),
+            0,
+        ),
+        (
+            vec![(vec![border(2, 3, 3)], 0.0)],
+            Window::new(&[1, 1]).stride(2),
+            0,
+        ),
+        (
+            vec![(vec![border(1, 1, 0), border(2, 1, 1)], 0.0)],
+            Window::new(&[3, 3]),
+            2,
+        ),
+        (vec![(even(), 1.0)], Window::new(&[3, 3]), 1),
+    ];
+    for (paddings, window, left) in cases {
+        let what = format!("{paddings:?} {window:?}");
+        let g = padded_conv(&paddings, &window);
+        let folded = fold_paddings(&g).unwrap();
+        let moves = |node: &&odin_graph::Node| matches!(node.op, Op::Pad(_) | Op::Slice(_));
+        assert_eq!(
+            folded.nodes().iter().filter(moves).count(),
+            left,
+            "{what}: {folded}"
+        );
+        let inputs = [("x", numbers(&[2, 3, 6, 7], 3, 16))];
+        let expected = interpret(&g, &inputs).unwrap();
+        assert_eq!(interpret(&folded, &inputs).unwrap(), expected, "{what}");
+    }
+}
+
+/// What others read as well stays; the convolution does not read it any more.
+#[test]
+fn a_padding_with_other_readers_stays() {
+    let mut g = padded_conv(&[(vec![border(2, 1, 1)], 0.0)], &Window::new(&[3, 3]));
+    let found = |g: &Graph, is: fn(&Op) -> bool| g.values().find(|&v| is(&g.node(v).op));
+    let padded = found(&g, |op| matches!(op, Op::Pad(_))).unwrap();
+    let adjoint = found(&g, |op| matches!(op, Op::ConvTranspose(_))).unwrap();
+    g.output("padded", padded);
+    g.output("adjoint", adjoint);
+    let folded = fold_paddings(&g).unwrap();
+    let count = |is: fn(&Op) -> bool| folded.nodes().iter().filter(|n| is(&n.op)).count();
+    assert_eq!(
+        count(|op| matches!(op, Op::Pad(_) | Op::Slice(_))),
+        2,
+        "{folded}"
+    );
+    let conv = found(&folded, |op| matches!(op, Op::Conv(_))).unwrap();
+    let x = folded.node(conv).operands[0];
+    assert!(matches!(folded.node(x).op, Op::Input(_)), "{folded}");
+    let inputs = [("x", numbers(&[2, 3, 6, 7], 3, 16))];
+    assert_eq!(
+        interpret(&folded, &inputs).unwrap(),
+        interpret(&g, &inputs).unwrap()
+    );
 }
