@@ -3,7 +3,7 @@
 use crate::rounding::{self, Bounded};
 use crate::subject::Output;
 use crate::{numbers, subject};
-use odin_graph::op::Window;
+use odin_graph::op::{PadAxis, Unary, Window};
 use odin_graph::{Array, Graph, Shape, Tensor, Type, ValueId, odin};
 use proptest::prelude::*;
 
@@ -33,6 +33,39 @@ fn norm_relu(g: &mut Graph, x: ValueId) -> ValueId {
     g.relu(y).unwrap()
 }
 
+/// A batch normalisation and a clip of both sides, as ReLU6.
+fn norm_clip(g: &mut Graph, x: ValueId) -> ValueId {
+    let c = channels(g, x);
+    let (scale, shift, mean) = (weights(g, &[c]), weights(g, &[c]), weights(g, &[c]));
+    let var = g.constant(Tensor::vector(vec![1.5; c])).unwrap();
+    let y = g.batch_norm(x, [scale, shift, mean, var], 1e-5).unwrap();
+    let (min, max) = (0.0, 0.5);
+    g.unary(Unary::Clip { min, max }, y).unwrap()
+}
+
+/// The block of MobileNetV2, with padding by an operator of its own, as TensorFlow's networks have it:
+/// more of it behind where windows step by two.
+fn inverted_residual(g: &mut Graph, x: ValueId, stride: usize) -> ValueId {
+    let c = channels(g, x);
+    let y = conv(g, x, 3 * c, 1, 1);
+    let y = norm_clip(g, y);
+    let border = |axis| PadAxis {
+        axis,
+        before: 2 - stride,
+        after: 1,
+    };
+    let padded = g.pad(y, vec![border(2), border(3)], 0.0).unwrap();
+    let w = weights(g, &[3 * c, 1, 3, 3]);
+    let window = Window::new(&[3, 3]).stride(stride);
+    let y = g.conv(padded, w, None, window, 3 * c).unwrap();
+    let y = norm_clip(g, y);
+    let y = conv(g, y, c, 1, 1);
+    match stride {
+        1 => g.add_values(x, y).unwrap(),
+        _ => y,
+    }
+}
+
 /// What a layer of the network may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layer {
@@ -41,6 +74,9 @@ pub(crate) enum Layer {
     Strided,
     MaxPool,
     AvgPool,
+    /// Depthwise convolutions and ReLU6.
+    Mobile,
+    MobileStrided,
 }
 
 pub(crate) fn classifier(layers: &[Layer]) -> Graph {
@@ -66,6 +102,8 @@ pub(crate) fn classifier(layers: &[Layer]) -> Graph {
                 g.add_values(y, b).unwrap()
             }
             Layer::Strided => conv(g, a, 5, 3, 2),
+            Layer::Mobile => inverted_residual(g, y, 1),
+            Layer::MobileStrided if extent > 1 => inverted_residual(g, y, 2),
             Layer::MaxPool if extent > 1 => {
                 let window = Window::new(&[3, 3]).stride(2).pad(1);
                 g.max_pool(a, window).unwrap()
@@ -73,7 +111,7 @@ pub(crate) fn classifier(layers: &[Layer]) -> Graph {
             Layer::AvgPool if extent > 1 => g
                 .avg_pool(a, Window::new(&[2, 2]).stride(2), false)
                 .unwrap(),
-            Layer::MaxPool | Layer::AvgPool => a,
+            Layer::MaxPool | Layer::AvgPool | Layer::MobileStrided => a,
         };
     }
     y = norm_relu(g, y);
@@ -205,12 +243,20 @@ fn a_dense_net() {
     assert!(uncertain <= 4, "{uncertain} of 384 signs are uncertain");
 }
 
+#[test]
+fn a_mobile_net() {
+    use Layer::{Mobile, MobileStrided};
+    let uncertain = agrees_with_interpreter(&[Mobile, MobileStrided, Mobile, MobileStrided]);
+    assert!(uncertain <= 4, "{uncertain} of 384 signs are uncertain");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(subject::NETWORKS))]
     #[test]
     fn any_network(
         layers in prop::collection::vec(prop::sample::select(vec![
             Layer::Dense, Layer::Residual, Layer::Strided, Layer::MaxPool, Layer::AvgPool,
+            Layer::Mobile, Layer::MobileStrided,
         ]), 0..5),
     ) {
         agrees_with_interpreter(&layers);

@@ -228,7 +228,7 @@ fn scaled(g: &Graph, factor: f32) -> Graph {
     g
 }
 
-/// Chains of fused operators, as prologues and epilogues of convolutions and alone, with the signs
+/// Chains of fused operators with ReLU or a clip, as prologues and epilogues of convolutions and alone, with the signs
 /// of activations kept for gradients.
 #[test]
 fn fused_chains() {
@@ -240,8 +240,8 @@ fn fused_chains() {
         (260, 3, &[1]),
     ] {
         for &kernel in kernels {
-            for stages in 0..64_u32 {
-                let what = format!("{channels} channels of {extent}, {kernel}, {stages:06b}");
+            for stages in 0..128_u32 {
+                let what = format!("{channels} channels of {extent}, {kernel}, {stages:07b}");
                 check(&what, &chain(channels, extent, kernel, stages, 1));
                 if kernel > 1 {
                     let g = chain(channels, extent, kernel, stages, channels);
@@ -266,8 +266,15 @@ fn chain(channels: usize, extent: usize, kernel: usize, stages: u32, groups: usi
     if stages & 1 != 0 {
         y = norm(&mut g, y);
     }
+    let activation = |g: &mut Graph, y: ValueId| match stages & 64 {
+        0 => g.relu(y).unwrap(),
+        _ => {
+            let (min, max) = (-0.25, 0.5);
+            g.unary(Unary::Clip { min, max }, y).unwrap()
+        }
+    };
     if stages & 2 != 0 {
-        y = g.relu(y).unwrap();
+        y = activation(&mut g, y);
     }
     let w = constant(&mut g, &[channels, channels / groups, kernel, kernel]);
     let bias = (stages & 4 != 0).then(|| constant(&mut g, &[channels]));
@@ -280,12 +287,43 @@ fn chain(channels: usize, extent: usize, kernel: usize, stages: u32, groups: usi
         y = g.add_values(y, x).unwrap();
     }
     if stages & 32 != 0 {
-        y = g.relu(y).unwrap();
+        y = activation(&mut g, y);
     }
     let gradient = vjp(&mut g, y, y, x).unwrap();
     g.output("y", y);
     g.output("gradient", gradient);
     g
+}
+
+/// Bounds on one side, bounds that leave nothing, and a mask that something else reads too.
+#[test]
+fn clips_of_convolutions() {
+    const INFINITY: f32 = f32::INFINITY;
+    for bounds in [
+        [-0.25, 0.5],
+        [0.0, INFINITY],
+        [-INFINITY, 0.25],
+        [-INFINITY, INFINITY],
+        [0.25, 0.25],
+        [0.5, -0.5],
+    ] {
+        for mask_is_read in [false, true] {
+            let [min, max] = bounds;
+            let mut g = Graph::new();
+            let x = g.input("x", Type::float(Shape::batched(&[5, 7, 7])));
+            let (x, w) = (x.unwrap(), constant(&mut g, &[6, 5, 3, 3]));
+            let y = g.conv(x, w, None, Window::new(&[3, 3]), 1).unwrap();
+            let y = g.unary(Unary::Clip { min, max }, y).unwrap();
+            let gradient = vjp(&mut g, y, y, x).unwrap();
+            g.output("gradient", gradient);
+            let is_mask = |v: &ValueId| matches!(g.node(*v).op, Op::Compare(_));
+            if let Some(mask) = g.values().filter(is_mask).last().filter(|_| mask_is_read) {
+                let also = g.select(mask, y, y).unwrap();
+                g.output("also", also);
+            }
+            check(&format!("clip to {bounds:?}, {mask_is_read}"), &g);
+        }
+    }
 }
 
 #[test]

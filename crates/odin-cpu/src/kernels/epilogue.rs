@@ -4,11 +4,12 @@
 //!
 //! The gradient of a ReLU needs only the signs of the activation, which are saved as one bit per
 //! element. Each channel takes whole groups of [`MAX_LANES`] bits; bit `i % 8` of byte `i / 8` is
-//! set if element `i` is positive.
+//! set if element `i` is positive. Of a clip, such as ReLU6, the sign bits are those of the distance to
+//! the nearer bound: set if the element is between them.
 #![allow(unsafe_code)]
 
 use crate::memory::{Operands, SharedSlice};
-use crate::simd::{Isa, MAX_LANES, Simd, SimdTask};
+use crate::simd::{Isa, MAX_LANES, Simd, SimdTask, math};
 use std::ops::Range;
 
 /// `activation(masked(mask, scale · x + bias) + addend)`, elementwise, in this order. Applied to
@@ -39,11 +40,13 @@ pub(crate) enum Addend {
 
 /// The last operator of an epilogue, with masks of type `M`: the number of an operand, or a value
 /// of the graph.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) enum Activation<M = usize> {
     #[default]
     None,
     Relu,
+    /// Elements are clamped to these bounds.
+    Clip([f32; 2]),
     /// Elements whose bit in this mask is clear become 0.
     Mask(M),
 }
@@ -90,6 +93,10 @@ impl Epilogue {
             },
             adds_in_place: self.addend == Some(Addend::InPlace),
             relu: self.activation == Activation::Relu,
+            clip: match self.activation {
+                Activation::Clip(bounds) => Some(bounds),
+                _ => None,
+            },
             activation_mask: match self.activation {
                 Activation::Mask(operand) => Some(read(operand)),
                 _ => None,
@@ -111,6 +118,7 @@ pub(crate) struct BoundEpilogue<'a> {
     addend: Option<&'a [f32]>,
     adds_in_place: bool,
     relu: bool,
+    clip: Option<[f32; 2]>,
     activation_mask: Option<&'a [u8]>,
     saved_signs: Option<SharedSlice<'a, u8>>,
 }
@@ -196,12 +204,15 @@ impl<'a> BoundEpilogue<'a> {
                 None => std::ptr::null_mut(),
             },
         };
-        let activation = match (self.relu, self.saved_signs, self.activation_mask) {
-            (true, None, _) => RELU,
-            (true, Some(_), _) => RELU_AND_SAVE,
-            (false, _, Some(_)) => MASK_LAST,
-            (false, Some(_), None) => SAVE,
-            (false, None, None) => NONE,
+        let saves = self.saved_signs.is_some();
+        let activation = match (self.relu, self.clip, self.activation_mask) {
+            (true, ..) if saves => RELU_AND_SAVE,
+            (true, ..) => RELU,
+            (_, Some(_), _) if saves => CLIP_AND_SAVE,
+            (_, Some(_), _) => CLIP,
+            (.., Some(_)) => MASK_LAST,
+            _ if saves => SAVE,
+            _ => NONE,
         };
         self.isa.dispatch(SpanTask {
             pointers,
@@ -214,6 +225,7 @@ impl<'a> BoundEpilogue<'a> {
             mask: self.mask.is_some(),
             add: self.adds_in_place || self.addend.is_some(),
             activation,
+            bounds: self.clip.unwrap_or_default(),
         });
     }
 }
@@ -226,6 +238,13 @@ const RELU: u8 = 1;
 const RELU_AND_SAVE: u8 = 2;
 const SAVE: u8 = 3;
 const MASK_LAST: u8 = 4;
+const CLIP: u8 = 5;
+const CLIP_AND_SAVE: u8 = 6;
+
+/// Whether sign bits are saved.
+const fn saves(activation: u8) -> bool {
+    matches!(activation, RELU_AND_SAVE | CLIP_AND_SAVE | SAVE)
+}
 
 /// The application of an epilogue to a span.
 struct SpanTask {
@@ -240,6 +259,16 @@ struct SpanTask {
     mask: bool,
     add: bool,
     activation: u8,
+    /// Of a clip.
+    bounds: [f32; 2],
+}
+
+/// The numbers of a channel.
+#[derive(Clone, Copy)]
+struct Numbers<V> {
+    scale: V,
+    bias: V,
+    bounds: [V; 2],
 }
 
 impl SimdTask for SpanTask {
@@ -255,6 +284,10 @@ impl SimdTask for SpanTask {
                     RELU => self.all_channels::<S, $affine, $mask, $add, RELU>(simd),
                     RELU_AND_SAVE => {
                         self.all_channels::<S, $affine, $mask, $add, RELU_AND_SAVE>(simd)
+                    }
+                    CLIP => self.all_channels::<S, $affine, $mask, $add, CLIP>(simd),
+                    CLIP_AND_SAVE => {
+                        self.all_channels::<S, $affine, $mask, $add, CLIP_AND_SAVE>(simd)
                     }
                     SAVE => self.all_channels::<S, $affine, $mask, $add, SAVE>(simd),
                     MASK_LAST => self.all_channels::<S, $affine, $mask, $add, MASK_LAST>(simd),
@@ -330,12 +363,13 @@ impl SpanTask {
             // SAFETY: `bind` has checked that there is a value per channel.
             false => unsafe { *value },
         };
-        let affine = [
-            simd.splat(per_channel(self.pointers.scale, 1.0)),
-            simd.splat(per_channel(self.pointers.bias, 0.0)),
-        ];
+        let numbers = Numbers {
+            scale: simd.splat(per_channel(self.pointers.scale, 1.0)),
+            bias: simd.splat(per_channel(self.pointers.bias, 0.0)),
+            bounds: self.bounds.map(|bound| simd.splat(bound)),
+        };
         let whole = self.len / S::LANES * S::LANES;
-        let words = match ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
+        let words = match saves(ACTIVATION) {
             true => self.len / WORD * WORD,
             false => 0,
         };
@@ -344,9 +378,9 @@ impl SpanTask {
             for i in (0..WORD).step_by(S::LANES) {
                 // SAFETY: as below.
                 let y = unsafe {
-                    self.vector::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, affine, first + i)
+                    self.vector::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, numbers, first + i)
                 };
-                bits |= u64::from(simd.positive(y)) << i;
+                bits |= u64::from(signs::<S, ACTIVATION>(simd, numbers, y)) << i;
             }
             // SAFETY: the sign bits of the span are valid for writing.
             unsafe {
@@ -358,9 +392,10 @@ impl SpanTask {
             // SAFETY: whole vectors inside of the span, by the contract of
             // [`BoundEpilogue::apply`]; `bind` has checked that the operands are as long.
             unsafe {
-                let y = self.vector::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, affine, i);
-                if ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
-                    store_signs::<S>(self.pointers.saved_signs, i, simd.positive(y));
+                let y = self.vector::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, numbers, i);
+                if saves(ACTIVATION) {
+                    let bits = signs::<S, ACTIVATION>(simd, numbers, y);
+                    store_signs::<S>(self.pointers.saved_signs, i, bits);
                 }
             }
         }
@@ -375,11 +410,12 @@ impl SpanTask {
                     false => x,
                 };
                 let y = self
-                    .compute::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, affine, whole, x, addend);
+                    .compute::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, numbers, whole, x, addend);
                 simd.store_first(rest, to.add(whole), y);
-                if ACTIVATION == RELU_AND_SAVE || ACTIVATION == SAVE {
+                if saves(ACTIVATION) {
                     let inside = (1u16 << rest) - 1;
-                    store_signs::<S>(self.pointers.saved_signs, whole, simd.positive(y) & inside);
+                    let bits = signs::<S, ACTIVATION>(simd, numbers, y) & inside;
+                    store_signs::<S>(self.pointers.saved_signs, whole, bits);
                 }
             }
         }
@@ -399,7 +435,7 @@ impl SpanTask {
     >(
         &self,
         simd: S,
-        affine: [S::Vector; 2],
+        numbers: Numbers<S::Vector>,
         i: usize,
     ) -> S::Vector {
         // SAFETY: by the contract.
@@ -409,7 +445,7 @@ impl SpanTask {
                 true => simd.load(self.pointers.addend.start.add(i)),
                 false => x,
             };
-            let y = self.compute::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, affine, i, x, addend);
+            let y = self.compute::<S, AFFINE, MASK, ADD, ACTIVATION>(simd, numbers, i, x, addend);
             simd.store(self.to.start.add(i), y);
             y
         }
@@ -429,14 +465,14 @@ impl SpanTask {
     >(
         &self,
         simd: S,
-        [scale, bias]: [S::Vector; 2],
+        numbers: Numbers<S::Vector>,
         i: usize,
         x: S::Vector,
         addend: S::Vector,
     ) -> S::Vector {
         let mut y = x;
         if AFFINE {
-            y = simd.mul_add(y, scale, bias);
+            y = simd.mul_add(y, numbers.scale, numbers.bias);
         }
         // SAFETY: by the contract.
         unsafe {
@@ -449,11 +485,27 @@ impl SpanTask {
             if ACTIVATION == RELU || ACTIVATION == RELU_AND_SAVE {
                 y = simd.relu(y);
             }
+            if ACTIVATION == CLIP || ACTIVATION == CLIP_AND_SAVE {
+                let [min, max] = numbers.bounds;
+                y = math::clip(simd, y, min, max);
+            }
             if ACTIVATION == MASK_LAST {
                 y = simd.keep_bits(load_signs::<S>(self.pointers.activation_mask, i), y);
             }
         }
         y
+    }
+}
+
+/// The sign bits of a vector of results.
+#[inline(always)]
+fn signs<S: Simd, const ACTIVATION: u8>(simd: S, numbers: Numbers<S::Vector>, y: S::Vector) -> u16 {
+    match ACTIVATION {
+        CLIP_AND_SAVE => {
+            let [min, max] = numbers.bounds;
+            simd.bits(simd.gt(y, min)) & simd.bits(simd.gt(max, y))
+        }
+        _ => simd.positive(y),
     }
 }
 

@@ -22,8 +22,12 @@ pub(super) enum Link {
     Affine(Vec<f32>, Vec<f32>),
     Add(ValueId),
     Mask(ValueId),
+    /// A mask that holds of the value before already.
+    Masked,
     /// With the comparison that reads the signs of the result, if there is one.
     Relu(Option<ValueId>),
+    /// With its bounds, and the comparison that names its sign bits, if they are read.
+    Clip([f32; 2], Option<ValueId>),
 }
 
 impl Chain {
@@ -55,11 +59,19 @@ impl Chain {
                 (None, None, true) => self.mask = Some(*mask),
                 _ => self.activation = Activation::Mask(*mask),
             },
+            Link::Masked => {}
             Link::Relu(saved_signs) => {
                 if !open {
                     return false;
                 }
                 self.activation = Activation::Relu;
+                self.saved_signs = *saved_signs;
+            }
+            Link::Clip(bounds, saved_signs) => {
+                if !open {
+                    return false;
+                }
+                self.activation = Activation::Clip(*bounds);
                 self.saved_signs = *saved_signs;
             }
         }

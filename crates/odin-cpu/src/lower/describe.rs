@@ -47,6 +47,7 @@ fn words(chain: &Chain) -> String {
         (chain.mask.is_some(), "mask"),
         (chain.addend.is_some(), "add"),
         (chain.activation == Activation::Relu, "relu"),
+        (matches!(chain.activation, Activation::Clip(_)), "clip"),
         (matches!(chain.activation, Activation::Mask(_)), "mask"),
     ];
     let said = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);

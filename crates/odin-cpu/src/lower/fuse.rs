@@ -6,7 +6,7 @@ use super::chain::{Chain, Link};
 use super::fused_elementwise::is_elementwise;
 use super::group::{Group, Head};
 use crate::kernels::conv::op::is_pointwise;
-use odin_graph::op::{Binary, Compare};
+use odin_graph::op::{Binary, Compare, Unary};
 use odin_graph::{DType, Graph, Op, ValueId, op};
 use odin_lower::{ElementwiseFusion, is_batch_first};
 
@@ -36,8 +36,12 @@ struct Fusion<'a> {
     consumers: Vec<Vec<ValueId>>,
     /// Of a ReLU, the comparison of it with 0 that only masks gradients.
     signs_of: Vec<Option<ValueId>>,
-    /// Whether it is such a comparison, saved as sign bits.
+    /// Whether it is such a comparison, saved as sign bits; or one of a clip in an epilogue with its
+    /// bounds.
     is_signs: Vec<bool>,
+    /// Whether it is the second comparison of such a clip: what it masks is masked by the sign bits of
+    /// both already.
+    is_second: Vec<bool>,
     /// Whether it is to be fused with other elementwise operators.
     is_elementwise: Vec<bool>,
     groups: Vec<Option<Group>>,
@@ -64,6 +68,7 @@ impl<'a> Fusion<'a> {
             graph,
             signs_of: vec![None; n],
             is_signs: vec![false; n],
+            is_second: vec![false; n],
             is_elementwise: vec![false; n],
             groups: Vec::new(),
             group_of: vec![None; n],
@@ -75,16 +80,67 @@ impl<'a> Fusion<'a> {
             let Some(relu) = fusion.compared_relu(v) else {
                 continue;
             };
-            let own = &fusion.consumers[v.index()];
-            let only_masks = own.len() == fusion.uses[v.index()]
-                && own.iter().all(|&c| fusion.masked_by(c) == Some(v));
-            if only_masks && fusion.signs_of[relu.index()].is_none() {
+            if fusion.only_masks(v) && fusion.signs_of[relu.index()].is_none() {
                 fusion.signs_of[relu.index()] = Some(v);
                 fusion.is_signs[v.index()] = true;
                 fusion.uses[relu.index()] -= 1;
             }
         }
         fusion
+    }
+
+    /// Whether all that is done with a comparison is to mask other values.
+    fn only_masks(&self, v: ValueId) -> bool {
+        let own = &self.consumers[v.index()];
+        let all_read = own.len() == self.uses[v.index()];
+        all_read && own.iter().all(|&c| self.masked_by(c) == Some(v))
+    }
+
+    /// The comparisons of a clip with its lower and its upper bound, of which the second masks what the
+    /// first has masked and nothing else reads, so that one mask serves for both.
+    fn clip_masks(&self, clip: ValueId, bounds: [f32; 2]) -> Option<[ValueId; 2]> {
+        let is_bound = |v: ValueId, bound: f32| {
+            let value = self.graph.constant_value(v);
+            value.is_some_and(|t| t.data() == [bound])
+        };
+        let compares = |v: ValueId, second: bool| {
+            let node = self.graph.node(v);
+            match (&node.op, &node.operands[..]) {
+                (Op::Compare(Compare::Greater), &[x, bound]) if !second => {
+                    x == clip && is_bound(bound, bounds[0])
+                }
+                (Op::Compare(Compare::Greater), &[bound, x]) if second => {
+                    x == clip && is_bound(bound, bounds[1])
+                }
+                _ => false,
+            }
+        };
+        let own = &self.consumers[clip.index()];
+        let find = |second: bool| {
+            let found = own.iter().find(|&&c| compares(c, second));
+            found.copied().filter(|&mask| self.only_masks(mask))
+        };
+        let (above, below) = (find(false)?, find(true)?);
+        let [first, last] = [above, below].map(|mask| &self.consumers[mask.index()]);
+        let is_masked_again = |v: &ValueId| match self.consumers[v.index()][..] {
+            [next] => self.uses[v.index()] == 1 && self.masked_by(next) == Some(below),
+            _ => false,
+        };
+        let paired = first.len() == last.len() && first.iter().all(is_masked_again);
+        paired.then_some([above, below])
+    }
+
+    /// The masks of a clip that has joined an epilogue are its sign bits.
+    fn save_clip_signs(&mut self, v: ValueId) {
+        let Op::Unary(Unary::Clip { min, max }) = self.graph.node(v).op else {
+            return;
+        };
+        if let Some([above, below]) = self.clip_masks(v, [min, max]) {
+            self.is_signs[above.index()] = true;
+            self.is_signs[below.index()] = true;
+            self.is_second[below.index()] = true;
+            self.uses[v.index()] -= 2;
+        }
     }
 
     fn is_zero(&self, v: ValueId) -> bool {
@@ -138,7 +194,9 @@ impl<'a> Fusion<'a> {
                 } else if links.is_empty() {
                     let input = node.operands.first().copied().unwrap_or(v);
                     self.open(Head::Single(v), input, Chain::default(), v);
-                } else if !links.iter().any(|(x, link)| self.attach(*x, link, v)) {
+                } else if links.iter().any(|(x, link)| self.attach(*x, link, v)) {
+                    self.save_clip_signs(v);
+                } else {
                     if self.joins_elementwise(v) {
                         self.is_elementwise[v.index()] = true;
                         return;
@@ -152,7 +210,8 @@ impl<'a> Fusion<'a> {
         }
     }
 
-    /// Whether `v` is a sum that reads, or is read by, elementwise operators outside of chains.
+    /// Whether `v` is a clip, or a sum that reads, or is read by, elementwise operators outside of
+    /// chains.
     fn joins_elementwise(&self, v: ValueId) -> bool {
         let node = self.graph.node(v);
         let operand_is_fused = |x: &ValueId| self.is_elementwise[x.index()];
@@ -160,10 +219,12 @@ impl<'a> Fusion<'a> {
             let op = &self.graph.node(*c).op;
             is_elementwise(op) && !self.is_signs[c.index()] && self.links(*c).is_empty()
         };
+        let is_clip = matches!(node.op, Op::Unary(_));
         let is_sum = matches!(node.op, Op::Binary(Binary::Add));
-        is_sum
-            && (node.operands.iter().any(operand_is_fused)
-                || self.consumers[v.index()].iter().any(joins))
+        is_clip
+            || is_sum
+                && (node.operands.iter().any(operand_is_fused)
+                    || self.consumers[v.index()].iter().any(joins))
     }
 
     fn fuse_elementwise(&mut self) {
@@ -224,10 +285,16 @@ impl<'a> Fusion<'a> {
         }
         match (&node.op, &node.operands[..]) {
             (Op::Relu, &[x]) => vec![(x, Link::Relu(self.signs_of[v.index()]))],
+            (&Op::Unary(Unary::Clip { min, max }), &[x]) => {
+                let masks = self.clip_masks(v, [min, max]);
+                let link = Link::Clip([min, max], masks.map(|[above, _]| above));
+                vec![(x, link)]
+            }
             (Op::BatchNorm(norm), &[x, ..]) if node.ty.shape.rank() > 2 => {
                 let affine = self.affine(norm, &node.operands[1..]);
                 affine.map(|link| (x, link)).into_iter().collect()
             }
+            (Op::Where, &[mask, x, _]) if self.is_second[mask.index()] => vec![(x, Link::Masked)],
             (Op::Where, &[mask, x, _]) if self.is_signs[mask.index()] => {
                 vec![(x, Link::Mask(mask))]
             }

@@ -178,6 +178,7 @@ impl KernelSelector<'_> {
             activation: match chain.activation {
                 Activation::None => Activation::None,
                 Activation::Relu => Activation::Relu,
+                Activation::Clip(bounds) => Activation::Clip(bounds),
                 Activation::Mask(mask) => Activation::Mask(number(signs(mask))),
             },
             save_signs: chain.saved_signs.is_some(),

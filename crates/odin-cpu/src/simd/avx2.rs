@@ -159,8 +159,8 @@ impl Simd for Avx2 {
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
     }
     #[inline(always)]
-    fn positive(self, x: __m256) -> u16 {
-        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps())) as u16 }
+    fn bits(self, mask: __m256) -> u16 {
+        unsafe { _mm256_movemask_ps(mask) as u16 }
     }
     #[inline(always)]
     fn keep_bits(self, bits: u16, x: __m256) -> __m256 {

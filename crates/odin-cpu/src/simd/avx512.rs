@@ -149,8 +149,8 @@ impl Simd for Avx512 {
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
     }
     #[inline(always)]
-    fn positive(self, x: __m512) -> u16 {
-        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) }
+    fn bits(self, mask: __mmask16) -> u16 {
+        mask
     }
     #[inline(always)]
     fn keep_bits(self, bits: u16, x: __m512) -> __m512 {

@@ -90,8 +90,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `max(x, 0)`; NaN stays NaN.
     fn relu(self, x: Self::Vector) -> Self::Vector;
-    /// A bit per lane, lowest first: whether the element is positive.
-    fn positive(self, x: Self::Vector) -> u16;
+    /// A bit per lane, lowest first: whether the mask holds.
+    fn bits(self, mask: Self::Mask) -> u16;
     /// The elements whose bit is set; 0 elsewhere.
     fn keep_bits(self, bits: u16, x: Self::Vector) -> Self::Vector;
     /// Interleaves the elements of two vectors: the first half of the result, and the second.
@@ -99,6 +99,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Deinterleaves the elements of two vectors, taken as one sequence: those of even index, and
     /// those of odd index.
     fn deinterleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
+
+    /// A bit per lane, lowest first: whether the element is positive.
+    #[inline(always)]
+    fn positive(self, x: Self::Vector) -> u16 {
+        self.bits(self.gt(x, self.splat(0.0)))
+    }
 
     /// Interleaves the elements of `M` vectors, 1, 2 or 4.
     #[inline(always)]

@@ -176,11 +176,10 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn positive(self, x: Vector) -> u16 {
+    fn bits(self, mask: [uint32x4_t; 2]) -> u16 {
         unsafe {
-            let zero = vdupq_n_f32(0.0);
-            let low = vandq_u32(vcgtq_f32(x[0], zero), vld1q_u32([1, 2, 4, 8].as_ptr()));
-            let high = vandq_u32(vcgtq_f32(x[1], zero), vld1q_u32([16, 32, 64, 128].as_ptr()));
+            let low = vandq_u32(mask[0], vld1q_u32([1, 2, 4, 8].as_ptr()));
+            let high = vandq_u32(mask[1], vld1q_u32([16, 32, 64, 128].as_ptr()));
             vaddvq_u32(vorrq_u32(low, high)) as u16
         }
     }

@@ -116,9 +116,9 @@ impl Simd for Portable {
         x.map(|x| if x < 0.0 { 0.0 } else { x })
     }
     #[inline(always)]
-    fn positive(self, x: Vector) -> u16 {
-        let bit = |(i, &x): (usize, &f32)| u16::from(x > 0.0) << i;
-        x.iter().enumerate().map(bit).sum()
+    fn bits(self, mask: [bool; 8]) -> u16 {
+        let bit = |(i, &holds): (usize, &bool)| u16::from(holds) << i;
+        mask.iter().enumerate().map(bit).sum()
     }
     #[inline(always)]
     fn keep_bits(self, bits: u16, x: Vector) -> Vector {

@@ -12,8 +12,17 @@ fn run(engine: &Engine, pixels: &[f32]) -> Vec<Output> {
 
 #[test]
 fn neither_batch_nor_threads_change_a_bit() {
-    use Layer::{AvgPool, Dense, MaxPool, Residual, Strided};
-    let layers = [Dense, Residual, MaxPool, Residual, AvgPool, Strided];
+    use Layer::{AvgPool, Dense, MaxPool, Mobile, MobileStrided, Residual, Strided};
+    let layers = [
+        Mobile,
+        MobileStrided,
+        Dense,
+        Residual,
+        MaxPool,
+        Residual,
+        AvgPool,
+        Strided,
+    ];
     let g = with_direction(&classifier(&layers));
     let pixels = numbers(6, 7 * 192);
     let engine = Engine::new(&g, 1).unwrap();
