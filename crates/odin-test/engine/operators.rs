@@ -295,7 +295,7 @@ fn chain(channels: usize, extent: usize, kernel: usize, stages: u32, groups: usi
     g
 }
 
-/// Bounds on one side, bounds that leave nothing, and a mask that something else reads too.
+/// Bounds on one side, bounds that leave one number, and a mask that something else reads too.
 #[test]
 fn clips_of_convolutions() {
     const INFINITY: f32 = f32::INFINITY;
@@ -305,7 +305,6 @@ fn clips_of_convolutions() {
         [-INFINITY, 0.25],
         [-INFINITY, INFINITY],
         [0.25, 0.25],
-        [0.5, -0.5],
     ] {
         for mask_is_read in [false, true] {
             let [min, max] = bounds;
@@ -317,7 +316,7 @@ fn clips_of_convolutions() {
             let gradient = vjp(&mut g, y, y, x).unwrap();
             g.output("gradient", gradient);
             let is_mask = |v: &ValueId| matches!(g.node(*v).op, Op::Compare(_));
-            if let Some(mask) = g.values().filter(is_mask).last().filter(|_| mask_is_read) {
+            if let Some(mask) = g.values().rev().find(is_mask).filter(|_| mask_is_read) {
                 let also = g.select(mask, y, y).unwrap();
                 g.output("also", also);
             }
