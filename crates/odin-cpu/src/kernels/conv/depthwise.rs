@@ -205,11 +205,9 @@ impl Depthwise {
         self.output().next_multiple_of(MAX_LANES)
     }
 
-    fn buffer(&self) -> [usize; 3] {
-        let line = 2 * self.row + 4 * MAX_LANES;
+    fn buffer(&self) -> [usize; 2] {
         [
             (self.phases() * self.phase).next_multiple_of(MAX_LANES),
-            line.next_multiple_of(MAX_LANES),
             self.groups_at_a_time() * self.outer * self.stride(),
         ]
     }
@@ -232,19 +230,17 @@ impl SimdKernel for Depthwise {
         let channels = self.groups * outer;
         let epilogue = &self.epilogue;
         let epilogue = epilogue.bind(self.isa, x, y.epilogue_signs, [channels, plane]);
-        let [copy, line, sums] = self.buffer();
+        let [copy, sums] = self.buffer();
         let (copy, rest) = worker.scratch.floats.as_mut_slice().split_at_mut(copy);
-        let (line, rest) = rest.split_at_mut(line);
         let sums = &mut rest[..sums];
         let (own, input) = (worker.slice.of(self.groups), self.inner * self.input());
         assert!(y.floats.len() == channels * plane);
         copy.iter_mut().for_each(|to| *to = 0.0);
-        line.iter_mut().for_each(|to| *to = 0.0);
         for first in own.clone().step_by(self.groups_at_a_time()) {
             let groups = first..own.end.min(first + self.groups_at_a_time());
             for (group, sums) in groups.clone().zip(sums.chunks_exact_mut(outer * stride)) {
                 let from = &x.floats(0)[group * input..][..input];
-                self.copy(simd, from, copy, line);
+                self.copy(simd, from, copy);
                 for (out, sums) in sums.chunks_exact_mut(stride).enumerate() {
                     self.accumulate(simd, group * outer + out, copy, sums);
                 }
@@ -271,13 +267,13 @@ impl Depthwise {
     /// Copies the channels of a group, deinterleaved into phases. The padding is at the same place
     /// in every channel, so it stays 0 from one channel to the next.
     #[inline(always)]
-    fn copy<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32], line: &mut [f32]) {
+    fn copy<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32]) {
         let plane = self.phases() / self.inner * self.phase;
         let own = from.chunks_exact(self.input());
         for (from, copy) in own.zip(copy.chunks_mut(plane)) {
             match self.columns.in_stride() {
                 1 => self.copy_rows(simd, from, copy),
-                _ => self.copy_deinterleaved(simd, from, copy, line),
+                _ => self.copy_deinterleaved(simd, from, copy),
             }
         }
     }
@@ -301,39 +297,26 @@ impl Depthwise {
         }
     }
 
-    /// Deinterleaves rows of stride 2, through a padded row.
+    /// Deinterleaves rows of stride 2. What a vector reads beside the row is 0.
     #[inline(always)]
-    fn copy_deinterleaved<S: Simd>(
-        &self,
-        simd: S,
-        from: &[f32],
-        copy: &mut [f32],
-        buffer: &mut [f32],
-    ) {
+    fn copy_deinterleaved<S: Simd>(&self, simd: S, from: &[f32], copy: &mut [f32]) {
         let entries = self.columns.receptive_field(&(0..self.columns.output()));
-        let (phases, both) = (self.columns.in_phases.len(), 2 * self.row);
         let padding = self.columns.padding(entries.start);
-        let skipped = padding.min(0).unsigned_abs().min(self.columns.input());
-        let start = padding.max(0).unsigned_abs().min(both);
-        let len = (self.columns.input() - skipped).min(both - start);
-        let vectors = self.row.div_ceil(S::LANES);
-        assert!(2 * vectors * S::LANES <= buffer.len() && both <= buffer.len());
+        let (phases, input) = (&self.columns.in_phases, self.columns.input());
         for line in &self.row_copies {
-            let to = &mut copy[line.to..][..(phases - 1) * self.phase + self.row];
-            let from = &from[line.from + skipped..][..len];
-            // SAFETY: the buffer holds twice as many elements as all vectors, and the padded row,
-            // by the assertion; `to` holds a row of each phase.
-            #[allow(unsafe_code)]
-            unsafe {
-                copy_forward(simd, from.as_ptr(), buffer.as_mut_ptr().add(start), len);
-                for vector in 0..vectors {
-                    let first = vector * S::LANES;
-                    let from = buffer.as_ptr().add(2 * first);
-                    let phases =
-                        simd.deinterleave_all([simd.load(from), simd.load(from.add(S::LANES))]);
-                    for (phase, &number) in self.columns.in_phases.iter().enumerate() {
+            let to = &mut copy[line.to..][..(phases.len() - 1) * self.phase + self.row];
+            let from = &from[line.from..][..input];
+            for first in (0..self.row).step_by(S::LANES) {
+                let start = 2 * first as isize - padding;
+                let both = [start, start + S::LANES as isize];
+                // SAFETY: `to` holds a row of each phase.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let both = both.map(|start| load_inside(simd, from, start));
+                    let split = simd.deinterleave_all(both);
+                    for (phase, &number) in phases.iter().enumerate() {
                         let to = to.as_mut_ptr().add(phase * self.phase + first);
-                        store_up_to(simd, self.row - first, to, phases[usize::from(number == 1)]);
+                        store_up_to(simd, self.row - first, to, split[usize::from(number == 1)]);
                     }
                 }
             }
@@ -343,94 +326,202 @@ impl Depthwise {
     /// Computes an output channel.
     #[inline(always)]
     fn accumulate<S: Simd>(&self, simd: S, channel: usize, copy: &[f32], sums: &mut [f32]) {
-        let rows = sums.chunks_exact_mut(self.columns.output());
-        for (windows, to) in self.row_windows.iter().zip(rows) {
-            let [first, second] = windows.map(|(window, first)| (&self.weights.0[window], first));
-            match self.columns.out_stride() {
-                1 => output_row::<S, 1>(simd, channel, copy, [first], to),
-                _ => output_row::<S, 2>(simd, channel, copy, [first, second], to),
+        match self.columns.out_stride() {
+            1 => self.output_rows::<S, 1>(simd, channel, copy, sums),
+            _ => self.output_rows::<S, 2>(simd, channel, copy, sums),
+        }
+    }
+
+    /// The output rows of `M` interleaved phases. Those of one phase are computed some vectors at a time,
+    /// across rows, so that their sums do not wait for each other.
+    #[inline(always)]
+    fn output_rows<S: Simd, const M: usize>(
+        &self,
+        simd: S,
+        channel: usize,
+        copy: &[f32],
+        sums: &mut [f32],
+    ) {
+        let (step, width) = (self.rows.out_stride(), self.columns.output());
+        let vectors = width.div_ceil(M * S::LANES);
+        assert!(self.output() <= sums.len());
+        for phase in 0..step.min(self.rows.output()) {
+            let windows: [Taps<'_>; M] = std::array::from_fn(|m| {
+                let window = &self.weights.0[self.row_windows[phase][m].0];
+                window.of_channel(channel)
+            });
+            let reach = windows.iter().map(|window| window.last_offset);
+            let reach = reach.max().unwrap_or(0) + vectors * S::LANES;
+            let mut rows = self
+                .row_windows
+                .iter()
+                .enumerate()
+                .skip(phase)
+                .step_by(step);
+            let mut next = || {
+                let (row, windows) = rows.next()?;
+                let starts: [usize; M] = std::array::from_fn(|m| windows[m].1);
+                assert!(starts.iter().all(|start| start + reach <= copy.len()));
+                Some((row * width, starts))
+            };
+            let mut now = next();
+            let mut vector = 0;
+            while now.is_some() {
+                let mut tile = Tile::<M>::default();
+                while let Some((to, starts)) = now.filter(|_| tile.count < TALL) {
+                    let done = vector * S::LANES;
+                    tile.push(
+                        starts.map(|start| start + done),
+                        to + M * done,
+                        width - M * done,
+                    );
+                    vector += 1;
+                    if vector == vectors {
+                        (vector, now) = (0, next());
+                    }
+                }
+                // SAFETY: reads end inside of the copy, by the assertion, and rows inside of the sums.
+                #[allow(unsafe_code)]
+                unsafe {
+                    match tile.count {
+                        1 => tile.compute::<S, 1>(simd, copy, &windows, sums),
+                        2 => tile.compute::<S, 2>(simd, copy, &windows, sums),
+                        3 | 4 => tile.compute::<S, 4>(simd, copy, &windows, sums),
+                        _ => tile.compute::<S, TALL>(simd, copy, &windows, sums),
+                    }
+                }
             }
         }
     }
 }
 
-/// An output row of `M` interleaved phases, each with its window's offset in the copy.
-#[inline(always)]
-fn output_row<S: Simd, const M: usize>(
-    simd: S,
-    channel: usize,
-    copy: &[f32],
-    windows: [(&PhaseWeights, usize); M],
-    to: &mut [f32],
-) {
-    let vectors = to.len().div_ceil(M * S::LANES);
-    let weights = windows.map(|(window, _)| {
-        let count = window.offsets.len();
-        &window.weights[channel * count..][..count]
-    });
-    for (window, first) in &windows {
-        assert!(first + window.last_offset + vectors * S::LANES <= copy.len());
+/// Vectors that are computed at a time.
+const TALL: usize = 8;
+
+/// Vectors of output rows, each of `M` phases: where their windows begin in the copy, where they go, and
+/// how many elements of the row are left there. Behind `count` the last one is repeated.
+struct Tile<const M: usize> {
+    count: usize,
+    from: [[usize; M]; TALL],
+    to: [usize; TALL],
+    left: [usize; TALL],
+}
+
+impl<const M: usize> Default for Tile<M> {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            from: [[0; M]; TALL],
+            to: [0; TALL],
+            left: [0; TALL],
+        }
     }
-    let mut vector = 0;
-    while vector < vectors {
-        let first = vector * S::LANES;
-        let wide = vectors - vector >= WIDE;
-        // SAFETY: reads end inside of the copy, by the assertion, and `to` holds the elements that
-        // are written.
-        #[allow(unsafe_code)]
-        unsafe {
-            let mut all = [[simd.splat(0.0); M]; WIDE];
-            for (m, ((window, start), weights)) in windows.iter().zip(weights).enumerate() {
-                let from = copy.as_ptr().add(start + first);
-                match wide {
-                    true => {
-                        let sums = weighted_sum::<S, WIDE>(simd, from, &window.offsets, weights);
-                        for (all, &sum) in all.iter_mut().zip(&sums) {
-                            all[m] = sum;
-                        }
-                    }
-                    false => {
-                        all[0][m] = weighted_sum::<S, 1>(simd, from, &window.offsets, weights)[0]
-                    }
-                }
+}
+
+impl<const M: usize> Tile<M> {
+    #[inline(always)]
+    fn push(&mut self, from: [usize; M], to: usize, left: usize) {
+        let count = self.count;
+        (self.from[count], self.to[count], self.left[count]) = (from, to, left);
+        self.count += 1;
+    }
+
+    /// Computes the vectors, as `V`, at least as many.
+    ///
+    /// # Safety
+    /// Reads of the windows end inside of the copy, and what is left of each row inside of `sums`.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    unsafe fn compute<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        copy: &[f32],
+        windows: &[Taps<'_>; M],
+        sums: &mut [f32],
+    ) {
+        let mut all = [[simd.splat(0.0); M]; V];
+        for (m, window) in windows.iter().enumerate() {
+            let from: [*const f32; V] = std::array::from_fn(|v| {
+                let v = v.min(self.count - 1);
+                copy.as_ptr().wrapping_add(self.from[v][m])
+            });
+            // SAFETY: by the contract.
+            let own = unsafe { weighted_sums(simd, from, window) };
+            for (all, own) in all.iter_mut().zip(own) {
+                all[m] = own;
             }
-            for &sums in all.iter().take(if wide { WIDE } else { 1 }) {
-                let first = M * vector * S::LANES;
-                for (part, &sum) in simd.interleave_all(sums).iter().enumerate() {
-                    let first = first + part * S::LANES;
-                    if first < to.len() {
-                        store_up_to(simd, to.len() - first, to.as_mut_ptr().add(first), sum);
+        }
+        for (v, &own) in all.iter().enumerate().take(self.count) {
+            for (part, &sum) in simd.interleave_all(own).iter().enumerate() {
+                let first = part * S::LANES;
+                if first < self.left[v] {
+                    // SAFETY: by the contract.
+                    unsafe {
+                        let to = sums.as_mut_ptr().add(self.to[v] + first);
+                        store_up_to(simd, self.left[v] - first, to, sum);
                     }
                 }
-                vector += 1;
             }
         }
     }
 }
 
-/// Vectors of a row that are computed at a time.
-const WIDE: usize = 4;
+/// The taps of a window for one output channel: as many weights as offsets.
+#[derive(Clone, Copy)]
+struct Taps<'a> {
+    offsets: &'a [u32],
+    weights: &'a [f32],
+    last_offset: usize,
+}
 
-/// `V` vectors: a weighted sum of the vectors at some offsets.
+impl PhaseWeights {
+    fn of_channel(&self, channel: usize) -> Taps<'_> {
+        let count = self.offsets.len();
+        Taps {
+            offsets: &self.offsets,
+            weights: &self.weights[channel * count..][..count],
+            last_offset: self.last_offset,
+        }
+    }
+}
+
+/// `V` vectors: weighted sums of the vectors at some offsets from each pointer.
 ///
 /// # Safety
-/// They are valid for reading. There are as many weights as offsets.
+/// They are valid for reading.
 #[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn weighted_sum<S: Simd, const V: usize>(
+unsafe fn weighted_sums<S: Simd, const V: usize>(
     simd: S,
-    from: *const f32,
-    offsets: &[u32],
-    weights: &[f32],
+    from: [*const f32; V],
+    taps: &Taps<'_>,
 ) -> [S::Vector; V] {
     let mut sums = [simd.splat(0.0); V];
-    for (&offset, &weight) in offsets.iter().zip(weights) {
+    for (&offset, &weight) in taps.offsets.iter().zip(taps.weights) {
         let weight = simd.splat(weight);
-        for (v, sum) in sums.iter_mut().enumerate() {
+        for (sum, from) in sums.iter_mut().zip(from) {
             // SAFETY: by the contract.
-            let x = unsafe { simd.load(from.add(offset as usize + v * S::LANES)) };
+            let x = unsafe { simd.load(from.add(offset as usize)) };
             *sum = simd.mul_add(weight, x, *sum);
         }
     }
     sums
+}
+
+/// The vector at an index that may lie outside of a row, where it is 0.
+#[inline(always)]
+fn load_inside<S: Simd>(simd: S, from: &[f32], start: isize) -> S::Vector {
+    let (lanes, len) = (S::LANES as isize, from.len() as isize);
+    let whole = start >= 0 && start + lanes <= len;
+    let [before, inside] = [-start, len - start].map(|lane| lane.clamp(0, lanes) as u32);
+    let bits = ((1_u32 << inside) - 1) & !((1_u32 << before) - 1);
+    let from = from.as_ptr().wrapping_offset(start);
+    // SAFETY: only elements of the row are read.
+    #[allow(unsafe_code)]
+    unsafe {
+        match whole {
+            true => simd.load(from),
+            false => simd.load_where(bits as u16, from, simd.splat(0.0)),
+        }
+    }
 }
