@@ -9,7 +9,7 @@ use odin_lower::{ElementwiseFusion, StridedView, View, cost_of, leaves};
 /// so once for each tile of rows.
 const PROLOGUE_ROWS: usize = 128;
 
-/// The most operations per element of an epilogue: the text of a product has it once for each element
+/// The most operations per element of an epilogue: the text of a product has it once for each column
 /// of a block, and is compiled for long where it is long.
 const EPILOGUE_COST: usize = 32;
 

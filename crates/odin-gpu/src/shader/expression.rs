@@ -39,11 +39,6 @@ pub(crate) fn is_elementwise(op: &Op) -> bool {
 }
 
 impl Expression {
-    /// How many leaves and operators it has.
-    pub(super) fn size(&self) -> usize {
-        self.leaves.len() + self.instructions.len()
-    }
-
     /// The value that a kernel computes, as it is.
     pub(crate) fn identity(shape: &[usize]) -> Self {
         Self {

@@ -12,9 +12,6 @@ use super::operand::{Operand, Place};
 use super::{Grid, Kernel, Shader, Weights, word};
 use std::fmt::Write;
 
-/// The leaves and operators of expressions that are written out for each element of a block.
-const UNROLLED_SIZE: usize = 12;
-
 /// How a result is cut: the rows, columns and depth of a tile, and the rows and columns that an
 /// invocation computes, multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -535,7 +532,6 @@ fn element(at: Column, step: Step) -> f32 {{
         let stored = word(super::result_type(then), &value);
         let to = self.shader.place(output);
         let (position, row_step) = self.position();
-        let rows = &self.rows;
         let split = self.split();
         // Where a column of the result begins, and one element of it.
         self.shader.write(&format!(
@@ -546,18 +542,13 @@ fn target_of(n: u32, own: u32, z: u32) -> Target {{
   return Target(img, {position});
 }}
 fn put(to: Target, m: u32, x: f32) {{
-  if (m >= {rows}) {{ return; }}
   let img = to.img;
   let i = to.first + m * {row_step};
   arena[{to} + i] = {stored};
 }}
 "
         ));
-        let size: usize = then.iter().map(Expression::size).sum();
-        match size <= UNROLLED_SIZE {
-            true => unrolled_stores(tile),
-            false => looped_stores(tile),
-        }
+        stores(tile)
     }
 
     /// Where column `p` of product `z` begins in the result, and the distance of its rows.
@@ -598,50 +589,54 @@ fn row_of(tile: Tile, i: usize) -> usize {
     i / 4 * (tile.rows / tile.block.0) * 4 + i % 4
 }
 
-/// A block, element by element.
-fn unrolled_stores(tile: Tile) -> String {
+/// A block row by row. The rows are a loop, so that the text of the expressions is there once for
+/// each column, not for each element, which compilers take long for; and a row is taken from its
+/// registers by a branch that all invocations take alike, since an index would move them to memory.
+fn stores(tile: Tile) -> String {
+    let (rows, columns) = tile.block;
+    let quads = columns / 4;
     let mut text = String::new();
-    for j in 0..tile.block.1 {
-        let (column, lane) = (column_of(tile, j), ["x", "y", "z", "w"][j % 4]);
+    for j in 0..columns {
+        let column = column_of(tile, j);
         let _ = writeln!(
             text,
-            "  {{ let n = first_column + {column}u + tx * 4u;\n  if (n < columns) {{ let to = target_of(n, own_image, z);"
+            "  let n{j} = first_column + {column}u + tx * 4u;
+  let to{j} = target_of(min(n{j}, columns - 1u), own_image, z);"
         );
-        for i in 0..tile.block.0 {
-            let row = row_of(tile, i);
-            let _ = writeln!(
-                text,
-                "    put(to, first_row + {row}u + ty * 4u, c{i}_{}.{lane});",
-                j / 4
-            );
-        }
-        text.push_str("  } }\n");
     }
-    text
-}
-
-/// A block by a loop over a copy of it, for expressions whose text is long.
-fn looped_stores(tile: Tile) -> String {
-    let (rows, quads) = (tile.block.0, tile.block.1 / 4);
-    let all: Vec<String> = (0..quads)
-        .flat_map(|j| (0..rows).map(move |i| format!("c{i}_{j}")))
+    let take = |row: usize| {
+        let take = |j| format!("row_{j} = c{row}_{j}; ");
+        (0..quads).map(take).collect::<String>()
+    };
+    let names: String = (0..quads)
+        .map(|j| format!("var row_{j}: vec4<f32>; "))
         .collect();
-    format!(
-        "  var block = array<vec4<f32>, {count}>({all});
-  for (var e = 0u; e < {count}u; e++) {{
-    let i = e % {rows}u;
-    let m = first_row + i / 4u * {row_run}u + i % 4u + ty * 4u;
-    for (var lane = 0u; lane < 4u; lane++) {{
-      let n = first_column + e / {rows}u * {column_run}u + lane + tx * 4u;
-      if (n < columns) {{ put(target_of(n, own_image, z), m, block[e][lane]); }}
+    let cases: String = (1..rows)
+        .map(|row| format!("      case {row}u: {{ {}}}\n", take(row)))
+        .collect();
+    let _ = write!(
+        text,
+        "  for (var i = 0u; i < {rows}u; i++) {{
+    let m = first_row + i / 4u * {run}u + i % 4u + ty * 4u;
+    if (m >= rows) {{ break; }}
+    {names}
+    switch i {{
+{cases}      default: {{ {first}}}
     }}
-  }}
 ",
-        count = rows * quads,
-        all = all.join(", "),
-        row_run = row_of(tile, 4),
-        column_run = column_of(tile, 4),
-    )
+        run = row_of(tile, 4),
+        first = take(0),
+    );
+    for j in 0..columns {
+        let lane = ["x", "y", "z", "w"][j % 4];
+        let quad = j / 4;
+        let _ = writeln!(
+            text,
+            "    if (n{j} < columns) {{ put(to{j}, m, row_{quad}.{lane}); }}"
+        );
+    }
+    text.push_str("  }\n");
+    text
 }
 
 /// Four extents of an image; missing spatial axes count as one.
