@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use odin_graph::{Graph, Shape, Type};
-//! use odin_ort::{Engine, Output, Provider, Runtime};
+//! use odin_ort::{Engine, Options, Output, Provider, Runtime};
 //!
 //! let mut g = Graph::new();
 //! let x = g.input("x", Type::float(Shape::batched(&[2])))?;
@@ -14,7 +14,7 @@
 //! g.output("y", y);
 //!
 //! let runtime = Runtime::load(&["/usr/lib/libonnxruntime.so".into()], Provider::Cpu)?;
-//! let engine = Engine::new(&runtime, &g, Provider::Cpu, 1)?;
+//! let engine = Engine::new(&runtime, &g, Provider::Cpu, &Options::default())?;
 //! let outputs = engine.run(2, &[("x", &[0.0, 0.0, 5.0, 5.0])])?;
 //! assert_eq!(outputs[0], Output::Float(vec![0.5; 4]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,10 +27,12 @@
 mod cuda_libraries;
 mod engine;
 mod error;
+mod options;
 mod provider;
 mod runtime;
 
 pub use engine::{Engine, Output};
 pub use error::{Error, ErrorKind};
+pub use options::Options;
 pub use provider::Provider;
 pub use runtime::Runtime;

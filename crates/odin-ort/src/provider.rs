@@ -2,11 +2,14 @@
 
 use crate::cuda_libraries;
 use crate::error::reason;
-use crate::{Error, ErrorKind, Runtime};
+use crate::{Error, ErrorKind, Options, Runtime};
 use ort::ep::coreml::{ComputeUnits, ModelFormat};
 use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::ep::{
+    self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch,
+};
 use ort::session::builder::SessionBuilder;
+use std::path::Path;
 
 /// What ONNX Runtime runs a graph on; a number chooses among several devices of a kind.
 ///
@@ -96,12 +99,14 @@ impl Provider {
         }
     }
 
-    /// Lets a session run on this provider, or fails: it never falls back to another.
+    /// Lets a session run on this provider, or fails: it never falls back to another. `engines` is
+    /// the folder in which TensorRT keeps what it builds.
     pub(crate) fn register(
         self,
         builder: SessionBuilder,
         runtime: &Runtime,
         threads: usize,
+        engines: Option<&Path>,
     ) -> Result<SessionBuilder, Error> {
         let (name, Source { command, needs, .. }) = (self.name(), self.source());
         let failed = |message| Error::new(ErrorKind::Provider, message);
@@ -113,7 +118,7 @@ impl Provider {
         if let Self::Cuda(_) | Self::TensorRt(_) = self {
             cuda_libraries::preload(runtime.library());
         }
-        let registered = builder.with_execution_providers(self.dispatch(threads));
+        let registered = builder.with_execution_providers(self.dispatch(threads, engines));
         let builder = registered.map_err(|e| {
             let reason = reason(&e);
             failed(format!(
@@ -141,16 +146,17 @@ impl Provider {
         }
     }
 
-    fn dispatch(self, threads: usize) -> Vec<ExecutionProviderDispatch> {
+    fn dispatch(self, threads: usize, engines: Option<&Path>) -> Vec<ExecutionProviderDispatch> {
         let providers = match self {
             Self::Cpu => vec![],
             Self::Cuda(device) => vec![cuda(device).build()],
-            Self::TensorRt(device) => vec![
-                ep::TensorRT::default()
-                    .with_device_id(device.into())
-                    .build(),
-                cuda(device).build(),
-            ],
+            Self::TensorRt(device) => {
+                let options = Options::of_tensorrt(device, engines).into_iter();
+                let provider = options.fold(ep::TensorRT::default(), |provider, (key, value)| {
+                    provider.with_arbitrary_config(key, value)
+                });
+                vec![provider.build(), cuda(device).build()]
+            }
             Self::Rocm(device) => {
                 vec![ep::ROCm::default().with_device_id(device.into()).build()]
             }

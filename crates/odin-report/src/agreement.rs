@@ -4,6 +4,7 @@ use crate::json;
 use odin::Agreement;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The largest differences between a compiled detector and its model.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub struct AgreementReport {
     pub device: String,
     /// The program that ran it and its version.
     pub engine: String,
+    /// How long it took to be prepared, where that builds an engine.
+    pub built_in: Option<Duration>,
     /// The differences.
     pub agreement: Agreement,
     /// The largest difference allowed.
@@ -87,6 +90,7 @@ Largest difference
             "model": self.model,
             "device": self.device,
             "engine": self.engine,
+            "engine_seconds": self.built_in.map(|time| time.as_secs_f64()),
             "images": agreement.images,
             "temperature": agreement.temperature,
             "precision": agreement.precision.as_str(),

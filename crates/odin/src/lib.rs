@@ -71,8 +71,8 @@ pub use calibrate::{
     SavedScore, Statistics, ThresholdRule, Verdict, Verdicts,
 };
 pub use detect::{
-    Detector, DetectorBuilder, Device, Grid, ImageError, InputGradient, MAX_THREADS, OutputCache,
-    Passes, Progress, Row, Rows, Score, ScoredSet, Sweep, SweepScores,
+    Detector, DetectorBuilder, Device, GpuProgram, GpuStep, Grid, ImageError, InputGradient,
+    MAX_THREADS, OutputCache, Passes, Progress, Row, Rows, Score, ScoredSet, Sweep, SweepScores,
 };
 pub use error::{Error, ErrorKind};
 pub use evaluate::{

@@ -297,6 +297,11 @@ pub(crate) struct DeviceOptions {
     /// the Python package onnxruntime brings]
     #[arg(long, value_name = "PATH")]
     pub(crate) onnxruntime: Option<PathBuf>,
+
+    /// Keep the engines that TensorRT builds in this folder, and build none for a network, batch size
+    /// and versions whose engine is there. They are program code: a folder that you trust
+    #[arg(long, value_name = "DIR")]
+    pub(crate) engine_cache: Option<PathBuf>,
 }
 
 /// A whole number from 1.

@@ -81,6 +81,7 @@ pub(crate) fn run() -> Result<()> {
         computed_in: ComputedIn::from(&detector),
         device: detector.device().to_string(),
         engine: detector.engine(),
+        built_in: None,
         mode: MetricsMode::Exact,
         seed: SEED,
         warnings: detector.warnings(),

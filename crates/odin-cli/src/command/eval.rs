@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 use odin::{Detector, DetectorBuilder, NoAccuracy, ScoredSet, Setting, evaluate};
 use odin_data::registry::NetworkEntry;
 use odin_report::{Comparison, ComputedIn, EvaluationPage, Network, Report};
+use std::time::Duration;
 
 pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     check_out_datasets(eval)?;
@@ -24,10 +25,12 @@ pub(crate) fn run(eval: &Eval, again: &str) -> Result<()> {
     let scores = setup.scores(&eval.scores_beside, setting.precision)?;
     let builder = scores.add_to(setup.builder().setting(setting));
     let files = report_files(eval, &setup, &specs)?;
+    let (detector, built_in) = setup.prepare_timed(builder, DetectorBuilder::build)?;
     let experiment = Experiment {
         eval,
         setup: &setup,
-        detector: setup.prepare(builder, DetectorBuilder::build)?,
+        detector,
+        built_in,
     };
     let mut parts = match files.are_wanted() {
         true => Some(PageParts::new(&experiment.detector, specs.1.len())?),
@@ -121,6 +124,7 @@ struct Experiment<'a> {
     eval: &'a Eval,
     setup: &'a Setup<'a>,
     detector: Detector,
+    built_in: Option<Duration>,
 }
 
 impl Experiment<'_> {
@@ -212,6 +216,7 @@ impl Experiment<'_> {
             computed_in: ComputedIn::from(&self.detector),
             device: self.detector.device().to_string(),
             engine: self.detector.engine(),
+            built_in: self.built_in,
             mode: self.eval.metrics.into(),
             seed: self.eval.run.seed,
             warnings: self.detector.warnings(),

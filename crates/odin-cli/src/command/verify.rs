@@ -36,13 +36,16 @@ pub(crate) fn run(args: &Verify) -> Result<()> {
     let builder = builder
         .setting(setting(&file, device))
         .threads(threads(args.threads));
-    let detector = device::build(builder, device, &args.device)?;
+    let (detector, built_in) = device::timed(device, args.quiet.on, || {
+        device::build(builder, device, &args.device)
+    })?;
     device::announce(&detector, &classifier, args.quiet.on);
     let report = AgreementReport {
         detector: args.detector.display().to_string(),
         model: args.nn.clone(),
         device: detector.device().to_string(),
         engine: detector.engine(),
+        built_in,
         agreement: compare(args, &registry, &classifier, &file, &detector)?,
         tolerance: args.tolerance,
     };

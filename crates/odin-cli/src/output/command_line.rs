@@ -47,10 +47,12 @@ pub(crate) fn fit_options(scores: &ScoreOptions) -> String {
 fn device_options(device: &DeviceOptions) -> Vec<String> {
     let named = device.device != odin::Device::default() && device.gpu.is_none();
     let library = device.onnxruntime.as_ref();
+    let engines = device.engine_cache.as_ref();
     let options = [
         named.then(|| option("--device", device.device)),
         device.gpu.map(|gpu| option("--gpu", gpu)),
         library.map(|path| option("--onnxruntime", path.display())),
+        engines.map(|path| option("--engine-cache", path.display())),
     ];
     options.into_iter().flatten().collect()
 }

@@ -12,6 +12,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Whether the engine for graphics processors is in this build.
 const GPU: bool = cfg!(feature = "gpu");
@@ -38,6 +39,12 @@ pub(crate) fn chosen(options: &DeviceOptions) -> Result<Device> {
         Some(gpu) => (Device::Gpu(gpu), format!("--gpu {gpu}")),
         None => (options.device, format!("--device {}", options.device)),
     };
+    if options.engine_cache.is_some() && !device.builds_engines() {
+        return Err(UsageError(format!(
+            "--engine-cache: the device {device} builds no engines; tensorrt:N does"
+        ))
+        .into());
+    }
     match (device, &options.onnxruntime) {
         (Device::Cpu, None) => Ok(device),
         (Device::Gpu(_) | Device::CpuVulkan, None) if GPU => Ok(device),
@@ -97,8 +104,32 @@ pub(crate) fn prepare<T>(
         return Ok(finish(builder.device(device))?);
     }
     let (libraries, looked) = libraries(options)?;
-    let prepared = finish(builder.device(device).onnx_runtime(libraries));
-    found(prepared, device, &looked)
+    let mut builder = builder.device(device).onnx_runtime(libraries);
+    if let Some(folder) = &options.engine_cache {
+        builder = builder.engine_cache(folder);
+    }
+    found(finish(builder), device, &looked)
+}
+
+/// Does what builds engines for a device, and tells how long that took; `None` where none are built.
+pub(crate) fn timed<T>(
+    device: Device,
+    quiet: bool,
+    action: impl FnOnce() -> Result<T>,
+) -> Result<(T, Option<Duration>)> {
+    let started = Instant::now();
+    let done = action()?;
+    if !device.builds_engines() {
+        return Ok((done, None));
+    }
+    let took = started.elapsed();
+    if !quiet {
+        say(&format!(
+            "  prepared for {device} in {:.1} s, which builds an engine unless one was kept (--engine-cache)",
+            took.as_secs_f64()
+        ));
+    }
+    Ok((done, Some(took)))
 }
 
 /// Opens a calibrated detector on the device.
@@ -122,7 +153,11 @@ pub(crate) fn on(
         return Ok((open.device(device), String::new()));
     }
     let (libraries, looked) = libraries(options)?;
-    Ok((open.device(device).onnx_runtime(libraries), looked))
+    let open = open.device(device).onnx_runtime(libraries);
+    Ok(match &options.engine_cache {
+        Some(folder) => (open.engine_cache(folder), looked),
+        None => (open, looked),
+    })
 }
 
 /// The prepared detector, or an error that lists where the library was looked for.

@@ -16,6 +16,7 @@ use odin::{
 };
 use odin_data::registry::{NetworkEntry, Registry};
 use odin_report::counted;
+use std::time::Duration;
 
 /// The options of a run, resolved once.
 pub(crate) struct Setup<'a> {
@@ -199,7 +200,18 @@ impl<'a> Setup<'a> {
         builder: DetectorBuilder,
         finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
     ) -> Result<T> {
-        device::prepare(builder, self.device, &self.run.compute.device, finish)
+        Ok(self.prepare_timed(builder, finish)?.0)
+    }
+
+    /// As [`Setup::prepare`], with how long it took where the device builds engines.
+    pub(crate) fn prepare_timed<T>(
+        &self,
+        builder: DetectorBuilder,
+        finish: impl FnOnce(DetectorBuilder) -> Result<T, odin::Error>,
+    ) -> Result<(T, Option<Duration>)> {
+        device::timed(self.device, self.run.quiet.on, || {
+            device::prepare(builder, self.device, &self.run.compute.device, finish)
+        })
     }
 
     /// Prints the network, the setting where it is not the network's own, the engine and the sets.

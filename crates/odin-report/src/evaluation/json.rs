@@ -23,6 +23,7 @@ pub(super) fn render(report: &Report) -> String {
         "instructions": report.computed_in.instructions,
         "device": report.device,
         "engine": report.engine,
+        "engine_seconds": report.built_in.map(|time| time.as_secs_f64()),
         "metrics": report.mode.as_str(),
         "positive_class": POSITIVE_CLASS,
         "seed": report.seed,

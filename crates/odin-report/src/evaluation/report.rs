@@ -3,6 +3,7 @@
 use crate::network::Network;
 use crate::precision::ComputedIn;
 use odin::{Evaluation, MetricsMode, NoAccuracy};
+use std::time::Duration;
 
 /// One in-distribution set, told from one or more out-of-distribution sets by one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Report {
     pub device: String,
     /// The program that ran it and its version.
     pub engine: String,
+    /// How long it took to be prepared, where that builds an engine.
+    pub built_in: Option<Duration>,
     /// The definition of the metrics.
     pub mode: MetricsMode,
     /// The seed of noise, crops and resampling.

@@ -31,6 +31,7 @@ fn agreements_are_judged_by_the_tolerance() {
             model: "net".to_string(),
             device: "cpu".to_string(),
             engine: "test".to_string(),
+            built_in: None,
             agreement: agreement.clone(),
             tolerance,
         };

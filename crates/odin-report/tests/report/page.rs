@@ -68,6 +68,7 @@ fn made(out_datasets: &[&str], most: usize, intervals: Option<Intervals>) -> Mad
             computed_in: ComputedIn::from(&detector),
             device: detector.device().to_string(),
             engine: detector.engine(),
+            built_in: None,
             mode,
             seed: 0,
             warnings: detector.warnings(),

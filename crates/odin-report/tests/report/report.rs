@@ -36,6 +36,7 @@ fn report(outside: usize, mode: MetricsMode, intervals: Option<Intervals>) -> Re
         computed_in: ComputedIn::from(&detector),
         device: detector.device().to_string(),
         engine: detector.engine(),
+        built_in: None,
         mode,
         seed: 0,
         warnings: Vec::new(),

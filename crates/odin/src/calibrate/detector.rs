@@ -101,6 +101,7 @@ impl CalibratedDetector {
             batch_size: 32,
             device: Device::Cpu,
             libraries: Vec::new(),
+            engine_cache: None,
             scorers: Vec::new(),
             keep: Vec::new(),
         }
@@ -323,6 +324,7 @@ pub struct OpenDetector {
     batch_size: usize,
     device: Device,
     libraries: Vec<PathBuf>,
+    engine_cache: Option<PathBuf>,
     scorers: Vec<Arc<dyn Scorer>>,
     keep: Vec<String>,
 }
@@ -364,6 +366,12 @@ impl OpenDetector {
     /// As [`DetectorBuilder::onnx_runtime`].
     pub fn onnx_runtime(mut self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
         self.libraries = libraries.into_iter().collect();
+        self
+    }
+
+    /// As [`DetectorBuilder::engine_cache`].
+    pub fn engine_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.engine_cache = Some(folder.into());
         self
     }
 
@@ -462,6 +470,10 @@ impl OpenDetector {
             .batch_size(self.batch_size)
             .device(self.device)
             .onnx_runtime(self.libraries.clone());
+        let builder = match &self.engine_cache {
+            Some(folder) => builder.engine_cache(folder),
+            None => builder,
+        };
         let builder = self.with_scores(builder, &record, &classifier, read)?;
         Ok((record, builder))
     }

@@ -1,11 +1,13 @@
 //! The engines that run a detector, behind one interface, and the devices that they run on.
 
+use super::gpu_program::GpuProgram;
 use crate::{Error, ErrorKind, Precision};
 use odin_cpu::{Options, Output, WeightCache};
 use odin_graph::Graph;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where a network runs. [`Device::Cpu`] is the built-in engine; [`Device::Gpu`] and
 /// [`Device::CpuVulkan`] are the built-in engine for graphics processors, and need the feature `gpu`;
@@ -43,6 +45,12 @@ impl Device {
     /// Whether ONNX Runtime runs the network there, rather than a built-in engine.
     pub fn is_of_onnx_runtime(self) -> bool {
         !matches!(self, Self::Cpu | Self::Gpu(_) | Self::CpuVulkan)
+    }
+
+    /// Whether an engine is built there when a detector is, which may take minutes, and is kept where
+    /// [`engine_cache`](crate::DetectorBuilder::engine_cache) says so.
+    pub fn builds_engines(self) -> bool {
+        matches!(self, Self::TensorRt(_))
     }
 
     /// The first device of each kind.
@@ -138,6 +146,14 @@ pub(crate) struct EngineOptions {
     pub(crate) threads: usize,
     /// Where the library of ONNX Runtime may be.
     pub(crate) libraries: Vec<PathBuf>,
+    /// How many images are run at a time.
+    pub(crate) batch_size: usize,
+    /// Where TensorRT keeps the engines that it builds.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        expect(dead_code, reason = "only ONNX Runtime has engines to keep")
+    )]
+    pub(crate) engine_cache: Option<PathBuf>,
 }
 
 impl Default for EngineOptions {
@@ -146,6 +162,8 @@ impl Default for EngineOptions {
             device: Device::default(),
             threads: 1,
             libraries: Vec::new(),
+            batch_size: 32,
+            engine_cache: None,
         }
     }
 }
@@ -247,7 +265,7 @@ impl Backend {
             Device::DirectMl(device) => Provider::DirectMl(device),
         };
         let runtime = odin_ort::Runtime::load(&options.libraries, provider)?;
-        let engine = odin_ort::Engine::new(&runtime, graph, provider, options.threads)?;
+        let engine = odin_ort::Engine::new(&runtime, graph, provider, &of_ort(options))?;
         Ok(Self::OnnxRuntime { engine, runtime })
     }
 
@@ -269,6 +287,37 @@ impl Backend {
             Self::Gpu(_) => None,
             #[cfg(feature = "onnxruntime")]
             Self::OnnxRuntime { .. } => None,
+        }
+    }
+
+    /// The program of the engine for graphics processors, if that runs the network.
+    pub(crate) fn gpu_program(&self) -> Option<GpuProgram> {
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => Some(engine.program().into()),
+            _ => None,
+        }
+    }
+
+    /// The shortest of some times of each step of [`Backend::gpu_program`] for a batch; `None` where
+    /// the device has no clock.
+    pub(crate) fn gpu_times(
+        &self,
+        images: usize,
+        inputs: &[(&str, &[f32])],
+        repetitions: usize,
+    ) -> Result<Option<Vec<Duration>>, Error> {
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => match engine.times(images, inputs, repetitions) {
+                Ok(times) => Ok(Some(times)),
+                Err(e) if e.kind() == odin_gpu::ErrorKind::Device => Ok(None),
+                Err(e) => Err(e.into()),
+            },
+            _ => Err(invalid(format!(
+                "{images} images, {} inputs, {repetitions} repetitions: only graphics processors time their steps for a batch; the device must be gpu:N or cpu-vulkan",
+                inputs.len()
+            ))),
         }
     }
 
@@ -325,6 +374,18 @@ impl Backend {
     }
 }
 
+/// The options of ONNX Runtime. TensorRT builds an engine for each shape that it meets, and takes
+/// long for it: it is given one.
+#[cfg(feature = "onnxruntime")]
+fn of_ort(options: &EngineOptions) -> odin_ort::Options {
+    let is_built = options.device.builds_engines();
+    odin_ort::Options {
+        threads: options.threads,
+        images_at_a_time: is_built.then_some(options.batch_size),
+        engine_cache: options.engine_cache.clone(),
+    }
+}
+
 /// The options of the built-in engine.
 pub(crate) fn of_cpu(precision: Precision) -> Options {
     let mut options = Options::default();
@@ -362,6 +423,32 @@ mod tests {
         }
         assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
         assert_eq!("gpu".parse(), Ok(Device::Gpu(0)));
+    }
+
+    /// One engine for TensorRT, of the batch that it will be given; other providers take any.
+    #[cfg(feature = "onnxruntime")]
+    #[test]
+    fn what_onnx_runtime_is_asked_for() {
+        let cache = Some(PathBuf::from("kept"));
+        for (device, images_at_a_time) in [
+            (Device::TensorRt(1), Some(7)),
+            (Device::Cuda(0), None),
+            (Device::CpuOrt, None),
+        ] {
+            let options = EngineOptions {
+                device,
+                threads: 3,
+                batch_size: 7,
+                engine_cache: cache.clone(),
+                ..EngineOptions::default()
+            };
+            let expected = odin_ort::Options {
+                threads: 3,
+                images_at_a_time,
+                engine_cache: cache.clone(),
+            };
+            assert_eq!(of_ort(&options), expected, "{device}");
+        }
     }
 
     #[test]

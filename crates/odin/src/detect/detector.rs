@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Device, EngineOptions};
 use super::cache::{Kind, OutputCache, Outputs, network_key, of_images, shift_key};
+use super::gpu_program::GpuProgram;
 use super::score::{argmax, max_probability};
 use super::statistics::{restore_statistics, statistics_to_bytes};
 use crate::input::InputPipeline;
@@ -49,7 +50,6 @@ pub struct Detector {
     classifier: Classifier,
     input: InputPipeline,
     setting: Setting,
-    batch_size: usize,
     scorers: Scorers,
     score_names: Arc<[String]>,
     cache: Option<OutputCache>,
@@ -61,7 +61,7 @@ impl fmt::Debug for Detector {
             .field("model", &self.classifier.file().name)
             .field("setting", &self.setting)
             .field("device", &self.options.device)
-            .field("batch_size", &self.batch_size)
+            .field("batch_size", &self.options.batch_size)
             .field("scores", &self.score_names)
             .finish_non_exhaustive()
     }
@@ -138,7 +138,6 @@ pub struct DetectorBuilder {
     pub(super) classifier: Classifier,
     pub(crate) setting: Setting,
     pub(super) engine: EngineOptions,
-    pub(super) batch_size: usize,
     pub(super) scorers: Scorers,
     pub(super) parameters: Parameters,
     pub(super) cache: Option<OutputCache>,
@@ -171,10 +170,19 @@ impl DetectorBuilder {
         self
     }
 
+    /// Where TensorRT keeps the engines that it builds, for later detectors of the same network,
+    /// batch size and versions. What lies there is run: name only a folder that you trust. None is
+    /// kept unless set; other devices do not read it.
+    pub fn engine_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.engine.engine_cache = Some(folder.into());
+        self
+    }
+
     /// How many images of a set are read before they are scored; 32 unless set. The scores of the
-    /// built-in engine do not depend on it.
+    /// built-in engine do not depend on it. TensorRT builds for batches of this size, and computes
+    /// as many images whenever there are fewer.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
+        self.engine.batch_size = batch_size;
         self
     }
 
@@ -276,7 +284,6 @@ impl DetectorBuilder {
             options: self.engine,
             classifier: self.classifier,
             setting,
-            batch_size: self.batch_size,
             scorers: self.scorers,
             score_names,
             cache: self.cache,
@@ -285,7 +292,7 @@ impl DetectorBuilder {
 
     /// What the scores read beside the logits.
     pub(super) fn needs(&self) -> Result<Needs, Error> {
-        if self.batch_size == 0 {
+        if self.engine.batch_size == 0 {
             return Err(invalid("the batch size must be at least 1"));
         }
         self.scorers.needs()
@@ -308,7 +315,6 @@ impl Detector {
             classifier: classifier.clone(),
             setting: Setting::PAPER,
             engine: EngineOptions::default(),
-            batch_size: 32,
             scorers: Scorers::default(),
             parameters: Parameters::default(),
             cache: None,
@@ -335,7 +341,6 @@ impl Detector {
             classifier: self.classifier.clone(),
             input: self.input.clone(),
             setting: setting.check()?,
-            batch_size: self.batch_size,
             scorers: self.scorers.clone(),
             score_names: Arc::clone(&self.score_names),
             cache: self.cache.clone(),
@@ -395,7 +400,7 @@ impl Detector {
     }
 
     pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size
+        self.options.batch_size
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -565,6 +570,32 @@ impl Detector {
         self.engine.built_in().map(odin_cpu::Engine::program)
     }
 
+    /// The program that the engine for graphics processors has made of the network with ODIN built
+    /// in; `None` where another engine runs it.
+    pub fn gpu_program(&self) -> Option<GpuProgram> {
+        self.engine.gpu_program()
+    }
+
+    /// How long each step of [`Detector::gpu_program`] takes for as many copies of an image as the
+    /// [batch size](DetectorBuilder::batch_size) says, by the clock of the device: the shortest of
+    /// some repetitions. `None` where the device has no such clock.
+    ///
+    /// # Errors
+    /// When another engine runs the network, the image has not the shape that it takes, or the batch
+    /// does not fit the device's memory.
+    pub fn gpu_step_times(
+        &self,
+        image: &Image,
+        repetitions: usize,
+    ) -> Result<Option<Vec<Duration>>, Error> {
+        let images = self.batch_size();
+        let pixels = self.input.normalize(std::slice::from_ref(image))?;
+        let (temperature, step) = self.parameters();
+        let batch = pixels.repeat(images);
+        let inputs = self.inputs(&batch, &temperature, &step);
+        self.engine.gpu_times(images, &inputs, repetitions)
+    }
+
     /// How long each step of [`Detector::program`] takes for an image that all threads share: the
     /// shortest of some repetitions. `clock` gives the time since some fixed moment.
     ///
@@ -578,7 +609,7 @@ impl Detector {
     ) -> Result<Vec<Duration>, Error> {
         let engine = self.engine.built_in().ok_or_else(|| {
             invalid(
-                "only the built-in engine tells how long its steps take; the device must be cpu",
+                "only the built-in engine for the CPU tells how long its steps take for one image; the device must be cpu",
             )
         })?;
         let pixels = self.input.normalize(std::slice::from_ref(image))?;

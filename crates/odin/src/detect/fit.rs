@@ -253,7 +253,7 @@ impl DetectorBuilder {
             summary: summary.of_network(classifier.fingerprint()),
             cache: self.cache.clone(),
         };
-        let mut batches = Batches::new(images, self.batch_size, engine.threads);
+        let mut batches = Batches::new(images, self.engine.batch_size, engine.threads);
         let mut done = 0;
         while let Some(readings) = batches.next_batch() {
             done += readings.len();

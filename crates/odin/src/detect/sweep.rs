@@ -196,7 +196,7 @@ impl DetectorBuilder {
             input: InputPipeline::of(&self.classifier),
             classes: self.classifier.classes(),
             probabilities,
-            batch_size: self.batch_size,
+            batch_size: self.engine.batch_size,
             threads: self.engine.threads,
             precision,
             settings: settings.to_vec(),

@@ -41,8 +41,10 @@ pub(crate) fn run(args: &Score) -> Result<()> {
     if let Some(nn) = &args.nn {
         options = options.model(nn);
     }
-    let detector = device::open(options, device, &args.compute.device, &args.detector)
-        .map_err(|error| in_words(error, args))?;
+    let (detector, _) = device::timed(device, args.quiet.on, || {
+        device::open(options, device, &args.compute.device, &args.detector)
+    })
+    .map_err(|error| in_words(error, args))?;
     if let Some(out) = &out {
         let statistics = detector.record().statistics.as_ref();
         let statistics = statistics.map(|s| args.detector.with_file_name(&s.file));
