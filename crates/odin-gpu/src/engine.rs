@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Program, ProgramStep};
 use odin_graph::passes::{eliminate_idle_rows, fold_constants, fold_paddings};
 use odin_graph::{DType, Graph};
 use odin_lower::{Port, in_order};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, mpsc};
 
@@ -155,17 +155,28 @@ impl Engine {
 
     /// The steps that the graph was lowered to.
     pub fn program(&self) -> Program {
-        let steps = self.plan.steps.iter().map(|step| ProgramStep {
-            what: step.what.clone(),
-            origin: step.origin.clone(),
-            shape: step.shape.clone(),
-            flops: step.flops,
-        });
-        let shaders: HashSet<&str> = self.plan.steps.iter().map(|s| &s.kernel.text[..]).collect();
+        let mut shaders: HashMap<&str, usize> = HashMap::new();
+        let mut steps = Vec::new();
+        for step in &self.plan.steps {
+            let new = shaders.len();
+            steps.push(ProgramStep {
+                what: step.what.clone(),
+                origin: step.origin.clone(),
+                shape: step.shape.clone(),
+                flops: step.cost.flops,
+                bytes: step.cost.bytes,
+                weight_bytes: step.cost.constant_bytes,
+                shader: *shaders.entry(&step.kernel.text).or_insert(new),
+            });
+        }
+        let outputs = self.plan.output_places.iter();
+        let downloaded = outputs.filter_map(Located::download);
         Program {
-            steps: steps.collect(),
+            steps,
             shaders: shaders.len(),
             image_bytes: self.image_bytes(),
+            weight_bytes: self.constants.params.size() + self.constants.weights.size(),
+            output_bytes: downloaded.map(|words| 4 * words.len() as u64).sum(),
             images_at_a_time: self.most_images,
         }
     }
@@ -355,7 +366,7 @@ impl Engine {
         let mut all = Vec::new();
         let (mut first, mut flops) = (0, 0);
         for (i, step) in self.plan.steps.iter().enumerate() {
-            let own = step.flops.saturating_mul(images as u64);
+            let own = step.cost.flops.saturating_mul(images as u64);
             if i > first && own.saturating_add(flops) > SUBMISSION_FLOPS {
                 all.push(first..i);
                 (first, flops) = (i, 0);
@@ -369,14 +380,23 @@ impl Engine {
     /// The bytes of the arena that hold the outputs of this many images.
     fn downloads(&self, arena: &Arena, images: usize) -> impl Iterator<Item = Range<u64>> {
         let capacity = arena.capacity;
-        self.plan.output_places.iter().filter_map(move |output| {
-            let Home::Arena(place) = output.home else {
-                return None;
+        self.plan.output_places.iter().flat_map(move |output| {
+            let (Home::Arena(place), Some(words)) = (&output.home, output.download()) else {
+                return Vec::new();
+            };
+            let pieces = match words.len() == place.stride {
+                true => vec![0..images * place.stride],
+                false => (0..images)
+                    .map(|image| image * place.stride)
+                    .map(|first| first + words.start..first + words.end)
+                    .collect(),
             };
             let first = place.slot * capacity;
-            let words = first..first + images * place.stride;
-            let bytes = 4 * words.start as u64..4 * words.end as u64;
-            (!bytes.is_empty()).then_some(bytes)
+            let bytes = |words: Range<usize>| {
+                4 * (first + words.start) as u64..4 * (first + words.end) as u64
+            };
+            let pieces = pieces.into_iter().filter(|words| !words.is_empty());
+            pieces.map(bytes).collect()
         })
     }
 
@@ -393,21 +413,23 @@ impl Engine {
         let words = self.downloaded(&batch)?;
         let mut first = 0;
         let ports = self.plan.outputs.iter().zip(&self.plan.output_places);
-        for ((port, Located { len, home }), output) in ports.zip(outputs) {
-            match home {
+        for ((port, located), output) in ports.zip(outputs) {
+            let (len, words_of_image) = (located.len, located.download().unwrap_or(0..0));
+            match &located.home {
                 Home::Constant(tensor, at) => {
-                    let own = &tensor.data()[*at..][..*len];
+                    let own = &tensor.data()[*at..][..len];
                     let own: Vec<u32> = own.iter().map(|x| x.to_bits()).collect();
                     for image in batch.images.clone() {
                         scatter(port, &own, all, image, output);
                     }
                 }
                 Home::Arena(place) => {
-                    let own = &words[first..][..batch.images.len() * place.stride];
+                    let own = &words[first..][..batch.images.len() * words_of_image.len()];
                     first += own.len();
-                    let each = own.chunks_exact(place.stride.max(1));
+                    let each = own.chunks_exact(words_of_image.len().max(1));
+                    let at = place.offset - words_of_image.start;
                     for (image, own) in batch.images.clone().zip(each) {
-                        scatter(port, &own[place.offset..][..*len], all, image, output);
+                        scatter(port, &own[at..][..len], all, image, output);
                     }
                 }
             }

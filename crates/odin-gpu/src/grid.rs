@@ -2,7 +2,7 @@
 
 use crate::device::Gpu;
 use crate::lower::Plan;
-use crate::shader::{Grid, Home, Kernel};
+use crate::shader::{Grid, Kernel};
 use crate::{Error, ErrorKind};
 
 /// The most operations of a submission of several steps, and a quarter of those of a single one: a
@@ -44,12 +44,12 @@ pub(crate) fn most_images(plan: &Plan, gpu: &Gpu) -> Result<usize, Error> {
         .min(limits.max_buffer_size)
         .min(4 * u64::from(u32::MAX));
     let image = 4 * (plan.words as u64).max(1);
-    let downloaded = plan.output_places.iter().map(|output| match output.home {
-        Home::Arena(place) => 4 * place.stride as u64,
-        Home::Constant(..) => 0,
+    let downloaded = plan.output_places.iter().map(|output| {
+        let words = output.download().map_or(0, |words| words.len());
+        4 * words as u64
     });
     let downloaded = limits.max_buffer_size / downloaded.sum::<u64>().max(1);
-    let heaviest = plan.steps.iter().map(|step| step.flops).max();
+    let heaviest = plan.steps.iter().map(|step| step.cost.flops).max();
     let computed = (4 * SUBMISSION_FLOPS / heaviest.unwrap_or(0).max(1)).max(1);
     let mut most = (bytes / image).min(downloaded).min(computed);
     if most == 0 {

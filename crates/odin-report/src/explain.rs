@@ -231,15 +231,15 @@ fn giga(flops: u64) -> f64 {
     flops as f64 / 1e9
 }
 
-/// In GFLOP/s.
-fn rate(flops: u64, time: Duration) -> f64 {
+/// In GFLOP/s, or GB/s.
+pub(crate) fn rate(flops: u64, time: Duration) -> f64 {
     match time {
         Duration::ZERO => 0.0,
         time => giga(flops) / time.as_secs_f64(),
     }
 }
 
-fn extents(shape: &[usize]) -> String {
+pub(crate) fn extents(shape: &[usize]) -> String {
     let extents: Vec<String> = shape.iter().map(ToString::to_string).collect();
     extents.join("x")
 }

@@ -11,6 +11,7 @@ mod drift;
 mod evaluation;
 mod explain;
 mod fetch;
+mod gpu_explain;
 mod html;
 mod inspect;
 mod json;
@@ -39,6 +40,7 @@ pub use evaluation::{
 };
 pub use explain::ExplainReport;
 pub use fetch::{FetchReport, FetchRow};
+pub use gpu_explain::GpuExplainReport;
 pub use html::{Picture, gradient_sign, gradient_size};
 pub use inspect::InspectionReport;
 pub use metrics::{FileMetrics, MetricsReport, ScoreMetrics};

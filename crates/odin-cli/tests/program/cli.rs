@@ -675,6 +675,16 @@ const MISTAKES: &[(&str, i32, &str)] = &[
         "BGR is an order of the channels of colour images, which this network does not take (given)",
     ),
     (
+        "eval --nn {demo}/model.safetensors --in-dataset {demo}/in.npy --out-dataset Uniform --engine-cache kept",
+        2,
+        "--engine-cache: the device cpu builds no engines; tensorrt:N does",
+    ),
+    (
+        "explain --nn {demo}/model.safetensors --batch-size 0",
+        2,
+        "a whole number from 1",
+    ),
+    (
         "explain --nn {demo}/model.safetensors --threads 4294967295",
         2,
         "1 to 1024",

@@ -12,6 +12,8 @@ mod calibrated;
 mod cli;
 mod drift;
 mod frozen;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod messages;
 mod metrics;
 #[cfg(unix)]

@@ -30,8 +30,16 @@ impl Engine {
         let inputs = self.check_inputs(images, inputs)?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve(&mut held, images)?;
-        let arena = held.arena.as_ref().filter(|arena| arena.capacity >= images);
-        let arena = arena.ok_or_else(|| self.out_of_memory())?;
+        let arena = held.arena.as_ref().ok_or_else(|| self.out_of_memory())?;
+        if arena.capacity < images {
+            let (name, most) = (&self.gpu.info().name, arena.capacity);
+            return Err(Error::new(
+                ErrorKind::OutOfMemory,
+                format!(
+                    "{name}: steps are timed for a batch that is run at once, which {images} images are too many for; use a batch of at most {most}"
+                ),
+            ));
+        }
         let mut fastest = vec![Duration::MAX; self.plan.steps.len()];
         for _ in 0..repetitions.max(1) {
             self.gpu

@@ -12,10 +12,16 @@ use crate::shader::{Home, Kernel};
 use crate::{Error, ErrorKind};
 use fusion::Group;
 use memory::MemoryPlan;
-use odin_graph::cost::node_multiply_adds;
+use odin_graph::cost::{elements, node_multiply_adds};
 use odin_graph::{Graph, ValueId};
-use odin_lower::{Port, contiguous_views, furthest_strided_views, operator_name, operator_names};
+use odin_lower::{
+    Port, StridedView, contiguous_views, furthest_strided_views, operator_name, operator_names,
+};
 use select::Selector;
+use std::ops::Range;
+
+/// The bytes of an element of any type.
+const WORD: u64 = 4;
 
 /// A graph ready to be compiled.
 pub(crate) struct Plan {
@@ -34,14 +40,38 @@ pub(crate) struct Located {
     pub(crate) home: Home,
 }
 
+impl Located {
+    /// The words that are downloaded of each image, within the value that contains the output: all
+    /// of them, in one piece with those of other images, unless most are not the output's. `None`
+    /// for constants.
+    pub(crate) fn download(&self) -> Option<Range<usize>> {
+        match self.home {
+            Home::Constant(..) => None,
+            Home::Arena(place) if 2 * self.len > place.stride => Some(0..place.stride),
+            Home::Arena(place) => Some(place.offset..place.offset + self.len),
+        }
+    }
+}
+
 /// A kernel, and what it is for.
 pub(crate) struct Step {
     pub(crate) kernel: Kernel,
     pub(crate) what: String,
     pub(crate) origin: String,
     pub(crate) shape: Vec<usize>,
-    /// Operations of its products for one image.
+    /// Its share of what its operators cost.
+    pub(crate) cost: Cost,
+}
+
+/// What operators cost at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Operations of products for one image.
     pub(crate) flops: u64,
+    /// Bytes read and written for one image, each value once.
+    pub(crate) bytes: u64,
+    /// Bytes of constants, which are read once for all images.
+    pub(crate) constant_bytes: u64,
 }
 
 /// Lowers a graph.
@@ -59,8 +89,10 @@ pub(crate) fn lower(graph: &Graph) -> Result<Plan, Error> {
     let mut steps = Vec::new();
     let is_empty = |group: &&Group| graph.shape(group.value).at(1).contains(&0);
     for group in groups.iter().filter(|group| !is_empty(group)) {
-        for kernel in selector.kernels(group)? {
-            steps.push(step(graph, group, kernel));
+        let kernels = selector.kernels(group)?;
+        let cost = cost(graph, &strided, group).shared_by(kernels.len());
+        for kernel in kernels {
+            steps.push(step(graph, group, kernel, cost));
         }
     }
     let located = |v: ValueId| {
@@ -91,15 +123,49 @@ fn unsupported(reason: impl ToString) -> Error {
     Error::new(ErrorKind::UnsupportedGraph, reason.to_string())
 }
 
-fn step(graph: &Graph, group: &Group, kernel: Kernel) -> Step {
+impl Cost {
+    /// Each of so many kernels that compute parts of one result has about the same share.
+    fn shared_by(self, kernels: usize) -> Self {
+        let share = |all: u64| all / kernels.max(1) as u64;
+        Self {
+            flops: share(self.flops),
+            bytes: share(self.bytes),
+            constant_bytes: share(self.constant_bytes),
+        }
+    }
+}
+
+fn cost(graph: &Graph, strided: &[StridedView], group: &Group) -> Cost {
+    let mut cost = Cost {
+        flops: group.head().map_or(0, |v| 2 * node_multiply_adds(graph, v)),
+        bytes: WORD * elements(graph, group.value),
+        constant_bytes: 0,
+    };
+    let mut read: Vec<ValueId> = Vec::new();
+    for value in group.reads(graph).into_iter().map(|read| read.value) {
+        if read.contains(&value) {
+            continue;
+        }
+        read.push(value);
+        // What is expanded is read once, what is cut in part.
+        let base = strided[value.index()].base;
+        let bytes = WORD * elements(graph, value).min(elements(graph, base));
+        match graph.constant_value(base) {
+            Some(_) => cost.constant_bytes += bytes,
+            None => cost.bytes += bytes,
+        }
+    }
+    cost
+}
+
+fn step(graph: &Graph, group: &Group, kernel: Kernel, cost: Cost) -> Step {
     let head = group.head();
-    let flops = head.map_or(0, |v| 2 * node_multiply_adds(graph, v));
     Step {
         kernel,
         what: describe(graph, group),
         origin: graph.node(head.unwrap_or(group.value)).origin.clone(),
         shape: graph.shape(group.value).at(1).into_iter().skip(1).collect(),
-        flops,
+        cost,
     }
 }
 

@@ -81,6 +81,29 @@ fn a_batch_axis_that_is_not_the_first() {
     assert_eq!(found[1], Output::Bool(positive));
 }
 
+/// Of a value that contains outputs only what they are is downloaded, where that is much less.
+#[test]
+fn an_output_that_is_a_small_part_of_another_value() {
+    let Some(gpu) = gpu() else { return };
+    for (large, downloaded) in [(300, 2 + 1), (1, 3 + 1)] {
+        let mut g = Graph::new();
+        let x = g.input("x", Type::float(Shape::batched(&[large]))).unwrap();
+        let y = g.input("y", Type::float(Shape::batched(&[2]))).unwrap();
+        let (x, small) = (g.relu(x).unwrap(), g.relu(y).unwrap());
+        let all = g.concat(&[x, small], 1).unwrap();
+        let max = g.reduce(all, ReduceKind::Max, vec![1], false).unwrap();
+        g.output("small", small);
+        g.output("max", max);
+        let engine = Engine::new(&g, gpu, 1).unwrap();
+        assert_eq!(engine.program().output_bytes, 4 * downloaded);
+        let x = vec![0.5; 3 * large];
+        let y = [1., -2., 3., 4., -5., 6.];
+        let found = engine.run(3, &[("x", &x), ("y", &y)]).unwrap();
+        assert_eq!(floats(&found[0]), [1., 0., 3., 4., 0., 6.]);
+        assert_eq!(floats(&found[1]), [1., 4., 6.]);
+    }
+}
+
 #[test]
 fn memory_that_the_device_has_not_is_an_error() {
     let Some(gpu) = gpu() else { return };
@@ -124,11 +147,23 @@ fn every_step_takes_its_time() {
     let (images, inputs) = inputs(&pixels);
     match engine.times(images, &inputs, 2) {
         Ok(times) => {
-            assert_eq!(times.len(), engine.program().steps.len());
+            let program = engine.program();
+            assert_eq!(times.len(), program.steps.len());
+            let last = program.steps.iter().map(|step| step.shader).max();
+            assert_eq!(last, Some(program.shaders - 1));
             assert!(times.iter().sum::<Duration>() > Duration::ZERO, "{times:?}");
         }
         // Not every device has a clock.
         Err(e) => assert_eq!(e.kind(), ErrorKind::Device, "{e}"),
+    }
+    let most = engine.program().images_at_a_time;
+    // A graphics processor takes hundreds of thousands; there is nothing to see there.
+    if most < 10_000 {
+        let pixels = vec![0.5; (most + 1) * 192];
+        let (images, too_many) = crate::networks::inputs(&pixels);
+        let error = engine.times(images, &too_many, 1).unwrap_err();
+        let expected = [ErrorKind::OutOfMemory, ErrorKind::Device];
+        assert!(expected.contains(&error.kind()), "{error}");
     }
 }
 
