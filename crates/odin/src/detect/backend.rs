@@ -149,10 +149,6 @@ pub(crate) struct EngineOptions {
     /// How many images are run at a time.
     pub(crate) batch_size: usize,
     /// Where TensorRT keeps the engines that it builds.
-    #[cfg_attr(
-        not(feature = "onnxruntime"),
-        expect(dead_code, reason = "only ONNX Runtime has engines to keep")
-    )]
     pub(crate) engine_cache: Option<PathBuf>,
 }
 
