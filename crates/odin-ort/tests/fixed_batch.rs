@@ -1,5 +1,6 @@
 //! Batches of a fixed size, as TensorRT is given them, on the CPU by the library that
 //! `ORT_DYLIB_PATH` names.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use odin_graph::op::{Axis, Compare};
 use odin_graph::{Dim, Graph, Op, Shape, Type};

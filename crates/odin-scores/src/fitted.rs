@@ -202,6 +202,16 @@ impl Scorer for Fitted {
             f64::NAN
         }
     }
+
+    fn score_batch(&self, observations: &[Observation<'_>]) -> Vec<f64> {
+        let accepted: Vec<bool> = observations.iter().map(|o| self.accepts(o)).collect();
+        let fitting = observations.iter().zip(&accepted);
+        let fitting: Vec<_> = fitting.filter_map(|(o, &is)| is.then_some(o)).collect();
+        let mut scores = self.score.score_batch(&fitting).into_iter();
+        let score = |is: bool| if is { scores.next() } else { None };
+        let scores = accepted.into_iter().map(score);
+        scores.map(|score| score.unwrap_or(f64::NAN)).collect()
+    }
 }
 
 /// What was fitted, and the parameters, of scores that were fitted together; a tensor that several

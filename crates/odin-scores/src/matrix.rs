@@ -34,6 +34,11 @@ impl Matrix {
         self.values.chunks_exact(self.columns)
     }
 
+    /// Some rows at a time.
+    pub(crate) fn row_blocks(&self, rows: usize) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks(rows * self.columns)
+    }
+
     pub(crate) fn transposed(&self) -> Self {
         let mut values = Vec::with_capacity(self.values.len());
         for column in 0..self.columns {

@@ -1,19 +1,29 @@
 //! Sums over vectors of f32: products in f32 on independent lanes, which compilers turn into
 //! vector instructions, and sums of whole blocks in f64. The order of operations is fixed, so that
-//! equal inputs give equal bits.
+//! equal inputs give equal bits, whatever vector instructions the processor has.
+
+use multiversion::multiversion;
 
 const LANES: usize = 16;
 /// So few products are added in f32 that their rounding stays near that of one product.
 const BLOCK: usize = 256;
 
 /// `Σ a_i b_i`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     sum(a, b, |x, y| x * y)
 }
 
 /// `Σ (a_i - b_i)²`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     sum(a, b, |x, y| (x - y) * (x - y))
+}
+
+/// The [`squared_distance`] from `a` to each of the rows, which are as long as it is.
+pub(crate) fn squared_distances(a: &[f32], rows: &[f32], distances: &mut Vec<f64>) {
+    let rows = rows.chunks_exact(a.len().max(1));
+    distances.extend(rows.map(|row| squared_distance(a, row)));
 }
 
 /// `√Σ a_i²`.

@@ -192,4 +192,10 @@ pub trait Scorer: fmt::Debug + Send + Sync {
     /// The score; **high means in-distribution**. NaN where the observation has none: it does not
     /// fit the network that the score belongs to, or holds values that are not finite.
     fn score(&self, observation: &Observation<'_>) -> f64;
+
+    /// The scores of several images, one for each, as [`score`](Self::score) gives them. A score that
+    /// reads much memory reads it once for all of them; others need not have it.
+    fn score_batch(&self, observations: &[Observation<'_>]) -> Vec<f64> {
+        observations.iter().map(|o| self.score(o)).collect()
+    }
 }

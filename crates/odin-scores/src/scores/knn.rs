@@ -4,7 +4,7 @@ use super::{Fitting, Restoring, Score};
 use crate::error::Error;
 use crate::matrix::Matrix;
 use crate::method::Method;
-use crate::numeric::{norm, squared_distance};
+use crate::numeric::{norm, squared_distances};
 use crate::observation::Observation;
 use crate::parameters::Parameters;
 use crate::summary::TrainingSummary;
@@ -78,16 +78,44 @@ fn normalised(features: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+/// Images that are compared with the bank in one pass over it.
+const IMAGES: usize = 32;
+/// Numbers of the bank to aim at that are compared with all of them while they are in a second-level
+/// cache: 256 KiB.
+const BANK_BLOCK: usize = 1 << 16;
+
+impl Knn {
+    /// The scores of a few images. Each has the `k` smallest distances of the rows before; those of a
+    /// block join them, and the largest are left out again.
+    fn score_few(&self, observations: &[&Observation<'_>]) -> Vec<f64> {
+        let width = self.bank.columns();
+        let images = observations.iter();
+        let images: Vec<Vec<f32>> = images.map(|o| normalised(o.features)).collect();
+        let rows_of_block = (BANK_BLOCK / width.max(1)).max(1);
+        let mut nearest = vec![Vec::with_capacity(self.k + rows_of_block); images.len()];
+        for block in self.bank.row_blocks(rows_of_block) {
+            for (image, nearest) in images.iter().zip(&mut nearest) {
+                squared_distances(image, block, nearest);
+                if nearest.len() > self.k {
+                    nearest.select_nth_unstable_by(self.k - 1, f64::total_cmp);
+                    nearest.truncate(self.k);
+                }
+            }
+        }
+        let farthest = |nearest: Vec<f64>| nearest.into_iter().max_by(f64::total_cmp);
+        let score = |nearest| -farthest(nearest).map_or(f64::NAN, f64::sqrt);
+        nearest.into_iter().map(score).collect()
+    }
+}
+
 impl Score for Knn {
     fn score(&self, observation: &Observation<'_>) -> f64 {
-        let features = normalised(observation.features);
-        let mut squares: Vec<f64> = self
-            .bank
-            .iter_rows()
-            .map(|image| squared_distance(&features, image))
-            .collect();
-        let (_, square, _) = squares.select_nth_unstable_by(self.k - 1, f64::total_cmp);
-        -square.sqrt()
+        self.score_few(&[observation])[0]
+    }
+
+    fn score_batch(&self, observations: &[&Observation<'_>]) -> Vec<f64> {
+        let few = observations.chunks(IMAGES);
+        few.flat_map(|few| self.score_few(few)).collect()
     }
 
     fn features(&self) -> Option<usize> {

@@ -47,6 +47,11 @@ pub(crate) trait Score: fmt::Debug + Send + Sync {
     /// The observation has the lengths below, and finite values.
     fn score(&self, observation: &Observation<'_>) -> f64;
 
+    /// As [`Score::score`] of each, to the same bits.
+    fn score_batch(&self, observations: &[&Observation<'_>]) -> Vec<f64> {
+        observations.iter().map(|o| self.score(o)).collect()
+    }
+
     /// Number of logits, where the score depends on it.
     fn classes(&self) -> Option<usize> {
         None

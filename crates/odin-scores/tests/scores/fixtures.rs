@@ -166,6 +166,22 @@ fn the_fixtures_cover_every_method() {
     }
 }
 
+/// Also where observations between them have no score.
+#[test]
+fn batches_have_the_bits_of_single_images() {
+    for case in cases() {
+        let mut observations = case.observations();
+        observations.insert(1, Observation::new(&[f32::NAN]));
+        observations.push(Observation::new(&[]));
+        for scorer in case.fit() {
+            let single = observations.iter().map(|o| scorer.score(o).to_bits());
+            let batch = scorer.score_batch(&observations);
+            let batch = batch.into_iter().map(f64::to_bits);
+            assert!(single.eq(batch), "{}: {}", case.name, scorer.name());
+        }
+    }
+}
+
 #[test]
 fn restored_scores_have_the_same_bits() {
     for case in cases() {

@@ -237,3 +237,42 @@ proptest! {
         }
     }
 }
+
+/// More rows than a block holds, more images than a pass: the k-th smallest of all distances in f64.
+#[test]
+fn neighbours_of_a_large_bank_are_the_nearest() {
+    let (features, images) = (640, 300);
+    let network = Network::new(5, 3, features, images);
+    let unit = |h: &[f32]| {
+        let norm = h.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        h.iter().map(|&x| f64::from(x) / norm).collect::<Vec<_>>()
+    };
+    let bank: Vec<_> = network.training.chunks(features).map(unit).collect();
+    let asked: Vec<f32> = (0..70)
+        .flat_map(|_| network.test.clone())
+        .take(70 * features)
+        .collect();
+    let said = network.said(&asked);
+    let observations: Vec<_> = asked
+        .chunks(features)
+        .zip(said.logits.chunks(3))
+        .map(|(h, logits)| Observation::new(logits).with_features(h))
+        .collect();
+    for k in [1, 7, 299, 300] {
+        let mut parameters = Parameters::default();
+        parameters.knn_k = Some(k);
+        let fitted = network.fit(&parameters, &[Method::Knn]).remove(0);
+        let scores = fitted.score_batch(&observations);
+        assert_eq!(scores.len(), observations.len());
+        for (h, &score) in asked.chunks(features).zip(&scores) {
+            let h = unit(h);
+            let distance = |row: &Vec<f64>| {
+                let squares = row.iter().zip(&h).map(|(a, b)| (a - b).powi(2));
+                squares.sum::<f64>().sqrt()
+            };
+            let mut distances: Vec<f64> = bank.iter().map(distance).collect();
+            distances.sort_by(f64::total_cmp);
+            assert!(close(-score, distances[k - 1], 1e-6), "{k}: {score}");
+        }
+    }
+}

@@ -442,10 +442,7 @@ impl Detector {
     /// When an image has another shape, or the engine fails.
     pub fn score_prepared(&self, images: &[Image]) -> Result<Vec<Result<Score, Error>>, Error> {
         let outputs = self.run(images)?;
-        Ok(outputs
-            .iter()
-            .map(|outputs| self.score_of(outputs))
-            .collect())
+        Ok(self.scores_of(&outputs))
     }
 
     /// Whether an image has the network's shape: one that has not would fail a whole batch.
@@ -546,12 +543,25 @@ impl Detector {
         inputs
     }
 
-    /// The scores of an image.
-    pub(crate) fn score_of(&self, outputs: &RawOutputs) -> Result<Score, Error> {
-        let observation = Observation::new(&outputs.logits)
-            .with_features(&outputs.features)
-            .with_feature_map(&outputs.feature_map)
-            .with_shifted_features(&outputs.shifted_features);
+    /// The scores of each image, or what is wrong with it.
+    pub(crate) fn scores_of(&self, outputs: &[RawOutputs]) -> Vec<Result<Score, Error>> {
+        let observations: Vec<_> = outputs.iter().map(RawOutputs::observation).collect();
+        let scorers = self.scorers.iter();
+        let columns: Vec<_> = scorers.map(|s| s.score_batch(&observations)).collect();
+        let score = |(i, outputs): (usize, &RawOutputs)| {
+            let mut values = self.probabilities(outputs);
+            values.extend(
+                columns
+                    .iter()
+                    .map(|column| column.get(i).unwrap_or(&f64::NAN)),
+            );
+            Score::new(outputs.prediction, &self.score_names, values)
+        };
+        outputs.iter().enumerate().map(score).collect()
+    }
+
+    /// The scores that are largest probabilities.
+    fn probabilities(&self, outputs: &RawOutputs) -> Vec<f64> {
         let (t, of) = (self.setting.temperature, self.classifier.probabilities());
         let mut values = vec![max_probability(&outputs.logits, 1.0, of)];
         if self.scorers.odin {
@@ -560,8 +570,7 @@ impl Detector {
         if self.scorers.i_odin {
             values.push(max_probability(&outputs.i_odin_logits, t, of));
         }
-        values.extend(self.scorers.iter().map(|scorer| scorer.score(&observation)));
-        Score::new(outputs.prediction, &self.score_names, values)
+        values
     }
 
     /// The program that the built-in engine has made of the network with ODIN built in; `None`
@@ -636,6 +645,15 @@ pub(crate) struct RawOutputs {
     feature_map: Vec<f32>,
     /// The features of the shifted image; empty where no score needs them.
     shifted_features: Vec<f32>,
+}
+
+impl RawOutputs {
+    fn observation(&self) -> Observation<'_> {
+        Observation::new(&self.logits)
+            .with_features(&self.features)
+            .with_feature_map(&self.feature_map)
+            .with_shifted_features(&self.shifted_features)
+    }
 }
 
 fn of_batch(i: usize, error: Error) -> Error {

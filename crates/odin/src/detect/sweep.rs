@@ -317,19 +317,23 @@ impl Sweep {
             }
         };
         scores.msp.extend(score(&clean, 1.0)?);
-        for (i, logits) in clean.chunks_exact(self.classes).enumerate() {
-            scores.predictions.push(argmax(logits));
-            let of_image = |values: &'_ [f32]| {
-                let width = values.len() / images.len();
-                i * width..(i + 1) * width
-            };
-            let observation = Observation::new(logits)
-                .with_features(&features[of_image(&features)])
-                .with_feature_map(&feature_map[of_image(&feature_map)])
-                .with_shifted_features(&shifted_features[of_image(&shifted_features)]);
-            for (scorer, column) in self.scorers.iter().zip(&mut scores.others) {
-                column.push(scorer.score(&observation));
-            }
+        let of_image = |values: &'_ [f32], i: usize| {
+            let width = values.len() / images.len();
+            i * width..(i + 1) * width
+        };
+        let observation = |(i, logits)| {
+            Observation::new(logits)
+                .with_features(&features[of_image(&features, i)])
+                .with_feature_map(&feature_map[of_image(&feature_map, i)])
+                .with_shifted_features(&shifted_features[of_image(&shifted_features, i)])
+        };
+        let rows = || clean.chunks_exact(self.classes);
+        scores.predictions.extend(rows().map(argmax));
+        let observations: Vec<_> = rows().enumerate().map(observation).collect();
+        for (scorer, column) in self.scorers.iter().zip(&mut scores.others) {
+            let mut own = scorer.score_batch(&observations);
+            own.resize(observations.len(), f64::NAN);
+            column.extend(own);
         }
         let mut perturbed = Vec::with_capacity(pixels.len());
         let settings = self.settings.iter().zip(&self.moves);

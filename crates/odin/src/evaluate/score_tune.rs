@@ -32,6 +32,10 @@ impl Scorer for ScoreCandidate {
     fn score(&self, observation: &Observation<'_>) -> f64 {
         self.fitted.score(observation)
     }
+
+    fn score_batch(&self, observations: &[Observation<'_>]) -> Vec<f64> {
+        self.fitted.score_batch(observations)
+    }
 }
 
 /// A network prepared for a search for the parameters of one score. What all points of the grid

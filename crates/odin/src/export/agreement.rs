@@ -90,9 +90,9 @@ impl Agreement {
         };
         let expected = detector.run(images)?;
         let found = file.run(images)?;
-        for (found, expected) in found.iter().zip(&expected) {
-            let score = detector.score_of(expected)?;
-            agreement.add(&file.card().scores, found, expected, &score);
+        let scores = detector.scores_of(&expected);
+        for ((found, expected), score) in found.iter().zip(&expected).zip(scores) {
+            agreement.add(&file.card().scores, found, expected, &score?);
         }
         Ok(agreement)
     }
