@@ -5,7 +5,7 @@ skl2onnx, with what ONNX Runtime computes of them.
 
 Needs `onnxruntime`, `skl2onnx` and `scikit-learn` as in `requirements-onnx.txt`. `cases.json` says
 of each file what it takes, what ONNX Runtime gives, and what that is compared with: the logits as
-they are, or the probabilities that are their softmax.
+they are, the probabilities that are their softmax, the second of these, or their sigmoids.
 """
 
 import json
@@ -370,6 +370,26 @@ def quantized():
     )
 
 
+def bounded_sigmoids():
+    """Probabilities with bounds behind them: those of a loss, and those of a quantised file."""
+    own = np.random.default_rng(18)
+    draw = lambda *shape: own.normal(size=shape).astype(np.float32)
+    for classes, compare in [(3, "sigmoid"), (1, "second")]:
+        product = [node("MatMul", "x W", "z"), node("Sigmoid", "z", "p")]
+        quantise = [node("QuantizeLinear", "p s o", "q"), node("DequantizeLinear", "q s o", "y")]
+        # The largest probability that it can represent is 0.78.
+        steps = {"s": np.float32(0.00306), "o": np.int8(-128)}
+        bounds = {"l": np.float32(1e-7), "h": np.float32(1 - 1e-7)}
+        for name, nodes, constants, tolerance in [
+            ("clipped", [node("Clip", "p l h", "y")], bounds, 1e-5),
+            ("quantized", quantise, steps, 0.004),
+        ]:
+            constants = {"W": draw(6, classes) / 4, **constants}
+            model = model_of(product + nodes, [6], constants, classes=classes)
+            name = f"sigmoid_{name}_{classes}"
+            add(name, model, draw(IMAGES, 6), compare, tolerance, notice="igmoid")
+
+
 def scikit_learn():
     """Flowers that never grew: three clouds in four dimensions."""
     labels = np.arange(150) % 3
@@ -404,7 +424,7 @@ def scikit_learn():
 
 warnings.filterwarnings("ignore")
 folder.mkdir(parents=True, exist_ok=True)
-for write in (masks, picks, sparse, quantized, scikit_learn):
+for write in (masks, picks, sparse, quantized, scikit_learn, bounded_sigmoids):
     write()
 lines = ",\n".join(json.dumps(case) for case in cases)
 (folder / "cases.json").write_text(f"[\n{lines}\n]\n")

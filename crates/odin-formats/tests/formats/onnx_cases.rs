@@ -36,7 +36,7 @@ fn files_give_what_onnx_runtime_gives() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(cases.len() >= 43);
+    assert!(cases.len() >= 47);
 }
 
 fn check(case: &Value) -> Result<(), String> {
@@ -51,6 +51,11 @@ fn check(case: &Value) -> Result<(), String> {
     let logits = outputs[0].floats();
     let found: Vec<f64> = match case["compare"].as_str().unwrap() {
         "softmax" => logits.chunks(model.classes).flat_map(softmax).collect(),
+        "second" => logits
+            .chunks(model.classes)
+            .map(|row| softmax(row)[1])
+            .collect(),
+        "sigmoid" => logits.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
         _ => logits.to_vec(),
     };
     let (expected, tolerance) = (numbers(case, "expected"), case["tolerance"].as_f64());

@@ -99,6 +99,12 @@ fn unshaped(graph: &Graph, mut value: ValueId) -> ValueId {
     value
 }
 
+/// Whether bounds leave probabilities what they are. Those of a quantised file may end with the largest
+/// one that its calibration has seen.
+fn bounds_probabilities(min: f32, max: f32) -> bool {
+    min <= SMALLEST_BOUND && max > SMALLEST_BOUND
+}
+
 /// The last operators of a network. Logits that no value of the graph is are added to it.
 struct Ending<'g> {
     graph: &'g mut Graph,
@@ -119,7 +125,7 @@ impl Ending<'_> {
             notices.extend(first.map(|_| SOFTMAX_TWICE.into()));
             return of_classes(first.unwrap_or(logits));
         }
-        let (Op::Unary(Unary::Sigmoid), &[logits]) = self.parts(output) else {
+        let (Op::Unary(Unary::Sigmoid), &[logits]) = self.parts(self.unbounded(output)) else {
             return of_classes(output);
         };
         let multi_label = self.graph.shape(output).at(1).iter().product::<usize>() != 1;
@@ -137,6 +143,18 @@ impl Ending<'_> {
     fn parts(&self, value: ValueId) -> (&Op, &[ValueId]) {
         let node = self.graph.node(unshaped(self.graph, value));
         (&node.op, &node.operands)
+    }
+
+    /// Probabilities without bounds around them: those that keep logarithms finite, or what a quantised
+    /// file can represent.
+    fn unbounded(&self, mut value: ValueId) -> ValueId {
+        while let (&Op::Unary(Unary::Clip { min, max }), &[p]) = self.parts(value) {
+            if !bounds_probabilities(min, max) {
+                break;
+            }
+            value = p;
+        }
+        value
     }
 
     /// What a final softmax is taken of, which ODIN has to take at a temperature of its own.
@@ -163,8 +181,7 @@ impl Ending<'_> {
             (Op::Softmax(axis), &[x]) => self.is_along_classes(x, *axis).then_some(x),
             (Op::Unary(Unary::Exp), &[x]) => self.behind_log_softmax(x, depth),
             (&Op::Unary(Unary::Clip { min, max }), &[p]) => {
-                let bounded = min <= SMALLEST_BOUND && max >= 1.0 - SMALLEST_BOUND;
-                bounded.then(|| self.behind_probabilities(p, depth))?
+                bounds_probabilities(min, max).then(|| self.behind_probabilities(p, depth))?
             }
             (Op::Binary(Binary::Div), &[x, total]) if self.is_sum_of(total, x) => {
                 let again = self.behind_probabilities(x, depth);
@@ -232,7 +249,7 @@ impl Ending<'_> {
 
     /// `z [N, 1]` of `p = sigmoid(z)` and `rest = 1 - p`.
     fn complementary(&self, rest: ValueId, p: ValueId) -> Option<ValueId> {
-        let (Op::Unary(Unary::Sigmoid), &[z]) = self.parts(p) else {
+        let (Op::Unary(Unary::Sigmoid), &[z]) = self.parts(self.unbounded(p)) else {
             return None;
         };
         let (Op::Binary(Binary::Sub), &[one, q]) = self.parts(rest) else {
