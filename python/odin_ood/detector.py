@@ -128,7 +128,7 @@ class Detector(Base[Recipe, _native.Detector]):
                 installed ONNX Runtime.
             precision: ``"fast"`` computes in bfloat16 what reaches the scores only through a sign or the
                 predicted class, and all else to nearly float32, by the built-in engine on processors
-                that have such instructions; thresholds hold for the precision that they are
+                on which that is faster; thresholds hold for the precision that they are
                 calibrated in.
 
         Raises:

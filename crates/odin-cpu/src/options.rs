@@ -26,8 +26,9 @@ pub struct Options {
     pub max_thread_bytes: Option<usize>,
     /// The precision of matrix products and convolutions.
     pub precision: Precision,
-    /// The instructions for [`Precision::Fast`]; by default the fastest that the processor has. If
-    /// there are none, it is computed as [`Precision::Exact`].
+    /// The instructions for [`Precision::Fast`]; by default the fastest that the processor has, if they
+    /// are faster than f32: AVX-512 BF16 is not on Intel's. If there are none, it is computed as
+    /// [`Precision::Exact`].
     pub bf16: Option<Bf16Instructions>,
 }
 

@@ -384,19 +384,20 @@ impl Engine {
             let (Home::Arena(place), Some(words)) = (&output.home, output.download()) else {
                 return Vec::new();
             };
-            let pieces = match words.len() == place.stride {
-                true => vec![0..images * place.stride],
-                false => (0..images)
-                    .map(|image| image * place.stride)
-                    .map(|first| first + words.start..first + words.end)
-                    .collect(),
+            let (count, len) = match words.len() == place.stride {
+                true => (1, images * place.stride),
+                false => (images, words.len()),
             };
+            let starts = (0..count).map(|image| image * place.stride + words.start);
+            let pieces = starts.map(|start| start..start + len);
             let first = place.slot * capacity;
             let bytes = |words: Range<usize>| {
                 4 * (first + words.start) as u64..4 * (first + words.end) as u64
             };
-            let pieces = pieces.into_iter().filter(|words| !words.is_empty());
-            pieces.map(bytes).collect()
+            pieces
+                .filter(|words| !words.is_empty())
+                .map(bytes)
+                .collect()
         })
     }
 

@@ -102,7 +102,8 @@ impl Covariance {
                 ErrorKind::Degenerate,
                 format!(
                     "the training features span {} dimensions, which leaves nothing beside \
-                     {principal} principal ones: more images are needed",
+                     {principal} principal ones: more images are needed, or, if features of this \
+                     network depend on one another, fewer principal ones (`vim:d=N`)",
                     eigen.rank()
                 ),
             ));

@@ -45,7 +45,7 @@ pub enum Precision {
     Exact,
     /// What reaches the scores only through a sign, the direction in which ODIN moves an image, or
     /// through the predicted class, in `bfloat16`; all else to nearly `float32`. The built-in engine
-    /// does so on processors that have such instructions, and computes exactly on others.
+    /// does so on processors on which that is faster, and computes exactly on others.
     Fast,
 }
 

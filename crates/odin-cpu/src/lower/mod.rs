@@ -17,6 +17,7 @@ mod strided_copies;
 use crate::memory::ScratchSize;
 use crate::options::{Options, Precision};
 use crate::program::StepPrecision;
+use crate::simd::bf16::Bf16Isa;
 use crate::weight_cache::WeightCache;
 use crate::{Error, ErrorKind};
 use group::{Group, Head};
@@ -38,7 +39,9 @@ pub(crate) fn lower(graph: &Graph, options: Options, weights: &WeightCache) -> R
         Precision::Fast => options.bf16.map(|bf16| bf16.0),
     };
     let groups = schedule(graph, groups);
-    let groups = products::form(graph, &views, &strided_views, bf16.is_none(), groups);
+    // Operands of products in bf16 are to be row-major.
+    let is_strided = !bf16.is_some_and(Bf16Isa::is_faster_split);
+    let groups = products::form(graph, &views, &strided_views, is_strided, groups);
     let (placement, in_place) = aliasing::place(graph, &views, &groups);
     let mut memory = MemoryPlan::new(graph, &placement, &groups);
     let limit = options.thread_bytes(graph);

@@ -22,6 +22,7 @@ pub fn fold_paddings(graph: &Graph) -> Result<Graph, Error> {
             _ => None,
         }
         .unwrap_or(node);
+        new.at(node.origin.clone());
         new.add(node.op, &node.operands).map(Some)
     })?;
     eliminate_dead_code(&folded)
@@ -87,7 +88,6 @@ fn without_slice(g: &Graph, slice: &Slice, node: &Node) -> Option<Node> {
     }
     Some(Node {
         op: Op::ConvTranspose(conv),
-        operands: g.node(source).operands.clone(),
-        ..node.clone()
+        ..g.node(source).clone()
     })
 }

@@ -223,10 +223,10 @@ impl Sweep {
         self.precision
     }
 
-    /// What the network's products are computed with, such as `AVX-512`; `None` where ONNX Runtime
-    /// runs it.
+    /// What the network's products are computed with, those of the gradient among them, such as
+    /// `AVX-512`; `None` where ONNX Runtime runs it.
     pub fn instructions(&self) -> Option<String> {
-        self.forward.instructions()
+        self.directions.instructions()
     }
 
     /// Why scores of the builder are not to be trusted, as [`Detector::warnings`] says.

@@ -359,8 +359,8 @@ accumulate!(accumulate_1x1:
     "tileloadd tmm6, [{b} + {b_row}]",
     "tdpbf16ps tmm0, tmm4, tmm6");
 
-// Split numbers: each tile is loaded once, and four products lie between two of an accumulator where
-// there are four.
+// Split numbers: each tile is loaded once, and in 2x2 three products lie between two of an
+// accumulator.
 
 accumulate!(accumulate_split_2x2:
     "tileloadd tmm6, [{b} + {b_row}]",
