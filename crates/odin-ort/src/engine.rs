@@ -80,9 +80,14 @@ impl Engine {
         let mut builder = provider.register(builder, runtime, threads, engines.as_deref())?;
         let session = builder.commit_from_memory(&file).map_err(|e| {
             let name = provider.name();
+            let kept = engines.as_ref().map(|folder| {
+                let folder = folder.display();
+                format!("; if an engine that is kept there was cut short, remove {folder}")
+            });
             refused(format!(
-                "{runtime} cannot prepare the network for its {name}: {}",
-                reason(&e)
+                "{runtime} cannot prepare the network for its {name}: {}{}",
+                reason(&e),
+                kept.unwrap_or_default()
             ))
         })?;
         Ok(Self {

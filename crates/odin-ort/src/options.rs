@@ -24,8 +24,9 @@ pub struct Options {
 impl Options {
     /// The folder for the engines of this file alone, which is made; `None` where none are kept.
     ///
-    /// TensorRT's provider finds an engine by the names in a graph, its own version and those of
-    /// TensorRT, CUDA and the device, but not by weights: those are what the folder's name is for.
+    /// TensorRT's provider finds an engine by the names in a graph, its own version, those of TensorRT
+    /// and CUDA, and the compute capability of the device, but not by weights: those are what the
+    /// folder's name is for.
     pub(crate) fn engine_folder(
         &self,
         runtime: &Runtime,
@@ -39,7 +40,7 @@ impl Options {
         let failed = |what: &dyn std::fmt::Display| {
             let folder = folder.display();
             let problem = format!("{folder}: no engine can be kept there: {what}");
-            Error::new(ErrorKind::Provider, problem)
+            Error::new(ErrorKind::InvalidInput, problem)
         };
         fs::create_dir_all(&folder).map_err(|e| failed(&e))?;
         match folder.to_str() {
@@ -48,7 +49,7 @@ impl Options {
         }
     }
 
-    /// Differs wherever an engine would.
+    /// Differs wherever an engine would, but for the card and for TensorRT's environment variables.
     fn engine_name(&self, provider: Provider, version: &str, file: &[u8]) -> String {
         let mut hash = Sha256::new();
         hash.update(file);

@@ -113,7 +113,7 @@ impl GpuExplainReport {
                 extents(&step.shape),
                 step.shader,
                 step.flops as f64 / 1e6,
-                step.bytes as f64 / 1e3,
+                self.bytes(step) as f64 / 1e3,
                 told(time.map(|time| time.as_secs_f64() * 1e6)),
                 told(speed),
                 told(moved),

@@ -187,6 +187,13 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 
 /// An empty file with the permissions of the one that it is to replace, or of any new file.
 fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        let problem = format!("there is no folder {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+    }
+    // Its errors name the temporary file, which nobody knows.
+    let unnamed = |error: io::Error| io::Error::from(error.kind());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".odin-");
     #[cfg(unix)]
@@ -195,7 +202,7 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         // The process's mask is taken away.
         builder.permissions(Permissions::from_mode(0o666));
-        let file = builder.tempfile_in(folder_of(path))?;
+        let file = builder.tempfile_in(folder).map_err(unnamed)?;
         if let Ok(replaced) = path.metadata() {
             let mode = replaced.permissions().mode() & 0o777;
             file.as_file()
@@ -204,7 +211,7 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
         Ok(file)
     }
     #[cfg(not(unix))]
-    builder.tempfile_in(folder_of(path))
+    builder.tempfile_in(folder).map_err(unnamed)
 }
 
 fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {

@@ -59,7 +59,9 @@ fn observed(args: &Serve) -> Result<NoTraces> {
 
 fn open(args: &Serve) -> Result<Server> {
     let device = device::chosen(&args.device)?;
-    let mut open = CalibratedDetector::options().threads(device::threads(args.threads));
+    let mut open = CalibratedDetector::options()
+        .threads(device::threads(args.threads))
+        .batch_size(args.batch_size);
     if let Some(nn) = &args.nn {
         if args.detectors.len() > 1 {
             let problem = "--nn: several detectors may have several models; serve them one by one";

@@ -41,7 +41,10 @@ impl Stdout {
     fn noted<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {
         let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
         self.unread |= result.as_ref().is_err_and(broken);
-        result
+        result.map_err(|error| {
+            let problem = format!("cannot write to standard output: {error}");
+            std::io::Error::new(error.kind(), problem)
+        })
     }
 }
 
