@@ -3,7 +3,13 @@
 For each network and batch: the scores of both, compared with PyTorch in f64; milliseconds for an
 image, of the host's clock from pixels in main memory to scores there, the median of repetitions
 that take turns; and the share of the card's f32 peak that the multiply-adds of direct convolution
-make of them, the peak being that of a product of two large matrices by PyTorch without TF32.
+make of them, the peak being that of a product of two large matrices by PyTorch without TF32; and the
+share of the card's memory bandwidth, that of a copy by PyTorch, that the bytes make which all steps
+read and write, each value once (caches may spare some of them, tiles read some again).
+
+The compiled detector beside it, where ONNX Runtime has the providers: CUDA, and TensorRT with one
+engine for each batch, whose building is timed and not counted. Where a provider is not there, a line
+says so. The longest steps by the device's clock are in results.jsonl ("step").
 """
 
 import argparse
@@ -24,6 +30,8 @@ import torch  # noqa: E402
 TEMPERATURE, MAGNITUDE = 1000.0, 0.0014
 # Between scores, as a share of what the perturbation does to a score in the mean.
 TOLERANCE = 0.02
+# How many steps of each network and batch are written out.
+LONGEST = 12
 
 
 class Ours:
@@ -85,6 +93,51 @@ class Torch:
         return time.monotonic() - begun, prediction, odin
 
 
+class Compiled:
+    """The compiled detector, by a provider of ONNX Runtime, all sizes known to it."""
+
+    def __init__(self, arguments, file, name, images, provider, batch):
+        import onnxruntime
+
+        detector = arguments.out / f"{name}.detector.onnx"
+        if not detector.exists():
+            mean, std = (",".join(map(str, v)) for v in networks.NETWORKS[name].normalization)
+            command = [arguments.bench, "compile", str(file), f"--mean={mean}", f"--std={std}"]
+            command += [f"--temperature={TEMPERATURE}", f"--magnitude={MAGNITUDE}", "-o", str(detector)]
+            subprocess.run(command, check=True)
+        onnxruntime.set_default_logger_severity(3)
+        options = onnxruntime.SessionOptions()
+        options.add_free_dimension_override_by_name("N", batch)
+        settings = {"use_tf32": 0} if provider == "CUDAExecutionProvider" else {}
+        others = ["CUDAExecutionProvider"] if provider == "TensorrtExecutionProvider" else []
+        others += ["CPUExecutionProvider"] if provider != "CPUExecutionProvider" else []
+        begun = time.monotonic()
+        self.session = onnxruntime.InferenceSession(str(detector), options, [(provider, settings), *others])
+        self.images = images
+        if self.session.get_providers()[0] != provider:
+            raise RuntimeError(f"{provider} was not started: {self.session.get_providers()}")
+        self(batch)
+        self.seconds_to_start = time.monotonic() - begun
+
+    def __call__(self, count):
+        begun = time.monotonic()
+        prediction, odin = self.session.run(["prediction", "odin"], {"images": self.images[:count]})
+        return time.monotonic() - begun, prediction, odin
+
+
+def providers(device):
+    """The providers of ONNX Runtime that are measured, and why others are not."""
+    wanted = ["CUDAExecutionProvider", "TensorrtExecutionProvider"]
+    wanted = ["CPUExecutionProvider"] if device == "cpu" else wanted
+    try:
+        import onnxruntime
+    except ImportError as e:
+        return [], [f"ONNX Runtime is not installed: {e}"]
+    there = onnxruntime.get_available_providers()
+    missing = [f"{name}: not in ONNX Runtime {onnxruntime.__version__}" for name in wanted if name not in there]
+    return [name for name in wanted if name in there], missing
+
+
 def variants(device):
     """What PyTorch is measured as: the name, TF32, and the options."""
     eager = [("eager", {}), ("eager, channels last", {"channels_last": True})]
@@ -140,7 +193,57 @@ def agreement(ours, exact, count):
     return share, int((prediction != expected).sum())
 
 
-def one(name, arguments, device, gflops, out):
+def steps(file, name, arguments, batch, peaks, out):
+    """The steps that take longest, with their shares of both peaks."""
+    mean, std = (",".join(map(str, v)) for v in networks.NETWORKS[name].normalization)
+    command = [arguments.bench, "steps", str(file), f"--mean={mean}", f"--std={std}", "--threads=8"]
+    command += [f"--device={arguments.device}", f"--batch={batch}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    if any(row["seconds"] is None for row in rows):
+        print(json.dumps({"network": name, "batch": batch, "steps": "the device has no clock"}), file=out)
+        return
+    total = sum(row["seconds"] for row in rows)
+    gflops, gigabytes = peaks
+    for row in sorted(rows, key=lambda row: -row["seconds"])[:LONGEST]:
+        seconds = max(row["seconds"], 1e-9)
+        share = {"share_of_time": row["seconds"] / total}
+        share["share_of_f32_peak"] = row["flops_per_image"] * batch / seconds / 1e9 / gflops
+        moved = row["bytes_per_image"] * batch + row["bytes_of_weights"]
+        share["share_of_bandwidth"] = moved / seconds / 1e9 / gigabytes
+        print(json.dumps({"network": name, "step": row["what"]} | row | share), file=out, flush=True)
+    moved = sum(row["bytes_per_image"] * batch + row["bytes_of_weights"] for row in rows)
+    found = {"network": name, "batch": batch, "steps": len(rows), "shaders": len({row["shader"] for row in rows})}
+    found |= {"ms_of_steps": 1e3 * total / batch, "share_of_bandwidth": moved / total / 1e9 / gigabytes}
+    print(json.dumps(found), file=out, flush=True)
+    print(found)
+
+
+def compare(name, arguments, ours, peers, batch, peaks, out):
+    """Times of ours beside each peer: its name, whether with TF32, and how it is made."""
+    gflops, gigabytes = peaks
+    # Of all three passes; a multiply-add counts as two.
+    flops = 2 * ours.facts["multiply_adds_per_image"]
+    moved = ours.facts["bytes_per_image"] + ours.facts["bytes_of_weights"] / batch
+    for variant, tf32, make in peers:
+        set_tf32(tf32)
+        try:
+            peer = make()
+            times = measure({"ODIN": ours, variant: peer}, batch, arguments.seconds)
+        except Exception as e:  # out of memory, or what torch.compile or a provider cannot do
+            print(json.dumps({"network": name, "batch": batch, "peer": variant, "error": str(e)[:200]}), file=out)
+            continue
+        row = {"network": name, "batch": batch, "peer": variant, "tf32": tf32}
+        row |= {"odin_ms": times["ODIN"], "peer_ms": times[variant]}
+        row["share_of_f32_peak"] = flops / times["ODIN"] / 1e6 / gflops
+        row["share_of_bandwidth"] = moved / times["ODIN"] / 1e6 / gigabytes
+        if isinstance(peer, Compiled):
+            row["seconds_to_start"] = peer.seconds_to_start
+        print(json.dumps(row), file=out, flush=True)
+        print("{network:16} batch {batch:4} {peer:45} TF32 {tf32!s:5} {odin_ms:9.3f} {peer_ms:9.3f}".format(**row))
+
+
+def one(name, arguments, device, peaks, out):
     network = networks.NETWORKS[name]
     count = max(arguments.batches)
     file, pixels = arguments.out / f"{name}.{network.file_type}", arguments.out / f"{name}.npy"
@@ -153,34 +256,34 @@ def one(name, arguments, device, gflops, out):
     row = {"network": name, "images": some, "share_of_effect": share, "other_predictions": others}
     print(json.dumps(row | {"seconds_to_start": ours.seconds_to_start}), file=out, flush=True)
     assert others == 0 and share <= TOLERANCE, row
-    # Of all three passes; a multiply-add counts as two.
-    flops = 2 * ours.facts["multiply_adds_per_image"]
+    made, missing = providers(device)
+    for reason in missing:
+        print(f"skipped: {reason}")
+        print(json.dumps({"network": name, "skipped": reason}), file=out, flush=True)
     for batch in arguments.batches:
-        for variant, tf32, options in variants(device):
-            set_tf32(tf32)
-            try:
-                peer = Torch(name, images, device, **options)
-                times = measure({"ODIN": ours, variant: peer}, batch, arguments.seconds)
-            except RuntimeError as e:  # out of memory, or what torch.compile cannot do
-                print(json.dumps({"network": name, "batch": batch, "peer": variant, "error": str(e)[:200]}), file=out)
-                continue
-            row = {"network": name, "batch": batch, "peer": variant, "tf32": tf32}
-            row |= {"odin_ms": times["ODIN"], "peer_ms": times[variant]}
-            row["share_of_f32_peak"] = flops / times["ODIN"] / 1e6 / gflops
-            print(json.dumps(row), file=out, flush=True)
-            print("{network:16} batch {batch:4} {peer:45} TF32 {tf32!s:5} {odin_ms:9.3f} {peer_ms:9.3f}".format(**row))
+        peers = [
+            (variant, tf32, lambda options=options: Torch(name, images, device, **options))
+            for variant, tf32, options in variants(device)
+        ]
+        peers += [
+            (f"compiled, {provider}", provider.startswith("Tensorrt"),
+             lambda provider=provider: Compiled(arguments, file, name, images, provider, batch))
+            for provider in made
+        ]
+        compare(name, arguments, ours, peers, batch, peaks, out)
+        steps(file, name, arguments, batch, peaks, out)
     ours.end()
 
 
 def table(lines, out):
     rows = [row for row in map(json.loads, lines) if "peer_ms" in row]
-    print("| network | batch | PyTorch | TF32 | ODIN, ms | PyTorch, ms | ratio | share of f32 peak |", file=out)
-    print("|---|---|---|---|---|---|---|---|", file=out)
+    print("| network | batch | beside | TF32 | ODIN, ms | it, ms | ratio | of f32 peak | of bandwidth |", file=out)
+    print("|---|---|---|---|---|---|---|---|---|", file=out)
     for row in rows:
         ratio = row["peer_ms"] / row["odin_ms"]
         tf32 = "on" if row["tf32"] else "off"
         cells = [row["network"], row["batch"], row["peer"], tf32, f"{row['odin_ms']:.3f}", f"{row['peer_ms']:.3f}"]
-        cells += [f"{ratio:.2f}", f"{row['share_of_f32_peak']:.2f}"]
+        cells += [f"{ratio:.2f}", f"{row['share_of_f32_peak']:.2f}", f"{row['share_of_bandwidth']:.2f}"]
         print("| " + " | ".join(map(str, cells)) + " |", file=out)
 
 
@@ -226,7 +329,7 @@ def main():
             print(json.dumps(found), file=out, flush=True)
             print(found)
         for name in arguments.networks:
-            one(name, arguments, device, gflops, out)
+            one(name, arguments, device, (gflops, gigabytes), out)
     with open(arguments.out / "results.jsonl") as lines, open(arguments.out / "table.md", "w") as out:
         table(lines, out)
 

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use odin::{Classifier, Detector, Device, Image, Images, Normalization, Precision, Setting};
+use odin::{
+    Classifier, Detector, DetectorBuilder, Device, Image, Images, Normalization, Precision, Setting,
+};
 use odin_data::NoiseKind;
 use std::path::PathBuf;
 
@@ -53,10 +55,18 @@ impl Model {
     /// # Errors
     /// When it has no gradient.
     pub fn detector(&self, classifier: &Classifier, threads: usize) -> Result<Detector> {
+        Ok(self.builder(classifier)?.threads(threads).build()?)
+    }
+
+    /// A detector in the making.
+    ///
+    /// # Errors
+    /// When the setting is out of its range.
+    pub fn builder(&self, classifier: &Classifier) -> Result<DetectorBuilder> {
         let setting = Setting::new(self.temperature, self.magnitude)?;
         let setting = setting.with_precision(self.precision);
         let builder = Detector::builder(classifier).setting(setting);
-        Ok(builder.threads(threads).device(self.device).build()?)
+        Ok(builder.device(self.device))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use odin::{Classifier, CompileOptions, Detector, DetectorInput, Grid, Inspection, Setting};
+use odin::{
+    Classifier, CompileOptions, Detector, DetectorInput, GpuStep, Grid, Inspection, Setting,
+};
 use odin_benches::model::{Model, images, noise_for};
 use odin_benches::process;
 use odin_benches::timing::{median, score};
@@ -87,6 +89,16 @@ enum What {
         #[arg(long, default_value_t = 100)]
         count: usize,
     },
+    /// The steps on a graphics processor: floating-point operations and bytes of an image, and the
+    /// seconds that a batch takes, by the device's clock where it has one.
+    Steps {
+        #[command(flatten)]
+        model: Model,
+        #[arg(long, default_value_t = 32)]
+        batch: usize,
+        #[arg(long, default_value_t = 5)]
+        repetitions: usize,
+    },
     /// Writes the network with ODIN in it as an ONNX file that takes pixels in [0, 1], as
     /// `odin compile` does, for other runtimes.
     Compile {
@@ -128,6 +140,11 @@ fn main() -> Result<()> {
             images,
             count,
         } => serve(&model, images.as_ref(), count),
+        What::Steps {
+            model,
+            batch,
+            repetitions,
+        } => steps(&model, batch, repetitions),
         What::Compile { model, output } => compile(&model, &output),
         What::Peak { threads } => peaks(threads),
     }
@@ -288,9 +305,16 @@ fn serve(model: &Model, file: Option<&PathBuf>, count: usize) -> Result<()> {
     let classifier = model.open()?;
     let detector = model.detector(&classifier, model.threads)?;
     let images = images(&classifier, file, count)?;
+    let program = detector.gpu_program();
+    let of_steps = |bytes: fn(&GpuStep) -> u64| {
+        let program = program.as_ref()?;
+        Some(program.steps.iter().map(bytes).sum::<u64>())
+    };
     print(json!({
         "network": classifier.architecture(),
         "multiply_adds_per_image": multiply_adds(&classifier),
+        "bytes_per_image": of_steps(|step| step.bytes),
+        "bytes_of_weights": of_steps(|step| step.weight_bytes),
     }))?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -314,6 +338,32 @@ fn request(line: &str) -> Option<(usize, usize)> {
     let (batch, count) = line.trim().split_once(' ')?;
     let batch = batch.parse().ok().filter(|&batch| batch > 0)?;
     Some((batch, count.parse().ok()?))
+}
+
+fn steps(model: &Model, batch: usize, repetitions: usize) -> Result<()> {
+    ensure!(batch > 0 && repetitions > 0, "nothing to measure");
+    let classifier = model.open()?;
+    let builder = model.builder(&classifier)?.batch_size(batch);
+    let detector = builder.threads(model.threads).build()?;
+    let program = detector
+        .gpu_program()
+        .context("steps are shown of graphics processors; --device gpu:N or cpu-vulkan")?;
+    let image = &images(&classifier, None, 1)?[0];
+    let times = detector.gpu_step_times(image, repetitions)?;
+    let time = |i: usize| Some(times.as_ref()?.get(i)?.as_secs_f64());
+    for (i, step) in program.steps.iter().enumerate() {
+        print(json!({
+            "what": step.what,
+            "shape": step.shape,
+            "shader": step.shader,
+            "flops_per_image": step.flops,
+            "bytes_per_image": step.bytes,
+            "bytes_of_weights": step.weight_bytes,
+            "batch": batch,
+            "seconds": time(i),
+        }))?;
+    }
+    Ok(())
 }
 
 fn compile(model: &Model, output: &Path) -> Result<()> {
