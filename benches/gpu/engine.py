@@ -34,6 +34,10 @@ TOLERANCE = 0.02
 LONGEST = 12
 
 
+class OursFailed(Exception):
+    """The process of ours ended, or gave no answer: nothing after it can be measured."""
+
+
 class Ours:
     """A process of `odin_bench serve`."""
 
@@ -49,9 +53,12 @@ class Ours:
         self.seconds_to_start = time.monotonic() - begun
 
     def __call__(self, count):
-        self.process.stdin.write(f"{count} {count}\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        try:
+            self.process.stdin.write(f"{count} {count}\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+        except (OSError, ValueError) as e:
+            raise OursFailed(f"odin_bench serve, batch {count}: {e}, status {self.process.poll()}") from e
         return answer["seconds"], np.array(answer["prediction"]), np.array(answer["odin"])
 
     def end(self):
@@ -100,11 +107,10 @@ class Compiled:
         import onnxruntime
 
         detector = arguments.out / f"{name}.detector.onnx"
-        if not detector.exists():
-            mean, std = (",".join(map(str, v)) for v in networks.NETWORKS[name].normalization)
-            command = [arguments.bench, "compile", str(file), f"--mean={mean}", f"--std={std}"]
-            command += [f"--temperature={TEMPERATURE}", f"--magnitude={MAGNITUDE}", "-o", str(detector)]
-            subprocess.run(command, check=True)
+        mean, std = (",".join(map(str, v)) for v in networks.NETWORKS[name].normalization)
+        command = [arguments.bench, "compile", str(file), f"--mean={mean}", f"--std={std}"]
+        command += [f"--temperature={TEMPERATURE}", f"--magnitude={MAGNITUDE}", "-o", str(detector)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         onnxruntime.set_default_logger_severity(3)
         options = onnxruntime.SessionOptions()
         options.add_free_dimension_override_by_name("N", batch)
@@ -198,7 +204,12 @@ def steps(file, name, arguments, batch, peaks, out):
     mean, std = (",".join(map(str, v)) for v in networks.NETWORKS[name].normalization)
     command = [arguments.bench, "steps", str(file), f"--mean={mean}", f"--std={std}", "--threads=8"]
     command += [f"--device={arguments.device}", f"--batch={batch}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:  # a batch whose steps do not fit the device at once is not timed
+        reason = done.stderr.strip()[-300:]
+        print(json.dumps({"network": name, "batch": batch, "steps": reason}), file=out, flush=True)
+        print(f"{name}, batch {batch}: steps are not timed: {reason}")
+        return
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     if any(row["seconds"] is None for row in rows):
         print(json.dumps({"network": name, "batch": batch, "steps": "the device has no clock"}), file=out)
@@ -230,6 +241,8 @@ def compare(name, arguments, ours, peers, batch, peaks, out):
         try:
             peer = make()
             times = measure({"ODIN": ours, variant: peer}, batch, arguments.seconds)
+        except OursFailed:
+            raise
         except Exception as e:  # out of memory, or what torch.compile or a provider cannot do
             print(json.dumps({"network": name, "batch": batch, "peer": variant, "error": str(e)[:200]}), file=out)
             continue
@@ -328,10 +341,18 @@ def main():
             found = refdata(arguments)
             print(json.dumps(found), file=out, flush=True)
             print(found)
+        failed = []
         for name in arguments.networks:
-            one(name, arguments, device, (gflops, gigabytes), out)
+            try:
+                one(name, arguments, device, (gflops, gigabytes), out)
+            except Exception as e:  # the other networks are measured all the same
+                failed.append(name)
+                print(json.dumps({"network": name, "failed": f"{type(e).__name__}: {e}"[:500]}), file=out, flush=True)
+                print(f"{name} failed: {type(e).__name__}: {e}", file=sys.stderr)
     with open(arguments.out / "results.jsonl") as lines, open(arguments.out / "table.md", "w") as out:
         table(lines, out)
+    if failed:
+        sys.exit(f"not measured to the end: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

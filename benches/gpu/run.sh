@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # ODIN on a graphics processor by the built-in engine, beside PyTorch on the same card, within some
-# minutes on a machine where PyTorch for CUDA, torchvision, numpy and Pillow are, and a driver.
+# minutes on a machine that has a driver, PyTorch for CUDA, torchvision, numpy, Pillow, safetensors
+# and onnx; onnxruntime-gpu, with CUDA or TensorRT, is measured where it is there.
 #
 #     benches/gpu/run.sh ODIN_BENCH OUT [REFDATA]
 #
@@ -15,11 +16,11 @@
 set -euo pipefail
 if [ "$1" = pack ]; then
     archive=$(realpath "$2")
+    program=$(realpath "${ODIN_BENCH:-${CARGO_TARGET_DIR:-$(dirname "$0")/../../target}/release/odin_bench}")
     cd "$(dirname "$0")/../.."
     files=$(mktemp -d)
     trap 'rm -r "$files"' EXIT
     mkdir -p "$files/bin" "$files/benches/gpu" "$files/benches/peers" "$files/scripts"
-    program=${ODIN_BENCH:-${CARGO_TARGET_DIR:-target}/release/odin_bench}
     cp "$program" "$files/bin/odin_bench"
     strip "$files/bin/odin_bench"
     cp benches/gpu/run.sh benches/gpu/engine.py "$files/benches/gpu/"
