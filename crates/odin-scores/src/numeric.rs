@@ -187,6 +187,17 @@ mod tests {
                 (squared_distance(&a, &b) - exact(|x, y| (x - y) * (x - y))).abs() <= tolerance
             );
             assert!((norm_l1(&a) - exact(|x, _| x.abs())).abs() <= tolerance);
+            // As without vector instructions beyond those that every processor has.
+            let plain = [
+                sum(&a, &b, |x, y| x * y),
+                sum(&a, &b, |x, y| (x - y) * (x - y)),
+            ];
+            let chosen = [dot(&a, &b), squared_distance(&a, &b)];
+            assert_eq!(
+                chosen.map(f64::to_bits),
+                plain.map(f64::to_bits),
+                "{length}"
+            );
         }
     }
 }

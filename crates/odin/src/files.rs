@@ -188,7 +188,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// An empty file with the permissions of the one that it is to replace, or of any new file.
 fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
-    if !folder.is_dir() {
+    if matches!(folder.metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound) {
         let problem = format!("there is no folder {}", folder.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, problem));
     }

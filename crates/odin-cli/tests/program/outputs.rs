@@ -277,11 +277,29 @@ fn what_cannot_be_written_is_known_at_once() {
         "score --detector absent.toml absent -o images --format csv",
     ] {
         let said = said(folder.path(), args, 1);
-        let expected = [
-            "--out: cannot write none/",
-            "--out: cannot write images: it is a folder",
-        ];
-        assert!(expected.iter().any(|e| said.contains(e)), "{args}: {said}");
+        let expected = match args.contains("none/") {
+            true => ["--out: cannot write none/", ": there is no folder none"],
+            false => ["--out: cannot write images", ": it is a folder"],
+        };
+        assert!(expected.iter().all(|e| said.contains(e)), "{args}: {said}");
+    }
+}
+
+/// Also where it is written to record by record.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_named() {
+    let folder = work();
+    for args in ["images", "images --format csv", "images --format jsonl"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut run = command(folder.path(), &format!("{SCORE} {args}"));
+        let output = run.stdout(full).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args}: {said}");
+        assert!(
+            said.contains("cannot write to standard output: No space left"),
+            "{args}: {said}"
+        );
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct TileProduct<'a> {
     pub(crate) left: [&'a [f32]; 2],
     pub(crate) right: [&'a [f32]; 2],
     pub(crate) layout: ColumnTiles<'a>,
-    /// What will be read next, fetched into the second-level cache meanwhile.
+    /// What will be read next: AMX fetches it into the second-level cache meanwhile.
     pub(crate) next: [&'a [f32]; 2],
 }
 
